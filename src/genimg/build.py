@@ -1,0 +1,69 @@
+"""Build what a configuration names by `_target_`, and nothing that it is not allowed to name."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from genimg.errors import UserError
+
+#: Packages whose classes and functions any configuration may name, one out of a stranger's checkpoint too.
+ALLOWED = ("genimg.", "torch.optim.")
+
+
+def build(node: Any, trust: Iterable[str] | None = None) -> Any:
+    """Instantiate a configuration node (a plain dict with `_target_`), its arguments first.
+
+    Args:
+        node: plain containers; `_partial_: true` gives a factory.
+        trust: packages allowed besides `ALLOWED`, as `["mypackage"]`; None allows every target, for a
+            configuration that the user composed on this command line.
+
+    Raises:
+        UserError: for a target outside the allowed packages, or one that does not exist.
+    """
+    from hydra.utils import instantiate
+
+    for key, target in targets(node):
+        check_target(key, target, trust)
+    return instantiate(node, _convert_="all")
+
+
+def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
+    """Every `_target_` in a node, with the path of the key that holds it."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield f"{key}._target_".lstrip("."), str(node["_target_"])
+        for name, child in node.items():
+            yield from targets(child, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for index, child in enumerate(node):
+            yield from targets(child, f"{key}[{index}]")
+
+
+def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
+    """Refuse a target that is missing, or whose object was made outside the allowed packages.
+
+    The name alone is not enough: `genimg.build.importlib.os.system` begins well and ends in `os`, so what it
+    resolves to must itself be a class or function of an allowed package.
+    """
+    import importlib
+    import inspect
+
+    prefixes = None if trust is None else (*ALLOWED, *(f"{name.rstrip('.')}." for name in trust))
+    expected = "a class of " + ", ".join(p.rstrip(".") for p in prefixes or ("an installed package",))
+    if prefixes is not None and not target.startswith(prefixes):
+        raise UserError(
+            key=key, got=target, expected=expected, hint="if you know where it comes from: trust=[package]"
+        )
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+        found = getattr(module, name)
+    except (ImportError, AttributeError, ValueError) as error:
+        near = difflib.get_close_matches(name, dir(module) if "module" in locals() else [], n=1)
+        raise UserError(
+            key=key, got=target, expected=f"{expected} ({error})", hint=f"did you mean {near[0]}?" if near else None
+        ) from error
+    made_in = f"{getattr(found, '__module__', '')}."
+    if prefixes is not None and not ((inspect.isclass(found) or inspect.isfunction(found)) and made_in.startswith(prefixes)):
+        raise UserError(key=key, got=target, expected=expected)

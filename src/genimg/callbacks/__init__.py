@@ -1,0 +1,1 @@
+"""Habits of a training run, one a file."""

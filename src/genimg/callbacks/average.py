@@ -1,0 +1,80 @@
+"""The weight average that every sample and every figure comes from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find
+from genimg.models.base import GenerativeModel
+
+
+class WeightAverage(Callback):
+    """An exponential moving average of the parts that the model names in `averaged`; buffers are copied.
+
+    The half-life is counted in images and kept under a share of the images seen, so that the average forgets the
+    start of a short run (Karras et al. 2020, StyleGAN2-ADA, `ema_kimg` and `ema_rampup`).
+
+    Args:
+        half_life: images after which an old weight counts half.
+        ramp: the half-life is at most this share of the images seen.
+    """
+
+    def __init__(self, half_life: int, ramp: float) -> None:
+        self.half_life, self.ramp = half_life, ramp
+        self._average: dict[str, Tensor] = {}
+        self._restored: dict[str, Tensor] | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        live = _followed(cast(GenerativeModel, pl_module))
+        self._average = {name: tensor.detach().clone() for name, tensor in live.items()}
+        for name, tensor in (self._restored or {}).items():
+            self._average[name].copy_(tensor)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        clock = find(trainer, Clock)
+        half_life = max(1.0, min(self.half_life, self.ramp * clock.images_seen))
+        keep = 0.5 ** (clock.batch_size / half_life)
+        with torch.no_grad():
+            live = _followed(cast(GenerativeModel, pl_module))
+            floating = [name for name, tensor in live.items() if tensor.is_floating_point()]
+            torch._foreach_lerp_(
+                [self._average[name] for name in floating], [live[name] for name in floating], 1 - keep
+            )
+            for name in live.keys() - set(floating):
+                self._average[name].copy_(live[name])
+
+    @contextmanager
+    def applied(self, model: GenerativeModel) -> Iterator[None]:
+        """The model with the average in the place of its weights, in eval mode and without gradients."""
+        live = _followed(model)
+        kept = {name: tensor.detach().clone() for name, tensor in live.items()}
+        was_training = model.training
+        model.eval()
+        with torch.no_grad():
+            try:
+                for name, tensor in live.items():
+                    tensor.copy_(self._average[name])
+                yield
+            finally:
+                for name, tensor in live.items():
+                    tensor.copy_(kept[name])
+                model.train(was_training)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._average)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restored = state_dict
+
+
+def _followed(model: GenerativeModel) -> dict[str, Tensor]:
+    """The model's own tensors that the average follows, by name."""
+    return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name.startswith(model.averaged)}
+

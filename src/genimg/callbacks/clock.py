@@ -1,0 +1,102 @@
+"""The clock of a run: images seen, how far the budget is spent, and when to stop."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from genimg.models.base import GenerativeModel
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: whichever of the two ends first; None is no limit."""
+
+    images: int | None
+    minutes: float | None
+
+    def __post_init__(self) -> None:
+        if self.images is None and self.minutes is None:
+            raise ValueError("a budget needs images or minutes, got neither")
+
+    @classmethod
+    def of(cls, images: int | None, epochs: float | None, minutes: float | None, num_items: int) -> "Budget":
+        """From the `budget` settings and the number of training images."""
+        limits = [limit for limit in (images, None if epochs is None else round(epochs * num_items)) if limit]
+        return cls(min(limits, default=None), minutes)
+
+
+class Clock(Callback):
+    """Counts images and seconds, tells the model, and stops the run.
+
+    Progress is a function of the images seen where the budget is in images, so that a run repeats bit for bit; then
+    `minutes` only cuts it short. With `minutes` alone, progress follows the time trained.
+    """
+
+    def __init__(self, budget: Budget, batch_size: int) -> None:
+        self.budget, self.batch_size = budget, batch_size
+        self.images_seen = 0
+        self.exit_code = 0  # what the run ends with: 0, or the reason it was stopped for
+        self._progress_before = 0.0
+        self._seconds_before = 0.0  # trained before a resume
+        self._started: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds trained, earlier sessions of a resumed run included."""
+        return self._seconds_before + (time.monotonic() - self._started if self._started is not None else 0.0)
+
+    @property
+    def progress(self) -> float:
+        """0 at the start, 1 when the budget is spent."""
+        if self.budget.images is not None:
+            return min(1.0, self.images_seen / self.budget.images)
+        return min(1.0, self.seconds / 60 / cast(float, self.budget.minutes))
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate from the speed so far; 0 when there is none yet."""
+        estimates = []
+        if self.budget.images is not None and self.images_seen:
+            estimates.append(self.seconds * (self.budget.images / self.images_seen - 1))
+        if self.budget.minutes is not None:
+            estimates.append(self.budget.minutes * 60 - self.seconds)
+        return max(0.0, min(estimates, default=0.0))
+
+    def due(self, times: int) -> bool:
+        """Whether this step crossed a multiple of 1/`times` of the run: true `times` times, the last one at its end."""
+        return int(self._progress_now * times) > int(self._progress_before * times)
+
+    def passed(self, every_images: int) -> bool:
+        """Whether this step crossed a multiple of `every_images`."""
+        return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
+
+    def stop(self, trainer: Trainer, exit_code: int) -> None:
+        """End the run after this step."""
+        self.exit_code = exit_code
+        trainer.should_stop = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.monotonic()
+        self._progress_now = self.progress
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        cast(GenerativeModel, pl_module).set_clock(self.images_seen, self._progress_now)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.images_seen += self.batch_size
+        # read once a step, so that everything that asks in this step gets one answer
+        self._progress_before, self._progress_now = self._progress_now, self.progress
+        out_of_time = self.budget.minutes is not None and self.seconds >= self.budget.minutes * 60
+        if self._progress_now >= 1 or out_of_time:
+            self._progress_now = 1.0  # cut short or not, this is the end: what is due at the end is due now
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"images_seen": self.images_seen, "seconds": self.seconds, "progress": self._progress_now}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.images_seen, self._seconds_before = state_dict["images_seen"], state_dict["seconds"]

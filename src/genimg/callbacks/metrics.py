@@ -1,0 +1,94 @@
+"""The figures of a run: collected without waiting for the device, written to metrics.jsonl and the loggers."""
+
+import json
+import logging
+import math
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find, run_folder
+from genimg.models.base import GenerativeModel
+
+log = logging.getLogger(__name__)
+
+DIVERGED = 1  # exit code
+
+
+class Metrics(Callback):
+    """Means of the training metrics over `every_steps` steps, with the speed and the learning rates.
+
+    The device is read once in `every_steps` steps. A figure that is not finite stops the run: the message says
+    when, which figure, and which checkpoint is good.
+
+    Args:
+        every_steps: optimizer steps between two rows.
+    """
+
+    def __init__(self, every_steps: int) -> None:
+        self.every_steps = every_steps
+        self.latest: dict[str, float] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._mark = (0, 0.0)  # images and seconds at the last row
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        clock = find(trainer, Clock)
+        self._mark = (clock.images_seen, clock.seconds)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        for name, value in outputs.items():
+            value = value.detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._steps += 1
+        if self._steps >= self.every_steps or trainer.should_stop:
+            self.flush(trainer)
+
+    def flush(self, trainer: Trainer) -> None:
+        """Write what was collected since the last row; stops the run if any of it is not finite."""
+        if not self._steps:
+            return
+        values = (torch.stack(list(self._sums.values())) / self._steps).tolist()
+        row = dict(zip(self._sums, values, strict=True))
+        self._sums, steps, self._steps = {}, self._steps, 0
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        clock = find(trainer, Clock)
+        (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)
+        row["images_per_second"] = (clock.images_seen - images) / max(clock.seconds - seconds, 1e-9)
+        model = cast(GenerativeModel, trainer.lightning_module)
+        for index, optimizer in enumerate(model.optimizer_list()):
+            row[f"lr_{index}" if index else "lr"] = optimizer.param_groups[0]["lr"]
+        self.write(trainer, "train", row)
+        if broken:
+            self._stop_diverged(trainer, broken, row, steps)
+
+    def write(self, trainer: Trainer, stage: str, row: dict[str, float]) -> None:
+        """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`."""
+        clock = find(trainer, Clock)
+        self.latest |= row
+        entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **row}
+        with open(run_folder(trainer).metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        for logger in trainer.loggers:
+            logger.log_metrics({f"{stage}/{name}": value for name, value in row.items()}, step=clock.images_seen)
+
+    def _stop_diverged(self, trainer: Trainer, broken: list[str], row: dict[str, float], steps: int) -> None:
+        clock = find(trainer, Clock)
+        good = run_folder(trainer).last
+        log.error(
+            "error: %s became non-finite within the last %d steps, at %s images (lr %.3g, progress %.0f%%).\n"
+            "  The run stops here. %s\n"
+            "  What often helps: a lower model.lr, trainer.precision=32-true, for the GAN a larger model.gamma.",
+            " and ".join(broken),
+            steps,
+            f"{clock.images_seen:,}",
+            row["lr"],
+            100 * clock.progress,
+            f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
+        )
+        clock.stop(trainer, DIVERGED)

@@ -1,0 +1,87 @@
+"""Figures on held-out data, of the average weights, from random numbers of their own."""
+
+import time
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from genimg.callbacks.average import WeightAverage
+from genimg.callbacks.checkpoints import Checkpoints
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find
+from genimg.callbacks.metrics import Metrics
+from genimg.metrics.sliced_wasserstein import sliced_wasserstein
+from genimg.models.base import GenerativeModel
+
+_SEED = 1234  # of every validation of every run: figures are compared, so their draws must be the same
+
+
+class Validation(Callback):
+    """The model's own figures over held-out items, and for stills the sliced Wasserstein distance of its samples.
+
+    Training is bit for bit the same with it or without it.
+
+    Args:
+        times: how often in a run.
+        num_images: at most this many held-out items.
+    """
+
+    def __init__(self, times: int, num_images: int) -> None:
+        self.times, self.num_images = times, num_images
+        self.seconds_spent = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if find(trainer, Clock).due(self.times):
+            started = time.monotonic()
+            figures = self.evaluate(trainer, cast(GenerativeModel, pl_module))
+            self.seconds_spent += time.monotonic() - started
+            find(trainer, Metrics).write(trainer, "val", figures)
+            find(trainer, Checkpoints).on_validated(trainer, figures)
+
+    def evaluate(self, trainer: Trainer, model: GenerativeModel) -> dict[str, float]:
+        """Means over the held-out items, each item counting once."""
+        generator = torch.Generator(model.device).manual_seed(_SEED)
+        sums: dict[str, Tensor] = {}
+        seen: list[Tensor] = []
+        labels: list[Tensor] = []
+        count = 0
+        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+            for batch in held_out(trainer, model, self.num_images):
+                for name, value in model.evaluate(batch, generator).items():
+                    sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
+                count += len(batch["images"])
+                seen.append(batch["images"])
+                labels.append(batch.get("labels", torch.empty(0)))
+            real = torch.cat(seen)
+            figures = {name: float(total / count) for name, total in sums.items()}
+            if real.ndim == 4:
+                made = sample_like(model, torch.cat(labels), len(real), len(seen[0]), generator)
+                figures["sliced_wasserstein"] = sliced_wasserstein(made, real, torch.Generator().manual_seed(_SEED))
+        return figures
+
+
+def held_out(trainer: Trainer, model: GenerativeModel, num_images: int) -> list[dict[str, Any]]:
+    """The first validation batches, normalised and on the model's device; at most `num_images` items in all."""
+    data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    batches: list[dict[str, Any]] = []
+    for batch in data.val_dataloader():
+        room = num_images - sum(len(b["images"]) for b in batches)
+        if room <= 0:
+            break
+        batch = {name: value[:room] if isinstance(value, Tensor) else value for name, value in batch.items()}
+        batches.append(data.on_after_batch_transfer(data.transfer_batch_to_device(batch, model.device, 0)))
+    return batches
+
+
+def sample_like(model: GenerativeModel, labels: Tensor, count: int, chunk: int, generator: torch.Generator) -> Tensor:
+    """`count` samples, with the given labels where there are any, a chunk at a time."""
+    parts = []
+    for start in range(0, count, chunk):
+        stop = min(start + chunk, count)
+        wanted = labels[start:stop] if len(labels) else None
+        parts.append(model.sample(stop - start, generator=generator, labels=wanted))
+    return torch.cat(parts)

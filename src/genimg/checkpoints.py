@@ -1,0 +1,83 @@
+"""Checkpoints: whole, safe to open, and never half written.
+
+A checkpoint holds plain types only, so `torch.load(weights_only=True)` reads it and no code of a stranger runs.
+It needs nothing else to sample: the resolved configuration says which classes to build, from an allow-list.
+"""
+
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genimg import __version__
+from genimg.build import build
+from genimg.errors import UserError
+from genimg.models.base import GenerativeModel
+
+FORMAT = 1
+
+Checkpoint = dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write to a temporary file beside `path`, flush it to the disk, then put it in place in one step.
+
+    A crash or a full disk at any moment leaves the older file as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name itself must reach the disk
+    finally:
+        os.close(folder)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint on the CPU.
+
+    Raises:
+        UserError: if the file is missing, damaged, or not a checkpoint of this project.
+    """
+    expected = "a checkpoint written by genimg-train"
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(key="run", got=str(path), expected=expected, hint="there is no such file") from error
+    except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(key="run", got=str(path), expected=expected, hint=f"torch says: {reason}") from error
+    if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:
+        raise UserError(key="run", got=str(path), expected=expected, hint="it holds something else")
+    if checkpoint["format"] != FORMAT:
+        raise UserError(
+            key="run", got=f"format {checkpoint['format']}", expected=f"format {FORMAT}", hint="written by another version"
+        )
+    return checkpoint
+
+
+def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] = ()) -> GenerativeModel:
+    """The model of a checkpoint with its averaged weights in place, in eval mode, on the CPU.
+
+    Raises:
+        UserError: if its configuration names a target outside the allow-list.
+    """
+    model = build(checkpoint["config"]["model"], trust=trust)
+    model.load_state_dict({**checkpoint["model"], **checkpoint["ema"]})
+    return model.eval()
+
+
+def versions() -> dict[str, str]:
+    """What the checkpoint was made with."""
+    return {"genimg": __version__, "torch": str(torch.__version__), "python": platform.python_version()}

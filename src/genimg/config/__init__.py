@@ -1,0 +1,1 @@
+"""Configuration without torch: composition, checks, help and completion."""

@@ -1,0 +1,54 @@
+"""From the words of the command line to a configuration that will run, or one message that says why not."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from genimg.config import names, values
+from genimg.config.compose import Composer, without_hydra
+from genimg.config.partners import check_partners
+from genimg.config.resume import merged, resumed_run
+from genimg.errors import UserError
+
+
+def check(composer: Composer, words: list[str], on_this_machine: bool = True) -> DictConfig:
+    """The composed configuration (its `hydra` node included), with every check passed.
+
+    on_this_machine: also what depends on the machine: folders, runs, devices. Raises UserError.
+    """
+    names.check_words(composer, words)
+    overrides = composer.parse(words)
+    for override in overrides:
+        if override.is_sweep_override():
+            raise UserError(
+                override.key_or_group,
+                override.input_line.partition("=")[2],
+                "one value",
+                hint="for one run each: -m; for a list: [a,b]; for text with a comma: quotes",
+            )
+    choices, settings = names.split(composer, overrides)
+    names.check_choices(composer, choices)
+    run = resumed_run(overrides, composer)
+    defaults = composer.compose([override.input_line for override in choices])
+    nodes = names.flatten(without_hydra(defaults))
+    names.check_keys(composer, settings, nodes)
+    values.check_types(settings, nodes, defaults)
+    config = composer.compose(words) if run is None else merged(composer, run, overrides, defaults)
+    user_part = without_hydra(config)
+    nodes = names.flatten(user_part)
+    with open_dict(config):
+        values.whole_floats_to_int(config, nodes)
+    values.check_rules(composer, words, config, nodes)
+    check_partners(_plain(config), on_this_machine)
+    return config
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "configuration"
+        raise UserError(str(key), None, f"a value that resolves: {str(error).splitlines()[0]}") from error

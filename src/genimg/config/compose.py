@@ -1,0 +1,147 @@
+"""Composition: Hydra's loader over the packaged configurations, with a user's own folder on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra.version import setbase
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from genimg.config import resolvers
+from genimg.errors import UserError
+
+PACKAGE = "pkg://genimg.configs"
+
+
+class Composer:
+    """Composes the configuration of one task, and says what can be chosen and where a default comes from."""
+
+    def __init__(self, task: str, config_dir: Path | None = None) -> None:
+        resolvers.register()
+        setbase("1.3")
+        path = create_config_search_path(PACKAGE)
+        if config_dir is not None:
+            path.prepend("--config-dir", f"file://{config_dir.resolve()}", anchor="main")
+        GlobalHydra.instance().clear()
+        self.task = task
+        self.hydra = Hydra.create_main_hydra2("genimg-train", path)
+        self.loader = self.hydra.config_loader
+        self.config_dir = config_dir
+
+    def parse(self, words: list[str]) -> list[Override]:
+        """The overrides that `words` spell. UserError where Hydra's grammar does not read one."""
+        parser = OverridesParser.create(config_loader=self.loader)
+        parsed = []
+        for word in words:
+            try:
+                parsed.append(parser.parse_override(word))
+            except HydraException as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(
+                    word.split("=")[0],
+                    word,
+                    "key=value, as Hydra reads it",
+                    hint=f"{reason}; put quotes around spaces, commas, brackets and '=': 'data.root=\"my, pictures\"'",
+                ) from error
+        return parsed
+
+    def compose(self, words: list[str], multirun: bool = False) -> DictConfig:
+        """The configuration with its `hydra` node, unresolved. UserError for what Hydra cannot compose."""
+        mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+        try:
+            return self.hydra.compose_config(self.task, words, mode, with_log_configuration=False)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explained(error, words) from error
+        except YAMLError as error:
+            raise UserError(
+                "--config-dir", self.config_dir, f"YAML that parses: {_one_line(error)}"
+            ) from error
+
+    def apply(self, overrides: list[Override], config: DictConfig) -> None:
+        """Sets in `config`, which keeps its struct flag, what the overrides say."""
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(overrides, config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explained(error, [override.input_line for override in overrides]) from error
+
+    def is_group(self, name: str) -> bool:
+        return bool(self.loader.get_group_options(name) or self.loader.list_groups(name))
+
+    def choices(self, group: str) -> list[str]:
+        """The choices of a group, without the hidden ones (`_name`)."""
+        return [name for name in self.loader.get_group_options(group) if not name.startswith("_")]
+
+    def groups(self) -> list[str]:
+        """Every group, nested ones as `model/network`."""
+        found = []
+        waiting = [group for group in self.loader.list_groups("") if not group.startswith("_")]
+        while waiting:
+            group = waiting.pop(0)
+            if self.loader.get_group_options(group, ObjectType.CONFIG):
+                found.append(group)
+            if group != "hydra":
+                waiting += [f"{group}/{inner}" for inner in self.loader.list_groups(group)]
+        return found
+
+    def source_of(self, key: str, words: list[str]) -> str | None:
+        """The file that sets the value of `key` when `words` are given, as a user would name it."""
+        defaults = self.loader.compute_defaults_list(self.task, words, RunMode.RUN).defaults
+        for default in reversed(defaults):
+            if default.config_path is None or (
+                default.config_path.startswith("hydra") and key[:5] != "hydra"
+            ):
+                continue
+            package = default.package or ""
+            if package and key != package and not key.startswith(f"{package}."):
+                continue
+            loaded = self.loader.repository.load_config(default.config_path)  # type: ignore[attr-defined]
+            inner = key[len(package) + 1 :] if package else key
+            if loaded is None or not inner:
+                continue
+            if isinstance(loaded.config, DictConfig) and _holds(loaded.config, inner):
+                return _name_of(loaded.provider, loaded.path, default.config_path)
+        return None
+
+
+def _holds(config: DictConfig, key: str) -> bool:
+    node: object = config
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or part not in node._content:  # type: ignore[operator]
+            return False
+        node = node._get_node(part)
+    return True
+
+
+def _name_of(provider: str, path: str, config_path: str) -> str:
+    folder = Path(path.removeprefix("file://")) if provider == "--config-dir" else Path("configs")
+    return str(folder / f"{config_path}.yaml")
+
+
+def _explained(error: Exception, words: list[str]) -> UserError:
+    """What Hydra or OmegaConf said, as one message that names the word it is about."""
+    text = _one_line(error)
+    about = next((word for word in words if word in text or word.split("=")[0].lstrip("+~") in text), None)
+    return UserError(
+        about.split("=")[0] if about else "configuration", about, f"a configuration that composes: {text}"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+    return " ".join(f"{error}{cause}".split())
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The user's part of a composed configuration."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

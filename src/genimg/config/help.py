@@ -1,0 +1,71 @@
+"""The text of --help, made from the YAML files themselves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from genimg.config import pages
+
+USAGE = "usage: genimg-train [task=TASK] [GROUP=CHOICE ...] [KEY=VALUE ...] [flags]\n       genimg TASK KEY=VALUE ..."
+
+EXAMPLES = """\
+examples:
+  genimg-train                                        a GAN on real digits: pictures in a minute or two
+  genimg-train model=vae data=image_folder data.root=PICTURES data.image_size=64
+  genimg-train model=rnn budget.minutes=10 dry_run=true   what would run, how fast, how large
+  genimg sample run=last num_images=64 seed=1         more pictures from the newest run"""
+
+# the keys that mean the same with every model and data set; their lines come from the default choices
+COMMON = {
+    "model": ("lr", "latent_dim", "width", "conditional"),
+    "data": ("batch_size", "image_size", "channels", "root"),
+    "trainer": ("accelerator", "devices", "precision", "threads"),
+}
+
+
+def text(task: str | None, flags: dict[str, str], config_dir: Path | None) -> str:
+    """The whole help; with a task named, that task's keys."""
+    known = pages.tasks(config_dir)
+    parts = [USAGE, _section("tasks: task=...", [(name, line) for name, line in known.items()])]
+    if task in (None, "train"):
+        for name, choices in pages.groups(config_dir).items():
+            parts.append(_section(f"{name}=...", list(choices.items())))
+    parts.append(_section(f"keys of task={task or 'train'}", _keys(task or "train", config_dir)))
+    parts.append(
+        _section("flags", [*flags.items(), ("hydra.KEY=...", "Hydra's own settings, hydra/launcher=... too")])
+    )
+    parts.append(EXAMPLES)
+    return "\n\n".join(parts)
+
+
+def _keys(task: str, config_dir: Path | None) -> list[tuple[str, str]]:
+    """`key=default` and what it means, for the keys of the root YAML and the common ones of its groups."""
+    root = pages.find("", task, config_dir)
+    assert root is not None  # the task was looked up among the root files
+    shown = [key for key in pages.keys(root) if key.default and key.name not in ("task", "run_dir")]
+    for group, choice in pages.defaults(root):
+        found = {key.name: key for key in pages.all_keys(group, choice, config_dir)} if choice else {}
+        shown += [
+            found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found
+        ]
+    return [(f"{key.name}={key.default}", key.comment) for key in shown]
+
+
+def _section(title: str, rows: list[tuple[str, str]]) -> str:
+    width = min(max((len(name) for name, _ in rows), default=0), 34)
+    columns = max(shutil.get_terminal_size((110, 24)).columns, 80)
+    lines = [title]
+    for name, words in rows:
+        lines += _wrapped(f"  {name:<{width}}  ", words, columns)
+    return "\n".join(lines)
+
+
+def _wrapped(start: str, words: str, columns: int) -> list[str]:
+    """`start` and then `words`, broken between words so that no line is longer than `columns`."""
+    lines, indent = [start], " " * min(len(start), 38)
+    for word in words.split():
+        if len(lines[-1]) + len(word) > columns and lines[-1].strip():
+            lines.append(indent)
+        lines[-1] += f"{word} "
+    return [line.rstrip() for line in lines]

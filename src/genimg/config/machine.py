@@ -1,0 +1,36 @@
+"""What the machine has, asked without torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs that a process started now would see; one on Apple silicon."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = _count_present()
+    if visible is None or present == 0:
+        return present
+    named = [name.strip() for name in visible.split(",")]
+    # CUDA stops reading at the first entry that is no device
+    valid = next((index for index, name in enumerate(named) if name in ("", "-1")), len(named))
+    return min(valid, present)
+
+
+def _count_present() -> int:
+    listed = Path("/proc/driver/nvidia/gpus")
+    if listed.is_dir():
+        return len(list(listed.iterdir()))
+    if sys.platform == "darwin" and os.uname().machine == "arm64":
+        return 1
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in found.stdout.splitlines())

@@ -1,0 +1,124 @@
+"""The YAML files read as pages of text: what help and completion show, without Hydra, OmegaConf or PyYAML.
+
+Composition reads the same files properly; here a line `key: value  # comment` is enough, and takes microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import genimg.configs
+
+_LINE = re.compile(r"""( *)([\w@/.]+):(?: +("[^"]*"|'[^']*'|[^\s#].*?))?(?:\s+#\s*(.*?))?\s*""")
+_DEFAULT = re.compile(r"\s*-\s*(?:override\s+)?/?([\w/]+)(?:@[\w.]+)?(?::\s*([\w/-]+))?\s*(?:#.*)?")
+_FLOW = re.compile(r"^defaults: *\[([\w, ]*)\]", re.MULTILINE)
+
+
+class Key(NamedTuple):
+    """One line of a YAML: the dotted key, the default as written, and the comment behind it."""
+
+    name: str
+    default: str  # "" for a key that only holds others
+    comment: str
+
+
+def folders(config_dir: Path | None) -> list[Path]:
+    """Where YAML lies, the user's own folder first."""
+    packaged = Path(next(iter(genimg.configs.__path__)))
+    return [packaged] if config_dir is None else [config_dir, packaged]
+
+
+def tasks(config_dir: Path | None) -> dict[str, str]:
+    """Each task (a root YAML) and its line, `train` first."""
+    found = _choices("", config_dir)
+    return {"train": found["train"], **found}
+
+
+def groups(config_dir: Path | None) -> dict[str, dict[str, str]]:
+    """Each group with its choices and a line on each."""
+    names: set[str] = set()
+    for folder in folders(config_dir):
+        names |= {path.parent.relative_to(folder).as_posix() for path in folder.glob("*/**/*.yaml")}
+    found = {name: _choices(name, config_dir) for name in sorted(names) if not name.startswith((".", "_"))}
+    return {name: choices for name, choices in found.items() if choices}
+
+
+def find(group: str, choice: str, config_dir: Path | None) -> Path | None:
+    """The file of a choice; of a task where `group` is empty."""
+    files = (folder / group / f"{choice}.yaml" for folder in folders(config_dir))
+    return next((file for file in files if file.is_file()), None)
+
+
+def keys(path: Path) -> list[Key]:
+    """The keys of one file, in its order; those of its defaults list are left out."""
+    found: list[Key] = []
+    parents: list[tuple[int, str]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None:
+            continue
+        indent, name = len(match[1]), match[2]
+        while parents and parents[-1][0] >= indent:
+            parents.pop()
+        parents.append((indent, name))
+        dotted = ".".join(part for _, part in parents)
+        if dotted != "defaults":
+            found.append(Key(dotted, match[3] or "", match[4] or ""))
+    return found
+
+
+def defaults(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The entries of a file's defaults list: (group, choice), or (file of the same folder, None)."""
+    inside = False
+    if flow := _FLOW.search(path.read_text(encoding="utf-8")):  # defaults: [_shared, _self_]
+        yield from ((name.strip(), None) for name in flow[1].split(",") if name.strip() != "_self_")
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("defaults:"):
+            inside = True
+        elif inside and (match := _DEFAULT.fullmatch(line)):
+            if match[1] != "_self_":
+                yield match[1], match[2]
+        elif inside and line.strip() and not line.lstrip().startswith("#"):
+            return
+
+
+def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
+    """The keys of a choice, those of the files its defaults list names included, the first mention winning."""
+    path = find(group, choice, config_dir)
+    if path is None:
+        return []
+    found = {key.name: key for key in keys(path)}
+    for name, chosen in defaults(path):
+        if chosen is None:
+            inherited = all_keys(group, name, config_dir)
+        elif f"{group}/{name}" in groups(config_dir):
+            inner = all_keys(f"{group}/{name}", chosen, config_dir)
+            inherited = [key._replace(name=f"{name}.{key.name}") for key in inner]
+        else:
+            continue
+        for key in inherited:
+            found.setdefault(key.name, key)
+    return list(found.values())
+
+
+def _choices(group: str, config_dir: Path | None) -> dict[str, str]:
+    files = {
+        file.stem: file
+        for folder in reversed(folders(config_dir))
+        for file in (folder / group).glob("*.yaml")
+    }
+    return {name: _headline(files[name]) for name in sorted(files) if not name.startswith("_")}
+
+
+def _headline(path: Path) -> str:
+    """The first comment line of a file, package directives aside."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("#") and not line.startswith("# @package"):
+            return line.lstrip("# ").strip()
+        if line.strip() and not line.startswith("#"):
+            break
+    return ""

@@ -1,0 +1,126 @@
+"""Checks across keys: what must go together, and what must be there on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genimg.config.machine import count_gpus
+from genimg.config.pages import find as find_page
+from genimg.data import listing
+from genimg.errors import UserError
+from genimg.runs import find
+
+Config = dict[str, Any]  # the resolved configuration, plain types
+
+# models of this package that train on sequences; every other one of it trains on still pictures
+SEQUENCE_MODELS = ("genimg.models.rnn.",)
+
+# data of the user's own, and the check of its folder in genimg.data.listing
+FOLDERS = {
+    "genimg.data.image_folder.ImageFolder": listing.require_pictures,
+    "genimg.data.frame_folder.FrameFolder": listing.require_clips,
+}
+
+
+def check_partners(config: Config, on_this_machine: bool) -> None:
+    """Raises UserError for the first thing that does not go together.
+
+    on_this_machine: False leaves out what depends on devices and on folders, so that a configuration
+    can be printed here and run elsewhere.
+    """
+    checks = TRAIN if config.get("task") == "train" else SAMPLE if config.get("task") == "sample" else {}
+    for check, needs_machine in checks.items():
+        if on_this_machine or not needs_machine:
+            check(config)
+
+
+def _budget(config: Config) -> None:
+    if all(limit is None for limit in config["budget"].values()):
+        raise UserError(
+            "budget", "null for images, epochs and minutes", "one of them", hint="budget.minutes=10"
+        )
+
+
+def _kinds(config: Config) -> None:
+    target = str(config["model"].get("_target_"))
+    if not target.startswith("genimg."):
+        return
+    kind, name = config["data"]["kind"], config["data"]["name"]
+    wants = "sequences" if target.startswith(SEQUENCE_MODELS) else "images"
+    if kind == wants:
+        return
+    if wants == "sequences":
+        hint = f"data=moving_{name}" if find_page("data", f"moving_{name}", None) else "data=moving_digits"
+        raise UserError("data", name, "sequences, for this model makes animations", hint=hint)
+    still = name.removeprefix("moving_") if name.startswith("moving_") else "image_folder"
+    raise UserError(
+        "data",
+        name,
+        "still pictures, for this model makes pictures",
+        hint=f"data={still}, or model=rnn for sequences",
+    )
+
+
+def _labels(config: Config) -> None:
+    if config["model"].get("conditional") and not config["data"].get("num_classes"):
+        hint = (
+            "put the pictures of each class in a folder of its own"
+            if _folders(config)
+            else "model.conditional=false"
+        )
+        raise UserError(
+            "model.conditional", "true", f"data with labels; {config['data']['name']} has none", hint=hint
+        )
+
+
+def _data_root(config: Config) -> None:
+    for source in _folders(config):
+        FOLDERS[source["_target_"]](source.get("root"), bool(source.get("follow_links")))
+
+
+def _folders(config: Config) -> list[Config]:
+    """The parts of the data that read a user's folder: the source, or the stills that move in it."""
+    source = config["data"].get("source")
+    parts = [source, source.get("of")] if isinstance(source, dict) else []
+    return [part for part in parts if isinstance(part, dict) and part.get("_target_") in FOLDERS]
+
+
+def _devices(config: Config) -> None:
+    trainer = config["trainer"]
+    gpus = count_gpus()
+    if trainer["accelerator"] == "gpu" and gpus == 0:
+        raise UserError("trainer.accelerator", "gpu", "a GPU, and this machine has none", hint="trainer=auto")
+    if trainer["devices"] > 1 and trainer["accelerator"] != "cpu" and trainer["devices"] > gpus:
+        has = f"at most {gpus} GPUs, which this machine has" if gpus else "1, for this machine has no GPU"
+        raise UserError("trainer.devices", trainer["devices"], has, hint="trainer.devices=1")
+    for key in ("devices", "num_nodes"):
+        if trainer[key] > 1:
+            raise UserError(
+                f"trainer.{key}", trainer[key], "1: this version trains on one device", hint="leave it out"
+            )
+
+
+def _run(config: Config) -> None:
+    find(str(config["run"]), str(config["outputs"]))
+
+
+def _pictures(config: Config) -> None:
+    for key in ("start", "reconstruct"):
+        given = config.get(key)
+        if given is not None and not Path(given).exists():
+            raise UserError(
+                key, given, "a picture that exists" if key == "start" else "a picture or a folder of them"
+            )
+
+
+# each check, and whether it asks what this machine has
+TRAIN: dict[Callable[[Config], None], bool] = {
+    _budget: False,
+    _kinds: False,
+    _data_root: True,
+    _labels: False,
+    _devices: True,
+}
+SAMPLE: dict[Callable[[Config], None], bool] = {_run: True, _pictures: True}

@@ -1,0 +1,26 @@
+"""The resolvers that the YAML files may use, torch-free and registered once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+
+def choose(condition: Any, then: Any, otherwise: Any) -> Any:
+    """`${if:condition,then,otherwise}`."""
+    return then if condition else otherwise
+
+
+def count_classes(root: str | None) -> int:
+    """`${count_classes:${data.root}}`: the number of class folders below `root`; 0 where the folder is flat."""
+    from genimg.data.listing import count_classes as count  # reads names only; imported when a YAML asks
+
+    return count(root) if root else 0
+
+
+def register() -> None:
+    """Makes the resolvers known to OmegaConf; a second call changes nothing."""
+    OmegaConf.register_new_resolver("if", choose, replace=True)
+    # cached: composing, checking and writing a configuration each resolve it, and a folder may be large
+    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True, use_cache=True)

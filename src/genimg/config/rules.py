@@ -1,0 +1,141 @@
+"""What each key may be: one table of types, ranges and choices.
+
+A key without a rule takes the type of its default. The rules of `model.*` and `data.*` hold for this package's own
+classes; a user's YAML with a `_target_` of their own keeps only the rules of the keys that mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """kind: whole, number, flag, text, list, or one or two whole numbers: size, pair; any. Bounds are inclusive unless `above` (exclusive) is given."""
+
+    kind: str
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()  # words that are right; beside numbers where kind is whole or number
+    null: bool = False  # null is right too
+    everywhere: bool = False  # holds for a user's own classes as well
+
+    def __str__(self) -> str:
+        """What is expected, in words."""
+        words = {"whole": "a whole number", "number": "a number", "flag": "true or false", "text": "text"}
+        words |= {
+            "size": "one number or [height,width]",
+            "pair": "one number or [least,most]",
+            "list": "a list: [a,b]",
+            "any": "a value",
+        }
+        parts = [] if self.kind == "text" and self.choices else [words[self.kind] + self._range()]
+        parts += self.choices
+        parts += ["null"] if self.null else []
+        return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
+
+    def _range(self) -> str:
+        if self.above is not None:
+            return f" above {_plain(self.above)}" + (
+                f", at most {_plain(self.high)}" if self.high is not None else ""
+            )
+        if self.low is not None and self.high is not None:
+            return f" from {_plain(self.low)} to {_plain(self.high)}"
+        return f", {_plain(self.low)} or more" if self.low is not None else ""
+
+
+def _plain(bound: float) -> str:
+    return str(int(bound)) if float(bound).is_integer() else str(bound)
+
+
+def whole(low: float, high: float | None = None, null: bool = False, everywhere: bool = False) -> Rule:
+    return Rule("whole", low=low, high=high, null=null, everywhere=everywhere)
+
+
+def one_of(*choices: str, null: bool = False) -> Rule:
+    return Rule("text", choices=choices, null=null)
+
+
+RULES: dict[str, Rule] = {
+    # train
+    "seed": whole(0, 2**32 - 1),
+    "dry_run": Rule("flag"),
+    "resume": Rule("text", null=True),
+    "outputs": Rule("text"),
+    "run_dir": Rule("text", null=True),
+    "budget.images": whole(1, null=True),
+    "budget.epochs": Rule("number", above=0, null=True),
+    "budget.minutes": Rule("number", above=0, null=True),
+    "checkpoint.every_images": whole(1, null=True),
+    "checkpoint.every_minutes": Rule("number", above=0, null=True),
+    # trainer
+    "trainer.accelerator": one_of("auto", "cpu", "gpu"),
+    "trainer.devices": whole(1),
+    "trainer.num_nodes": whole(1),
+    "trainer.strategy": one_of("auto", "ddp"),
+    "trainer.precision": one_of("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
+    "trainer.fused": Rule("flag", choices=("auto",)),
+    "trainer.threads": whole(1, null=True),
+    # data
+    "data.image_size": Rule("size", low=8, high=256, everywhere=True),
+    "data.channels": Rule("text", choices=("1", "3"), everywhere=True),
+    "data.batch_size": whole(1, everywhere=True),
+    "data.root": Rule("text", null=True),
+    "data.num_frames": whole(2),
+    "data.stills": Rule("pair", low=1, high=3),
+    "data.still_scale": Rule("number", above=0, high=1),
+    "data.val_fraction": Rule("number", above=0, high=0.5),
+    "data.test_fraction": Rule("number", above=0, high=0.5),
+    "data.flip": Rule("flag"),
+    "data.workers": whole(0, null=True),
+    "data.fit": one_of("crop", "pad", "stretch"),
+    "data.background": Rule("any"),  # a colour in many spellings: the data set reads it
+    "data.cache": Rule("any"),  # true, false or a folder
+    "data.minutes": Rule("number", above=0, everywhere=True),
+    # model
+    "model.lr": Rule("number", above=0, everywhere=True),
+    "model.*_lr": Rule("number", above=0),
+    "model.latent_dim": whole(1, everywhere=True),
+    "model.width": whole(1, everywhere=True),
+    "model.max_width": whole(1),
+    "model.final_lr": Rule("number", low=0, high=1),
+    "model.gradient_penalty": Rule("number", low=0),
+    "model.penalty_step": Rule("number", above=0),
+    "model.penalty_share": Rule("number", above=0, high=1),
+    "model.conditional": Rule("flag", everywhere=True),
+    "model.objective": one_of(
+        "non_saturating", "minimax", "relativistic", "hinge", "least_squares", "wasserstein"
+    ),
+    "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
+    # callbacks: the same words mean the same in each
+    "callbacks.*.half_life": Rule("number", above=0),
+    "callbacks.*.times": whole(1),
+    "callbacks.*.num_images": whole(1),
+    "callbacks.*.every_*": Rule("number", above=0),
+    # sample
+    "run": Rule("text"),
+    "checkpoint": one_of("best", "last"),
+    "num_images": whole(1),
+    "classes": Rule("list", null=True),
+    "truncation": Rule("number", low=0, high=1),
+    "temperature": Rule("number", low=0),
+    "rows": whole(1, null=True),
+    "columns": whole(1, null=True),
+    "interpolate": whole(2, null=True),
+    "reconstruct": Rule("text", null=True),
+    "start": Rule("text", null=True),
+    "num_frames": whole(1, null=True),
+    "futures": whole(1),
+    "individual": Rule("flag"),
+    "batch_size": whole(1),
+    "device": Rule("text"),
+    "out": Rule("text", null=True),
+    "trust": Rule("list"),
+}
+
+
+def rule_for(key: str) -> Rule | None:
+    """The rule of a dotted key: its own, else that of the first pattern it matches."""
+    return RULES.get(key) or next((rule for name, rule in RULES.items() if fnmatchcase(key, name)), None)

@@ -1,0 +1,51 @@
+"""One call of the command: compose, check, then print, run, or sweep."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from genimg import launch
+from genimg.config.check import check
+from genimg.config.compose import Composer, without_hydra
+
+
+class Session:
+    """The task, the overrides and the folders of one call, and what to do with them."""
+
+    def __init__(self, task: str, words: list[str], config_dir: Path | None) -> None:
+        self.task, self.words, self.config_dir = task, words, config_dir
+        self.composer = Composer(task, config_dir)
+
+    def run(self, cfg: str | None, resolve: bool, multirun: bool) -> int:
+        """Prints the configuration (`cfg`), or runs it, once or for every combination; the exit code."""
+        if multirun and cfg is None:
+            from genimg.config.sweep import sweep
+
+            return sweep(self)
+        config = check(self.composer, self.words, on_this_machine=cfg is None)
+        if cfg is not None:
+            print(_printed(config, cfg, resolve), end="")
+            return 0
+        return self.start(config, self.words)
+
+    def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
+        """Starts the worker of a checked configuration and returns its exit code."""
+        chosen = config.hydra.runtime.choices
+        name = "-".join(str(chosen.get(group, "")).replace("/", "-") for group in ("model", "data"))
+        return launch.start(without_hydra(config), name, words, self.command(words), folder)
+
+    def command(self, words: list[str]) -> str:
+        """The shell command that does the same again."""
+        task = [] if self.task == "train" else [f"task={self.task}"]
+        folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir.resolve())]
+        return shlex.join(["genimg-train", *folder, *task, *words])
+
+
+def _printed(config: DictConfig, part: str, resolve: bool) -> str:
+    shown = {"job": without_hydra(config), "hydra": OmegaConf.masked_copy(config, ["hydra"]), "all": config}[
+        part
+    ]
+    return OmegaConf.to_yaml(shown, resolve=resolve)

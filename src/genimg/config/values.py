@@ -1,0 +1,149 @@
+"""Values: of the type of their default, and within the rule of their key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, Node, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genimg.config.compose import Composer
+from genimg.config.names import OPEN, nearest
+from genimg.config.rules import Rule, rule_for
+from genimg.errors import UserError
+
+
+def check_types(overrides: list[Override], nodes: dict[str, object], base: DictConfig) -> None:
+    """Each override has the type of the value it replaces. Keys with a rule are left to `check_rules`."""
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_delete() or key not in nodes or override.is_sweep_override():
+            continue
+        given, default = override.value(), OmegaConf.select(base, key, throw_on_missing=False)
+        if isinstance(default, DictConfig):
+            _check_mapping(key, given, default)
+        elif rule_for(key) is None and not _same_type(given, default):
+            raise UserError(key, _shown(given), f"{_type_name(default)}, as the default {_shown(default)}")
+
+
+def whole_floats_to_int(config: DictConfig, nodes: dict[str, object]) -> None:
+    """1e5, which YAML reads as a float, where a whole number is expected."""
+    for key in nodes:
+        rule = rule_for(key)
+        if rule is None or rule.kind not in ("whole", "size"):
+            continue
+        value = OmegaConf.select(config, key)
+        if isinstance(value, float) and value.is_integer():
+            OmegaConf.update(config, key, int(value))
+
+
+def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes: dict[str, object]) -> None:
+    """Every value of the configuration keeps the rule of its key, wherever it was set."""
+    for key, node in nodes.items():
+        if isinstance(node, Node) and node._is_missing():
+            raise UserError(
+                key, None, "a value: it has no default", f"{key}=...", composer.source_of(key, words)
+            )
+        rule = rule_for(key)
+        if rule is None or isinstance(node, DictConfig) or not _holds_for(rule, key, config):
+            continue
+        value = _resolved(config, key)
+        if keeps(rule, value):
+            continue
+        hint = None
+        if rule.kind == "size" and isinstance(value, str) and "x" in value:
+            hint = f"write one number or [height,width]: {key}=[{value.replace('x', ',')}]"
+        elif isinstance(value, str) and (meant := nearest(value, rule.choices)):
+            hint = f"did you mean {key}={meant}?"
+        set_by_user = any(word.lstrip("+").startswith(f"{key}=") for word in words)
+        source = composer.source_of(key, [] if set_by_user and "." not in key else _without(words, key))
+        raise UserError(key, _shown(value), str(rule), hint, source)
+
+
+def keeps(rule: Rule, value: object) -> bool:
+    """Whether `value` is what `rule` allows."""
+    if value is None:
+        return rule.null
+    if rule.choices and str(value) in rule.choices and not isinstance(value, bool):
+        return True
+    if rule.kind == "flag":
+        return isinstance(value, bool)
+    if rule.kind == "whole":
+        return isinstance(value, int) and not isinstance(value, bool) and _in_range(rule, value)
+    if rule.kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(rule, value)
+    if rule.kind in ("size", "pair"):
+        sizes = value if isinstance(value, list) else [value]
+        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
+        return whole and len(sizes) in (1, 2) and all(_in_range(rule, size) for size in sizes)
+    if rule.kind == "any":
+        return True
+    if rule.kind == "list":
+        return isinstance(value, list)
+    return (
+        not rule.choices
+        and isinstance(value, str | int | float)
+        and not isinstance(value, bool)
+        and value != ""
+    )
+
+
+def _in_range(rule: Rule, value: float) -> bool:
+    if rule.above is not None and not value > rule.above:
+        return False
+    return (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
+
+
+def _holds_for(rule: Rule, key: str, config: DictConfig) -> bool:
+    """Rules of model.* and data.* are those of our own classes, save the ones that hold everywhere."""
+    group = key.split(".")[0]
+    if rule.everywhere or "." not in key or group not in ("model", "data"):
+        return True
+    return str(OmegaConf.select(config, f"{group}._target_")).startswith("genimg.")
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    try:
+        value = OmegaConf.select(config, key)
+    except OmegaConfBaseException as error:
+        raise UserError(key, None, f"a value that resolves: {' '.join(str(error).split())}") from error
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _check_mapping(key: str, given: object, default: DictConfig) -> None:
+    if isinstance(given, dict):
+        return  # its keys are checked by Hydra as it merges them
+    inner = ", ".join(f"{key}.{name}" for name in list(default)[:4])
+    hint = f"to take it away: ~{key}" if given is None and key.split(".")[0] in OPEN else None
+    raise UserError(key, _shown(given), f"it holds others: {inner}, ...", hint=hint)
+
+
+def _same_type(given: object, default: object) -> bool:
+    if default is None or given is None:
+        return True
+    if isinstance(default, bool) or isinstance(given, bool):
+        return isinstance(default, bool) and isinstance(given, bool)
+    if isinstance(default, int):
+        return isinstance(given, int)
+    if isinstance(default, float):
+        return isinstance(given, int | float)
+    if isinstance(default, str):
+        return isinstance(given, str | int | float)
+    return isinstance(given, list)
+
+
+def _type_name(default: object) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return names.get(type(default), "a list: [a,b]")
+
+
+def _shown(value: object) -> str:
+    """`value` as a user would write it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace("'", "") if isinstance(value, list) else str(value) or "nothing"
+
+
+def _without(words: list[str], key: str) -> list[str]:
+    return [word for word in words if not word.lstrip("+").startswith(f"{key}=")]

@@ -1,0 +1,74 @@
+"""Decoded arrays on disk, so that a second start maps one file where the first read them all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genimg.data.reading import Failures
+
+
+def user_folder() -> Path:
+    """Where this program keeps what it can make or download again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genimg-train"
+
+
+def cache_folder(cache: bool | str) -> Path | None:
+    """Folder of `data.cache`: false = none, true = the user's, or the path given."""
+    if isinstance(cache, bool):
+        return user_folder() / "pictures" if cache else None
+    return Path(cache)
+
+
+def key_of(paths: Sequence[str], settings: object) -> str:
+    """sha256 of the files' names, sizes and times of change, and of what is done with them."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in paths:
+        state = os.stat(path)
+        digest.update(f"\n{path}\0{state.st_size}\0{state.st_mtime_ns}".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Cache:
+    """One array and the files that failed, under one key in `folder`."""
+
+    folder: Path
+    key: str
+
+    def get(
+        self, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]
+    ) -> tuple[np.ndarray, Failures]:
+        """The array of `shape`: uint8, memory-mapped, private to this process; `fill` makes a new one.
+
+        The array's file appears whole or not at all, and after that of the failures.
+        """
+        array, failures = self.folder / f"{self.key}.npy", self.folder / f"{self.key}.json"
+        if not array.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write(array, failures, shape, fill)
+        known: dict[str, Any] = json.loads(failures.read_text(encoding="utf-8"))
+        return np.load(array, mmap_mode="c"), known
+
+    def _write(
+        self, array: Path, failures: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]
+    ) -> None:
+        partial = self.folder / f".{self.key}.{os.getpid()}"
+        try:
+            values = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+            failed = fill(values)
+            values.flush()
+            del values
+            partial_failures = failures.with_suffix(f".{os.getpid()}")
+            partial_failures.write_text(json.dumps(failed), encoding="utf-8")
+            os.replace(partial_failures, failures)
+            os.replace(partial, array)
+        finally:
+            partial.unlink(missing_ok=True)

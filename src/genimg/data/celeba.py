@@ -1,0 +1,33 @@
+"""CelebA: 202,599 faces (Liu, Luo, Wang & Tang 2015), through torchvision's download."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from genimg.data.cache import cache_folder
+from genimg.data.decode import Decoder
+from genimg.data.fit import Fit
+from genimg.data.items import ImageShape, Items, Part
+from genimg.data.pictures import PictureFiles, load_pictures
+from genimg.data.torchvision_sets import open_torchvision
+
+
+@dataclass(frozen=True)
+class CelebA:
+    """Pictures of 218x178 without classes (its 40 attributes are not exclusive).
+
+    root: folder of the download; None: the user's cache folder. cache: as for ImageFolder.
+    """
+
+    root: str | None = None
+    fit: Fit = "crop"
+    cache: bool | str = True
+    own_test: ClassVar[bool] = True
+
+    def load(self, part: Part, shape: ImageShape) -> Items:
+        faces = open_torchvision("CelebA", self.root, split=part)
+        folder = Path(faces.root) / faces.base_folder / "img_align_celeba"
+        files = PictureFiles([str(folder / name) for name in faces.filename])
+        return load_pictures(files, Decoder(shape, self.fit, (0, 0, 0)), cache_folder(self.cache))

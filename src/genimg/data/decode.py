@@ -1,0 +1,91 @@
+"""One picture file of any mode to uint8 of the shape that the models are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps
+
+from genimg.data.fit import Fit, crop_box, padded_size
+from genimg.data.items import ImageShape
+from genimg.errors import UserError
+
+Background = str | int | tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Settings of a decoding.
+
+    shape: (C, H, W) of what comes out.
+    fit: "crop" the middle to the shape's proportions, "pad" with the background, or "stretch".
+    background: RGB under what is transparent and around what is padded.
+    """
+
+    shape: ImageShape
+    fit: Fit
+    background: tuple[int, int, int]
+
+    def read(self, path: str) -> np.ndarray:
+        """uint8 (C, H, W) of the picture, or an animation's first frame. Pillow's errors pass through."""
+        with Image.open(path) as image:
+            side = 2 * max(self.shape)
+            image.draft(None, (side, side))  # a large JPEG is decoded at a half, a quarter, ...
+            return self.convert(image)
+
+    def convert(self, image: Image.Image) -> np.ndarray:
+        """uint8 (C, H, W) of an open picture."""
+        upright = _eight_bits(ImageOps.exif_transpose(image))
+        flat = _over(upright, self.background) if upright.has_transparency_data else upright
+        fitted = self._fitted(flat.convert("L" if self.shape[0] == 1 and _is_grey(flat) else "RGB"))
+        pixels = np.asarray(fitted.convert("L" if self.shape[0] == 1 else "RGB"))
+        return pixels.reshape(*self.shape[1:], self.shape[0]).transpose(2, 0, 1)
+
+    def _fitted(self, image: Image.Image) -> Image.Image:
+        _, height, width = self.shape
+        size, goal = (image.height, image.width), (height, width)
+        if self.fit == "pad":
+            inner_height, inner_width = padded_size(size, goal)
+            inner = image.resize((inner_width, inner_height), Image.Resampling.BICUBIC)
+            canvas = Image.new("RGB", (width, height), self.background)
+            canvas.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
+            return canvas
+        box = crop_box(size, goal) if self.fit == "crop" else None
+        return image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+
+
+def as_rgb(background: Background) -> tuple[int, int, int]:
+    """A colour's name (`white`, `#20a0ff`), a grey level or three levels, 0..255, as RGB."""
+    levels = (background,) * 3 if isinstance(background, int) else background
+    try:
+        levels = ImageColor.getrgb(levels)[:3] if isinstance(levels, str) else tuple(levels)
+    except ValueError:
+        levels = ()
+    if len(levels) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in levels):
+        raise UserError(
+            "data.background", background, "a colour: white, '#20a0ff', 0..255, or [red, green, blue]"
+        )
+    return levels[0], levels[1], levels[2]
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep modes scaled to 8 bits: Pillow's own conversion cuts them off at 255."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image).astype(np.float64)
+    full_scale = 65535 if image.mode.startswith("I") else 1.0
+    if values.min() < 0 or values.max() > full_scale:
+        raise ValueError(
+            f"values from {values.min():g} to {values.max():g}, where 0 to {full_scale:g} are known"
+        )
+    return Image.fromarray((values * (255 / full_scale)).round().astype(np.uint8))
+
+
+def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("L", "1")

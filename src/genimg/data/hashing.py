@@ -1,0 +1,66 @@
+"""A counter-based random generator: every number is a hash of where it is used, none of what came before.
+
+The finaliser is that of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
+generators"), in int64 arithmetic that wraps around: it runs on whole tensors and on any device.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class Use(IntEnum):
+    """What a random number is for: the first word of its hash, so that no two uses share numbers."""
+
+    ORDER = 1
+    FLIP = 2
+    DRAW = 3
+    VALIDATION = 4
+    TEST = 5
+    CLIP = 6
+
+
+def _signed(word: int) -> int:
+    """The low 64 bits of `word`, read as int64."""
+    word &= (1 << 64) - 1
+    return word - (1 << 64) if word >= 1 << 63 else word
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_FIRST = _signed(0xBF58476D1CE4E5B9)
+_SECOND = _signed(0x94D049BB133111EB)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift: `>>` alone copies the sign."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift(x, 30)) * _FIRST
+    x = (x ^ _shift(x, 27)) * _SECOND
+    return x ^ _shift(x, 31)
+
+
+def hash_words(*words: Tensor | int) -> Tensor:
+    """int64 hash of the words, in the shape they broadcast to; each bit is near uniform and independent."""
+    state = torch.zeros((), dtype=torch.int64)
+    for word in words:
+        if isinstance(word, Tensor):
+            state = state.to(word.device)
+        addend = word if isinstance(word, Tensor) else _signed(word)
+        state = _mix(state * _GOLDEN + addend + _GOLDEN)
+    return state
+
+
+def hash_int(*words: int) -> int:
+    """`hash_words` of plain integers, as an integer: the seed of a generator, the key of a pass."""
+    return int(hash_words(*words))
+
+
+def uniform(*words: Tensor | int) -> Tensor:
+    """float64 in [0, 1), the top 53 bits of `hash_words(*words)`."""
+    return _shift(hash_words(*words), 11).double() * 2.0**-53

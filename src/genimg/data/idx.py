@@ -1,0 +1,74 @@
+"""Fashion-MNIST from gzipped IDX files, as Debian's package and the data set's authors ship them."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genimg.data.fit import fit_images
+from genimg.data.items import ImageShape, Part, Stored
+from genimg.data.torchvision_sets import TorchvisionStills
+from genimg.errors import UserError
+
+DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
+CLASSES = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+_GZIP = b"\x1f\x8b"
+_UBYTE = b"\x00\x00\x08"  # two zeros and the type code of unsigned bytes; the number of axes follows
+
+
+def read_idx(path: Path) -> Tensor:
+    """uint8 tensor of an IDX file, gzipped or not (the format is described on the MNIST page of Y. LeCun)."""
+    raw = path.read_bytes()
+    try:
+        content = gzip.decompress(raw) if raw[:2] == _GZIP else raw
+    except (OSError, EOFError) as error:
+        raise UserError(
+            "data.root", str(path), "a whole gzip file", f"it does not unpack: {error}"
+        ) from error
+    axes = content[3] if content[:3] == _UBYTE else 0
+    shape = np.frombuffer(content, dtype=">u4", count=axes, offset=4) if len(content) >= 4 + 4 * axes else []
+    start = 4 + 4 * axes
+    if not axes or len(content) - start != np.prod(shape, dtype=np.int64):
+        raise UserError(
+            "data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged"
+        )
+    values = np.frombuffer(content, dtype=np.uint8, offset=start).reshape([int(size) for size in shape])
+    return torch.from_numpy(values.copy())
+
+
+@dataclass(frozen=True)
+class FashionMNIST:
+    """70,000 garments at 28x28, 10 classes (Xiao, Rasul & Vollgraf 2017).
+
+    root: folder of the four `*-ubyte.gz` files, or where torchvision downloads them to. None: Debian's folder
+    where it is installed, else torchvision's download.
+    """
+
+    root: str | None = None
+    own_test: ClassVar[bool] = True
+
+    def load(self, part: Part, shape: ImageShape) -> Stored:
+        folder, prefix = Path(self.root or DEBIAN_FOLDER), {"train": "train", "test": "t10k"}[part]
+        images, labels = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
+        if not (images.is_file() and labels.is_file()):
+            return TorchvisionStills("FashionMNIST", self.root).load(part, shape)
+        pictures = fit_images(read_idx(images).unsqueeze(1), shape, fit="pad")
+        return Stored(pictures, read_idx(labels).long(), classes=CLASSES)

@@ -1,0 +1,52 @@
+"""A user's own folder of pictures."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genimg.data.cache import cache_folder
+from genimg.data.decode import Background, Decoder, as_rgb
+from genimg.data.fit import FITS, Fit
+from genimg.data.items import ImageShape, Items, Part
+from genimg.data.listing import list_pictures, require_pictures
+from genimg.data.pictures import PictureFiles, load_pictures
+from genimg.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Pictures below `root`: flat, or one folder for each class.
+
+    fit: "crop" the middle to the shape's proportions, "pad" with the background, or "stretch".
+    background: colour under what is transparent and around what is padded.
+    cache: keep the decoded pictures on disk: true = in the user's cache folder, or a path.
+    follow_links: follow symbolic links that lead out of `root`.
+    """
+
+    root: str | None
+    fit: Fit = "crop"
+    background: Background = "white"
+    cache: bool | str = False
+    follow_links: bool = False
+    own_test: ClassVar[bool] = False
+
+    def load(self, part: Part, shape: ImageShape) -> Items:
+        if self.fit not in FITS:
+            raise UserError("data.fit", self.fit, ", ".join(FITS))
+        require_pictures(self.root, self.follow_links)
+        found = list_pictures(str(self.root), self.follow_links)
+        if found.skipped_links:
+            first, count = found.skipped_links[0], len(found.skipped_links)
+            log.warning(
+                "%d links lead out of %s and are skipped (%s); data.follow_links=true",
+                count,
+                self.root,
+                first,
+            )
+        files = PictureFiles(found.paths, found.labels, found.classes)
+        decoder = Decoder(shape, self.fit, as_rgb(self.background))
+        return load_pictures(files, decoder, cache_folder(self.cache))

@@ -1,0 +1,186 @@
+"""What lies in a user's folder of pictures or clips, from names alone. Torch-free: the command asks too.
+
+Names that start with a dot are skipped. Symbolic links are followed where they stay inside the folder; one
+that leads out of it is skipped, unless `follow_links`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from genimg.errors import UserError
+
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
+
+
+@dataclass(frozen=True)
+class PictureListing:
+    """Paths in sorted order. classes: names of the class folders, empty where there are fewer than two;
+    labels: one for each path then, else empty. skipped_links: links that lead out of the folder."""
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    skipped_links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClipListing:
+    """One clip. frames: its pictures in the natural order of their names, for a folder of them."""
+
+    path: str
+    kind: Literal["animation", "frames", "video"]
+    frames: tuple[str, ...] = ()
+
+
+def count_classes(root: str | Path, follow_links: bool = False) -> int:
+    """Class folders below `root`; 0 where it is flat or missing. Reads up to a first picture of each."""
+    folder = str(root)
+    if not os.path.isdir(folder) or _has_loose(folder):
+        return 0
+    names = _class_folders(folder, follow_links)
+    return len(names) if len(names) > 1 else 0
+
+
+def list_pictures(root: str | Path, follow_links: bool = False) -> PictureListing:
+    """Every picture below `root`: flat, or in a folder for each class (with folders inside it)."""
+    folder, skipped = str(root), list[str]()
+    paths = sorted(_walk(folder, PICTURES, follow_links, skipped))
+    start = len(os.path.join(folder, ""))
+    tops = [path[start:].partition(os.sep) for path in paths]
+    classes = sorted({top for top, inside, _ in tops if inside})
+    if len(classes) < 2 or not all(inside for _, inside, _ in tops):
+        return PictureListing(tuple(paths), (), (), tuple(skipped))
+    number = {name: label for label, name in enumerate(classes)}
+    return PictureListing(
+        tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped)
+    )
+
+
+def list_clips(root: str | Path, follow_links: bool = False) -> list[ClipListing]:
+    """Clips below `root`, sorted: GIFs, animated WebPs, videos, and folders that hold still pictures."""
+    clips: list[ClipListing] = []
+    frames: dict[str, list[str]] = {}
+    for path in _walk(str(root), PICTURES | VIDEOS, follow_links, []):
+        if _suffix(path) in VIDEOS:
+            clips.append(ClipListing(path, "video"))
+        elif _suffix(path) == ".gif" or _is_animated_webp(path):
+            clips.append(ClipListing(path, "animation"))
+        else:
+            frames.setdefault(os.path.dirname(path), []).append(path)
+    clips += [ClipListing(where, "frames", tuple(sorted(f, key=_natural))) for where, f in frames.items()]
+    return sorted(clips, key=lambda clip: clip.path)
+
+
+def require_pictures(root: str | Path | None, follow_links: bool = False) -> None:
+    """Raises UserError where the folder of pictures is missing, empty, or both flat and in classes."""
+    folder = _require_folder(root, "pictures", "data=image_folder data.root=FOLDER")
+    loose, names = _has_loose(folder), _class_folders(folder, follow_links)
+    if not loose and not names:
+        links = "; links that lead out of it are skipped, unless data.follow_links=true"
+        raise UserError(
+            "data.root", folder, f"a folder with pictures ({_names(PICTURES)})", f"it has none{links}"
+        )
+    if loose and names:
+        raise UserError(
+            "data.root",
+            folder,
+            "pictures directly in the folder, or one folder for each class, not both",
+            f"pictures lie in it and in {len(names)} folders below, such as {names[0]}",
+        )
+    if "train" in names and set(names) <= {"train", "val", "valid", "validation", "test"}:
+        raise UserError(
+            "data.root",
+            folder,
+            "the folder of the training pictures; validation and test are carved from them",
+            f"data.root={os.path.join(folder, 'train')}",
+        )
+
+
+def require_clips(root: str | Path | None, follow_links: bool = False) -> None:
+    """Raises UserError where the folder of clips is missing or holds none."""
+    folder = _require_folder(root, "clips", "data=frame_folder data.root=FOLDER")
+    if next(_walk(folder, PICTURES | VIDEOS, follow_links, []), None) is None:
+        kinds = f"GIFs, animated WebPs, folders of frames, or videos ({_names(VIDEOS)})"
+        raise UserError("data.root", folder, f"a folder with clips: {kinds}")
+
+
+def _require_folder(root: str | Path | None, what: str, example: str) -> str:
+    if root is None:
+        raise UserError("data.root", None, f"the folder of your {what}", example)
+    if not os.path.isdir(root):
+        is_what = "it is a file" if os.path.exists(root) else f"there is no such folder (from {os.getcwd()})"
+        raise UserError("data.root", str(root), f"the folder of your {what}", is_what)
+    return str(root)
+
+
+def _has_loose(folder: str) -> bool:
+    """Whether pictures lie directly in the folder."""
+    return any(_suffix(name) in PICTURES and not name.startswith(".") for name in os.listdir(folder))
+
+
+def _class_folders(folder: str, follow_links: bool) -> list[str]:
+    """Names of the folders directly below that hold a picture, at any depth."""
+    inside = os.path.join(os.path.realpath(folder), "")
+    with os.scandir(folder) as entries:
+        folders = (entry for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        names = [entry.name for entry in folders if follow_links or not _leads_out(entry, inside)]
+    return [name for name in sorted(names) if next(_walk(folder, PICTURES, follow_links, [], name), None)]
+
+
+def _walk(
+    root: str, suffixes: frozenset[str], follow_links: bool, skipped: list[str], below: str = ""
+) -> Iterator[str]:
+    """Files below `root`/`below` with one of the suffixes. `skipped` takes the links that lead out of `root`."""
+    inside = os.path.join(os.path.realpath(root), "")
+    seen = {inside[:-1]}  # folders entered: a link may close a circle
+    waiting = [os.path.join(root, below) if below else root]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir()
+                if entry.name.startswith(".") or not (is_folder or _suffix(entry.name) in suffixes):
+                    continue
+                if entry.is_symlink() and not (
+                    follow_links or os.path.realpath(entry.path).startswith(inside)
+                ):
+                    skipped.append(entry.path)
+                elif not is_folder:
+                    if entry.is_file():
+                        yield entry.path
+                elif (real := os.path.realpath(entry.path)) not in seen:
+                    seen.add(real)
+                    waiting.append(entry.path)
+
+
+def _leads_out(entry: os.DirEntry[str], inside: str) -> bool:
+    return entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _is_animated_webp(path: str) -> bool:
+    """By the flag in the extended header (WebP container specification, chunk VP8X)."""
+    if _suffix(path) != ".webp":
+        return False
+    with open(path, "rb") as file:
+        head = file.read(21)
+    return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+
+
+def _natural(path: str) -> list[tuple[int, int, str]]:
+    """frame2 before frame10."""
+    parts = re.split(r"(\d+)", os.path.basename(path))
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _names(suffixes: frozenset[str]) -> str:
+    return " ".join(sorted(suffixes))

@@ -1,0 +1,135 @@
+"""Stills that move in straight lines and bounce on a black canvas: sequences out of any set of stills.
+
+After Moving MNIST (Srivastava, Mansimov & Salakhutdinov 2015), with three differences: a clip is a function
+of (seed, split, epoch, index), so that training never repeats one and evaluation always does; the stills of
+a split are that split's own; any set of stills will do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genimg.data.hashing import Use, uniform
+from genimg.data.items import ImageShape, Items, Part, Source
+from genimg.errors import UserError
+
+
+@dataclass(frozen=True)
+class MovingStills:
+    """The source of moving clips: one clip an epoch for each still of `of`.
+
+    of: the source of the stills.
+    num_frames: frames of a clip.
+    stills: how many move in a clip, 1 to 3, or [least, most]. Where it is 1, a clip has its still's label.
+    still_scale: side of a still as a part of the canvas's shorter side, in (0, 1].
+    speed: least and most distance moved in a frame, as parts of the canvas's shorter side.
+    """
+
+    of: Source
+    num_frames: int = 16
+    stills: int | tuple[int, int] = 1
+    still_scale: float = 0.5
+    speed: tuple[float, float] = (0.03, 0.1)
+
+    @property
+    def own_test(self) -> bool:
+        return self.of.own_test
+
+    def load(self, part: Part, shape: ImageShape) -> MovingClips:
+        fewest, most = (self.stills, self.stills) if isinstance(self.stills, int) else self.stills
+        if not 1 <= fewest <= most <= 3:
+            raise UserError("data.stills", self.stills, "1, 2, 3, or [least, most] of them")
+        if not 0 < self.still_scale <= 1:
+            raise UserError("data.still_scale", self.still_scale, "a part of the canvas, above 0, at most 1")
+        channels, height, width = shape
+        side = max(1, round(self.still_scale * min(height, width)))
+        slowest, fastest = (part_of * min(height, width) for part_of in self.speed)
+        stills = self.of.load(part, (channels, side, side))
+        return MovingClips(stills, (height, width), self.num_frames, (fewest, most), (slowest, fastest))
+
+
+@dataclass(frozen=True)
+class MovingClips:
+    """Clips uint8 (T, C, H, W). Clip i moves still i, and others drawn at random where there are more.
+
+    counts: least and most stills of a clip. speed: least and most pixels a frame.
+    """
+
+    still_items: Items
+    canvas: tuple[int, int]
+    num_frames: int
+    counts: tuple[int, int]
+    speed: tuple[float, float]
+    groups: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.num_frames, self.still_items.shape[0], *self.canvas)
+
+    @property
+    def labels(self) -> Tensor | None:
+        return self.still_items.labels if self.counts == (1, 1) else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.still_items.classes if self.counts == (1, 1) else ()
+
+    @property
+    def lazy(self) -> bool:
+        return self.still_items.lazy
+
+    def __len__(self) -> int:
+        return len(self.still_items)
+
+    def subset(self, indices: Tensor) -> MovingClips:
+        return replace(self, still_items=self.still_items.subset(indices))
+
+    def to(self, device: torch.device) -> MovingClips:
+        return replace(self, still_items=self.still_items.to(device))
+
+    def fetch(self, indices: Tensor, draw: int) -> Tensor:
+        fewest, most = self.counts
+        clips = self._render(indices, indices, draw, still=0)
+        wanted = fewest + (uniform(Use.CLIP, draw, indices, 0, 0) * (most - fewest + 1)).long()
+        for still in range(1, most):
+            others = (uniform(Use.CLIP, draw, indices, still, 0) * len(self)).long()
+            rendered = self._render(others, indices, draw, still)
+            shown = (wanted > still).to(rendered).view(-1, 1, 1, 1, 1)
+            clips = torch.maximum(clips, rendered * shown)
+        return clips
+
+    def _render(self, chosen: Tensor, indices: Tensor, draw: int, still: int) -> Tensor:
+        """One still in each clip: uint8 (B, T, C, H, W)."""
+        images = self.still_items.fetch(chosen, draw)  # (B, C, h, w)
+        room = [side - size for side, size in zip(self.canvas, images.shape[2:], strict=True)]
+        top, left = (path.to(images.device) for path in self._paths(indices, draw, still, room))
+        # Every place of a still is a window on it with a black border as wide as the room it has to move.
+        padded = F.pad(images, (room[1], room[1], room[0], room[0]))
+        windows = padded.unfold(2, self.canvas[0], 1).unfold(
+            3, self.canvas[1], 1
+        )  # (B, C, room+1, room+1, H, W)
+        clip = torch.arange(len(images), device=images.device).unsqueeze(1)
+        return windows[clip, :, room[0] - top, room[1] - left]
+
+    def _paths(self, indices: Tensor, draw: int, still: int, room: list[int]) -> tuple[Tensor, Tensor]:
+        """Top and left edge of the still in every frame, whole pixels, int64 (B, T) each."""
+        start_y, start_x, turn, pace = (uniform(Use.CLIP, draw, indices, still, n) for n in range(1, 5))
+        speed = self.speed[0] + pace * (self.speed[1] - self.speed[0])
+        angle = 2 * math.pi * turn
+        time = torch.arange(self.num_frames, dtype=torch.float64)
+        y = (start_y * room[0]).unsqueeze(1) + (speed * angle.sin()).unsqueeze(1) * time
+        x = (start_x * room[1]).unsqueeze(1) + (speed * angle.cos()).unsqueeze(1) * time
+        return _bounce(y, room[0]), _bounce(x, room[1])
+
+
+def _bounce(position: Tensor, room: int) -> Tensor:
+    """Positions on a line folded into 0..room, as if it were mirrored at both ends, in whole pixels."""
+    if room == 0:
+        return torch.zeros_like(position, dtype=torch.int64)
+    around = position.remainder(2 * room)
+    return torch.minimum(around, 2 * room - around).round().long()

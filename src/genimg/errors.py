@@ -1,0 +1,34 @@
+"""The one error a user's mistake raises, and the one way it reads."""
+
+from __future__ import annotations
+
+EXIT_CODE = 2  # what the command ends with after a UserError
+
+
+class UserError(Exception):
+    """A mistake in what the user gave, told in one message that says what to do.
+
+    key: what the value is called where the user wrote it (`model.lr`, `data.root`).
+    got: what arrived, as it arrived; None where nothing did.
+    expected: what would have been right, with range and unit.
+    hint: what to do: the nearest correct name, or the command that repairs it.
+    default_in: the file that sets the default (`configs/model/gan.yaml`).
+    """
+
+    def __init__(
+        self, key: str, got: object, expected: str, hint: str | None = None, default_in: str | None = None
+    ) -> None:
+        super().__init__(key, got, expected, hint, default_in)
+        self.key, self.got, self.expected = key, got, expected
+        self.hint, self.default_in = hint, default_in
+
+    def __str__(self) -> str:
+        lines = [
+            self.key if self.got is None else f"{self.key}: got {self.got}",
+            f"expected: {self.expected}",
+        ]
+        if self.hint:
+            lines.append(f"hint:     {self.hint}")
+        if self.default_in:
+            lines.append(f"default:  set in {self.default_in}")
+        return "\n  ".join(lines)

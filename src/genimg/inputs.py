@@ -1,0 +1,64 @@
+"""Pictures that a user hands to a model: files of any kind, fitted to its shape."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genimg.data.decode import Decoder
+from genimg.data.items import ImageShape
+from genimg.data.listing import PICTURES
+from genimg.errors import UserError
+
+Paths = str | Path | Sequence[str | Path]
+
+_WHITE = (255, 255, 255)  # behind what is transparent, as viewers show it
+
+
+def find_pictures(paths: Paths, key: str) -> list[Path]:
+    """The files that `paths` names: files as they are, and a folder's own pictures by name.
+
+    Raises:
+        UserError: if a path does not exist, or there is no picture; `key` is what the user called it.
+    """
+    given = [paths] if isinstance(paths, str | Path) else paths
+    found: list[Path] = []
+    for path in (Path(one).expanduser() for one in given):
+        if path.is_dir():
+            found += sorted(
+                file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file()
+            )
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(
+                key, path, "a picture, a folder of pictures, or a list of them", hint="nothing lies there"
+            )
+    if not found:
+        raise UserError(
+            key,
+            paths,
+            "at least one picture",
+            hint=f"of a folder, its own files: {' '.join(sorted(PICTURES))}",
+        )
+    return found
+
+
+def read_picture(path: Path, shape: ImageShape, key: str) -> Tensor:
+    """uint8 (C, H, W) from a file of any mode and size: upright, the centre cut out, resized antialiased.
+
+    Raises:
+        UserError: if the file cannot be read as a picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return torch.from_numpy(Decoder(shape, "crop", _WHITE).read(path).copy())
+    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(key, path, "a picture that can be read", hint=reason) from error

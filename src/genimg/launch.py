@@ -1,0 +1,129 @@
+"""From a checked configuration to a finished process: run folder, worker, signals, exit code. Torch-free."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from genimg.errors import EXIT_CODE, UserError
+from genimg.runs import RunFolder
+
+
+WORKER = (sys.executable, "-m", "genimg.worker")
+
+
+def start(
+    config: DictConfig, name: str, overrides: list[str], command: str, folder: Path | None = None
+) -> int:
+    """Runs the task of `config` in a worker process of its own and returns the exit code.
+
+    name: `<model>-<data>`, for the run folder. overrides, command: written beside the configuration.
+    folder: where a job of a sweep lies; None makes one named by the time.
+    A sample or a dry run makes no run folder: its configuration lies in a temporary one.
+    """
+    if config.task != "train" or config.dry_run:
+        with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
+            return _run_worker(_write(config, Path(temporary, "config.yaml")))
+    if config.resume is not None:
+        return _run_in(RunFolder(Path(config.resume)), config, overrides, command)
+    run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
+    exit_code = _run_in(run, config, overrides, command)
+    if exit_code == EXIT_CODE and not run.has_checkpoint():
+        _remove(run.path)
+    return exit_code
+
+
+def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
+    config.run_dir = str(run.path)
+    _write(config, run.config)
+    with run.overrides.open("a", encoding="utf-8") as file:
+        file.writelines(f"{override}\n" for override in overrides)
+    with run.command.open("a", encoding="utf-8") as file:
+        file.write(f"{command}\n")
+    return _run_worker(run.config)
+
+
+def _write(config: DictConfig, path: Path) -> Path:
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    path.write_text(OmegaConf.to_yaml(resolved), encoding="utf-8")
+    return path
+
+
+def _make_dated(outputs: Path, name: str) -> Path:
+    """A new `outputs/<date>/<time>-<name>/`; with a number behind it where that second has one already."""
+    base = outputs / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{name}"
+    number = 1
+    while True:
+        try:
+            return _make(base if number == 1 else base.with_name(f"{base.name}-{number}"))
+        except FileExistsError:
+            number += 1
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if folder.is_dir():
+            raise
+        raise UserError("outputs", folder, "a folder, but there is a file of that name") from None
+    except OSError as error:
+        raise UserError("outputs", folder, f"a folder that can be written ({error.strerror})") from error
+    return folder
+
+
+def _remove(folder: Path) -> None:
+    """Removes a run that never began, and its date folder where nothing else lies in it."""
+    shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def _run_worker(config_path: Path) -> int:
+    """The worker's exit code; 128 + the signal where one ended it."""
+    environment = {**os.environ, "GENIMG_PARENT": str(os.getpid())}
+    with _forwarding() as workers:
+        # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
+        worker = subprocess.Popen([*WORKER, str(config_path)], env=environment, start_new_session=True)
+        workers.append(worker)
+        code = worker.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _forwarding() -> Iterator[list[subprocess.Popen[Any]]]:
+    """Passes SIGINT, SIGTERM and SIGHUP (as SIGTERM) on to the workers; a second SIGINT kills them at once."""
+    workers: list[subprocess.Popen[Any]] = []
+    interrupted = False
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        for worker in workers:
+            if worker.poll() is not None:
+                continue
+            if number == signal.SIGINT and interrupted:
+                os.killpg(worker.pid, signal.SIGKILL)
+            else:
+                worker.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+        interrupted = interrupted or number == signal.SIGINT
+
+    before = {
+        number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield workers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

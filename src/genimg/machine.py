@@ -1,0 +1,73 @@
+"""What this machine is good at: the `auto` settings of the trainer, answered by asking the hardware."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The trainer's settings with every `auto` resolved."""
+
+    accelerator: str
+    devices: int
+    num_nodes: int
+    strategy: str
+    precision: str
+    channels_last: bool
+    fused: bool
+    threads: int
+
+    def __str__(self) -> str:
+        where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
+        layout = "channels_last" if self.channels_last else "contiguous"
+        return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers"
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if self.accelerator == "gpu" else "cpu")
+
+    def autocast(self) -> torch.autocast:
+        """The precision of training as a context, for what runs outside the trainer."""
+        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
+        return torch.autocast(self.device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def choose(settings: dict[str, Any]) -> Machine:
+    """Resolve the `trainer` settings (see configs/trainer/auto.yaml) for this machine, and set torch's threads."""
+    accelerator = settings["accelerator"]
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    threads = settings["threads"] or _cores()
+    torch.set_num_threads(threads)
+    half = _has_bf16(accelerator)
+    precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
+    return Machine(
+        accelerator=accelerator,
+        devices=settings["devices"],
+        num_nodes=settings["num_nodes"],
+        strategy=settings["strategy"],
+        precision=("bf16-mixed" if half else "32-true") if precision == "auto" else str(precision),
+        # oneDNN's and cuDNN's half-precision kernels want channels_last; in float32 the layouts are about equal
+        channels_last=half if layout == "auto" else layout == "channels_last",
+        fused=True if fused == "auto" else bool(fused),
+        threads=threads,
+    )
+
+
+def _cores() -> int:
+    """The cores this process may use, which in a container or under taskset are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _has_bf16(accelerator: str) -> bool:
+    """Whether bfloat16 is computed by the hardware. Emulated, it is slower than float32."""
+    if accelerator == "gpu":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,1 @@
+"""Figures of sets of pictures: functions of arrays that know nothing of models."""

@@ -1,0 +1,1 @@
+"""LightningModules: an objective, networks and optimizers put together."""

@@ -1,0 +1,75 @@
+"""What every model promises to the trainer's callbacks, the samplers and the checkpoints."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+Batch = dict[str, Any]
+
+
+class GenerativeModel(LightningModule):
+    """A LightningModule that keeps its clock in images, and samples.
+
+    `images_seen` and `progress` (0 at the start, 1 when the budget is spent) are set before every step; schedules
+    are functions of them, so a resumed run finds itself where it was.
+    """
+
+    images_seen: int = 0
+    progress: float = 0.0
+
+    #: The validation figure that chooses the best checkpoint, and which way it improves.
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]]
+    #: Prefixes of the parameters and buffers that the weight average follows; "" is the whole model.
+    averaged: ClassVar[tuple[str, ...]] = ("",)
+    #: Each optimizer's learning rate falls on a cosine to this fraction of itself at progress 1.
+    final_lr: float = 0.1
+
+    def set_clock(self, images_seen: int, progress: float) -> None:
+        """Called before each step: the clock, and with it the learning rates."""
+        self.images_seen, self.progress = images_seen, progress
+        for optimizer in self.optimizer_list():
+            for group in optimizer.param_groups:
+                base = group.setdefault("initial_lr", group["lr"])
+                group["lr"] = base * cosine(progress, 1.0, self.final_lr)
+
+    def optimizer_list(self) -> list[Optimizer]:
+        """The optimizers as a list, whether Lightning holds one or several."""
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        return cast(list[Optimizer], optimizers if isinstance(optimizers, list) else [optimizers])
+
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name, for parameter counts."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Validation figures of a normalised batch, each of shape (B,): the caller averages over items."""
+
+    @abstractmethod
+    def sample(
+        self,
+        num_images: int,
+        *,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """New pictures in [-1, 1]: (N, C, H, W), or (N, T, C, H, W) from a sequence model.
+
+        Args:
+            generator: on the model's device; the same state gives the same pictures.
+            labels: classes, int64 (N,); only for a conditional model, which needs them.
+            temperature: scales the latents' spread; under 1, more typical and less varied.
+        """
+
+
+def cosine(progress: float, start: float, end: float) -> float:
+    """Half a cosine from `start` at progress 0 to `end` at progress 1 (Loshchilov & Hutter 2017, eq. 5)."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))

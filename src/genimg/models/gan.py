@@ -1,0 +1,156 @@
+"""The GAN: a generator from noise to an image against a discriminator from an image to a logit."""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, cosine
+from genimg.objectives.adversarial import OBJECTIVES
+from genimg.objectives.penalties import squared_gradient_estimate, unit_gradient_penalty
+
+
+class GAN(GenerativeModel):
+    """Alternating training, one discriminator step to one generator step, both on `objective`'s losses.
+
+    Args:
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; tanh puts it into [-1, 1].
+        discriminator: images [, labels] -> logits (B,), without batch statistics.
+        generator_optimizer, discriminator_optimizer: called with the parameters.
+        latent_dim: length of z ~ N(0, I).
+        objective: a name of `objectives.adversarial.OBJECTIVES`.
+        gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 for none.
+            The Wasserstein objective has the unit-gradient penalty in its place.
+        penalty_step: the step of the first-order estimate of R1 and R2, in units of [-1, 1].
+        penalty_share: share of each batch the penalty is estimated on; its expectation is the same.
+        gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
+        augment: differentiable augmentation of everything the discriminator sees; the penalties' gradients are
+            those at the augmented images, which one pass gives.
+        num_classes: 0 for an unconditional model.
+        final_lr: fraction of the learning rates at the end of the run.
+        _shared: keys of the YAML that the networks and optimizers read by interpolation.
+    """
+
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("sliced_wasserstein", "min")
+    averaged: ClassVar[tuple[str, ...]] = ("generator.",)
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
+        latent_dim: int,
+        objective: str,
+        gamma: tuple[float, float],
+        penalty_step: float,
+        penalty_share: float,
+        gradient_penalty: float,
+        augment: nn.Module,
+        num_classes: int,
+        final_lr: float,
+        **_shared: Any,
+    ) -> None:
+        super().__init__()
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+        self.automatic_optimization = False
+        self.generator, self.discriminator = generator, discriminator
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        self.latent_dim, self.num_classes = latent_dim, num_classes
+        self.game, self.wasserstein = OBJECTIVES[objective], objective == "wasserstein"
+        self.gamma, self.gradient_penalty = gamma, gradient_penalty
+        self.penalty_step, self.penalty_share = penalty_step, penalty_share
+        self.final_lr = final_lr
+        self.augment = augment
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [
+            self.discriminator_optimizer(self.discriminator.parameters()),
+            self.generator_optimizer(self.generator.parameters()),
+        ]
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """One step of the discriminator, then one of the generator, each on noise of its own."""
+        real = batch["images"]
+        labels = batch["labels"] if self.num_classes else None
+        discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
+
+        with torch.no_grad():
+            fake = self.decode(self.sample_latents(len(real)), labels)
+        metrics = self._discriminator_loss(real, fake, labels)
+        discriminator_optimizer.zero_grad()
+        self.manual_backward(metrics["loss_d"])
+        discriminator_optimizer.step()
+
+        # the generator's step needs no gradient of the discriminator's weights: a third of the pass is saved
+        self.discriminator.requires_grad_(False)
+        fake = self.decode(self.sample_latents(len(real)), labels)
+        with torch.no_grad():
+            uses_real = self.game.uses_real
+            real_logits = self._logits(self.augment(real), labels) if uses_real else fake.new_zeros(len(real))
+        metrics["loss_g"] = self.game.generator(real_logits, self._logits(self.augment(fake), labels)).mean()
+        generator_optimizer.zero_grad()
+        self.manual_backward(metrics["loss_g"])
+        generator_optimizer.step()
+        self.discriminator.requires_grad_(True)
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def _discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """The discriminator's loss, its penalty included as `loss_d`, with what it is made of."""
+        both = self.augment(torch.cat([real, fake]))
+        both_labels = None if labels is None else torch.cat([labels, labels])
+        # one pass over both: without batch statistics it equals two, and it is faster
+        logits = self._logits(both, both_labels)
+        real_logits, fake_logits = logits.chunk(2)
+        loss = self.game.discriminator(real_logits, fake_logits).mean()
+        metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+        if self.wasserstein:
+            penalty = unit_gradient_penalty(lambda x: self._logits(x, labels), *both.chunk(2)).mean()
+            metrics |= {"penalty": penalty, "loss_d": loss + self.gradient_penalty * penalty}
+        elif self.gamma[0] > 0:
+            take = torch.arange(max(1, round(len(real) * self.penalty_share)), device=real.device)
+            take = torch.cat([take, take + len(real)])  # the same share of the real and of the fake ones
+            penalty = squared_gradient_estimate(
+                lambda x: self._logits(x, None if both_labels is None else both_labels[take]),
+                both[take],
+                logits[take],
+                self.penalty_step,
+            )
+            weight = cosine(self.progress, *self.gamma)
+            penalty = 2 * penalty.mean()  # R1 + R2, each a mean over its own half
+            metrics |= {"penalty": penalty, "loss_d": loss + 0.5 * weight * penalty}
+        else:
+            metrics["loss_d"] = loss
+        return metrics
+
+    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Logits (B,) in float32."""
+        return self.discriminator(images, labels).float()
+
+    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """What the discriminator says of held-out pictures: far above the training ones', it has memorised those."""
+        labels = batch["labels"] if self.num_classes else None
+        return {"real_logits": self.discriminator(batch["images"], labels).float()}
+
+    def sample_latents(self, num_images: int, generator: torch.Generator | None = None) -> Tensor:
+        """z ~ N(0, I), shape (N, latent_dim)."""
+        return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
+        return torch.tanh(self.generator(z, labels).float())
+
+    def sample(
+        self,
+        num_images: int,
+        *,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """See the base class."""
+        return self.decode(temperature * self.sample_latents(num_images, generator), labels)

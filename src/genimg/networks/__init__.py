@@ -1,0 +1,1 @@
+"""Plain `nn.Module`s; they know torch and each other, nothing of training."""

@@ -1,0 +1,65 @@
+"""What the convolutional networks share: sizes by ceil-halving, and the residual blocks between them.
+
+Every size from 8 to 256 works without cropping, because a stage goes from n to ceil(n / 2) pixels on the way down
+(a 3x3 convolution of stride 2 and padding 1) and back to exactly the size it came from on the way up.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ImageSize = int | Sequence[int]
+
+
+def as_pair(image_size: ImageSize) -> tuple[int, int]:
+    """`(height, width)` of one number or of two."""
+    if isinstance(image_size, int):
+        return image_size, image_size
+    height, width = image_size
+    return int(height), int(width)
+
+
+def pyramid(image_size: ImageSize, smallest: int = 4) -> list[tuple[int, int]]:
+    """Sizes from the image's own down to the first whose shorter side is at most `smallest`.
+
+    >>> pyramid(50)
+    [(50, 50), (25, 25), (13, 13), (7, 7), (4, 4)]
+    """
+    sizes = [as_pair(image_size)]
+    while min(sizes[-1]) > smallest:
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
+    return sizes
+
+
+def stage_widths(stages: int, width: int, max_width: int) -> list[int]:
+    """Channels of each stage from the finest on: doubled at every halving, up to `max_width`."""
+    return [min(width * 2**stage, max(width, max_width)) for stage in range(stages)]
+
+
+def init_convolutions(module: nn.Module) -> None:
+    """He initialisation for leaky ReLU 0.2 (He et al. 2015, eq. 14), biases at zero."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(lrelu(conv(lrelu(norm(x))))) at one size, the last convolution starting at zero so that the
+    block starts as the identity (Zhang et al. 2019, Fixup; R3GAN 2024, section 3.4). Shape kept: (B, C, H, W)."""
+
+    def __init__(self, channels: int, norm_groups: int = 0) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(norm_groups, channels) if norm_groups else nn.Identity()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.leaky_relu(self.norm(x), 0.2))
+        return x + self.conv2(F.leaky_relu(h, 0.2))
+
+    def start_as_identity(self) -> None:
+        nn.init.zeros_(self.conv2.weight)

@@ -1,0 +1,60 @@
+"""The generator of the GAN and, by its other use, the decoder of the VAE: a vector in, an image out."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genimg.networks.blocks import ImageSize, ResidualBlock, init_convolutions, pyramid, stage_widths
+
+
+class Generator(nn.Module):
+    """Fully connected layers from `z` to a small map, then residual stages that double its size up to the image.
+
+    Args:
+        latent_dim: length of `z`.
+        image_size: height and width of the image in pixels, 8 to 256 each.
+        channels: channels of the output.
+        width: channels at the finest size; doubled at every halving.
+        max_width: the most channels any stage has.
+        num_classes: 0 for an unconditional generator; else a learned embedding joins `z` (R3GAN 2024, section 3.4).
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_size: ImageSize,
+        channels: int,
+        width: int,
+        max_width: int = 128,
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.sizes = pyramid(image_size)[::-1]  # coarse to fine
+        widths = stage_widths(len(self.sizes), width, max_width)[::-1]
+        self.embedding = nn.Embedding(num_classes, latent_dim) if num_classes else None
+        inputs = latent_dim * (2 if num_classes else 1)
+        height, width_ = self.sizes[0]
+        self.first_shape = (widths[0], height, width_)
+        self.fc1 = nn.Linear(inputs, widths[0])
+        self.fc2 = nn.Linear(widths[0], widths[0] * height * width_)
+        self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths)
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(a, b, 1) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        init_convolutions(self)
+        for block in self.blocks:
+            block.start_as_identity()
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`z` (B, latent_dim), `labels` int64 (B,) when conditional -> (B, C, H, W), unbounded."""
+        if self.embedding is not None:
+            if labels is None:
+                raise ValueError("this generator was built with classes: pass labels of shape (B,)")
+            z = torch.cat([z, self.embedding(labels)], dim=1)
+        h = F.leaky_relu(self.fc1(z), 0.2)
+        h = self.fc2(h).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
+        h = self.blocks[0](h)
+        for size, narrow, block in zip(self.sizes[1:], self.narrow, list(self.blocks)[1:], strict=True):
+            h = block(F.interpolate(narrow(h), size=size, mode="nearest"))
+        return self.to_image(F.leaky_relu(h, 0.2))

@@ -1,0 +1,1 @@
+"""Pure functions of tensors that return one value per image; the caller reduces."""

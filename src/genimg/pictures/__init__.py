@@ -1,0 +1,1 @@
+"""Tensors to pictures on disk and back: sheets, PNGs, GIFs. torch, numpy and Pillow only."""

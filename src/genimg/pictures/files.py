@@ -1,0 +1,100 @@
+"""Pictures as files: the same pictures make the same bytes, and a crash leaves no half file."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+FRAME_MS = 100  # how long a frame of an animation stays, in milliseconds; GIF counts in tens of them
+_THREADS = min(4, os.cpu_count() or 1)  # zlib lets go of the interpreter, so PNGs are packed side by side
+_WAITING = 256  # pictures handed to the threads before more are asked for: bounds the memory
+
+
+def to_pillow(picture: Tensor) -> Image.Image:
+    """uint8 (C, H, W) to an image of mode L (one channel) or RGB (three)."""
+    if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[0] not in (1, 3):
+        raise ValueError(f"a picture is uint8 (1 or 3, H, W), got {picture.dtype} {tuple(picture.shape)}")
+    if picture.shape[0] == 1:
+        return Image.fromarray(picture[0].numpy())
+    return Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()))  # (C, H, W) -> (H, W, C)
+
+
+def save_png(picture: Tensor, path: Path) -> None:
+    """uint8 (C, H, W) to a PNG; a file of that name is replaced in one step."""
+    packed = BytesIO()
+    to_pillow(picture).save(packed, "PNG")
+    _put(packed, path)
+
+
+def save_many(save: Callable[[Tensor, Path], None], pictures: Iterable[tuple[Tensor, Path]]) -> None:
+    """`save(picture, path)` of each, by a few threads; more are asked for as earlier ones get done."""
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for picture, path in pictures:
+            waiting.append(pool.submit(save, picture, path))
+            if len(waiting) > _WAITING:
+                waiting.popleft().result()
+        while waiting:
+            waiting.popleft().result()
+
+
+def save_gif(frames: Tensor, path: Path, frame_ms: int = FRAME_MS) -> None:
+    """uint8 (T, C, H, W) to a GIF that plays for ever. Grey is exact, colour has one palette for all frames.
+
+    The format counts in hundredths of a second. A frame equal to the one before it becomes a longer stay.
+    """
+    pages = [to_pillow(frame) for frame in frames] if frames.shape[1] == 1 else _with_palette(frames)
+    packed = BytesIO()
+    pages[0].save(
+        packed,
+        "GIF",
+        save_all=True,
+        append_images=pages[1:],
+        duration=frame_ms,
+        loop=0,
+        optimize=False,
+        disposal=1,
+    )
+    _put(packed, path)
+
+
+def _with_palette(frames: Tensor) -> list[Image.Image]:
+    """RGB (T, 3, H, W) with one palette: exact up to 256 colours, else median cut over all frames, so that
+    colours do not flicker, with dithering."""
+    pixels = frames.permute(0, 2, 3, 1).numpy()  # (T, 3, H, W) -> (T, H, W, 3)
+    codes = (pixels.astype(np.uint32) << np.array([16, 8, 0], dtype=np.uint32)).sum(-1, dtype=np.uint32)
+    colours, indices = np.unique(codes, return_inverse=True)
+    if len(colours) > 256:
+        page = Image.fromarray(
+            np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2], 3))
+        )  # frames one below the other
+        palette = page.quantize(256, Image.Quantize.MEDIANCUT)
+        return [
+            to_pillow(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames
+        ]
+    table = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
+    pages = []
+    for frame in indices.reshape(codes.shape).astype(np.uint8):
+        image = Image.fromarray(frame).convert("P")
+        image.putpalette(table.tobytes())
+        pages.append(image)
+    return pages
+
+
+def _put(packed: BytesIO, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(packed.getbuffer())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

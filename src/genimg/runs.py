@@ -1,0 +1,118 @@
+"""The run folder: where the files of a run lie, and how one is found. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from genimg.errors import UserError
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, `outputs/<date>/<time>-<model>-<data>/`. Knows names only: opens nothing."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, as the parent wrote it."""
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """What the user gave besides the defaults, one override a line."""
+        return self.path / "overrides.txt"
+
+    @property
+    def command(self) -> Path:
+        """The shell command that repeats the run."""
+        return self.path / "command.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.pt"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: every figure logged, with `images_seen`."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    def has_checkpoint(self) -> bool:
+        return any(self.checkpoints.glob("*.pt"))
+
+
+def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
+    """The run that `run` names: a run folder, a checkpoint file, or `last`, the newest with a checkpoint.
+
+    A name that is no path is also looked for inside `outputs` and its date folders.
+    `key` is what the user called it (`run`, `resume`). Raises UserError where there is none.
+    """
+    if run == "last":
+        return _newest(Path(outputs), key)
+    for place in (
+        Path(run),
+        Path(outputs, run),
+        *sorted(Path(outputs).glob(f"*/{_literal(run)}"), reverse=True),
+    ):
+        if place.is_file():
+            return place
+        if place.is_dir() and RunFolder(place).config.is_file():
+            return RunFolder(place)
+    expected = "a run folder, a checkpoint file, or last (the newest run)"
+    if Path(run).is_dir():
+        raise UserError(
+            key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder"
+        )
+    raise UserError(key, run, expected, hint=_which_runs(Path(outputs)))
+
+
+def runs(outputs: str | Path) -> list[RunFolder]:
+    """The run folders under `outputs`, oldest first; jobs of a sweep are runs too."""
+    configs = [*Path(outputs).glob("*/*/config.yaml"), *Path(outputs).glob("*/*/*/config.yaml")]
+    dated = [c for c in configs if _DATE.fullmatch(c.relative_to(outputs).parts[0])]
+    return [RunFolder(c.parent) for c in sorted(dated, key=lambda c: (c.stat().st_mtime_ns, str(c)))]
+
+
+def _newest(outputs: Path, key: str) -> RunFolder:
+    with_checkpoint = [run for run in runs(outputs) if run.has_checkpoint()]
+    if not with_checkpoint:
+        raise UserError(
+            key, "last", f"a run with a checkpoint in {outputs}/", hint="train one first: genimg-train"
+        )
+    return with_checkpoint[-1]
+
+
+def _which_runs(outputs: Path) -> str:
+    known = runs(outputs)
+    if not known:
+        return f"{outputs}/ holds no run yet; train one first: genimg-train"
+    return f"{outputs}/ holds {len(known)} runs, the newest is {known[-1].path}"
+
+
+def _literal(name: str) -> str:
+    """`name` as a glob pattern that matches only itself."""
+    return re.sub(r"([*?\[])", r"[\1]", name.strip("/"))

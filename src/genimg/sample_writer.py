@@ -1,0 +1,224 @@
+"""Samples as files in a folder: a sheet to look at, and each picture or animation by itself."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genimg.class_names import Classes, class_numbers
+from genimg.errors import UserError
+from genimg.inputs import Paths, find_pictures, read_picture
+from genimg.pictures.files import save_gif, save_many, save_png
+from genimg.pictures.sheets import (
+    contact_sheet,
+    grouped_layout,
+    layout,
+    sheet_over_time,
+    side_by_side,
+    to_uint8,
+)
+from genimg.sampler import CHUNK, Sampler
+
+ON_SHEET = 100  # pictures that the sheet shows of a longer stream
+CLIPS_ON_SHEET = 20
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What to draw: the keys of configs/sample.yaml that say so, explained there."""
+
+    num_images: int = 10
+    seed: int = 0
+    classes: Classes | None = None
+    truncation: float | None = None
+    temperature: float = 1.0
+    rows: int | None = None
+    columns: int | None = None
+    interpolate: int | None = None
+    reconstruct: Paths | None = None
+    start: Paths | None = None
+    num_frames: int | None = None
+    futures: int = 1
+    individual: bool = True
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SampleOptions:
+        return cls(**{field.name: config[field.name] for field in fields(cls) if field.name in config})
+
+    @property
+    def noise(self) -> dict[str, Any]:
+        """What `Sampler.stream` and `Sampler.interpolate` both take."""
+        return {name: getattr(self, name) for name in ("seed", "classes", "temperature", "truncation")}
+
+
+def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
+    """Draws what the options say into `folder`, and returns the file to look at first.
+
+    A model of stills: sheet.png, images/ with a PNG each, and interpolation.png and .gif where asked for.
+    A sequence model: animation.gif (all side by side), sheet.png (a row a clip), sequences/ with a GIF each.
+    With `reconstruct`: reconstructions.png, each original beside what the model makes of it, and images/.
+    Files sorted by name are in the order drawn.
+
+    Raises:
+        UserError: for what this model cannot do, before anything is written.
+    """
+    if options.reconstruct is not None:
+        return _write_reconstructions(sampler, options, options.reconstruct, folder)
+    if sampler.makes_sequences:
+        return _write_sequences(sampler, options, folder)
+    return _write_stills(sampler, options, folder)
+
+
+def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
+    _leave_out(
+        options,
+        ("start", "num_frames", "futures"),
+        "this model makes stills",
+        "sequences come from model=rnn",
+    )
+    chunks = sampler.stream(options.num_images, **options.noise)
+    shown, rows, columns = _cells(options, options.num_images, _turns(sampler, options))
+    if options.interpolate is not None and options.num_images > ON_SHEET:
+        raise UserError("num_images", options.num_images, f"2 to {ON_SHEET} with interpolate")
+    if options.interpolate is not None:
+        ways = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
+        save_png(contact_sheet(ways.flatten(0, 1), len(ways), ways.shape[1]), folder / "interpolation.png")
+        ring = ways[:, :-1].flatten(0, 1)  # (rows, steps + 1, ...): the end of a row is the start of the next
+        save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif")
+    names = _names(sampler, options, options.num_images)
+    pictures = (
+        (picture, folder / "images" / f"{next(names)}.png") for chunk in chunks for picture in to_uint8(chunk)
+    )
+    first = _write_each(save_png, pictures, shown, options.individual)
+    order = sampler.grouped(options.classes, shown)
+    save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
+    return folder / "sheet.png"
+
+
+def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
+    _leave_out(
+        options, ("interpolate",), "this model has no latent for a picture", "futures=4 varies one start"
+    )
+    start, count = None, options.num_images
+    if options.start is not None:
+        files = find_pictures(options.start, "start")
+        pictures = torch.stack([read_picture(file, sampler.image_shape, "start") for file in files])
+        start, count = _to_float(pictures), len(files)
+    chunks = sampler.stream(
+        count, start=start, num_frames=options.num_frames, futures=options.futures, **options.noise
+    )
+    total = count * options.futures
+    if options.futures > 1 and options.rows is None and options.columns is None:
+        rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # a row a start
+        shown = rows * columns
+    else:
+        shown, rows, columns = _cells(options, total, 1)
+    names = (
+        f"{name}-future{future}" if options.futures > 1 else name
+        for name in _names(sampler, options, count)
+        for future in range(options.futures)
+    )
+    clips = (
+        (clip, folder / "sequences" / f"{next(names)}.gif") for chunk in chunks for clip in to_uint8(chunk)
+    )
+    first = _write_each(save_gif, clips, shown, options.individual)
+    save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")
+    save_gif(contact_sheet(first, rows, columns), folder / "animation.gif")
+    return folder / "animation.gif"
+
+
+def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
+    files = find_pictures(paths, "reconstruct")
+    classes = options.classes
+    one_each = isinstance(classes, list) and len(classes) == len(files)
+    shown = min(len(files), ON_SHEET // 2)
+    originals: list[Tensor] = []
+
+    def done() -> Iterator[tuple[Tensor, Path]]:
+        for begin in range(0, len(files), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            read = torch.stack(
+                [read_picture(file, sampler.image_shape, "reconstruct") for file in files[part]]
+            )
+            originals.extend(read[: shown - len(originals)])
+            told = classes[part] if one_each and isinstance(classes, list) else classes
+            for file, picture in zip(
+                files[part], to_uint8(sampler.reconstruct(_to_float(read), told)), strict=True
+            ):
+                yield picture, folder / "images" / f"{files.index(file):04d}-{plain(file.stem)}.png"
+
+    first = _write_each(save_png, done(), shown, options.individual)
+    sheet = side_by_side(torch.stack(originals), first, options.rows, options.columns)
+    save_png(sheet, folder / "reconstructions.png")
+    return folder / "reconstructions.png"
+
+
+def _write_each(
+    save: Callable[[Tensor, Path], None],
+    pictures: Iterable[tuple[Tensor, Path]],
+    shown: int,
+    individual: bool,
+) -> Tensor:
+    """Saves each as it comes, keeps the first `shown`, stacked. If only those are wanted, no more are drawn."""
+    first: list[Tensor] = []
+
+    def passing() -> Iterator[tuple[Tensor, Path]]:
+        for picture, path in pictures:
+            if len(first) < shown:
+                first.append(picture)
+            yield picture, path
+
+    if individual:
+        save_many(save, passing())
+    else:
+        deque(islice(passing(), shown), maxlen=0)
+    return torch.stack(first)
+
+
+def _cells(options: SampleOptions, total: int, groups: int) -> tuple[int, int, int]:
+    """(pictures shown, rows, columns) of the sheet: all of up to ON_SHEET pictures, else the first."""
+    rows, columns = options.rows, options.columns
+    shown = min(total, ON_SHEET)
+    if total > ON_SHEET:
+        shown = min(total, rows * columns) if rows and columns else max(groups, shown - shown % groups)
+    if rows is None and columns is None:
+        return shown, *grouped_layout(shown, groups)
+    return shown, *layout(shown, rows, columns)
+
+
+def _turns(sampler: Sampler, options: SampleOptions) -> int:
+    """How many classes take turns; 1 for an unconditional model."""
+    return len(set(class_numbers(options.classes, sampler.classes))) if sampler.classes else 1
+
+
+def _names(sampler: Sampler, options: SampleOptions, count: int) -> Iterator[str]:
+    """`0007`, or `0007-sneaker` where there are classes; wide enough to sort."""
+    width = max(4, len(str(count - 1)))
+    labels = sampler.labels(options.classes, count)
+    for index in range(count):
+        name = "" if labels is None else f"-{plain(sampler.classes[int(labels[index])])}"
+        yield f"{index:0{width}d}{name}"
+
+
+def plain(text: str) -> str:
+    """`text` as part of a file's name on any system."""
+    return re.sub(r"[^\w.,+=-]+", "-", text).strip("-")[:60]
+
+
+def _to_float(pictures: Tensor) -> Tensor:
+    return pictures.float() / 127.5 - 1
+
+
+def _leave_out(options: SampleOptions, keys: Iterable[str], why: str, hint: str) -> None:
+    defaults = {field.name: field.default for field in fields(options)}
+    for key in keys:
+        if getattr(options, key) != defaults[key]:
+            raise UserError(key, getattr(options, key), f"{defaults[key] or 'null'}: {why}", hint=hint)

@@ -1,0 +1,89 @@
+"""dry_run=true: what a training run would be and cost, from a few real steps, with nothing left behind."""
+
+import logging
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from genimg.callbacks.checkpoints import Checkpoints, capture
+from genimg.callbacks.clock import Budget
+from genimg.callbacks.find import find
+from genimg.checkpoints import save_checkpoint
+
+log = logging.getLogger(__name__)
+
+WARM_UP = 4  # steps not timed: the first ones allocate and choose kernels
+TIMED = 12
+
+
+class StepTimer(Callback):
+    """Times the steps after the warm-up, and ends the run with them."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.started = self.seconds = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.steps += 1
+        if self.steps == WARM_UP:
+            self._wait_for(pl_module.device)
+            self.started = time.perf_counter()
+        if self.steps == WARM_UP + TIMED:
+            self._wait_for(pl_module.device)
+            self.seconds = time.perf_counter() - self.started
+            trainer.should_stop = True
+
+    @staticmethod
+    def _wait_for(device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+
+def report(config: dict[str, Any], trainer: Trainer, model: LightningModule, data: Any, timer: StepTimer) -> None:
+    """Print the resolved configuration, then what the run would take."""
+    speed = TIMED * data.batch_size / timer.seconds
+    budget = Budget.of(**config["budget"], num_items=data.num_items)
+    checkpoint = checkpoint_bytes(trainer, config)
+    minutes = [budget.minutes] if budget.minutes else []
+    minutes += [budget.images / speed / 60] if budget.images else []
+    images = min([speed * 60 * min(minutes)] + ([budget.images] if budget.images else []))
+    shown = {name: value for name, value in config.items() if name != "run_dir"}
+    print(OmegaConf.to_yaml(OmegaConf.create(shown)))
+    log.info("speed     %s images a second, from %d steps after %d", f"{speed:,.0f}", TIMED, WARM_UP)
+    log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
+    log.info("memory    %s at the most so far", size(peak_memory(model.device)))
+    log.info("disk      %s: two checkpoints of %s, besides sheets and logs", size(2 * checkpoint), size(checkpoint))
+
+
+def checkpoint_bytes(trainer: Trainer, config: dict[str, Any]) -> int:
+    """Size of a checkpoint of this run, by writing one to a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
+        path = Path(folder, "checkpoint.pt")
+        save_checkpoint(path, capture(trainer, config, find(trainer, Checkpoints).best))
+        return path.stat().st_size
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the GPU's memory on a GPU, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
+
+
+def size(count: float) -> str:
+    """Bytes for a person: 1234567 -> '1.2 MB'."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

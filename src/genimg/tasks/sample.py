@@ -1,0 +1,72 @@
+"""task=sample: pictures from a trained model, written to a folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from genimg.checkpoints import load_checkpoint
+from genimg.errors import UserError
+from genimg.runs import RunFolder
+from genimg.sample_writer import SampleOptions, plain, write_samples
+from genimg.sampling import checkpoint_file, from_checkpoint
+
+log = logging.getLogger(__name__)
+
+_LONGEST_NAME = 100  # characters of the default folder
+
+
+def run(config: dict[str, Any]) -> int:
+    """Draws what configs/sample.yaml asks for, and prints where the pictures lie. Returns the exit code."""
+    options = SampleOptions.from_config(config)
+    file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
+    checkpoint = load_checkpoint(file)
+    sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
+    folder = _empty(Path(config["out"]).expanduser()) if config["out"] else new_folder(file, options)
+    try:
+        first_look = write_samples(sampler, options, folder)
+    except PermissionError as error:
+        raise UserError(
+            "out", folder, "a folder that can be written", hint=f"{error}; choose one: out=FOLDER"
+        ) from error
+    log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
+    log.info("pictures: %s", first_look)
+    return 0
+
+
+def new_folder(checkpoint: Path, options: SampleOptions) -> Path:
+    """A folder that does not exist yet, named after what is asked: RUN/samples/10-seed0, then 10-seed0-2."""
+    in_run = checkpoint.parent == RunFolder(checkpoint.parent.parent).checkpoints
+    samples = RunFolder(checkpoint.parent.parent if in_run else checkpoint.parent).samples
+    name = _said(options)
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(samples / name for name in names if not (samples / name).exists())
+
+
+def _said(options: SampleOptions) -> str:
+    """What the options ask for beyond the defaults: `64-seed3-classes3,7-truncation0.5`."""
+    parts = [str(options.num_images), f"seed{options.seed}"]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name in ("num_images", "seed", "rows", "columns", "individual") or value == field.default:
+            continue
+        if isinstance(value, list | tuple):
+            value = ",".join(Path(str(one)).stem if field.name != "classes" else str(one) for one in value)
+        elif field.name in ("start", "reconstruct"):
+            value = Path(str(value)).stem
+        parts.append(f"{field.name}{plain(str(value))}")
+    return "-".join(parts)[:_LONGEST_NAME]
+
+
+def _empty(folder: Path) -> Path:
+    """`folder`, if there is nothing in it: samples of two runs in one folder cannot be told apart."""
+    if folder.is_file():
+        raise UserError("out", folder, "a folder", hint="that is a file")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            "out", folder, "a new folder, or an empty one", hint="there is something in it already"
+        )
+    return folder

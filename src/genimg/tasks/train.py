@@ -1,0 +1,157 @@
+"""task=train: fit a model, keep its checkpoints, then draw samples from the best."""
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer, seed_everything
+
+from genimg.build import build
+from genimg.callbacks.checkpoints import Checkpoints
+from genimg.callbacks.average import WeightAverage
+from genimg.callbacks.clock import Budget, Clock
+from genimg.callbacks.find import find
+from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.signals import Signals
+from genimg.checkpoints import Checkpoint, load_checkpoint
+from genimg.errors import UserError
+from genimg.machine import Machine, choose
+from genimg.models.base import GenerativeModel
+from genimg.runs import RunFolder
+from genimg.sampling import load
+from genimg.tasks.dry_run import StepTimer, report
+from genimg.tasks.sample import SampleOptions, write_samples
+
+log = logging.getLogger(__name__)
+
+
+def run(config: dict[str, Any]) -> int:
+    """Train as the configuration says and return the exit code: 0, 1 diverged, 130 or 143 stopped by a signal."""
+    if config["dry_run"]:
+        return try_out(config)
+    folder = RunFolder(Path(config["run_dir"]))
+    machine = choose(config["trainer"])
+    resume = load_checkpoint(folder.last) if config["resume"] else None
+    data, model = prepare(config, machine, resume)
+    log.info("run       %s", folder.path)
+    trainer = make_trainer(config, machine, data, resume)
+    trainer.fit(model, datamodule=data)
+    clock = find(trainer, Clock)
+    log.info("trained   %s images in %.0f s", f"{clock.images_seen:,}", clock.seconds)
+    if clock.exit_code == 0:
+        draw_samples(folder)
+    elif folder.last.exists():
+        log.info("go on with: genimg-train resume=%s", folder.path)
+    return clock.exit_code
+
+
+def try_out(config: dict[str, Any]) -> int:
+    """A few real steps in a temporary run folder, and what they tell of the whole run."""
+    machine = choose(config["trainer"])
+    with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
+        bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir}
+        data, model = prepare(config, machine, None)
+        timer = StepTimer()
+        trainer = make_trainer(bare, machine, data, None, timer)
+        trainer.fit(model, datamodule=data)
+        report(config, trainer, model, data, timer)
+    return 0
+
+
+def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:
+    """The data, loaded, and the model, on its way to the device; both continue from `resume` if there is one."""
+    seed_everything(config["seed"], verbose=False)
+    data = build(config["data"])
+    data.setup("fit")
+    if config["model"]["conditional"] and not data.classes:
+        raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
+    model: GenerativeModel = build(with_fused(config["model"], machine.fused))
+    if resume is not None:
+        if resume["data"]["fingerprint"] != data.fingerprint:
+            raise UserError(
+                key="resume",
+                got=f"data {data.fingerprint}",
+                expected=f"the data that the run began with, {resume['data']['fingerprint']}",
+            )
+        model.load_state_dict(resume["model"])
+        data.images_seen = resume["images_seen"]
+    log.info("machine   %s", machine)
+    log.info("data      %s", describe_data(data))
+    log.info("model     %s", describe_model(model))
+    return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
+
+
+def with_fused(node: Any, fused: bool) -> Any:
+    """A configuration node with every `fused: auto` answered."""
+    if isinstance(node, dict):
+        return {name: fused if (name, value) == ("fused", "auto") else with_fused(value, fused) for name, value in node.items()}
+    return node
+
+
+def make_trainer(
+    config: dict[str, Any], machine: Machine, data: Any, resume: Checkpoint | None, *extra: Callback
+) -> Trainer:
+    """Lightning's Trainer with the run's callbacks and loggers, and none of its own habits."""
+    budget = Budget.of(**config["budget"], num_items=data.num_items)
+    clock, average = Clock(budget, data.batch_size), WeightAverage(**config["average"])
+    if resume is not None:
+        clock.load_state_dict(resume["clock"])
+        average.load_state_dict(resume["ema"])
+    callbacks: list[Callback] = [
+        clock,  # first: the others ask it what is due
+        average,
+        Metrics(config["log_every_steps"]),
+        *(build(node) for node in config["callbacks"].values()),
+        *extra,
+        Signals(),
+        Checkpoints(config, **config["checkpoint"], resume=resume),  # last: it sees the step whole
+    ]
+    quiet_lightning()
+    return Trainer(
+        accelerator=machine.accelerator,
+        devices=machine.devices,
+        num_nodes=machine.num_nodes,
+        strategy=machine.strategy,
+        precision=machine.precision,  # pyright: ignore[reportArgumentType]
+        callbacks=callbacks,
+        logger=[build(node) for node in config["logger"].values()],
+        default_root_dir=config["run_dir"],
+        max_epochs=-1,  # the clock ends the run
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,  # validation is a callback: it must follow the clock
+        use_distributed_sampler=False,
+    )
+
+
+def quiet_lightning() -> None:
+    """Lightning's advice is about settings this project has made already, and hardware it has told of."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
+    torch.set_float32_matmul_precision("high")
+
+
+def describe_data(data: Any) -> str:
+    """One line: what, how many, of which shape."""
+    frames = f"{data.num_frames} frames of " if data.num_frames else ""
+    channels, height, width = data.image_shape
+    classes = f", {len(data.classes)} classes" if data.classes else ""
+    return f"{data.name}: {data.num_items:,} items of {frames}{height} x {width} x {channels}{classes}"
+
+
+def describe_model(model: GenerativeModel) -> str:
+    """One line: the networks and their parameters."""
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in model.networks().items()}
+    return type(model).__name__ + ": " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters"
+
+
+def draw_samples(folder: RunFolder) -> None:
+    """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
+    first_look = write_samples(load(folder.path), SampleOptions(), folder.samples / "final")
+    log.info("pictures  %s", first_look)
+    log.info("more with genimg sample run=%s num_images=64", folder.path)

@@ -1,0 +1,96 @@
+"""A user's mistake ends at once: exit code 2, one message that says what to do, nothing written, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Answer
+
+# the words, then what the message must hold: the key, what arrived, and the repair
+MISTAKES: dict[str, tuple[list[str], list[str]]] = {
+    "group misspelt": (["modle=vae"], ["modle", "did you mean model=vae?"]),
+    "choice misspelt": (
+        ["model=gna"],
+        ["model", "gna", "gan", "did you mean model=gan?", "configs/train.yaml"],
+    ),
+    "unknown experiment": (["experiment=nothing"], ["experiment", "nothing"]),
+    "choice of another group": (["model=digits"], ["did you mean data=digits?"]),
+    "key misspelt": (
+        ["model.latnt_dim=3"],
+        ["model.latnt_dim=3", "model.latent_dim?", "configs/model/gan.yaml"],
+    ),
+    "key behind +": (["+model.latnt_dim=3"], ["+model.latnt_dim=3", "did you mean model.latent_dim?"]),
+    "key behind ++": (["++budget.mintes=3"], ["did you mean budget.minutes?"]),
+    "key behind ~": (["~callbacks.averag"], ["did you mean ~callbacks.average?"]),
+    "key without its group": (["batch_size=3"], ["did you mean data.batch_size?"]),
+    "key of the other task": (["num_images=3"], ["num_images belongs to task=sample"]),
+    "removing a key": (["~model.lr"], ["~model.lr", "model.lr=..."]),
+    "bare word": (["vae"], ["vae", "did you mean model=vae?"]),
+    "no brackets": (["data.image_size=[1,"], ["data.image_size", "key=value"]),
+    "several values": (["model.lr=1e-3,1e-4"], ["model.lr", "1e-3,1e-4", "-m"]),
+    "text for a number": (
+        ["model.lr=abc"],
+        ["model.lr", "abc", "a number above 0", "configs/model/gan.yaml"],
+    ),
+    "part of a whole": (["data.batch_size=2.5"], ["data.batch_size", "2.5", "whole number", "_shared.yaml"]),
+    "text for a seed": (["seed=abc"], ["seed", "abc", "whole number", "configs/train.yaml"]),
+    "text for a flag": (["dry_run=maybe"], ["dry_run", "maybe", "true or false"]),
+    "value for a mapping": (["budget=5"], ["budget", "budget.minutes"]),
+    "batch of nothing": (["data.batch_size=0"], ["data.batch_size", "got 0", "1 or more"]),
+    "picture too small": (
+        ["data.image_size=3"],
+        ["data.image_size", "got 3", "8 to 256", "data/digits.yaml"],
+    ),
+    "picture too large": (["data.image_size=[32,300]"], ["data.image_size", "[32, 300]", "8 to 256"]),
+    "size with an x": (["data.image_size=64x48"], ["64x48", "write one number or [height,width]", "[64,48]"]),
+    "two channels": (["data.channels=2"], ["data.channels", "1 or 3"]),
+    "negative step": (["model.lr=-0.1"], ["model.lr", "-0.1", "above 0"]),
+    "unknown objective": (
+        ["model.objective=hing"],
+        ["model.objective", "hinge", "least_squares", "did you mean"],
+    ),
+    "folder missing": (["data=image_folder", "data.root=nowhere"], ["data.root", "nowhere"]),
+    "folder not named": (["data=image_folder"], ["data.root"]),
+    "folder without pictures": (["data=image_folder", "data.root=empty"], ["data.root", "empty"]),
+    "run missing": (["task=sample", "run=nowhere"], ["run", "nowhere"]),
+    "no run yet": (["sample"], ["run", "last", "genimg-train"]),
+    "nothing to resume": (["resume=nowhere"], ["resume", "nowhere"]),
+    "no pictures asked for": (["sample", "num_images=0"], ["num_images", "got 0", "1 or more"]),
+    "unknown task": (["task=smaple"], ["task", "smaple", "did you mean task=sample?"]),
+    "no GPU": (["trainer=gpu"], ["trainer.accelerator", "gpu", "trainer=auto"]),
+    "more devices than there are": (["trainer.devices=4"], ["trainer.devices", "4", "trainer.devices=1"]),
+    "stills for an animation": (["model=rnn", "data=digits"], ["data", "digits", "data=moving_digits"]),
+    "animations for stills": (["model=gan", "data=moving_digits"], ["data", "moving_digits", "data=digits"]),
+    "no budget": (["budget.minutes=null"], ["budget", "budget.minutes=10"]),
+    "unknown flag": (["--hepl"], ["--hepl", "did you mean --help?"]),
+    "no such --config-dir": (["--config-dir", "nowhere"], ["--config-dir", "nowhere"]),
+    "YAML that does not parse": (["--config-dir", "broken", "model=mine"], ["broken/model/mine.yaml"]),
+    "a sweep with one bad job": (["-m", "model.lr=1e-3,-1"], ["model.lr", "got -1"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_at_once(name: str, command: Callable[..., Answer], tmp_path: Path) -> None:
+    words, told = MISTAKES[name]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken" / "model").mkdir(parents=True)
+    (tmp_path / "broken" / "model" / "mine.yaml").write_text("# Mine\nlr: [1, 2\nwidth: {3\n")
+    before = sorted(tmp_path.rglob("*"))
+
+    answer = command(*words, CUDA_VISIBLE_DEVICES="")
+
+    assert answer.code == 2, answer.err
+    assert [part for part in told if part not in answer.err] == [], answer.err
+    assert answer.err.count("error:") == 1
+    assert "Traceback" not in answer.err
+    assert answer.out == ""
+    assert sorted(tmp_path.rglob("*")) == before, "something was written"
+    assert answer.imported == ""
+    assert answer.cpu_seconds < 1.0
+
+
+def test_the_traceback_is_there_when_asked_for(command: Callable[..., Answer]) -> None:
+    assert "Traceback" in command("model=gna", GENIMG_TRACE="1").err

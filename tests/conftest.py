@@ -1,0 +1,62 @@
+"""What every test stands on: one thread of torch, and the command run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the workers that tests start
+
+# Runs the command, then says on the last line of stderr whether anything heavy was imported.
+_COMMAND = """
+import sys
+from genimg import cli
+code = cli.main()
+heavy = [name for name in ("torch", "torchvision", "pytorch_lightning", "lightning") if name in sys.modules]
+print("imported:", *heavy, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call of the command gave."""
+
+    code: int
+    out: str
+    err: str
+    imported: str  # of torch, torchvision, lightning: those the parent process imported
+    cpu_seconds: float
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., Answer]:
+    """`command("model=vae", ...)`: the command with these words, run in `tmp_path` by a process of its own."""
+
+    def call(*words: str, cwd: Path = tmp_path, **environment: str) -> Answer:
+        before = os.times()
+        done = subprocess.run(
+            [sys.executable, "-c", _COMMAND, *words],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        after = os.times()
+        seconds = after.children_user + after.children_system - before.children_user - before.children_system
+        found = re.search(r"^imported:(.*)$\n?", done.stderr, re.MULTILINE)
+        err = done.stderr.replace(found[0], "") if found else done.stderr
+        return Answer(done.returncode, done.stdout, err, found[1].strip() if found else "", seconds)
+
+    return call

@@ -1,4 +1,4 @@
-"""Only what pyproject.toml cannot say: the top-level `configs` is installed as the package `genimg.configs`."""
+"""What pyproject.toml cannot say: the top-level `configs` is installed as the package `genimg.configs`."""
 
 from setuptools import find_packages, setup
 

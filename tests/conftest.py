@@ -40,7 +40,7 @@ class Answer:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., Answer]:
-    """`command("model=vae", ...)`: the command with these words, run in `tmp_path` by a process of its own."""
+    """`command("model=vae", ...)`: the command with these words, in a process of its own in `tmp_path`."""
 
     def call(*words: str, cwd: Path = tmp_path, **environment: str) -> Answer:
         before = os.times()

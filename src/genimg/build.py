@@ -6,8 +6,8 @@ from typing import Any
 
 from genimg.errors import UserError
 
-#: Packages whose classes and functions any configuration may name, one out of a stranger's checkpoint too.
-ALLOWED = ("genimg.", "torch.optim.")
+#: Packages whose classes any configuration may name, one out of a stranger's checkpoint too.
+ALLOWED = ("genimg.models.", "genimg.networks.", "torch.optim.")
 
 
 def build(node: Any, trust: Iterable[str] | None = None) -> Any:
@@ -43,8 +43,8 @@ def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
 def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
     """Refuse a target that is missing, or whose object was made outside the allowed packages.
 
-    The name alone is not enough: `genimg.build.importlib.os.system` begins well and ends in `os`, so what it
-    resolves to must itself be a class or function of an allowed package.
+    The name alone is not enough: `genimg.models.gan.torch.os.system` begins well and ends in `os`, so what it
+    resolves to must itself be a class of an allowed package.
     """
     import importlib
     import inspect
@@ -65,5 +65,5 @@ def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
             key=key, got=target, expected=f"{expected} ({error})", hint=f"did you mean {near[0]}?" if near else None
         ) from error
     made_in = f"{getattr(found, '__module__', '')}."
-    if prefixes is not None and not ((inspect.isclass(found) or inspect.isfunction(found)) and made_in.startswith(prefixes)):
+    if prefixes is not None and not (inspect.isclass(found) and made_in.startswith(prefixes)):
         raise UserError(key=key, got=target, expected=expected)

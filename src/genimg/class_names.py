@@ -9,6 +9,8 @@ from genimg.errors import UserError
 
 Classes = str | int | Sequence[str | int]
 
+_NAMED = 20  # classes that an error message lists
+
 
 def class_numbers(classes: Classes | None, names: Sequence[str]) -> list[int]:
     """The labels of `classes`: each a name (first) or a number; None = all."""
@@ -18,15 +20,17 @@ def class_numbers(classes: Classes | None, names: Sequence[str]) -> list[int]:
     folded = [name.casefold() for name in names]
     numbers = []
     for one in wanted:
-        if one.casefold() in folded:
+        if one in names:  # before the case is folded: letters come in both
+            numbers.append(names.index(one))
+        elif one.casefold() in folded:
             numbers.append(folded.index(one.casefold()))
         elif one.isdecimal() and int(one) < len(names):
             numbers.append(int(one))
         else:
             near = difflib.get_close_matches(one.casefold(), folded, n=1)
-            known = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
+            known = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
             hint = f"did you mean {names[folded.index(near[0])]}?" if near else None
-            raise UserError("classes", one, f"of {known}, or 0 to {len(names) - 1}", hint=hint)
+            raise UserError("classes", one, f"of {known}, or 0 to {len(names) - 1}", hint)
     if not numbers:
         raise UserError("classes", "[]", "at least one class, or null for all")
     return numbers

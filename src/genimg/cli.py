@@ -12,21 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genimg import __version__
+from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
 from genimg.errors import EXIT_CODE, UserError
-
-FLAGS = {
-    "--help": "this text; with a task, its keys: genimg sample --help",
-    "--version": "the version",
-    "--cfg": "job, hydra or all: print the configuration that would run, and stop",
-    "--resolve": "with --cfg: with every ${...} replaced by its value",
-    "--config-dir": "a folder of your own YAML, laid on top of the packaged ones",
-    "--config-name": "a root YAML of your own in --config-dir",
-    "--multirun": "run every combination of comma-separated values: -m model=gan,vae",
-    "--completion": "bash, zsh or fish: print the completion script",
-}
-SHORT = {"-h": "--help", "-m": "--multirun", "-c": "--cfg", "-cd": "--config-dir"}
-WITH_VALUE = ("--cfg", "--config-dir", "--config-name", "--completion")
-
 
 class Command(NamedTuple):
     """What stood on the command line."""
@@ -74,7 +61,7 @@ def run(words: list[str]) -> int:
 
         print(text(command.task if _names_task(words) else None, FLAGS, command.config_dir))
         return 0
-    from genimg.config.session import Session
+    from genimg.session import Session
 
     return Session(command.task, command.words, command.config_dir).run(
         cfg=command.flags.get("--cfg"),

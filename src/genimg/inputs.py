@@ -58,7 +58,7 @@ def read_picture(path: Path, shape: ImageShape, key: str) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return torch.from_numpy(Decoder(shape, "crop", _WHITE).read(path).copy())
+            return torch.from_numpy(Decoder(shape, "crop", _WHITE).read(str(path)).copy())
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(key, path, "a picture that can be read", hint=reason) from error

@@ -9,17 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.errors import EXIT_CODE, UserError
 from genimg.runs import RunFolder
-
 
 WORKER = (sys.executable, "-m", "genimg.worker")
 
@@ -92,38 +88,39 @@ def _remove(folder: Path) -> None:
 
 
 def _run_worker(config_path: Path) -> int:
-    """The worker's exit code; 128 + the signal where one ended it."""
+    """The worker's exit code; 128 + the signal where one ended it, 130 where a second Ctrl-C did."""
+    forward = _Forward()
     environment = {**os.environ, "GENIMG_PARENT": str(os.getpid())}
-    with _forwarding() as workers:
-        # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
-        worker = subprocess.Popen([*WORKER, str(config_path)], env=environment, start_new_session=True)
-        workers.append(worker)
-        code = worker.wait()
-    return code if code >= 0 else 128 - code
-
-
-@contextmanager
-def _forwarding() -> Iterator[list[subprocess.Popen[Any]]]:
-    """Passes SIGINT, SIGTERM and SIGHUP (as SIGTERM) on to the workers; a second SIGINT kills them at once."""
-    workers: list[subprocess.Popen[Any]] = []
-    interrupted = False
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        for worker in workers:
-            if worker.poll() is not None:
-                continue
-            if number == signal.SIGINT and interrupted:
-                os.killpg(worker.pid, signal.SIGKILL)
-            else:
-                worker.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-        interrupted = interrupted or number == signal.SIGINT
-
     before = {
         number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
-        yield workers
+        # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
+        forward.worker = subprocess.Popen(
+            [*WORKER, str(config_path)], env=environment, start_new_session=True
+        )
+        code = forward.worker.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if code == -signal.SIGKILL and forward.interrupted:
+        return 128 + signal.SIGINT
+    return code if code >= 0 else 128 - code
+
+
+class _Forward:
+    """Passes SIGINT, SIGTERM and SIGHUP (as SIGTERM) on to the worker; a second SIGINT kills it at once."""
+
+    def __init__(self) -> None:
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.interrupted = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.worker is None:
+            sys.exit(128 + number)
+        if self.worker.poll() is None:
+            if number == signal.SIGINT and self.interrupted:
+                os.killpg(self.worker.pid, signal.SIGKILL)
+            else:
+                self.worker.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+        self.interrupted = self.interrupted or number == signal.SIGINT

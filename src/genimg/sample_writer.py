@@ -54,6 +54,11 @@ class SampleOptions:
         return cls(**{field.name: config[field.name] for field in fields(cls) if field.name in config})
 
     @property
+    def time(self) -> dict[str, Any]:
+        """What `Sampler.stream` takes for sequences."""
+        return {"num_frames": self.num_frames, "futures": self.futures}
+
+    @property
     def noise(self) -> dict[str, Any]:
         """What `Sampler.stream` and `Sampler.interpolate` both take."""
         return {name: getattr(self, name) for name in ("seed", "classes", "temperature", "truncation")}
@@ -78,58 +83,53 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
 
 
 def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
-    _leave_out(
-        options,
-        ("start", "num_frames", "futures"),
-        "this model makes stills",
-        "sequences come from model=rnn",
-    )
-    chunks = sampler.stream(options.num_images, **options.noise)
+    if options.start is not None:
+        raise UserError(
+            "start", options.start, "null: this model makes stills", "sequences come from model=rnn"
+        )
+    chunks = sampler.stream(options.num_images, **options.noise, **options.time)
     shown, rows, columns = _cells(options, options.num_images, _turns(sampler, options))
     if options.interpolate is not None and options.num_images > ON_SHEET:
         raise UserError("num_images", options.num_images, f"2 to {ON_SHEET} with interpolate")
     if options.interpolate is not None:
         ways = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
-        save_png(contact_sheet(ways.flatten(0, 1), len(ways), ways.shape[1]), folder / "interpolation.png")
-        ring = ways[:, :-1].flatten(0, 1)  # (rows, steps + 1, ...): the end of a row is the start of the next
+        strips = contact_sheet(ways.flatten(0, 1), rows=len(ways), columns=ways.shape[1])
+        save_png(strips, folder / "interpolation.png")
+        ring = ways[:, :-1].flatten(0, 1)  # the last picture of a row is the first of the next
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif")
     names = _names(sampler, options, options.num_images)
-    pictures = (
-        (picture, folder / "images" / f"{next(names)}.png") for chunk in chunks for picture in to_uint8(chunk)
+    first = _write_each(
+        save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options
     )
-    first = _write_each(save_png, pictures, shown, options.individual)
     order = sampler.grouped(options.classes, shown)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
     return folder / "sheet.png"
 
 
 def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
-    _leave_out(
-        options, ("interpolate",), "this model has no latent for a picture", "futures=4 varies one start"
-    )
+    if options.interpolate is not None:
+        raise UserError(
+            "interpolate", options.interpolate, "null: this model makes sequences", "try futures=4"
+        )
     start, count = None, options.num_images
     if options.start is not None:
         files = find_pictures(options.start, "start")
-        pictures = torch.stack([read_picture(file, sampler.image_shape, "start") for file in files])
-        start, count = _to_float(pictures), len(files)
-    chunks = sampler.stream(
-        count, start=start, num_frames=options.num_frames, futures=options.futures, **options.noise
-    )
-    total = count * options.futures
+        pictures = [read_picture(file, sampler.image_shape, "start") for file in files]
+        start, count = _to_float(torch.stack(pictures)), len(files)
+    chunks = sampler.stream(count, start=start, **options.noise, **options.time)
     if options.futures > 1 and options.rows is None and options.columns is None:
         rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # a row a start
         shown = rows * columns
     else:
-        shown, rows, columns = _cells(options, total, 1)
+        shown, rows, columns = _cells(options, count * options.futures)
     names = (
         f"{name}-future{future}" if options.futures > 1 else name
         for name in _names(sampler, options, count)
         for future in range(options.futures)
     )
-    clips = (
-        (clip, folder / "sequences" / f"{next(names)}.gif") for chunk in chunks for clip in to_uint8(chunk)
+    first = _write_each(
+        save_gif, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options
     )
-    first = _write_each(save_gif, clips, shown, options.individual)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")
     save_gif(contact_sheet(first, rows, columns), folder / "animation.gif")
     return folder / "animation.gif"
@@ -137,53 +137,57 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     files = find_pictures(paths, "reconstruct")
+    shown, _, _ = _cells(options, len(files))
     classes = options.classes
-    one_each = isinstance(classes, list) and len(classes) == len(files)
-    shown = min(len(files), ON_SHEET // 2)
+    one_each = classes if isinstance(classes, list) and len(classes) == len(files) else None
     originals: list[Tensor] = []
 
-    def done() -> Iterator[tuple[Tensor, Path]]:
+    def chunks() -> Iterator[Tensor]:
         for begin in range(0, len(files), CHUNK):
             part = slice(begin, begin + CHUNK)
             read = torch.stack(
                 [read_picture(file, sampler.image_shape, "reconstruct") for file in files[part]]
             )
             originals.extend(read[: shown - len(originals)])
-            told = classes[part] if one_each and isinstance(classes, list) else classes
-            for file, picture in zip(
-                files[part], to_uint8(sampler.reconstruct(_to_float(read), told)), strict=True
-            ):
-                yield picture, folder / "images" / f"{files.index(file):04d}-{plain(file.stem)}.png"
+            yield sampler.reconstruct(_to_float(read), classes if one_each is None else one_each[part])
 
-    first = _write_each(save_png, done(), shown, options.individual)
-    sheet = side_by_side(torch.stack(originals), first, options.rows, options.columns)
-    save_png(sheet, folder / "reconstructions.png")
+    names = (f"{index:05d}-{plain(file.stem)}" for index, file in enumerate(files))
+    first = _write_each(
+        save_png, chunks(), (folder / "images" / f"{name}.png" for name in names), shown, options
+    )
+    pairs = side_by_side(torch.stack(originals), first, options.rows, options.columns)
+    save_png(pairs, folder / "reconstructions.png")
     return folder / "reconstructions.png"
 
 
 def _write_each(
     save: Callable[[Tensor, Path], None],
-    pictures: Iterable[tuple[Tensor, Path]],
+    chunks: Iterable[Tensor],
+    paths: Iterator[Path],
     shown: int,
-    individual: bool,
+    options: SampleOptions,
 ) -> Tensor:
-    """Saves each as it comes, keeps the first `shown`, stacked. If only those are wanted, no more are drawn."""
+    """Saves each picture or clip of the chunks (in [-1, 1]) as it comes; returns the first `shown`, uint8.
+
+    Without individual files, no more than those are drawn.
+    """
     first: list[Tensor] = []
 
     def passing() -> Iterator[tuple[Tensor, Path]]:
-        for picture, path in pictures:
-            if len(first) < shown:
-                first.append(picture)
-            yield picture, path
+        for chunk in chunks:
+            for item in to_uint8(chunk):
+                if len(first) < shown:
+                    first.append(item)
+                yield item, next(paths)
 
-    if individual:
+    if options.individual:
         save_many(save, passing())
     else:
         deque(islice(passing(), shown), maxlen=0)
     return torch.stack(first)
 
 
-def _cells(options: SampleOptions, total: int, groups: int) -> tuple[int, int, int]:
+def _cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[int, int, int]:
     """(pictures shown, rows, columns) of the sheet: all of up to ON_SHEET pictures, else the first."""
     rows, columns = options.rows, options.columns
     shown = min(total, ON_SHEET)
@@ -196,7 +200,7 @@ def _cells(options: SampleOptions, total: int, groups: int) -> tuple[int, int, i
 
 def _turns(sampler: Sampler, options: SampleOptions) -> int:
     """How many classes take turns; 1 for an unconditional model."""
-    return len(set(class_numbers(options.classes, sampler.classes))) if sampler.classes else 1
+    return len(class_numbers(options.classes, sampler.classes)) if sampler.classes else 1
 
 
 def _names(sampler: Sampler, options: SampleOptions, count: int) -> Iterator[str]:
@@ -215,10 +219,3 @@ def plain(text: str) -> str:
 
 def _to_float(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1
-
-
-def _leave_out(options: SampleOptions, keys: Iterable[str], why: str, hint: str) -> None:
-    defaults = {field.name: field.default for field in fields(options)}
-    for key in keys:
-        if getattr(options, key) != defaults[key]:
-            raise UserError(key, getattr(options, key), f"{defaults[key] or 'null'}: {why}", hint=hint)

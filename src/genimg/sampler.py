@@ -66,7 +66,7 @@ class Sampler:
         return self.num_frames is not None
 
     def sample(self, num_images: int, **options: Any) -> Tensor:
-        """`stream`, all at once: (N, C, H, W) in [-1, 1], or (N, T, C, H, W) from a sequence model, on the CPU."""
+        """`stream`, all at once: (N, C, H, W) in [-1, 1] on the CPU; sequences (N, T, C, H, W)."""
         return torch.cat(list(self.stream(num_images, **options)))
 
     def stream(
@@ -180,7 +180,8 @@ class Sampler:
 
         Returns:
             (num_images, steps + 1, C, H, W): row i from the latent of picture i of `sample` (t = 0) to the
-            next (t = 1). Pictures of one class follow each other; where the class changes, it does so half-way.
+            next (t = 1). Pictures of one class follow each other; where the class changes, it does so
+            half-way.
         """
         at_least("interpolate", steps, 1)
         at_least("num_images", num_images, 2, "with interpolate: it needs two pictures")

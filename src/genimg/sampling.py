@@ -38,13 +38,12 @@ def load(
 def from_checkpoint(checkpoint: Checkpoint, device: str = "auto", trust: Iterable[str] = ()) -> Sampler:
     """The sampler of a checkpoint that is read already: the model with its averaged weights."""
     data: dict[str, Any] = checkpoint["data"]
-    names = data["classes"] or [str(label) for label in range(data["num_classes"] or 0)]
     conditional = checkpoint["config"]["model"].get("conditional", False)
     return Sampler(
         rebuild_model(checkpoint, trust),
         data["image_shape"],
         data["num_frames"],
-        names if conditional else (),
+        data["classes"] if conditional else (),
         pick_device(device),
     )
 

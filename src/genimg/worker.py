@@ -2,7 +2,7 @@
 
     python -m genimg.worker RUN/config.yaml
 
-Never sees Hydra. Exit codes: 0 done, 1 failed, 2 a user's mistake found late, 130 after SIGINT, 143 after SIGTERM.
+Never sees Hydra. Exit codes: 0 done, 1 failed, 2 a user's mistake found late, 130 and 143 after a signal.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(config_path: str) -> int:
 
 
 class _Console(logging.Handler):
-    """Prints to the sys.stdout or sys.stderr of the moment: a progress bar that replaces them keeps its place."""
+    """Prints to the sys.stdout or sys.stderr of the moment, which a progress bar may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(
@@ -58,7 +58,7 @@ class _Console(logging.Handler):
 
 
 def _set_up_logging(log_file: Path | None) -> None:
-    """Plain lines to the terminal, the same with the time to the run's train.log. Warnings go the same way."""
+    """Plain lines to the terminal, with the time to the run's train.log; warnings go the same way."""
     logging.captureWarnings(True)
     console = _Console()
     console.setFormatter(logging.Formatter("%(message)s"))

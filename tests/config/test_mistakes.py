@@ -24,7 +24,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "key behind +": (["+model.latnt_dim=3"], ["+model.latnt_dim=3", "did you mean model.latent_dim?"]),
     "key behind ++": (["++budget.mintes=3"], ["did you mean budget.minutes?"]),
-    "key behind ~": (["~callbacks.averag"], ["did you mean ~callbacks.average?"]),
+    "key behind ~": (["~callbacks.sample"], ["did you mean ~callbacks.samples?"]),
     "key without its group": (["batch_size=3"], ["did you mean data.batch_size?"]),
     "key of the other task": (["num_images=3"], ["num_images belongs to task=sample"]),
     "removing a key": (["~model.lr"], ["~model.lr", "model.lr=..."]),

@@ -70,8 +70,9 @@ class Samples(Callback):
     def _draw_reconstructions(
         self, trainer: Trainer, model: GenerativeModel, folder: Path, images_seen: int
     ) -> None:
-        (batch,) = held_out(trainer, model, min(_PAIRS, trainer.datamodule.batch_size))  # pyright: ignore
-        originals, made = to_uint8(batch["images"]), to_uint8(model.reconstruct(batch))  # pyright: ignore
+        batches = list(held_out(trainer, model, _PAIRS))
+        rebuilt = [cast(Any, model).reconstruct(batch["images"], batch.get("labels")) for batch in batches]
+        originals, made = to_uint8(torch.cat([b["images"] for b in batches])), to_uint8(torch.cat(rebuilt))
         if originals.ndim == 4:
             sheet = side_by_side(originals, made)
         else:

@@ -1,6 +1,7 @@
 """Figures on held-out data, of the average weights, from random numbers of their own."""
 
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -13,7 +14,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
 from genimg.metrics.sliced_wasserstein import sliced_wasserstein
-from genimg.models.base import GenerativeModel
+from genimg.models.base import Batch, GenerativeModel
 
 _SEED = 1234  # of every validation of every run: figures are compared, so their draws must be the same
 
@@ -64,17 +65,21 @@ class Validation(Callback):
         return figures
 
 
-def held_out(trainer: Trainer, model: GenerativeModel, num_images: int) -> list[dict[str, Any]]:
-    """The first validation batches, normalised and on the model's device; at most `num_images` items in all."""
+def held_out(trainer: Trainer, model: GenerativeModel, num_images: int) -> Iterator[Batch]:
+    """The first validation items, at most `num_images`."""
     data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    batches: list[dict[str, Any]] = []
-    for batch in data.val_dataloader():
-        room = num_images - sum(len(b["images"]) for b in batches)
-        if room <= 0:
-            break
-        batch = {name: value[:room] if isinstance(value, Tensor) else value for name, value in batch.items()}
-        batches.append(data.on_after_batch_transfer(data.transfer_batch_to_device(batch, model.device, 0)))
-    return batches
+    return first_items(data, data.val_dataloader(), model, num_images)
+
+
+def first_items(data: Any, batches: Iterable[Batch], model: GenerativeModel, num_images: int) -> Iterator[Batch]:
+    """Batches up to `num_images` items in all, normalised and on the model's device."""
+    for batch in batches:
+        count = min(num_images, len(batch["images"]))
+        batch = {name: value[:count] if isinstance(value, Tensor) else value for name, value in batch.items()}
+        yield data.on_after_batch_transfer(data.transfer_batch_to_device(batch, model.device, 0), 0)
+        num_images -= count
+        if num_images == 0:
+            return
 
 
 def sample_like(model: GenerativeModel, labels: Tensor, count: int, chunk: int, generator: torch.Generator) -> Tensor:

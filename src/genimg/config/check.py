@@ -7,8 +7,9 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg.config import choices as groups
 from genimg.config import names, values
-from genimg.config.compose import Composer, without_hydra
+from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.partners import check_partners
 from genimg.config.resume import merged, resumed_run
 from genimg.errors import UserError
@@ -19,20 +20,21 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
 
     on_this_machine: also what depends on the machine: folders, runs, devices. Raises UserError.
     """
-    names.check_words(composer, words)
+    groups.check_words(composer, words)
     overrides = composer.parse(words)
     for override in overrides:
         if override.is_sweep_override():
             raise UserError(
                 override.key_or_group,
-                override.input_line.partition("=")[2],
+                line(override).partition("=")[2],
                 "one value",
                 hint="for one run each: -m; for a list: [a,b]; for text with a comma: quotes",
             )
-    choices, settings = names.split(composer, overrides)
-    names.check_choices(composer, choices)
     run = resumed_run(overrides, composer)
-    defaults = composer.compose([override.input_line for override in choices])
+    choices, settings = groups.split(composer, overrides)
+    groups.check_choices(composer, choices)
+    defaults = composer.compose([line(override) for override in choices])
+    names.check_experiments(composer, choices, defaults)
     nodes = names.flatten(without_hydra(defaults))
     names.check_keys(composer, settings, nodes)
     values.check_types(settings, nodes, defaults)

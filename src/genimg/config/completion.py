@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from genimg.config import pages
+from genimg.config.flags import FLAGS
 from genimg.errors import UserError
 
 # `--complete WORDS...`: the words of the line up to the cursor, the last one unfinished.
@@ -92,8 +93,6 @@ def candidates(words: list[str]) -> list[str]:
     if before and before[-1] == "--cfg":
         return _starting(("job", "hydra", "all"), current)
     if current.startswith("-"):
-        from genimg.cli import FLAGS
-
         return _starting(FLAGS, current)
     prefix = current[: len(current) - len(current.lstrip("+~"))]
     key, equals, _ = current[len(prefix) :].partition("=")
@@ -159,4 +158,6 @@ def _values(
     if choices is not None:
         return list(choices)
     rule = rule_for(key)
-    return list(rule.choices) if rule is not None else []
+    if rule is None:
+        return []
+    return [*rule.choices, *(("true", "false") if rule.kind == "flag" else ())]

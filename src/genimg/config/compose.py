@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from genimg.config import resolvers
+from genimg.config import pages, resolvers
 from genimg.errors import UserError
 
 PACKAGE = "pkg://genimg.configs"
@@ -45,14 +45,14 @@ class Composer:
         parsed = []
         for word in words:
             try:
-                parsed.append(parser.parse_override(word))
+                parsed += parser.parse_overrides([word])
             except HydraException as error:
-                reason = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0].split(" expecting ")[0]
                 raise UserError(
                     word.split("=")[0],
                     word,
                     "key=value, as Hydra reads it",
-                    hint=f"{reason}; put quotes around spaces, commas, brackets and '=': 'data.root=\"my, pictures\"'",
+                    hint=f"{reason}; quote what is special to Hydra: 'data.root=\"my, pictures\"'",
                 ) from error
         return parsed
 
@@ -73,10 +73,17 @@ class Composer:
         try:
             ConfigLoaderImpl._apply_overrides_to_config(overrides, config)
         except (HydraException, OmegaConfBaseException) as error:
-            raise _explained(error, [override.input_line for override in overrides]) from error
+            raise _explained(error, [line(override) for override in overrides]) from error
 
     def is_group(self, name: str) -> bool:
-        return bool(self.loader.get_group_options(name) or self.loader.list_groups(name))
+        """Whether `name=...` chooses a file: a folder of YAML, or an entry of the root's defaults list."""
+        found = bool(name) and bool(self.loader.get_group_options(name) or self.loader.list_groups(name))
+        return found or name in self.chosen_groups()
+
+    def chosen_groups(self) -> list[str]:
+        """The groups in the defaults list of the task's root YAML."""
+        root = pages.find("", self.task, self.config_dir)
+        return [group for group, choice in pages.defaults(root) if choice] if root is not None else []
 
     def choices(self, group: str) -> list[str]:
         """The choices of a group, without the hidden ones (`_name`)."""
@@ -112,6 +119,12 @@ class Composer:
             if isinstance(loaded.config, DictConfig) and _holds(loaded.config, inner):
                 return _name_of(loaded.provider, loaded.path, default.config_path)
         return None
+
+
+def line(override: Override) -> str:
+    """The word of the command line that `override` was read from."""
+    assert override.input_line is not None
+    return override.input_line
 
 
 def _holds(config: DictConfig, key: str) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from genimg.config import pages
 
-USAGE = "usage: genimg-train [task=TASK] [GROUP=CHOICE ...] [KEY=VALUE ...] [flags]\n       genimg TASK KEY=VALUE ..."
+USAGE = """\
+usage: genimg-train [task=TASK] [GROUP=CHOICE ...] [KEY=VALUE ...] [flags]
+       genimg TASK KEY=VALUE ..."""
 
 EXAMPLES = """\
 examples:
@@ -49,7 +51,8 @@ def _keys(task: str, config_dir: Path | None) -> list[tuple[str, str]]:
         shown += [
             found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found
         ]
-    return [(f"{key.name}={key.default}", key.comment) for key in shown]
+    # a default that is computed is told by the comment
+    return [(f"{key.name}={'...' if '${' in key.default else key.default}", key.comment) for key in shown]
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> str:

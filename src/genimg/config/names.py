@@ -1,4 +1,4 @@
-"""Names on the command line: does every key and choice exist, and if not, which one was meant?"""
+"""Keys on the command line and in experiments: does each exist, and if not, which one was meant?"""
 
 from __future__ import annotations
 
@@ -6,46 +6,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from genimg.config import pages
-from genimg.config.compose import Composer
+from genimg.config.compose import Composer, line
 from genimg.errors import UserError
 
-# mappings of named parts that a user may add to or take from: `+callbacks.mine._target_=...`, `~callbacks.ema`
+# mappings of named parts to add to or take from: `+callbacks.mine._target_=...`, `~callbacks.samples`
 OPEN = ("callbacks", "logger", "hydra")
-
-
-def check_words(composer: Composer, words: list[str]) -> None:
-    """Every word is `key=value` or `~key`."""
-    for word in words:
-        if "=" in word or word.startswith("~"):
-            continue
-        groups = [group for group in composer.groups() if word in composer.choices(group)]
-        hint = f"did you mean {groups[0]}={word}?" if groups else f"did you mean {word}=VALUE?"
-        raise UserError(word, None, "key=value, without spaces around '='", hint=hint)
-
-
-def split(composer: Composer, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
-    """(choices of groups and Hydra's own settings, values of keys)."""
-    groups = [
-        o for o in overrides if composer.is_group(o.key_or_group) or o.key_or_group.split(".")[0] == "hydra"
-    ]
-    return groups, [o for o in overrides if o not in groups]
-
-
-def check_choices(composer: Composer, overrides: list[Override]) -> None:
-    """Every group has the choice that is asked of it."""
-    for override in overrides:
-        group, value = override.key_or_group, override.value()
-        if not composer.is_group(group) or override.is_delete() or override.is_sweep_override():
-            continue
-        for choice in value if isinstance(value, list) else [value]:
-            known = composer.choices(group)
-            if choice is None and group == "experiment":
-                continue
-            if str(choice) not in known:
-                raise _unknown_choice(composer, group, str(choice), known)
 
 
 def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, object]) -> None:
@@ -54,12 +22,38 @@ def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, o
         key = override.key_or_group
         if override.is_delete():
             _check_removable(composer, key, nodes)
-        elif (
-            key not in nodes
-            and not (override.is_add() or override.is_force_add())
-            or not _may_add(key, nodes)
-        ):
+        elif key not in nodes and not (_adds(override) and _may_add(key, nodes)):
             raise unknown_key(composer, override, nodes)
+        elif isinstance(given := override.value(), dict) and key.split(".")[0] not in OPEN:
+            for name in given:
+                if f"{key}.{name}" not in nodes and not _may_add(f"{key}.{name}", nodes):
+                    meant = nearest(f"{key}.{name}", nodes)
+                    hint = f"did you mean {meant}?" if meant else None
+                    raise UserError(f"{key}.{name}", line(override), "a key that exists", hint)
+
+
+def check_experiments(composer: Composer, overrides: list[Override], chosen: DictConfig) -> None:
+    """The keys that an experiment sets exist without it, in the groups that it chooses.
+
+    chosen: the configuration composed with the experiment, where a mistyped key has become one that exists.
+    """
+    experiments = [o for o in overrides if o.key_or_group == "experiment" and isinstance(o.value(), str)]
+    if not experiments:
+        return
+    choices = chosen.hydra.runtime.choices.items()
+    plain = composer.compose(
+        [f"{g}={c}" for g, c in choices if c and not str(g).startswith(("hydra", "experiment"))]
+    )
+    nodes = flatten(plain)
+    for override in experiments:
+        path = pages.find("experiment", str(override.value()), composer.config_dir)
+        page = OmegaConf.load(path) if path is not None else None
+        for key in flatten(page) if isinstance(page, DictConfig) else ():
+            if key != "defaults" and key not in nodes and not _may_add(key, nodes):
+                meant = nearest(key, nodes)
+                raise UserError(
+                    key, None, "a key that exists", f"did you mean {meant}?" if meant else None, str(path)
+                )
 
 
 def flatten(config: DictConfig) -> dict[str, object]:
@@ -126,9 +120,13 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     return UserError(key, word, "a key that exists", hint=hint, default_in=source)
 
 
+def _adds(override: Override) -> bool:
+    return override.is_add() or override.is_force_add()
+
+
 def _may_add(key: str, nodes: dict[str, object]) -> bool:
-    """Behind `+`: a key that exists, a part of an open mapping, or an argument of a class that is not ours."""
-    if key in nodes or key.split(".")[0] in OPEN:
+    """Behind `+`: a part of an open mapping, or an argument of a class that is not ours."""
+    if key.split(".")[0] in OPEN:
         return True
     while "." in key:
         key = key.rpartition(".")[0]
@@ -152,15 +150,3 @@ def _check_removable(composer: Composer, key: str, nodes: dict[str, object]) -> 
             hint=f"give it a value instead: {key}=...",
             default_in=composer.source_of(key, []),
         )
-
-
-def _unknown_choice(composer: Composer, group: str, choice: str, known: list[str]) -> UserError:
-    meant = nearest(choice, known)
-    elsewhere = next((g for g in composer.groups() if g != group and choice in composer.choices(g)), None)
-    hint = f"did you mean {group}={meant}?" if meant else None
-    if meant is None and elsewhere is not None:
-        hint = f"did you mean {elsewhere}={choice}?"
-    expected = "one of " + ", ".join(known) if known else "a choice; there is none yet"
-    root = pages.find("", composer.task, composer.config_dir)
-    in_root = root is not None and any(g == group for g, _ in pages.defaults(root))
-    return UserError(group, choice, expected, hint, f"configs/{composer.task}.yaml" if in_root else None)

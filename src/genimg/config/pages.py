@@ -1,16 +1,15 @@
 """The YAML files read as pages of text: what help and completion show, without Hydra, OmegaConf or PyYAML.
 
-Composition reads the same files properly; here a line `key: value  # comment` is enough, and takes microseconds.
+Composition reads the same files properly; here a line `key: value  # comment` is enough, and it is quick.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
-
-import genimg.configs
 
 _LINE = re.compile(r"""( *)([\w@/.]+):(?: +("[^"]*"|'[^']*'|[^\s#].*?))?(?:\s+#\s*(.*?))?\s*""")
 _DEFAULT = re.compile(r"\s*-\s*(?:override\s+)?/?([\w/]+)(?:@[\w.]+)?(?::\s*([\w/-]+))?\s*(?:#.*)?")
@@ -27,7 +26,7 @@ class Key(NamedTuple):
 
 def folders(config_dir: Path | None) -> list[Path]:
     """Where YAML lies, the user's own folder first."""
-    packaged = Path(next(iter(genimg.configs.__path__)))
+    packaged = Path(import_module("genimg.configs").__path__[0])
     return [packaged] if config_dir is None else [config_dir, packaged]
 
 
@@ -87,7 +86,7 @@ def defaults(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
-    """The keys of a choice, those of the files its defaults list names included, the first mention winning."""
+    """The keys of a choice and of the files its defaults list names, the first mention winning."""
     path = find(group, choice, config_dir)
     if path is None:
         return []

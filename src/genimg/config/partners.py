@@ -109,10 +109,11 @@ def _run(config: Config) -> None:
 def _pictures(config: Config) -> None:
     for key in ("start", "reconstruct"):
         given = config.get(key)
-        if given is not None and not Path(given).exists():
-            raise UserError(
-                key, given, "a picture that exists" if key == "start" else "a picture or a folder of them"
-            )
+        for path in given if isinstance(given, list) else [] if given is None else [given]:
+            if not Path(str(path)).expanduser().exists():
+                raise UserError(
+                    key, path, "a picture, a folder of them, or a list", hint="there is no such file"
+                )
 
 
 # each check, and whether it asks what this machine has

@@ -13,7 +13,7 @@ def choose(condition: Any, then: Any, otherwise: Any) -> Any:
 
 
 def count_classes(root: str | None) -> int:
-    """`${count_classes:${data.root}}`: the number of class folders below `root`; 0 where the folder is flat."""
+    """`${count_classes:${data.root}}`: the class folders below `root`; 0 where it is flat or missing."""
     from genimg.data.listing import count_classes as count  # reads names only; imported when a YAML asks
 
     return count(root) if root else 0

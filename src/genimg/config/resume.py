@@ -10,17 +10,8 @@ from genimg.errors import UserError
 from genimg.runs import RunFolder, find
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what
-CHANGEABLE = (
-    "budget",
-    "logger",
-    "trainer",
-    "checkpoint",
-    "callbacks",
-    "dry_run",
-    "resume",
-    "outputs",
-    "hydra",
-)
+CHANGEABLE = ("budget", "logger", "trainer", "checkpoint", "callbacks", "log_every_steps", "dry_run")
+_BESIDES = ("resume", "outputs", "hydra")
 
 
 def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | None:
@@ -36,11 +27,11 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
             "resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew"
         )
     for override in overrides:
-        if override.key_or_group.split(".")[0].split("/")[0] not in CHANGEABLE:
+        if override.key_or_group.split(".")[0].split("/")[0] not in (*CHANGEABLE, *_BESIDES):
             raise UserError(
                 override.key_or_group,
                 override.input_line,
-                f"with resume= only {', '.join(CHANGEABLE[:6])} may change",
+                f"with resume= only {', '.join(CHANGEABLE)} may change",
                 hint="leave it out, or start a new run without resume=",
             )
     return run
@@ -59,7 +50,7 @@ def merged(composer: Composer, run: RunFolder, overrides: list[Override], chosen
             if composer.is_group(override.key_or_group) and not override.is_delete():
                 config[override.key_or_group] = chosen[override.key_or_group]
         if any(override.key_or_group.startswith("budget.") for override in overrides):
-            config.budget = {name: None for name in config.budget}
+            config.budget = dict.fromkeys(config.budget)
     OmegaConf.set_struct(config, True)
     settings = [override for override in overrides if not composer.is_group(override.key_or_group)]
     composer.apply(settings, config)

@@ -1,7 +1,7 @@
 """What each key may be: one table of types, ranges and choices.
 
-A key without a rule takes the type of its default. The rules of `model.*` and `data.*` hold for this package's own
-classes; a user's YAML with a `_target_` of their own keeps only the rules of the keys that mean the same everywhere.
+A key without a rule takes the type of its default. The rules of `model.*` and `data.*` hold for our own
+classes; a user's YAML with another `_target_` keeps only the rules of keys that mean the same everywhere.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """kind: whole, number, flag, text, list, or one or two whole numbers: size, pair; any. Bounds are inclusive unless `above` (exclusive) is given."""
+    """What one key may be. Bounds are inclusive, save `above`.
+
+    kind: whole, number, flag, text, list, paths, any; size and pair are one or two whole numbers.
+    """
 
     kind: str
     low: float | None = None
@@ -29,6 +32,7 @@ class Rule(NamedTuple):
             "pair": "one number or [least,most]",
             "list": "a list: [a,b]",
             "any": "a value",
+            "paths": "a path or a list of them",
         }
         parts = [] if self.kind == "text" and self.choices else [words[self.kind] + self._range()]
         parts += self.choices
@@ -69,6 +73,9 @@ RULES: dict[str, Rule] = {
     "budget.minutes": Rule("number", above=0, null=True),
     "checkpoint.every_images": whole(1, null=True),
     "checkpoint.every_minutes": Rule("number", above=0, null=True),
+    "average.half_life": Rule("number", above=0),
+    "average.ramp": Rule("number", above=0, high=1),
+    "log_every_steps": whole(1),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": whole(1),
@@ -110,7 +117,6 @@ RULES: dict[str, Rule] = {
     ),
     "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
     # callbacks: the same words mean the same in each
-    "callbacks.*.half_life": Rule("number", above=0),
     "callbacks.*.times": whole(1),
     "callbacks.*.num_images": whole(1),
     "callbacks.*.every_*": Rule("number", above=0),
@@ -119,17 +125,16 @@ RULES: dict[str, Rule] = {
     "checkpoint": one_of("best", "last"),
     "num_images": whole(1),
     "classes": Rule("list", null=True),
-    "truncation": Rule("number", low=0, high=1),
+    "truncation": Rule("number", above=0, null=True),
     "temperature": Rule("number", low=0),
     "rows": whole(1, null=True),
     "columns": whole(1, null=True),
     "interpolate": whole(2, null=True),
-    "reconstruct": Rule("text", null=True),
-    "start": Rule("text", null=True),
+    "reconstruct": Rule("paths", null=True),
+    "start": Rule("paths", null=True),
     "num_frames": whole(1, null=True),
     "futures": whole(1),
     "individual": Rule("flag"),
-    "batch_size": whole(1),
     "device": Rule("text"),
     "out": Rule("text", null=True),
     "trust": Rule("list"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -10,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genimg.config.compose import Composer
 from genimg.config.names import OPEN, nearest
-from genimg.config.rules import Rule, rule_for
+from genimg.config.rules import Rule, rule_for, whole
 from genimg.errors import UserError
 
 
@@ -23,6 +24,9 @@ def check_types(overrides: list[Override], nodes: dict[str, object], base: DictC
         given, default = override.value(), OmegaConf.select(base, key, throw_on_missing=False)
         if isinstance(default, DictConfig):
             _check_mapping(key, given, default)
+        elif isinstance(given, dict):
+            expected = str(rule_for(key) or _type_name(default))
+            raise UserError(key, override.input_line, f"{expected}, not a mapping")
         elif rule_for(key) is None and not _same_type(given, default):
             raise UserError(key, _shown(given), f"{_type_name(default)}, as the default {_shown(default)}")
 
@@ -54,11 +58,19 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
         hint = None
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
             hint = f"write one number or [height,width]: {key}=[{value.replace('x', ',')}]"
-        elif isinstance(value, str) and (meant := nearest(value, rule.choices)):
+        elif rule.kind == "list":
+            hint = f"{key}=[{_shown(value)}]"
+        elif meant := _nearest_choice(str(value), rule):
             hint = f"did you mean {key}={meant}?"
         set_by_user = any(word.lstrip("+").startswith(f"{key}=") for word in words)
         source = composer.source_of(key, [] if set_by_user and "." not in key else _without(words, key))
         raise UserError(key, _shown(value), str(rule), hint, source)
+
+
+def _nearest_choice(value: str, rule: Rule) -> str | None:
+    return next((c for c in rule.choices if value and c.startswith(value)), None) or nearest(
+        value, rule.choices
+    )
 
 
 def keeps(rule: Rule, value: object) -> bool:
@@ -74,11 +86,12 @@ def keeps(rule: Rule, value: object) -> bool:
     if rule.kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(rule, value)
     if rule.kind in ("size", "pair"):
-        sizes = value if isinstance(value, list) else [value]
-        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
-        return whole and len(sizes) in (1, 2) and all(_in_range(rule, size) for size in sizes)
+        sizes = value if isinstance(value, list) and len(value) == 2 else [value]
+        return all(keeps(whole(rule.low or 0, rule.high), size) for size in sizes)
     if rule.kind == "any":
         return True
+    if rule.kind == "paths" and isinstance(value, list):
+        return bool(value)
     if rule.kind == "list":
         return isinstance(value, list)
     return (
@@ -90,7 +103,7 @@ def keeps(rule: Rule, value: object) -> bool:
 
 
 def _in_range(rule: Rule, value: float) -> bool:
-    if rule.above is not None and not value > rule.above:
+    if not math.isfinite(value) or (rule.above is not None and not value > rule.above):
         return False
     return (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
 
@@ -116,7 +129,7 @@ def _check_mapping(key: str, given: object, default: DictConfig) -> None:
         return  # its keys are checked by Hydra as it merges them
     inner = ", ".join(f"{key}.{name}" for name in list(default)[:4])
     hint = f"to take it away: ~{key}" if given is None and key.split(".")[0] in OPEN else None
-    raise UserError(key, _shown(given), f"it holds others: {inner}, ...", hint=hint)
+    raise UserError(key, _shown(given), f"keys of its own: {inner}, ...", hint=hint)
 
 
 def _same_type(given: object, default: object) -> bool:

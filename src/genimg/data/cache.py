@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from genimg.data.reading import Failures
+from genimg.errors import UserError
 
 
 def user_folder() -> Path:
@@ -52,10 +53,17 @@ class Cache:
         """
         array, failures = self.folder / f"{self.key}.npy", self.folder / f"{self.key}.json"
         if not array.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             self._write(array, failures, shape, fill)
         known: dict[str, Any] = json.loads(failures.read_text(encoding="utf-8"))
         return np.load(array, mmap_mode="c"), known
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            expected = "a folder that can be written, or false"
+            raise UserError("data.cache", str(self.folder), expected, str(error)) from error
 
     def _write(
         self, array: Path, failures: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Decoder
@@ -24,7 +23,7 @@ class CelebA:
     root: str | None = None
     fit: Fit = "crop"
     cache: bool | str = True
-    own_test: ClassVar[bool] = True
+    own_test: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Items:
         faces = open_torchvision("CelebA", self.root, split=part)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ class Digits:
     """
 
     margin: int = 1
-    own_test: ClassVar[bool] = False
+    own_test: bool = field(default=False, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Stored:
         from sklearn.datasets import load_digits

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -35,7 +34,7 @@ class FrameFolder:
     fit: Fit = "crop"
     background: Background = "black"
     follow_links: bool = False
-    own_test: ClassVar[bool] = False
+    own_test: bool = field(default=False, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Windows:
         if self.fit not in FITS:

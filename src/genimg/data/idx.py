@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -63,7 +62,7 @@ class FashionMNIST:
     """
 
     root: str | None = None
-    own_test: ClassVar[bool] = True
+    own_test: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Stored:
         folder, prefix = Path(self.root or DEBIAN_FOLDER), {"train": "train", "test": "t10k"}[part]

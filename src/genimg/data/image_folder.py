@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Background, Decoder, as_rgb
@@ -32,7 +31,7 @@ class ImageFolder:
     background: Background = "white"
     cache: bool | str = False
     follow_links: bool = False
-    own_test: ClassVar[bool] = False
+    own_test: bool = field(default=False, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Items:
         if self.fit not in FITS:

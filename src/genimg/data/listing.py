@@ -137,7 +137,7 @@ def _class_folders(folder: str, follow_links: bool) -> list[str]:
 def _walk(
     root: str, suffixes: frozenset[str], follow_links: bool, skipped: list[str], below: str = ""
 ) -> Iterator[str]:
-    """Files below `root`/`below` with one of the suffixes. `skipped` takes the links that lead out of `root`."""
+    """Files below `root`/`below` with one of the suffixes. `skipped` takes the links that lead out of it."""
     inside = os.path.join(os.path.realpath(root), "")
     seen = {inside[:-1]}  # folders entered: a link may close a circle
     waiting = [os.path.join(root, below) if below else root]
@@ -147,9 +147,7 @@ def _walk(
                 is_folder = entry.is_dir()
                 if entry.name.startswith(".") or not (is_folder or _suffix(entry.name) in suffixes):
                     continue
-                if entry.is_symlink() and not (
-                    follow_links or os.path.realpath(entry.path).startswith(inside)
-                ):
+                if not follow_links and _leads_out(entry, inside):
                     skipped.append(entry.path)
                 elif not is_folder:
                     if entry.is_file():
@@ -160,7 +158,7 @@ def _walk(
 
 
 def _leads_out(entry: os.DirEntry[str], inside: str) -> bool:
-    return entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside)
+    return entry.is_symlink() and not os.path.join(os.path.realpath(entry.path), "").startswith(inside)
 
 
 def _suffix(name: str) -> str:

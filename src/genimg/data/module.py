@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class GenerativeData(LightningDataModule):
     flip: mirror half of the training items left to right, by (seed, epoch, index).
     workers: processes that decode what does not fit in memory; None = one a core, at most 8.
     read_by_source: what the configuration passes to `source` by interpolation; each must be a field of it.
-    minutes: the default of budget.minutes, read there by interpolation.
+    minutes, images: the defaults of budget.minutes and, by model, of budget.images, which read them here.
 
     After setup: num_items, classes, image_shape (C, H, W), num_frames (None for stills), fingerprint.
     """
@@ -59,6 +59,7 @@ class GenerativeData(LightningDataModule):
         seed: int = 0,
         workers: int | None = None,
         minutes: float | None = None,
+        images: Mapping[str, int] | None = None,
         **read_by_source: object,
     ) -> None:
         super().__init__()
@@ -88,6 +89,9 @@ class GenerativeData(LightningDataModule):
             self._splits[_TEST] = self.source.load("test", self.image_shape)
 
     def _load_train(self) -> None:
+        for key in ("val_fraction", "test_fraction"):
+            if not 0 <= getattr(self, key) <= 0.5:
+                raise UserError(f"data.{key}", getattr(self, key), "a part of the data, 0 to 0.5")
         pool = self.source.load("train", self.image_shape)
         if not self.source.own_test:
             pool, self._splits[_TEST] = carve(pool, self.test_fraction, Use.TEST)
@@ -96,7 +100,7 @@ class GenerativeData(LightningDataModule):
         self.num_items, self.classes = len(train), train.classes
         self.num_frames = train.shape[0] if len(train.shape) == 4 else None
         self.fingerprint = fingerprint(train, str(self.name))
-        self._splits |= {_TRAIN: self._placed(train), _VALIDATION: validation}
+        self._splits |= {_TRAIN: train, _VALIDATION: validation}
 
     def _check(self, train: Items) -> None:
         kind = "sequences" if len(train.shape) == 4 else "images"
@@ -124,6 +128,7 @@ class GenerativeData(LightningDataModule):
     def train_dataloader(self) -> Iterable[Batch]:
         """Endless; every pass starts at `images_seen`, as it is then."""
         order = TrainOrder(self.num_items, self.batch_size, self.seed, self.rank, self.world_size)
+        self._splits[_TRAIN] = self._placed(self._splits[_TRAIN])
         return Batches(
             self._splits[_TRAIN],
             lambda: order.starting_at(self.images_seen),
@@ -132,6 +137,10 @@ class GenerativeData(LightningDataModule):
             augment=self.flip,
             workers=self.workers,
         )
+
+    def train_in_order(self) -> Iterable[Batch]:
+        """The training items once, as an evaluation sees them: in order, none dropped, none mirrored."""
+        return self._evaluation(_TRAIN)
 
     def val_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(_VALIDATION)

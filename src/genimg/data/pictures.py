@@ -33,16 +33,14 @@ class PictureFiles:
     classes: tuple[str, ...] = ()
 
 
-def load_pictures(
-    files: PictureFiles, decoder: Decoder, cache: Path | None, in_memory_bytes: int = IN_MEMORY_BYTES
-) -> Items:
+def load_pictures(files: PictureFiles, decoder: Decoder, cache: Path | None) -> Items:
     """The readable files as items, in order. The others are listed in a warning.
 
     Raises UserError where fewer than FEWEST can be read.
     """
     shape = (len(files.paths), *decoder.shape)
     labels = torch.tensor(files.labels, dtype=torch.int64) if files.labels else None
-    if cache is None and np.prod(shape, dtype=np.int64) > in_memory_bytes:
+    if cache is None and np.prod(shape, dtype=np.int64) > IN_MEMORY_BYTES:
         failures = _check_headers(files.paths)
         lazy = LazyPictures(np.array(files.paths), decoder, labels, files.classes)
         return lazy.subset(_readable(files.paths, failures))

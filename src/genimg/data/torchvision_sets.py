@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def open_torchvision(name: str, root: str | None, **arguments: Any) -> Any:
             str(folder),
             f"the files of {name} as torchvision unpacks them, or a machine that can download them",
             f"the download failed ({str(error).strip() or type(error).__name__}); where there is internet "
-            f"call torchvision.datasets.{name}(FOLDER, download=True), copy FOLDER and give data.root=FOLDER; "
+            f"call torchvision.datasets.{name}(FOLDER, download=True), copy FOLDER, give data.root=FOLDER; "
             "data=digits needs no download",
         ) from error
 
@@ -76,7 +76,7 @@ class TorchvisionStills:
     fit: Fit = "pad"
     variant: str | None = None
     variants: Mapping[str, int] | None = None
-    own_test: ClassVar[bool] = True
+    own_test: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Stored:
         if self.variants and self.variant not in self.variants:

@@ -136,7 +136,7 @@ class GAN(GenerativeModel):
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}
 
-    def sample_latents(self, num_images: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample_latents(self, num_images: int, *, generator: torch.Generator | None = None) -> Tensor:
         """z ~ N(0, I), shape (N, latent_dim)."""
         return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
 
@@ -153,4 +153,4 @@ class GAN(GenerativeModel):
         temperature: float = 1.0,
     ) -> Tensor:
         """See the base class."""
-        return self.decode(temperature * self.sample_latents(num_images, generator), labels)
+        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)

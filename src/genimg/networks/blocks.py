@@ -39,27 +39,29 @@ def stage_widths(stages: int, width: int, max_width: int) -> list[int]:
 
 
 def init_convolutions(module: nn.Module) -> None:
-    """He initialisation for leaky ReLU 0.2 (He et al. 2015, eq. 14), biases at zero."""
+    """He initialisation for leaky ReLU 0.2 (He et al. 2015, eq. 14), biases and residual branches at zero."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    for layer in module.modules():
+        if isinstance(layer, ResidualBlock):
+            nn.init.zeros_(layer.conv2.weight)
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(lrelu(conv(lrelu(norm(x))))) at one size, the last convolution starting at zero so that the
-    block starts as the identity (Zhang et al. 2019, Fixup; R3GAN 2024, section 3.4). Shape kept: (B, C, H, W)."""
+    """x + conv(lrelu(conv(lrelu(x)))) at one size; shape kept, (B, C, H, W).
 
-    def __init__(self, channels: int, norm_groups: int = 0) -> None:
+    `init_convolutions` sets the last convolution to zero, so that the block starts as the identity and needs no
+    normalisation (Zhang et al. 2019, Fixup; R3GAN 2024, section 3.4).
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(norm_groups, channels) if norm_groups else nn.Identity()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.leaky_relu(self.norm(x), 0.2))
+        h = self.conv1(F.leaky_relu(x, 0.2))
         return x + self.conv2(F.leaky_relu(h, 0.2))
-
-    def start_as_identity(self) -> None:
-        nn.init.zeros_(self.conv2.weight)

@@ -37,8 +37,6 @@ class Discriminator(nn.Module):
         self.fc2 = nn.Linear(widths[-1], 1)
         self.embedding = nn.Embedding(num_classes, widths[-1]) if num_classes else None
         init_convolutions(self)
-        for block in self.blocks:
-            block.start_as_identity()
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) in [-1, 1], `labels` int64 (B,) when conditional -> logits (B,)."""

@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, ResidualBlock, init_convolutions, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_widths
 
 
 class Encoder(nn.Module):
-    """Residual stages that halve the image down to a small map, then fully connected layers to mean and spread.
+    """One convolution at full size, one of stride 2 to each smaller size, then fully connected layers.
 
     Args:
         image_size: height and width of the image in pixels, 8 to 256 each.
@@ -16,6 +16,7 @@ class Encoder(nn.Module):
         latent_dim: length of the latent vector.
         width: channels at the finest size; doubled at every halving.
         max_width: the most channels any stage has.
+        hidden: width of the fully connected layer.
         num_classes: 0 for an unconditional encoder; else a learned embedding of the class joins the features.
     """
 
@@ -26,30 +27,29 @@ class Encoder(nn.Module):
         latent_dim: int,
         width: int,
         max_width: int = 128,
+        hidden: int = 256,
         num_classes: int = 0,
     ) -> None:
         super().__init__()
-        sizes = pyramid(image_size)
+        sizes = pyramid(image_size, smallest=7)
         widths = stage_widths(len(sizes), width, max_width)
         self.from_image = nn.Conv2d(channels, widths[0], 3, padding=1)
-        self.widen = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
-        self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths)
+        self.halve = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
         height, width_ = sizes[-1]
-        self.fc1 = nn.Linear(widths[-1] * height * width_, widths[-1])
-        self.embedding = nn.Embedding(num_classes, widths[-1]) if num_classes else None
-        self.fc2 = nn.Linear(widths[-1] * (2 if num_classes else 1), 2 * latent_dim)
+        self.fc1 = nn.Linear(widths[-1] * height * width_, hidden)
+        self.embedding = nn.Embedding(num_classes, hidden) if num_classes else None
+        self.fc2 = nn.Linear(hidden * (2 if num_classes else 1), 2 * latent_dim)
         init_convolutions(self)
-        for block in self.blocks:
-            block.start_as_identity()
         nn.init.normal_(self.fc2.weight, std=0.01)  # posteriors start near the prior: the KL starts near 0
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) in [-1, 1], `labels` int64 (B,) when conditional -> mean and log-variance (B, latent_dim)."""
-        h = self.from_image(images)
-        h = self.blocks[0](h)
-        for widen, block in zip(self.widen, list(self.blocks)[1:], strict=True):
-            h = block(widen(F.avg_pool2d(h, 2, ceil_mode=True)))
-        features = F.leaky_relu(self.fc1(F.leaky_relu(h, 0.2).flatten(1)), 0.2)  # (B, C, h, w) -> (B, C*h*w)
+        """(B, C, H, W) in [-1, 1], `labels` int64 (B,) when conditional -> mean, log-variance (B, latent_dim)."""
+        h = F.leaky_relu(self.from_image(images), 0.2)
+        for halve in self.halve:
+            h = F.leaky_relu(halve(h), 0.2)
+        features = F.leaky_relu(self.fc1(h.flatten(1)), 0.2)  # (B, C, h, w) -> (B, C*h*w) -> (B, hidden)
         if self.embedding is not None:
             if labels is None:
                 raise ValueError("this encoder was built with classes: pass labels of shape (B,)")

@@ -43,8 +43,6 @@ class Generator(nn.Module):
         )
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
         init_convolutions(self)
-        for block in self.blocks:
-            block.start_as_identity()
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) when conditional -> (B, C, H, W), unbounded."""
@@ -56,5 +54,5 @@ class Generator(nn.Module):
         h = self.fc2(h).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
         h = self.blocks[0](h)
         for size, narrow, block in zip(self.sizes[1:], self.narrow, list(self.blocks)[1:], strict=True):
-            h = block(F.interpolate(narrow(h), size=size, mode="nearest"))
+            h = block(F.interpolate(narrow(h), size=size, mode="bilinear", align_corners=False))
         return self.to_image(F.leaky_relu(h, 0.2))

@@ -1,22 +1,21 @@
 """Recurrent cores: what carries the motion from frame to frame.
 
-Both have one interface. `begin(context)` makes the state of the start picture, `forward(inputs, state)` goes one
-frame on, `summary(state)` is a vector (B, summary_size) for the heads that read the motion, `canvas(states)` turns
-the states of any number of frames into maps (N, width, h, w) that the frame decoder starts from, in one call.
+Both have one interface. `begin` makes the state of the start picture, `forward` goes one frame on, `summary` is a
+vector that the heads of the motion read, and `canvas` turns the hidden parts of any number of frames into the maps
+that the frame decoder starts from, in one call. State is passed, never kept, so any batch may follow any other.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = tuple[Tensor, ...]
+State = tuple[Tensor, ...]  # the hidden part first: `state[0]` is what `canvas` takes
 
 
 def open_forget_gate(bias: Tensor, forget: slice) -> None:
-    """Zero biases but for the forget gate's, at 1: the cell remembers until it learns to forget.
+    """Biases at 0, the forget gate's at 1: the cell remembers until it learns to forget.
 
     Jozefowicz, Zaremba & Sutskever 2015, section 2.2.
     """
@@ -26,13 +25,13 @@ def open_forget_gate(bias: Tensor, forget: slice) -> None:
 
 
 class LSTMCore(nn.Module):
-    """An LSTM cell over vectors, with fully connected layers before and after it.
+    """An LSTM over vectors, with fully connected layers before and after it: no map recurs, so a step is cheap.
 
     Args:
-        context_size: length of the start picture's vector.
-        input_size: length of what each step receives beside it.
-        map_shape: (channels, height, width) of the map that the frame decoder starts from.
-        hidden: units of the cell.
+        context_size: length of the start picture's vector, which every step receives again.
+        input_size: length of what a step receives beside it.
+        map_shape: (channels, height, width) of the maps that the frame decoder starts from.
+        hidden: units of the cell, and length of the summary.
     """
 
     def __init__(
@@ -45,33 +44,34 @@ class LSTMCore(nn.Module):
         self.start = nn.Linear(context_size, hidden)
         self.cell = nn.LSTMCell(context_size + input_size, hidden)
         self.to_map = nn.Linear(hidden, channels * height * width)
-        open_forget_gate(self.cell.bias_ih, slice(hidden, 2 * hidden))  # gates in torch: input, forget, cell, out
-        open_forget_gate(self.cell.bias_hh, slice(0, 0))
+        open_forget_gate(self.cell.bias_ih, slice(hidden, 2 * hidden))  # torch's order: input, forget, cell, output
+        open_forget_gate(self.cell.bias_hh, slice(0, 0))  # added to the other, whose 1 is enough
 
     def begin(self, context: Tensor, context_map: Tensor) -> State:
-        """Context (B, context_size), map (B, channels, h, w; not used here) -> hidden, cell, context."""
+        """Context (B, context_size); its map is the other core's -> the state before the first step."""
         hidden = torch.tanh(self.start(context))
         return hidden, torch.zeros_like(hidden), context
 
     def forward(self, inputs: Tensor, state: State) -> State:
-        """Inputs (B, input_size) and the state of frame t - 1 -> the state of frame t."""
+        """Inputs (B, input_size), the state of one frame -> the state of the next."""
         hidden, cell, context = state
         hidden, cell = self.cell(torch.cat([inputs, context], dim=1), (hidden, cell))
         return hidden, cell, context
 
     def summary(self, state: State) -> Tensor:
+        """(B, summary_size)."""
         return state[0]
 
     def canvas(self, hidden: Tensor) -> Tensor:
-        """Hidden states (N, hidden) -> (N, channels, h, w)."""
+        """Hidden parts (N, hidden) -> (N, channels, h, w)."""
         return F.leaky_relu(self.to_map(hidden), 0.2).unflatten(1, self.map_shape)
 
 
 class ConvLSTMCore(nn.Module):
-    """A ConvLSTM over the map of image features (Shi et al. 2015, eq. 3, without peepholes).
+    """A ConvLSTM over the map of image features, which keeps where things are (Shi et al. 2015, eq. 3, no peepholes).
 
-    Inputs are vectors and are spread over the map; the summary is a fully connected layer over the hidden map.
-    Arguments as in `LSTMCore`; `hidden` is the length of the summary.
+    The vectors of a step are spread over the map by a fully connected layer, and another one reads the summary.
+    Arguments as in `LSTMCore`; the hidden map has `map_shape`, and `hidden` is the length of the summary.
     """
 
     def __init__(
@@ -79,33 +79,36 @@ class ConvLSTMCore(nn.Module):
     ) -> None:
         super().__init__()
         channels, height, width = map_shape
-        self.channels = channels
         self.summary_size = hidden
         self.start = nn.Conv2d(channels, channels, 1)
         self.spread = nn.Linear(context_size + input_size, 4 * channels)
-        self.gates = nn.Conv2d(2 * channels, 4 * channels, 3, padding=1)
+        self.from_context = nn.Conv2d(channels, 4 * channels, 3, padding=1)
+        self.from_hidden = nn.Conv2d(channels, 4 * channels, 3, padding=1, bias=False)
         self.to_summary = nn.Linear(channels * height * width, hidden)
-        assert self.gates.bias is not None
-        open_forget_gate(self.gates.bias, slice(channels, 2 * channels))
+        assert self.from_context.bias is not None
+        open_forget_gate(self.from_context.bias, slice(channels, 2 * channels))  # input, forget, cell, output
 
     def begin(self, context: Tensor, context_map: Tensor) -> State:
-        """Context (B, context_size), map (B, channels, h, w) -> hidden map, cell map, context, context map."""
+        """Context (B, context_size), its map (B, channels, h, w) -> the state before the first step."""
         hidden = torch.tanh(self.start(context_map))
-        return hidden, torch.zeros_like(hidden), context, context_map
+        return hidden, torch.zeros_like(hidden), context, self.from_context(context_map)
 
     def forward(self, inputs: Tensor, state: State) -> State:
-        hidden, cell, context, context_map = state
-        gates = self.gates(torch.cat([hidden, context_map], dim=1))
-        gates = gates + self.spread(torch.cat([inputs, context], dim=1))[:, :, None, None]
+        """Inputs (B, input_size), the state of one frame -> the state of the next."""
+        hidden, cell, context, gates_of_context = state
+        spread = self.spread(torch.cat([inputs, context], dim=1))[:, :, None, None]
+        gates = self.from_hidden(hidden) + gates_of_context + spread
         into, forget, new, out = gates.chunk(4, dim=1)
         cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(new)
-        return torch.sigmoid(out) * torch.tanh(cell), cell, context, context_map
+        return torch.sigmoid(out) * torch.tanh(cell), cell, context, gates_of_context
 
     def summary(self, state: State) -> Tensor:
+        """(B, summary_size)."""
         return torch.tanh(self.to_summary(state[0].flatten(1)))
 
     def canvas(self, hidden: Tensor) -> Tensor:
+        """Hidden parts (N, channels, h, w), which are maps already."""
         return hidden
 
 
-CORES = {"lstm": LSTMCore, "conv_lstm": ConvLSTMCore}
+CORES: dict[str, type[LSTMCore] | type[ConvLSTMCore]] = {"lstm": LSTMCore, "conv_lstm": ConvLSTMCore}

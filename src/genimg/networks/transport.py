@@ -9,6 +9,8 @@ layer can cross the whole picture at the price of two matrix products, and with 
 sigma is wide.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,12 +31,12 @@ def filterbank(shift: Tensor, sigma: Tensor, size: int) -> Tensor:
     pixels = torch.arange(size, device=shift.device, dtype=torch.float32)
     source = pixels[:, None] - shift  # (..., size, 1)
     reach = torch.exp(-0.5 * ((pixels - source) / sigma).square())  # (..., size, size)
-    # The sum of the kernel over all whole pixels, near as well as far from the border. Three terms each side of
-    # the nearest pixel are all of it for sigma < 0.5; beyond, it is sqrt(2 pi) sigma to 1 part in 50.
+    # The kernel's sum over all whole pixels, also those beyond the border. Nine terms are all of it for sigma < 1;
+    # from there on it equals its integral to 8 digits.
     offset = source - source.round()
-    near = sum(torch.exp(-0.5 * ((offset + k) / sigma).square()) for k in range(-3, 4))
-    whole = torch.maximum(near, (2 * torch.pi) ** 0.5 * sigma)
-    return reach / whole
+    nearest = torch.arange(-4, 5, device=shift.device, dtype=torch.float32)
+    summed = torch.exp(-0.5 * ((offset - nearest) / sigma).square()).sum(-1, keepdim=True)
+    return reach / torch.where(sigma < 1, summed, math.sqrt(2 * math.pi) * sigma)
 
 
 def move(layers: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
@@ -68,3 +70,26 @@ def lay_over(moved: Tensor, background: Tensor) -> Tensor:
         colour, coverage = layer.split((layer.shape[2] - 1, 1), dim=2)
         picture = colour + (1 - coverage) * picture
     return picture
+
+
+def whereabouts(coverage: Tensor) -> Tensor:
+    """Where each layer is and how far it reaches: centre of mass and standard deviation along both axes.
+
+    Args:
+        coverage: (B, K, H, W) in [0, 1].
+
+    Returns:
+        (B, K, 4): down, right, height, width, in parts of the picture.
+    """
+    weights = coverage.float()
+    weights = weights / (weights.sum((2, 3), keepdim=True) + 1e-6)
+    places = []
+    for axis in (2, 3):
+        size = weights.shape[axis]
+        at = (torch.arange(size, device=weights.device) + 0.5) / size
+        along = weights.sum(5 - axis)  # (B, K, size)
+        centre = (along * at).sum(2)
+        spread = (along * (at - centre.unsqueeze(2)).square()).sum(2)
+        places.append((centre, (spread + 1e-6).sqrt()))
+    (down, height), (right, width) = places
+    return torch.stack([down, right, height, width], dim=2)

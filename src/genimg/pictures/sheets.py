@@ -48,9 +48,9 @@ def grouped_layout(count: int, groups: int) -> tuple[int, int]:
     pleasant = [
         (rows, columns) for rows, columns in layouts if max(rows, columns) <= _WIDEST * min(rows, columns)
     ]
-    if count % groups or not pleasant:
+    if groups == 1 or count % groups or not pleasant:
         return natural_layout(count)
-    return min(pleasant, key=lambda layout: abs(layout[1] - layout[0]))
+    return min(pleasant, key=lambda layout: (abs(layout[1] - layout[0]), layout[0]))
 
 
 def layout(count: int, rows: int | None = None, columns: int | None = None) -> tuple[int, int]:

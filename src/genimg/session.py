@@ -24,7 +24,7 @@ class Session:
         if multirun and cfg is None:
             from genimg.config.sweep import sweep
 
-            return sweep(self)
+            return sweep(self.composer, self.words, self.start)
         config = check(self.composer, self.words, on_this_machine=cfg is None)
         if cfg is not None:
             print(_printed(config, cfg, resolve), end="")

@@ -1,0 +1,43 @@
+"""A prior fitted to the latents of training pictures, for the models that have one."""
+
+import time
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from genimg.callbacks.average import WeightAverage
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find
+from genimg.callbacks.validation import first_items
+from genimg.models.base import GenerativeModel
+
+_SEED = 4321  # of the latents' noise and of the fit, from a generator of its own
+
+
+class FitPrior(Callback):
+    """Refits the model's prior with the average weights, before validation and samples use it.
+
+    Args:
+        times: how often in a run; the same as validation and samples, or they see an old prior.
+        num_images: training pictures, at most.
+    """
+
+    def __init__(self, times: int, num_images: int) -> None:
+        self.times, self.num_images = times, num_images
+        self.seconds_spent = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not (hasattr(pl_module, "fit_prior") and find(trainer, Clock).due(self.times)):
+            return
+        started = time.monotonic()
+        model: Any = cast(GenerativeModel, pl_module)
+        generator = torch.Generator(model.device).manual_seed(_SEED)
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+            batches = first_items(data, data.train_in_order(), model, self.num_images)
+            latents = [model.encode(b["images"], b.get("labels"), generator=generator) for b in batches]
+            model.fit_prior(torch.cat(latents), generator)
+        self.seconds_spent += time.monotonic() - started

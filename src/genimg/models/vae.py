@@ -1,0 +1,207 @@
+"""The VAE: an encoder from an image to a Gaussian over latents, and a decoder back.
+
+loss = -E_q(z|x)[log p(x | z)] + beta KL(q(z | x) || N(0, I))        Kingma & Welling 2013; Higgins et al. 2017
+"""
+
+import math
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from genimg.errors import UserError
+from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
+from genimg.objectives import likelihoods
+from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
+
+LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic")
+PRIORS = ("normal", "fitted")
+
+#: Softly kept range of the posterior's log-variance: standard deviations from 0.007 to 150.
+LOG_VAR_RANGE = (-10.0, 10.0)
+
+#: Share by which the Gaussian's running sigma follows the batch's optimal one, a step.
+SIGMA_RATE = 0.02
+
+
+#: The logistic's scale is kept softly above exp(-7), a quarter of half a level of 8 bits.
+MIN_LOG_SCALE = -7.0
+
+
+class LatentPrior(Protocol):
+    """A distribution over latents that can be fitted, and the map from N(0, I) to it."""
+
+    def transport(self, noise: Tensor) -> Tensor: ...
+    def fit(self, latents: Tensor, *, generator: torch.Generator) -> None: ...
+
+
+class VAE(GenerativeModel):
+    """Trained on the ELBO with its KL weighted by beta; sampled from N(0, I) or from a prior fitted to its latents.
+
+    Latents have two forms. `noise` is standard normal: what `sample_latents` draws and `decode` takes, so that
+    interpolation and truncation mean the same under both priors. The encoder's z is what the decoder sees.
+
+    Args:
+        encoder: images [, labels] -> mean and log-variance (B, latent_dim).
+        decoder: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded: logits or means by `likelihood`.
+        mixture: the prior that `fit_prior` fits.
+        optimizer: called with the parameters.
+        latent_dim: length of z.
+        likelihood: a name of `LIKELIHOODS`. The Gaussian's sigma is the batch's optimal one (Rybkin et al. 2021),
+            and the running mean of it outside training; the logistic's scale is learned, one for all pixels.
+        beta: weight of the KL after the warm-up; 1 is the ELBO.
+        kl_warmup: share of the run over which that weight rises from 0 (Sønderby et al. 2016).
+        prior: "normal", or "fitted" for the mixture, which is N(0, I) until it is fitted.
+        num_classes: 0 for an unconditional model.
+        final_lr: fraction of the learning rate at the end of the run.
+        _shared: keys of the YAML that the networks and the optimizer read by interpolation.
+    """
+
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
+    averaged: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        mixture: LatentPrior,
+        optimizer: OptimizerFactory,
+        latent_dim: int,
+        likelihood: str,
+        beta: float,
+        kl_warmup: float,
+        prior: str,
+        num_classes: int,
+        final_lr: float,
+        **_shared: Any,
+    ) -> None:
+        super().__init__()
+        if likelihood not in LIKELIHOODS:
+            raise UserError("model.likelihood", likelihood, f"one of {', '.join(LIKELIHOODS)}")
+        if prior not in PRIORS:
+            raise UserError("model.prior", prior, f"one of {', '.join(PRIORS)}")
+        self.encoder, self.decoder, self.mixture = encoder, decoder, mixture
+        self.optimizer = optimizer
+        self.latent_dim, self.num_classes = latent_dim, num_classes
+        self.likelihood, self.beta, self.kl_warmup, self.prior = likelihood, beta, kl_warmup, prior
+        self.final_lr = final_lr
+        # log of the Gaussian's sigma or of the logistic's scale, in units of [-1, 1]; the Bernoulli has none
+        learned = likelihood == "discretized_logistic"
+        self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=learned)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer([p for p in self.parameters() if p.requires_grad])
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        images, labels = batch["images"], self._labels_of(batch)
+        mean, log_var = self.posterior(images, labels)
+        outputs = self.decoder(reparameterise(mean, log_var, torch.randn_like(mean)), labels)
+        if self.likelihood == "gaussian":
+            # detached: at its optimum the likelihood does not change with sigma, so the gradients are the same
+            log_sigma = likelihoods.optimal_log_sigma(outputs.detach(), images)
+            self.log_scale.data.lerp_(log_sigma, SIGMA_RATE)
+        else:
+            log_sigma = self.log_scale
+        reconstruction = self._log_likelihood(outputs, log_sigma, images).mean()
+        kl = gaussian_kl(mean, log_var).mean()
+        metrics = {
+            "elbo": reconstruction - kl,
+            "kl": kl,
+            "reconstruction": reconstruction,
+            "beta": kl.new_tensor(self.beta_now()),
+            # Burda et al. 2016, section 5: latents whose posterior mean varies over images
+            "active_units": (mean.var(0) > 0.01).sum().float(),
+        }
+        if self.likelihood != "bernoulli":
+            metrics["sigma" if self.likelihood == "gaussian" else "scale"] = log_sigma.exp()
+        loss = self.beta_now() * kl - reconstruction
+        return {"loss": loss} | {name: value.detach() for name, value in metrics.items()}
+
+    def beta_now(self) -> float:
+        """The KL's weight at this point of the run."""
+        return self.beta * (min(1.0, self.progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0)
+
+    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The ELBO (beta 1, whatever the training's) and its parts in nats; bits/dim where the pixels are discrete."""
+        images, labels = batch["images"], self._labels_of(batch)
+        mean, log_var = self.posterior(images, labels)
+        z = reparameterise(mean, log_var, _normal_like(mean, generator))
+        reconstruction = self._log_likelihood(self.decoder(z, labels), self.log_scale, images)
+        kl = gaussian_kl(mean, log_var)
+        figures = {"elbo": reconstruction - kl, "kl": kl, "reconstruction": reconstruction}
+        if self.likelihood == "discretized_logistic":
+            figures["bits_per_dim"] = (kl - reconstruction) / (images[0].numel() * math.log(2))
+        return figures
+
+    def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), (B, latent_dim) each, float32."""
+        mean, log_var = self.encoder(images, labels)
+        return mean.float(), soft_bound(log_var, *LOG_VAR_RANGE)
+
+    def encode(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> Tensor:
+        """A sample of q(z | x) for each image, (B, latent_dim): what `fit_prior` takes."""
+        mean, log_var = self.posterior(images, labels)
+        return reparameterise(mean, log_var, _normal_like(mean, generator))
+
+    def fit_prior(self, latents: Tensor, generator: torch.Generator) -> None:
+        """Fit the mixture to latents (N, latent_dim) that `encode` gave for training images; some 10,000 are enough.
+
+        Does nothing when the model is sampled from N(0, I).
+        """
+        if self.prior == "fitted":
+            self.mixture.fit(latents, generator=generator)
+
+    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor:
+        """Standard normal noise, shape (N, latent_dim)."""
+        return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
+
+    def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Standard normal noise (N, latent_dim) -> mean pictures (N, C, H, W) in [-1, 1]."""
+        z = self.mixture.transport(noise) if self.prior == "fitted" else noise
+        return self._picture(z, labels)
+
+    def sample(
+        self,
+        num_images: int,
+        *,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """See the base class."""
+        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The mean pictures (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
+        labels = labels if self.num_classes else None
+        return self._picture(self.posterior(images, labels)[0], labels)
+
+    def _picture(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        if self.num_classes and labels is None:
+            raise UserError("classes", None, "the class of every picture: this model is conditional")
+        outputs = self.decoder(z, labels).float()
+        return likelihoods.bernoulli_mean(outputs) if self.likelihood == "bernoulli" else outputs.clamp(-1, 1)
+
+    def _log_likelihood(self, outputs: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:
+        """log p(x | z) in nats, shape (B,)."""
+        if self.likelihood == "bernoulli":
+            return likelihoods.bernoulli(outputs, images)
+        if self.likelihood == "gaussian":
+            return likelihoods.gaussian(outputs, log_scale, images)
+        return likelihoods.discretized_logistic(outputs, soft_bound(log_scale, MIN_LOG_SCALE), images)
+
+    def _labels_of(self, batch: Batch) -> Tensor | None:
+        if not self.num_classes:
+            return None
+        if "labels" not in batch:
+            raise UserError(
+                "model.conditional", True, "data with labels", "train with model.conditional=false"
+            )
+        return batch["labels"]
+
+
+def _normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device)

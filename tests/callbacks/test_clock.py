@@ -1,0 +1,50 @@
+"""The clock: budgets, progress, and what is due when."""
+
+import pytest
+
+from genimg.callbacks.clock import Budget, Clock
+
+
+def test_the_smaller_of_images_and_epochs_ends_first() -> None:
+    assert Budget.of(images=1000, epochs=3, minutes=None, num_items=100).images == 300
+    assert Budget.of(images=200, epochs=3, minutes=2, num_items=100) == Budget(200, 2)
+    assert Budget.of(images=None, epochs=0.5, minutes=None, num_items=100).images == 50
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="images or minutes"):
+        Budget.of(None, None, None, 100)
+
+
+def advance(clock: Clock) -> None:
+    """A step's end, without a trainer."""
+    clock.images_seen += clock.batch_size
+    clock._progress_before, clock._progress_now = clock._progress_now, clock.progress
+
+
+@pytest.mark.parametrize("times", [1, 3, 7, 20])
+def test_due_is_true_exactly_so_many_times_and_at_the_end(times: int) -> None:
+    clock = Clock(Budget(10 * 64, None), 64)
+    clock._progress_now = 0.0
+    due = []
+    for _ in range(10):
+        advance(clock)
+        due.append(clock.due(times))
+    assert sum(due) == min(times, 10)
+    assert due[-1]
+
+
+def test_passed_is_true_once_for_every_multiple() -> None:
+    clock = Clock(Budget(1000, None), 30)
+    clock._progress_now = 0.0
+    passed = []
+    for _ in range(30):
+        advance(clock)
+        passed.append(clock.passed(100))
+    assert sum(passed) == 900 // 100
+
+
+def test_progress_follows_images_where_there_is_a_budget_of_images() -> None:
+    clock = Clock(Budget(100, 0.0001), 10)
+    clock.images_seen = 25
+    assert clock.progress == 0.25

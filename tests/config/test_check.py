@@ -1,0 +1,126 @@
+"""What is right passes: values that only look wrong, a user's own YAML, printing, resuming, sweeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import filter as matching
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from genimg.config.check import check
+from genimg.config.compose import Composer, without_hydra
+from genimg.config.names import flatten
+from genimg.config.rules import RULES, Rule
+from genimg.config.values import keeps
+from genimg.errors import UserError
+from tests.conftest import Answer
+
+
+def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -> DictConfig:
+    return check(Composer(task, config_dir), list(words))
+
+
+@pytest.mark.parametrize(
+    ("rule", "right", "wrong"),
+    [
+        (Rule("whole", low=1), [1, 10**9], [0, -1, 1.5, "1", True, None, [1]]),
+        (Rule("whole", low=0, high=2, null=True), [0, 2, None], [3]),
+        (Rule("number", above=0), [1, 1e-9], [0, -1.0, "1e-4", False, None]),
+        (Rule("number", low=0, high=1), [0, 1, 0.5], [1.1, -0.1]),
+        (Rule("flag", choices=("auto",)), [True, False, "auto"], ["yes", 1, None]),
+        (Rule("text", choices=("1", "3")), [1, 3], [2, True, "rgb", 1.5]),
+        (Rule("text"), ["a", 2026], ["", True, None, ["a"]]),
+        (Rule("size", low=8, high=256), [8, [8, 256]], [7, [8, 257], [8, 8, 8], [], "64x48", 8.5, True]),
+        (Rule("list", null=True), [[1], [], None], [1, "a"]),
+    ],
+)
+def test_a_rule_lets_through_what_is_right(rule: Rule, right: list[object], wrong: list[object]) -> None:
+    assert [value for value in right if not keeps(rule, value)] == []
+    assert [value for value in wrong if keeps(rule, value)] == []
+
+
+def test_every_rule_is_of_a_key_that_exists() -> None:
+    """A key that was renamed must not leave its rule behind, unchecked."""
+    composers = [Composer("train"), Composer("sample")]
+    known: set[str] = set()
+    for composer in composers:
+        known |= set(flatten(without_hydra(composer.compose([]))))
+        for group in ("model", "data", "callbacks", "logger"):
+            for choice in composer.choices(group) if composer.task == "train" else []:
+                known |= set(flatten(without_hydra(composer.compose([f"{group}={choice}"]))))
+    assert [pattern for pattern in RULES if not matching(known, pattern)] == []
+
+
+def test_a_whole_number_may_be_written_as_a_float() -> None:
+    assert _checked("budget.images=1e5").budget.images == 100_000
+    assert type(_checked("budget.images=1e5").budget.images) is int
+
+
+def test_seed_zero_counts_and_sizes_may_be_two() -> None:
+    config = _checked("seed=0", "data.image_size=[48,64]", "data.channels=3", "model.lr=1")
+    assert config.seed == 0
+    assert config.data.image_size == [48, 64]
+
+
+def test_what_may_be_added_and_taken_away() -> None:
+    config = _checked("~callbacks.samples", "+callbacks.mine._target_=mine.Callback", "+logger.mine={}")
+    assert "samples" not in config.callbacks
+    assert config.callbacks.mine._target_ == "mine.Callback"
+    optimizer = next(key for key in config.model if "optimizer" in str(key))
+    assert _checked(f"+model.{optimizer}.weight_decay=0.1").model[optimizer].weight_decay == 0.1
+
+
+def test_a_users_own_model_keeps_its_own_keys(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text(
+        "# Mine\n_target_: mine.Model\nlr: 1e-3\nwings: 2\nobjective: fly\nconditional: false\n"
+    )
+    config = _checked("model=mine", "model.wings=3", "model.objective=swim", config_dir=tmp_path)
+    assert (config.model.wings, config.model.objective) == (3, "swim")
+    with pytest.raises(UserError, match="whole number") as mistake:
+        _checked("model=mine", "model.wings=many", config_dir=tmp_path)
+    assert mistake.value.key == "model.wings"
+    with pytest.raises(UserError, match="above 0") as mistake:
+        _checked("model=mine", "model.lr=-1", config_dir=tmp_path)
+    assert mistake.value.default_in == str(tmp_path / "model" / "mine.yaml")
+
+
+def test_a_users_own_yaml_lies_on_top_of_the_packaged_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "digits.yaml").write_text(
+        "# Mine\ndefaults: [_shared, _self_]\nname: digits\n"
+        "image_size: 20\nchannels: 1\nminutes: 1\nsource: {_target_: genimg.data.digits.Digits}\n"
+    )
+    assert _checked(config_dir=tmp_path).data.image_size == 20
+    assert _checked().data.image_size != 20
+
+
+def test_an_experiment_is_checked_as_the_command_line_is(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    page = tmp_path / "experiment" / "mine.yaml"
+    page.write_text("# @package _global_\n# A recipe\nmodel:\n  lr: -1.0\n")
+    with pytest.raises(UserError) as mistake:
+        _checked("experiment=mine", config_dir=tmp_path)
+    assert (mistake.value.key, mistake.value.default_in) == ("model.lr", str(page))
+    page.write_text("# @package _global_\n# A recipe\nmodel:\n  lr: 0.5\n")
+    assert _checked("experiment=mine", config_dir=tmp_path).model.lr == 0.5
+    page.write_text("# @package _global_\n# A recipe\nmodel:\n  lrr: 0.5\n")
+    with pytest.raises(UserError, match="lrr"):
+        _checked("experiment=mine", config_dir=tmp_path)
+
+
+def test_printing_what_would_run_runs_nothing(command: Callable[..., Answer], tmp_path: Path) -> None:
+    answer = command("model=gan", "trainer.devices=4", "--cfg", "job", "--resolve")
+    assert answer.code == 0, answer.err
+    assert answer.imported == ""
+    printed = OmegaConf.create(answer.out)
+    assert isinstance(printed, DictConfig)
+    assert printed.trainer.devices == 4
+    assert printed.budget.minutes == printed.data.minutes
+    assert "hydra" not in printed
+    assert "${" not in answer.out
+    assert list(tmp_path.iterdir()) == []
+    assert "${" in command("--cfg", "job").out
+    assert "sweeper" in command("--cfg", "hydra").out

@@ -1,0 +1,154 @@
+"""Every mode of file gives the pixels it shows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genimg.data.decode import Decoder, as_rgb
+from genimg.errors import UserError
+
+RED, GREEN, GREY = [255, 0, 0], [0, 255, 0], [100, 100, 100]
+
+
+def decoder(
+    shape: tuple[int, int, int] = (3, 8, 8), fit: str = "stretch", background: str = "white"
+) -> Decoder:
+    return Decoder(shape, fit, as_rgb(background))  # type: ignore[arg-type]
+
+
+def corners(pixels: np.ndarray) -> list[list[int]]:
+    """Top left and bottom right."""
+    return [pixels[:, 0, 0].tolist(), pixels[:, -1, -1].tolist()]
+
+
+def test_grey_colour_and_bilevel(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    Image.new("L", (8, 8), 100).save(path)
+    assert corners(decoder().read(path)) == [GREY, GREY]
+    assert decoder((1, 8, 8)).read(path).tolist() == [[[100] * 8] * 8]
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(path)
+    assert corners(decoder().read(path)) == [RED, RED]
+    assert corners(decoder((1, 8, 8)).read(path)) == [[76], [76]]  # 0.299 * 255
+    Image.new("1", (8, 8), 1).save(path)
+    assert corners(decoder((1, 8, 8)).read(path)) == [[255], [255]]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+def test_what_is_transparent_shows_the_background(tmp_path: Path, mode: str) -> None:
+    path = str(tmp_path / "a.png")
+    if mode == "P":
+        image = Image.new("P", (8, 8), 0)
+        image.putpalette([255, 0, 0, 0, 255, 0])
+        image.putpixel((7, 7), 1)
+        image.save(path, transparency=0)
+        expected = GREEN
+    else:
+        image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+        image.putpixel((7, 7), (100, 100, 100, 255))
+        if mode == "PA":
+            path = str(tmp_path / "a.tif")
+            image.convert("RGBA").save(path)
+        else:
+            image.convert(mode).save(path)
+        expected = GREY
+    assert corners(decoder(background="#0a141e").read(path)) == [[10, 20, 30], expected]
+
+
+def test_half_transparent_is_mixed(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    Image.new("RGBA", (8, 8), (255, 0, 0, 128)).save(path)
+    assert np.abs(decoder(background="black").read(path)[:, 0, 0] - np.array([128, 0, 0])).max() <= 1
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    ramp = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(path)
+    with Image.open(path) as image:
+        assert image.mode.startswith("I")
+    assert decoder((1, 8, 8)).read(path)[0].tolist() == (ramp / 257).round().astype(int).tolist()
+
+
+def test_floats_are_read_in_the_unit_range_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.tif")
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(path)
+    assert corners(decoder().read(path)) == [[128] * 3] * 2
+    Image.fromarray(np.full((8, 8), 7.5, np.float32)).save(path)
+    with pytest.raises(ValueError, match=r"7\.5"):
+        decoder().read(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> None:
+    """The corner that a viewer shows at the top left is red, in whatever corner it is stored."""
+    stored = {1: (0, 0), 2: (15, 0), 3: (15, 15), 4: (0, 15), 5: (0, 0), 6: (0, 15), 7: (15, 15), 8: (15, 0)}
+    image = Image.new("RGB", (16, 16), "white")
+    left, top = (8 * (place > 0) for place in stored[orientation])
+    image.paste("red", (left, top, left + 8, top + 8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.png", exif=exif)
+    pixels = decoder((3, 16, 16)).read(str(tmp_path / "a.png"))
+    assert corners(pixels) == [RED, [255] * 3]
+
+
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    for name in ("a.gif", "a.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
+        assert corners(decoder().read(str(tmp_path / name))) == [RED, RED]
+
+
+def test_cmyk_jpegs_have_their_colours(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.jpg")
+    Image.new("RGB", (16, 16), "red").convert("CMYK").save(path, quality=100)
+    with Image.open(path) as image:
+        assert image.mode == "CMYK"
+    assert np.abs(decoder().read(path)[:, 4, 4].astype(int) - RED).max() <= 3
+
+
+def test_fits(tmp_path: Path) -> None:
+    """Of red | green | red a crop shows the middle, padding all and the background, stretching all."""
+    path = str(tmp_path / "a.png")
+    image = Image.new("RGB", (64, 32), "red")
+    image.paste("lime", (16, 0, 48, 32))
+    image.save(path)
+    assert corners(decoder((3, 32, 32), "crop").read(path)) == [GREEN, GREEN]
+    assert corners(decoder((3, 32, 32), "stretch").read(path)) == [RED, RED]
+    padded = decoder((3, 32, 32), "pad", "#0a141e").read(path)
+    assert padded[:, 0, 0].tolist() == padded[:, 7, 0].tolist() == [10, 20, 30]
+    assert padded[:, 16, 1].tolist() == RED
+    assert padded[:, 16, 16].tolist() == GREEN
+
+
+def test_shrinking_is_antialiased(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    checks = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(checks).save(path)
+    inner = decoder((1, 16, 16)).read(path)[0, 2:-2, 2:-2].astype(int)
+    assert np.abs(inner - 127.5).max() < 3
+
+
+def test_large_jpegs_are_read_as_small_ones(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.jpg")
+    ramp = np.repeat(np.linspace(0, 255, 1024).astype(np.uint8)[None], 1024, 0)
+    Image.fromarray(ramp).save(path, quality=95)
+    row = decoder((1, 32, 32)).read(path)[0, 16].astype(int)
+    assert np.abs(row - np.linspace(4, 251, 32)).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("given", "colour"),
+    [("white", (255,) * 3), ("#20a0ff", (32, 160, 255)), (7, (7, 7, 7)), ([1, 2, 3], (1, 2, 3))],
+)
+def test_backgrounds(given, colour) -> None:
+    assert as_rgb(given) == colour
+
+
+@pytest.mark.parametrize("given", ["wihte", 256, -1, [1, 2], [0, 0, 300]])
+def test_backgrounds_that_are_no_colour(given) -> None:
+    with pytest.raises(UserError) as caught:
+        as_rgb(given)
+    assert caught.value.key == "data.background"

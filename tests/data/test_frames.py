@@ -1,0 +1,160 @@
+"""A user's clips: read whole, cut into windows, split by clip."""
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from genimg.data import frame_folder
+from genimg.data.frame_folder import FrameFolder, Windows, join
+from genimg.data.listing import list_clips
+from genimg.data.module import GenerativeData
+from genimg.errors import UserError
+
+SHAPE = (1, 8, 8)
+
+
+def frames(first: int, count: int) -> list[Image.Image]:
+    """`count` pictures of the levels first, first + 1, ..."""
+    return [Image.new("L", (8, 8), first + number) for number in range(count)]
+
+
+def write_gif(path: Path, pictures: list[Image.Image]) -> None:
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten clips of six frames; frame f of clip c has the level 10 c + f."""
+    root = tmp_path / "clips"
+    root.mkdir()
+    for clip in range(4):
+        write_gif(root / f"{clip}.gif", frames(10 * clip, 6))
+    for clip in range(4, 7):
+        pictures = frames(10 * clip, 6)
+        options = {"lossless": True, "duration": 40, "minimize_size": False}
+        pictures[0].save(root / f"{clip}.webp", save_all=True, append_images=pictures[1:], **options)
+    for clip in range(7, 10):
+        (root / str(clip)).mkdir()
+        for number, picture in enumerate(frames(10 * clip, 6)):
+            picture.save(root / str(clip) / f"frame{number + 7}.png")  # frame10 comes after frame9
+    return root
+
+
+def load(folder: Path, **settings: object) -> Windows:
+    return FrameFolder(str(folder), **({"num_frames": 4} | settings)).load("train", SHAPE)  # type: ignore[arg-type]
+
+
+def levels(windows: Windows) -> torch.Tensor:
+    """int64 (N, T)."""
+    return windows.fetch(torch.arange(len(windows)), draw=0)[:, :, 0, 0, 0].long()
+
+
+def test_every_kind_of_clip_is_read_in_the_order_of_its_frames(folder: Path) -> None:
+    assert [clip.kind for clip in list_clips(folder)].count("animation") == 7
+    found = levels(load(folder))
+    expected = [[10 * clip + start + frame for frame in range(4)] for clip in range(10) for start in range(3)]
+    assert sorted(found.tolist()) == expected
+
+
+def test_a_stride_takes_every_so_many_th_frame(folder: Path) -> None:
+    found = levels(load(folder, num_frames=3, frame_stride=2))
+    assert sorted(found.tolist()) == [[10 * clip, 10 * clip + 2, 10 * clip + 4] for clip in range(10)]
+
+
+def test_short_and_damaged_clips_are_listed_and_skipped(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_gif(folder / "short.gif", frames(200, 3))
+    (folder / "damaged.gif").write_bytes(b"GIF89a")
+    assert levels(load(folder)).max() < 100
+    assert "2 of 12 clips" in caplog.text
+    assert "short.gif: ValueError (3 frames, fewer than data.num_frames=4)" in caplog.text
+    assert "damaged.gif" in caplog.text
+
+
+def test_too_few_clips_are_an_error(tmp_path: Path) -> None:
+    for clip in range(5):
+        write_gif(tmp_path / f"{clip}.gif", frames(0, 3 if clip > 1 else 8))
+    with pytest.raises(UserError, match="at least 3"):
+        load(tmp_path)
+
+
+def test_clips_that_do_not_fit_in_memory_are_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame_folder, "IN_MEMORY_BYTES", 59 * 64)
+    with pytest.raises(UserError, match="frame_stride"):
+        load(folder)
+
+
+def test_a_clip_is_in_one_split(folder: Path) -> None:
+    data = GenerativeData(
+        FrameFolder(str(folder), num_frames=4),
+        name="f",
+        kind="sequences",
+        image_size=8,
+        channels=1,
+        batch_size=4,
+        val_fraction=0.2,
+        test_fraction=0.2,
+        num_frames=4,
+    )
+    data.setup("fit")
+    clips = [
+        {int(level) // 10 for batch in loader for level in batch["images"][:, 0, 0, 0, 0]}
+        for loader in (
+            [batch for batch, _ in zip(data.train_dataloader(), range(50), strict=False)],
+            data.val_dataloader(),
+            data.test_dataloader(),
+        )
+    ]
+    assert [len(of_split) for of_split in clips] == [6, 2, 2]
+    assert set.union(*clips) == set(range(10))
+    assert (data.num_frames, data.image_shape, data.classes) == (4, SHAPE, ())
+    assert "labels" not in next(iter(data.train_dataloader()))
+
+
+def test_windows_never_cross_from_clip_to_clip() -> None:
+    clips = [
+        torch.full((length, *SHAPE), number, dtype=torch.uint8) for number, length in enumerate((4, 9, 5))
+    ]
+    windows = join(clips, 4)
+    found = levels(windows)
+    assert torch.equal(found.amin(1), found.amax(1))
+    assert torch.equal(found[:, 0], windows.groups)
+    assert len(windows) == 1 + 6 + 2
+
+
+def test_videos_without_their_reader_name_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "clip.mp4").touch()
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match=r"genimg-train\[video\]"):
+        load(folder)
+
+
+def test_videos_are_read_where_their_reader_is_installed(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    for clip in range(3):
+        with av.open(str(tmp_path / f"{clip}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for picture in frames(40 * clip + 20, 6):
+                frame = av.VideoFrame.from_image(picture.resize((64, 64)).convert("RGB"))
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    found = levels(load(tmp_path, num_frames=6))
+    expected = torch.tensor([[40 * clip + 20 + frame for frame in range(6)] for clip in range(3)])
+    assert (found - expected).abs().max() <= 4
+
+
+def test_videos_among_other_clips_are_named_when_damaged(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("av")
+    (folder / "clip.mp4").write_bytes(b"no video")
+    with caplog.at_level(logging.WARNING):
+        assert len(load(folder)) == 30
+    assert "clip.mp4" in caplog.text

@@ -1,0 +1,118 @@
+"""What counts as a picture, a class, a clip."""
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genimg.data.listing import count_classes, list_clips, list_pictures, require_clips, require_pictures
+from genimg.errors import UserError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def names(root: Path, paths: tuple[str, ...]) -> list[str]:
+    return [Path(path).relative_to(root).as_posix() for path in paths]
+
+
+def test_a_flat_folder_is_sorted_and_has_no_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "b.PNG", "a.jpg", "c.webp", ".hidden.png", "notes.txt", "d.gif")
+    found = list_pictures(tmp_path)
+    assert names(tmp_path, found.paths) == ["a.jpg", "b.PNG", "c.webp", "d.gif"]
+    assert found.labels == found.classes == ()
+    assert count_classes(tmp_path) == 0
+
+
+def test_class_folders_give_labels_at_any_depth(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "dog/1.png",
+        "cat/deep/er/2.png",
+        "cat/3.png",
+        ".cache/4.png",
+        "empty/readme.txt",
+        "dog/.5.png",
+    )
+    found = list_pictures(tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert names(tmp_path, found.paths) == ["cat/3.png", "cat/deep/er/2.png", "dog/1.png"]
+    assert found.labels == (0, 0, 1)
+    assert count_classes(tmp_path) == 2
+    require_pictures(tmp_path)
+
+
+def test_one_folder_of_pictures_is_no_class(tmp_path: Path) -> None:
+    touch(tmp_path, "faces/1.png", "faces/2.png")
+    assert list_pictures(tmp_path).classes == ()
+    assert count_classes(tmp_path) == 0
+
+
+def test_links_are_followed_inside_and_skipped_outside(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    touch(root, "a/1.png", "b/2.png")
+    touch(outside, "secret.png", "more/3.png")
+    (root / "a" / "inside.png").symlink_to(root / "b" / "2.png")
+    (root / "a" / "out.png").symlink_to(outside / "secret.png")
+    (root / "c").symlink_to(outside / "more")
+    (root / "b" / "circle").symlink_to(root)
+    found = list_pictures(root)
+    assert names(root, found.paths) == ["a/1.png", "a/inside.png", "b/2.png"]
+    assert sorted(names(root, found.skipped_links)) == ["a/out.png", "c"]
+    assert count_classes(root) == 2
+    followed = list_pictures(root, follow_links=True)
+    assert names(root, followed.paths) == ["a/1.png", "a/inside.png", "a/out.png", "b/2.png", "c/3.png"]
+    assert count_classes(root, follow_links=True) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "a folder with pictures"),
+        (["notes.txt"], "a folder with pictures"),
+        (["1.png", "cat/2.png"], "not both"),
+        (["train/1.png", "test/2.png"], "training pictures"),
+    ],
+)
+def test_folders_that_cannot_be_used_say_why(tmp_path: Path, files: list[str], said: str) -> None:
+    touch(tmp_path, *files)
+    with pytest.raises(UserError, match=said) as caught:
+        require_pictures(tmp_path)
+    assert caught.value.key == "data.root"
+
+
+def test_a_missing_root_is_a_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for require in (require_pictures, require_clips):
+        for root in (None, tmp_path / "nowhere", tmp_path / "file", tmp_path):
+            with pytest.raises(UserError):
+                require(root)
+    assert count_classes(tmp_path / "nowhere") == 0
+
+
+def test_clips_are_animations_videos_and_folders_of_frames(tmp_path: Path) -> None:
+    touch(tmp_path, "run/frame10.png", "run/frame9.png", "sub/b.gif", "a.mp4", "run2/x.webp", ".gone/1.gif")
+    riff = b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes([2]) + bytes(9)
+    (tmp_path / "moving.webp").write_bytes(riff)
+    clips = {Path(clip.path).relative_to(tmp_path).as_posix(): clip for clip in list_clips(tmp_path)}
+    kinds = {name: clip.kind for name, clip in clips.items()}
+    assert kinds == {
+        "a.mp4": "video",
+        "moving.webp": "animation",
+        "run": "frames",
+        "run2": "frames",
+        "sub/b.gif": "animation",
+    }
+    assert names(tmp_path, clips["run"].frames) == ["run/frame9.png", "run/frame10.png"]
+    require_clips(tmp_path)
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = "import sys, genimg.data.listing; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,178 @@
+"""The data module: order, position, splits, normalisation, mirroring."""
+
+from itertools import islice
+from typing import Any
+
+import pytest
+import torch
+
+from genimg.data.loader import Batch
+from genimg.data.module import GenerativeData, mirror
+from genimg.errors import UserError
+from tests.data.stand_ins import Numbered, numbered, numbers_of
+
+
+def take(data: GenerativeData, count: int) -> list[Batch]:
+    """The next `count` batches, as the models are given them."""
+    return [data.on_after_batch_transfer(batch) for batch in islice(data.train_dataloader(), count)]
+
+
+def same(left: list[Batch], right: list[Batch]) -> bool:
+    keys = ("images", "labels", "indices")
+    return len(left) == len(right) and all(
+        a["epoch"] == b["epoch"] and all(torch.equal(a[key], b[key]) for key in keys)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_an_epoch_is_a_permutation_without_its_partial_batch() -> None:
+    data = numbered()
+    per_epoch = data.num_items // 32
+    batches = take(data, 2 * per_epoch)
+    for epoch in (0, 1):
+        of_epoch = batches[epoch * per_epoch : (epoch + 1) * per_epoch]
+        indices = torch.cat([batch["indices"] for batch in of_epoch])
+        assert {batch["epoch"] for batch in of_epoch} == {epoch}
+        assert len(indices.unique()) == len(indices) == per_epoch * 32
+    first, second = batches[0]["indices"], batches[per_epoch]["indices"]
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("skipped", [0, 5, 14, 20, 33])  # 14 batches an epoch
+def test_a_stream_entered_anywhere_goes_on_as_if_never_left(skipped: int) -> None:
+    through = take(numbered(flip=True, seed=3), skipped + 20)
+    entered = numbered(flip=True, seed=3)
+    entered.images_seen = skipped * 32
+    assert same(take(entered, 20), through[skipped:])
+
+
+def test_the_position_is_read_when_a_pass_begins() -> None:
+    data = numbered()
+    loader = data.train_dataloader()
+    third = list(islice(loader, 3))[2]
+    data.images_seen = 2 * 32
+    assert torch.equal(next(iter(loader))["indices"], third["indices"])
+
+
+def test_seeds_change_the_order_and_leave_the_splits() -> None:
+    one, other = numbered(seed=0), numbered(seed=1)
+    assert not same(take(one, 1), take(other, 1))
+    for loader in (GenerativeData.val_dataloader, GenerativeData.test_dataloader):
+        assert same(list(loader(one)), list(loader(other)))
+    assert one.fingerprint == other.fingerprint
+
+
+def test_splits_are_disjoint_and_exhaustive() -> None:
+    data = numbered(count=500, val_fraction=0.1, test_fraction=0.2)
+    train = [n for batch in islice(data.train_dataloader(), 14 * 40) for n in numbers_of(batch["images"])]
+    validation = [n for batch in data.val_dataloader() for n in numbers_of(batch["images"])]
+    test = [n for batch in data.test_dataloader() for n in numbers_of(batch["images"])]
+    assert (len(set(train)), len(validation), len(test)) == (360, 40, 100)
+    assert set(train) | set(validation) | set(test) == set(range(500))
+
+
+def test_a_test_split_of_its_own_is_loaded_for_the_test_alone() -> None:
+    data = numbered(count=100, own_test=True, batch_size=16)
+    assert data.num_items == 95
+    with pytest.raises(KeyError):
+        data.test_dataloader()
+    data.setup("test")
+    test = [n for batch in data.test_dataloader() for n in numbers_of(batch["images"])]
+    assert test == list(range(100, 200))
+
+
+def test_labels_stay_with_their_images() -> None:
+    data = numbered()
+    for batch in [*islice(data.train_dataloader(), 20), *data.val_dataloader()]:
+        assert batch["labels"].tolist() == [n % 10 for n in numbers_of(batch["images"])]
+        assert batch["labels"].dtype == batch["indices"].dtype == torch.int64
+
+
+def test_ranks_share_each_batch_out() -> None:
+    whole = list(islice(numbered().train_dataloader(), 20))
+    shares = []
+    for rank in range(4):
+        data = numbered()
+        data.rank, data.world_size = rank, 4
+        shares.append(list(islice(data.train_dataloader(), 20)))
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert all(len(part["indices"]) == 8 for part in parts)
+        assert sorted(batch["indices"].tolist()) == sorted(torch.cat([p["indices"] for p in parts]).tolist())
+
+
+def test_every_level_survives_normalisation_and_back() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    batch = {"images": levels, "indices": torch.zeros(1, dtype=torch.int64), "epoch": 0, "augment": False}
+    images = numbered().on_after_batch_transfer(batch)["images"]
+    assert (images.min(), images.max(), images.dtype) == (-1, 1, torch.float32)
+    assert torch.equal(((images + 1) * 127.5).round().clamp(0, 255).byte(), levels)
+
+
+def test_half_are_mirrored_and_the_same_half_each_time() -> None:
+    count = 10_000
+    images = torch.tensor([0, 255], dtype=torch.uint8).expand(count, 1, 1, 2)
+    once, again = (mirror(images, 0, 0, torch.arange(count)) for _ in range(2))
+    share = (once[:, 0, 0, 0] == 255).double().mean().item()
+    assert abs(share - 0.5) < 4 * 0.5 / count**0.5
+    assert torch.equal(once, again)
+    assert not torch.equal(once, mirror(images, 0, 1, torch.arange(count)))
+    assert not torch.equal(once, mirror(images, 1, 0, torch.arange(count)))
+    part = torch.arange(300, 500)
+    assert torch.equal(mirror(images[part], 0, 0, part), once[part])
+
+
+def test_a_clip_is_mirrored_as_a_whole() -> None:
+    clips = torch.tensor([0, 255], dtype=torch.uint8).expand(64, 5, 1, 1, 2)
+    first_pixels = mirror(clips, 0, 0, torch.arange(64))[..., 0].flatten(1)
+    assert torch.equal(first_pixels.amin(1), first_pixels.amax(1))
+    assert 0 < first_pixels[:, 0].double().mean() < 255
+
+
+def test_evaluation_is_in_order_whole_and_not_mirrored() -> None:
+    batches = list(numbered(flip=True, val_fraction=0.1).val_dataloader())
+    assert torch.equal(torch.cat([batch["indices"] for batch in batches]), torch.arange(45))
+    assert not any(batch["augment"] for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"batch_size": 451}, "data.batch_size"),
+        ({"num_classes": 7}, "data.num_classes"),
+        ({"kind": "sequences"}, "data.kind"),
+        ({"val_fraction": 1.0}, "data.val_fraction"),
+        ({"test_fraction": -0.1}, "data.test_fraction"),
+    ],
+)
+def test_mistakes_name_their_key(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError) as caught:
+        numbered(**({"val_fraction": 0.0} | settings))
+    assert caught.value.key == key
+
+
+def test_a_setting_that_nothing_reads_is_refused() -> None:
+    with pytest.raises(TypeError, match="flipp"):
+        GenerativeData(Numbered(9), name="n", image_size=8, channels=1, batch_size=4, flipp=True)
+
+
+def test_the_fingerprint_changes_with_one_pixel_or_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = numbered().fingerprint
+    load = Numbered.load
+
+    def with_pixel(self, part, shape):
+        items = load(self, part, shape)
+        items.images[17, 0, 5, 5] += 1
+        return items
+
+    def with_label(self, part, shape):
+        items = load(self, part, shape)
+        assert items.labels is not None
+        items.labels[17] = 0
+        return items
+
+    assert before == numbered().fingerprint
+    assert before["count"] == 428
+    assert before["shape"] == [1, 8, 8]
+    for changed in (with_pixel, with_label):
+        monkeypatch.setattr(Numbered, "load", changed)
+        assert numbered().fingerprint["digest"] != before["digest"]

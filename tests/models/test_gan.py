@@ -1,0 +1,132 @@
+"""What the GAN promises: each objective trains, the two players keep apart, samples are reproducible."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from genimg.models.gan import GAN
+from genimg.networks.augmentation import DiffAugment
+from genimg.networks.blocks import ImageSize, as_pair
+from genimg.networks.discriminator import Discriminator
+from genimg.networks.generator import Generator
+from genimg.objectives.adversarial import OBJECTIVES
+
+
+def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, **settings: Any) -> GAN:
+    torch.manual_seed(0)
+    adam = partial(torch.optim.Adam, lr=2e-3, betas=(0.0, 0.95))
+    defaults: dict[str, Any] = {
+        "objective": "relativistic", "gamma": (0.1, 0.01), "penalty_step": 0.02, "penalty_share": 0.5,
+        "gradient_penalty": 10.0, "augment": DiffAugment([]), "final_lr": 0.1,
+    }  # fmt: skip
+    return GAN(
+        Generator(4, image_size, channels, 4, 8, num_classes),
+        Discriminator(image_size, channels, 4, 8, num_classes),
+        adam,
+        adam,
+        latent_dim=4,
+        num_classes=num_classes,
+        **(defaults | settings),
+    )
+
+
+class Repeat:
+    """A loader of one batch, so many times."""
+
+    def __init__(self, batch: dict[str, Tensor], times: int) -> None:
+        self.batch, self.times = batch, times
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return iter([self.batch] * self.times)
+
+
+def train(model: GAN, images: Tensor, labels: Tensor | None = None, steps: int = 1) -> dict[str, float]:
+    """`steps` steps of the Trainer on one batch; the last metrics."""
+    seen: list[dict[str, Tensor]] = []
+    step = model.training_step
+
+    def spy(batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        seen.append(step(batch, batch_idx))
+        return seen[-1]
+
+    model.training_step = spy
+    batch = {"images": images} | ({} if labels is None else {"labels": labels})
+    trainer = Trainer(
+        accelerator="cpu", max_steps=2 * steps, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(model, Repeat(batch, steps))
+    return {name: float(value) for name, value in seen[-1].items()}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_moves_both_players(objective: str) -> None:
+    model = gan(objective=objective)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    metrics = train(model, torch.rand(8, 1, 8, 8) * 2 - 1, steps=3)
+    assert all(torch.isfinite(torch.tensor(value)) for value in metrics.values())
+    for name, tensor in model.state_dict().items():
+        if name != "discriminator.fc2.bias":  # objectives of differences have no gradient there
+            assert not torch.equal(tensor, before[name]), f"{name} did not move"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 28, 50, (64, 48)])
+def test_every_size_conditional_and_not(size: ImageSize, channels: int) -> None:
+    images = torch.rand(4, channels, *as_pair(size)) * 2 - 1
+    train(gan(size, channels), images)
+    labels = torch.tensor([0, 1, 2, 0])
+    model = gan(size, channels, num_classes=3)
+    train(model, images, labels)
+    samples = model.sample(4, generator=torch.Generator().manual_seed(0), labels=labels)
+    assert samples.shape == images.shape and samples.abs().max() <= 1
+
+
+def test_the_same_generator_state_gives_the_same_pictures() -> None:
+    model = gan()
+    a, b, c = (model.sample(3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_temperature_scales_the_latents() -> None:
+    model = gan()
+    cold = model.sample(3, generator=torch.Generator().manual_seed(0), temperature=0.0)
+    torch.testing.assert_close(cold, model.decode(torch.zeros(3, 4)))
+
+
+def test_gamma_falls_from_its_start_to_its_end() -> None:
+    model = gan(gamma=(1.0, 0.25))
+    images = torch.rand(8, 1, 8, 8)
+
+    def share_of_penalty(progress: float) -> float:
+        model.progress = progress
+        torch.manual_seed(0)
+        metrics = model._discriminator_loss(images, -images, None)
+        plain = OBJECTIVES["relativistic"].discriminator(
+            model._logits(images, None), model._logits(-images, None)
+        )
+        return float(((metrics["loss_d"] - plain.mean()) / metrics["penalty"]).detach())
+
+    assert share_of_penalty(0.0) == pytest.approx(0.5 * 1.0, rel=1e-3)
+    assert share_of_penalty(1.0) == pytest.approx(0.5 * 0.25, rel=1e-3)
+
+
+def test_it_learns_a_distribution_of_two_points() -> None:
+    """Half the pictures are black, half white: after some hundred steps so are about half of the samples."""
+    images = torch.cat([torch.full((16, 1, 8, 8), -0.8), torch.full((16, 1, 8, 8), 0.8)])
+    model = gan()
+    train(model, images, steps=300)
+    means = model.sample(256, generator=torch.Generator().manual_seed(0)).mean(dim=(1, 2, 3))
+    near = (means.abs() - 0.8).abs() < 0.3
+    assert near.float().mean() > 0.6
+    assert 0.2 < (means > 0).float().mean() < 0.8
+
+
+def test_an_unknown_objective_is_named() -> None:
+    with pytest.raises(ValueError, match="'hinges'"):
+        gan(objective="hinges")

@@ -1,0 +1,234 @@
+"""The VAE: its bound is one, its schedules and messages hold, and every size, likelihood and prior runs."""
+
+import functools
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from genimg.errors import UserError
+from genimg.models.vae import LIKELIHOODS, VAE
+from genimg.networks.decoder import Decoder
+from genimg.networks.encoder import Encoder
+from genimg.networks.prior import GaussianMixture
+from genimg.objectives.likelihoods import bernoulli
+
+LATENT_DIM = 4
+
+
+def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any) -> VAE:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        "image_size": size,
+        "channels": channels,
+        "latent_dim": LATENT_DIM,
+        "width": 8,
+        "max_width": 16,
+        "hidden": 32,
+        "num_classes": num_classes,
+    }
+    defaults: dict[str, Any] = {
+        "likelihood": "gaussian",
+        "beta": 1.0,
+        "kl_warmup": 0.0,
+        "prior": "fitted",
+        "final_lr": 0.1,
+    }
+    return VAE(
+        encoder=Encoder(**sizes),
+        decoder=Decoder(**sizes),
+        mixture=GaussianMixture(LATENT_DIM, 3),
+        optimizer=functools.partial(torch.optim.Adam, lr=5e-3),
+        latent_dim=LATENT_DIM,
+        num_classes=num_classes,
+        **defaults | settings,
+    )
+
+
+def pictures(count: int, size: Any = 8, channels: int = 1) -> Tensor:
+    """Bright bars on black, each at its own place, in the levels of 8 bits."""
+    height, width = (size, size) if isinstance(size, int) else size
+    images = torch.full((count, channels, height, width), -1.0)
+    for i in range(count):
+        images[i, :, i % (height - 2) : i % (height - 2) + 2] = round(127.5 + 10 * (i % 12)) / 127.5 - 1
+    return images
+
+
+def train(model: VAE, batch: dict[str, Tensor], steps: int) -> dict[str, Tensor]:
+    optimizer: Any = model.configure_optimizers()
+    metrics: dict[str, Tensor] = {}
+    for _ in range(steps):
+        metrics = model.training_step(batch, 0)
+        optimizer.zero_grad()
+        metrics["loss"].backward()
+        optimizer.step()
+    return metrics
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 28, 50, (64, 48)])
+def test_every_size_takes_a_step_and_samples(size: Any, channels: int, likelihood: str) -> None:
+    model = vae(size, channels, likelihood=likelihood)
+    before = [p.detach().clone() for p in model.decoder.parameters()]
+    batch = {"images": pictures(4, size, channels)}
+    metrics = train(model, batch, 1)
+    assert all(value.ndim == 0 and value.isfinite() for value in metrics.values())
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.decoder.parameters(), strict=True))
+    sample = model.sample(3, generator=seeded()).detach()
+    assert sample.shape == (3, *batch["images"].shape[1:])
+    assert sample.abs().max() <= 1
+
+
+def test_training_reports_the_true_elbo_whatever_beta() -> None:
+    metrics = train(vae(beta=4.0), {"images": pictures(8)}, 1)
+    torch.testing.assert_close(metrics["elbo"], metrics["reconstruction"] - metrics["kl"])
+    torch.testing.assert_close(metrics["loss"].detach(), 4 * metrics["kl"] - metrics["reconstruction"])
+    assert all(not value.requires_grad for name, value in metrics.items() if name != "loss")
+
+
+@pytest.mark.parametrize(
+    ("progress", "kl_warmup", "expected"),
+    [(0.0, 0.2, 0.0), (0.1, 0.2, 1.0), (0.2, 0.2, 2.0), (0.9, 0.2, 2.0), (0.0, 0.0, 2.0)],
+)
+def test_beta_rises_over_the_warm_up(progress: float, kl_warmup: float, expected: float) -> None:
+    model = vae(beta=2.0, kl_warmup=kl_warmup)
+    model.progress = progress
+    assert model.beta_now() == pytest.approx(expected)
+
+
+@torch.no_grad()
+def test_the_elbo_is_below_the_importance_weighted_bound() -> None:
+    """log p(x) >= IWAE_K >= ELBO in expectation, for the model's own densities. Burda et al. 2016, theorem 1."""
+    model = vae(likelihood="bernoulli")
+    images = pictures(6).sign()  # binary, so that the likelihood is one
+    mean, log_var = model.posterior(images)
+    posterior = Normal(mean + 0.5, (0.5 * log_var).exp())  # not the network's own: the bounds hold for any q
+    elbos, bounds = [], []
+    for _ in range(40):
+        z = posterior.sample(torch.Size([50]))  # (K, B, latent_dim)
+        log_prior = Normal(0.0, 1.0).log_prob(z).sum(2)
+        log_q = posterior.log_prob(z).sum(2)
+        log_likelihood = torch.stack([bernoulli(model.decoder(one), images) for one in z])
+        log_weights = log_likelihood + log_prior - log_q
+        elbos.append(log_weights.mean(0))
+        bounds.append(log_weights.logsumexp(0) - math.log(50))
+    gap = torch.stack(bounds).mean(0) - torch.stack(elbos).mean(0)
+    assert (gap > 0).all()
+
+
+@torch.no_grad()
+def test_the_elbo_of_evaluate_is_the_bound_by_sampling() -> None:
+    """With the closed-form KL or with log-densities of the same samples: the same within standard errors."""
+    model = vae(likelihood="bernoulli", kl_warmup=0.5, beta=3.0)  # neither may matter
+    torch.nn.init.normal_(model.encoder.fc2.weight, std=0.1)  # pyright: ignore
+    images = pictures(3).sign()
+    draws = [model.evaluate({"images": images}, seeded(i))["elbo"] for i in range(400)]
+    mean, log_var = model.posterior(images)
+    posterior = Normal(mean, (0.5 * log_var).exp())
+    z = posterior.sample(torch.Size([400]))
+    log_likelihood = torch.stack([bernoulli(model.decoder(one), images) for one in z])
+    sampled = log_likelihood + Normal(0.0, 1.0).log_prob(z).sum(2) - posterior.log_prob(z).sum(2)
+    elbos = torch.stack(draws)
+    standard_error = ((elbos.var(0) + sampled.var(0)) / 400).sqrt()
+    assert ((elbos.mean(0) - sampled.mean(0)).abs() < 4 * standard_error).all()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: str) -> None:
+    model = vae(likelihood=likelihood).eval()
+    batch = {"images": pictures(5)}
+    first = model.evaluate(batch, seeded(3))
+    torch.manual_seed(99)
+    second = model.evaluate(batch, seeded(3))
+    assert {"elbo", "kl", "reconstruction"} <= first.keys()
+    assert ("bits_per_dim" in first) == (likelihood == "discretized_logistic")
+    for name, value in first.items():
+        assert value.shape == (5,)
+        assert torch.equal(value, second[name])
+
+
+@pytest.mark.parametrize("prior", ["normal", "fitted"])
+def test_the_same_generator_gives_the_same_sample(prior: str) -> None:
+    model = vae(prior=prior)
+    model.fit_prior(torch.randn(200, LATENT_DIM, generator=seeded(1)) * 0.5 + 2, seeded(1))
+    first, second, other = (model.sample(4, generator=seeded(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    decoded = model.decode(model.sample_latents(4, generator=seeded(5)))
+    assert torch.equal(first, decoded)
+
+
+def test_the_fitted_prior_is_where_the_latents_are() -> None:
+    model = vae()
+    latents = torch.randn(4000, LATENT_DIM, generator=seeded(1)) * 0.3 + torch.tensor([2.0, 0.0, -1.0, 0.0])
+    model.fit_prior(latents, seeded(1))
+    z = model.mixture.transport(model.sample_latents(4000, generator=seeded(2)))
+    torch.testing.assert_close(z.mean(0), latents.mean(0), rtol=0, atol=0.05)
+    torch.testing.assert_close(z.std(0), latents.std(0), rtol=0, atol=0.05)
+
+
+def test_under_the_normal_prior_fitting_changes_nothing() -> None:
+    model = vae(prior="normal")
+    before = model.sample(4, generator=seeded())
+    model.fit_prior(torch.randn(200, LATENT_DIM) + 5, seeded())
+    assert torch.equal(before, model.sample(4, generator=seeded()))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_training_makes_reconstructions_better(likelihood: str) -> None:
+    model, images = vae(likelihood=likelihood), pictures(24)
+    before = (model.reconstruct(images) - images).square().mean()
+    untrained = model.evaluate({"images": images}, seeded())["elbo"].mean()
+    train(model, {"images": images}, 150)
+    assert (model.reconstruct(images) - images).square().mean() < 0.5 * before
+    assert model.evaluate({"images": images}, seeded())["elbo"].mean() > untrained
+
+
+def test_the_running_sigma_follows_the_optimal_one() -> None:
+    model, images = vae(), pictures(24)
+    metrics = train(model, {"images": images}, 150)
+    torch.testing.assert_close(model.log_scale.detach().exp(), metrics["sigma"], rtol=0.3, atol=0)
+
+
+def test_a_conditional_model_decodes_by_class() -> None:
+    model = vae(num_classes=3)
+    noise = model.sample_latents(2, generator=seeded())
+    zero, one = (model.decode(noise, torch.full((2,), label)) for label in (0, 1))
+    assert not torch.equal(zero, one)
+    train(model, {"images": pictures(3), "labels": torch.arange(3)}, 1)
+
+
+def test_a_conditional_model_says_that_it_needs_classes() -> None:
+    model = vae(num_classes=3)
+    with pytest.raises(UserError, match="conditional"):
+        model.sample(2, generator=seeded())
+    with pytest.raises(UserError, match="data with labels"):
+        model.training_step({"images": pictures(3)}, 0)
+
+
+def test_an_unconditional_model_ignores_labels() -> None:
+    model, images = vae(), pictures(3)
+    assert torch.equal(model.reconstruct(images, torch.arange(3)), model.reconstruct(images))
+
+
+@pytest.mark.parametrize(("key", "value"), [("likelihood", "gausian"), ("prior", "flow")])
+def test_an_unknown_choice_is_named(key: str, value: str) -> None:
+    with pytest.raises(UserError, match=f"model.{key}: got {value}"):
+        vae(**{key: value})
+
+
+def test_figures_are_float32_under_autocast() -> None:
+    model = vae()
+    with torch.autocast("cpu", torch.bfloat16):
+        metrics = model.training_step({"images": pictures(3)}, 0)
+        exact = model.mixture.transport(torch.randn(3, LATENT_DIM, generator=seeded()))
+    assert all(value.dtype == torch.float32 for value in metrics.values())
+    assert exact.dtype == torch.float32

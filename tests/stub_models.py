@@ -1,0 +1,78 @@
+"""Small models that keep the promises of `GenerativeModel` without having learned anything."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genimg.models.base import Batch, GenerativeModel
+
+
+class StubModel(GenerativeModel):
+    """Pictures of `shape` from z (N, 8) through one linear layer; class i paints row i white."""
+
+    def __init__(self, shape: tuple[int, int, int] = (1, 8, 8)) -> None:
+        super().__init__()
+        self.shape = shape
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.layer = nn.Linear(8, shape[0] * shape[1] * shape[2])
+        self.calls = 0
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"layer": self.layer}
+
+    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {}
+
+
+class StubGenerator(StubModel):
+    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor:
+        return torch.randn(num_images, 8, generator=generator)
+
+    def decode(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        images = torch.tanh(self.layer(z)).view(-1, *self.shape)
+        if labels is not None:
+            images[torch.arange(len(z)), :, labels] = 1.0
+        return images
+
+    def sample(
+        self,
+        num_images: int,
+        *,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        self.calls += 1
+        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
+
+
+class StubAutoencoder(StubGenerator):
+    """Reconstructs a picture as its negative, so that the two sides of a sheet differ."""
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        return -images
+
+
+class StubSequences(StubModel):
+    """The start, then noise added frame by frame."""
+
+    def sample(
+        self,
+        num_images: int,
+        *,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        start: Tensor | None = None,
+        num_frames: int | None = None,
+    ) -> Tensor:
+        self.calls += 1
+        if start is None:
+            start = torch.tanh(self.layer(torch.randn(num_images, 8, generator=generator)))
+        frames = [start.view(num_images, *self.shape)]
+        for _ in range((num_frames or 5) - 1):
+            noise = 0.3 * temperature * torch.randn(num_images, *self.shape, generator=generator)
+            frames.append((frames[-1] + noise).clamp(-1, 1))
+        return torch.stack(frames, dim=1)

@@ -1,0 +1,243 @@
+"""The folder of samples: which files, in which order, the same bytes each time, and in bounded memory."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genimg import sampling
+from genimg.errors import UserError
+from genimg.pictures.sheets import GAP, to_uint8
+from genimg.sample_writer import ON_SHEET, SampleOptions, write_samples
+from genimg.sampler import Sampler
+from genimg.tasks.sample import new_folder, run
+from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
+from tests.test_sampling import run_folder
+
+GREY, COLOUR = (1, 8, 8), (3, 16, 12)
+
+
+def stills(shape: tuple[int, int, int] = GREY, **options: Any) -> Sampler:
+    return Sampler(StubGenerator(shape), shape, **options)
+
+
+def sequences(shape: tuple[int, int, int] = GREY) -> Sampler:
+    return Sampler(StubSequences(shape), shape, num_frames=5)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def pixels(path: Path) -> Tensor:
+    with Image.open(path) as image:
+        array = np.array(image)
+    return torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
+
+
+def tile(sheet: Path, row: int, column: int, factor: int, height: int, width: int) -> Tensor:
+    top, left = GAP + row * (height * factor + GAP), GAP + column * (width * factor + GAP)
+    return pixels(sheet)[:, top : top + height * factor : factor, left : left + width * factor : factor]
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_ten_pictures_and_their_sheet(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    first_look = write_samples(stills(shape), SampleOptions(), tmp_path)
+    assert first_look == tmp_path / "sheet.png"
+    assert files(tmp_path) == [f"images/{index:04d}.png" for index in range(10)] + ["sheet.png"]
+    expected = to_uint8(stills(shape).sample(10))
+    factor = 64 // max(shape[1:])
+    for index, file in enumerate(sorted((tmp_path / "images").iterdir())):
+        assert torch.equal(pixels(file), expected[index])
+        assert torch.equal(tile(first_look, index // 5, index % 5, factor, *shape[1:]), expected[index])
+
+
+def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
+    made = []
+    for name, count in (("a", 20), ("b", 20), ("c", 37)):
+        write_samples(stills(), SampleOptions(num_images=count, interpolate=3), tmp_path / name)
+        write_samples(sequences(), SampleOptions(num_images=count, futures=2), tmp_path / name / "clips")
+        made.append({file: (tmp_path / name / file).read_bytes() for file in files(tmp_path / name)})
+    assert made[0] == made[1]
+    assert {file: made[2][file] for file in made[0] if "/0" in file} == {
+        file: data for file, data in made[0].items() if "/0" in file
+    }
+
+
+def test_each_row_of_the_sheet_is_a_class(tmp_path: Path) -> None:
+    sampler = stills(classes=["sneaker", "T-shirt/top", "bag"])
+    write_samples(sampler, SampleOptions(classes=["bag", "t-shirt/top"]), tmp_path)
+    assert files(tmp_path / "images")[:2] == ["0000-bag.png", "0001-T-shirt-top.png"]
+    for column in range(5):
+        assert (tile(tmp_path / "sheet.png", 0, column, 8, 8, 8)[0, 2] == 255).all()
+        assert (tile(tmp_path / "sheet.png", 1, column, 8, 8, 8)[0, 1] == 255).all()
+
+
+def test_an_interpolation_is_a_strip_a_pair_and_a_ring(tmp_path: Path) -> None:
+    write_samples(stills(), SampleOptions(num_images=4, interpolate=8), tmp_path)
+    images = [pixels(tmp_path / "images" / f"{index:04d}.png") for index in range(4)]
+    for row in range(4):
+        ends = [tile(tmp_path / "interpolation.png", row, column, 8, 8, 8) for column in (0, 8)]
+        for end, image in zip(ends, (images[row], images[(row + 1) % 4]), strict=True):
+            assert (end.int() - image.int()).abs().max() <= 1, "decoded in another batch: rounding"
+    with Image.open(tmp_path / "interpolation.gif") as gif:
+        assert getattr(gif, "n_frames", 1) == 4 * 8
+        assert gif.info["loop"] == 0
+
+
+def test_a_long_stream_shows_its_first_on_the_sheet_and_is_drawn_no_further_than_needed(
+    tmp_path: Path,
+) -> None:
+    model = StubGenerator()
+    write_samples(Sampler(model, GREY), SampleOptions(num_images=10_000, individual=False), tmp_path)
+    assert files(tmp_path) == ["sheet.png"]
+    assert model.calls == -(-ON_SHEET // 16)
+    write_samples(stills(), SampleOptions(num_images=150, rows=3, columns=40), tmp_path)
+    assert pixels(tmp_path / "sheet.png").shape == (1, 3 * 66 + 2, 40 * 66 + 2)
+    assert files(tmp_path / "images")[-1] == "0149.png"
+
+
+def test_no_more_than_a_chunk_is_held_of_a_long_stream(tmp_path: Path) -> None:
+    class Watched(StubGenerator):
+        alive: ClassVar[list[weakref.ref[Tensor]]] = []
+        most = 0
+
+        def decode(self, z: Tensor, labels: Tensor | None) -> Tensor:
+            images = super().decode(z, labels)
+            self.alive.append(weakref.ref(images))
+            self.most = max(self.most, sum(other() is not None for other in self.alive))
+            return images
+
+    model = Watched(GREY)
+    write_samples(Sampler(model, GREY), SampleOptions(num_images=500), tmp_path)
+    assert len(files(tmp_path / "images")) == 500
+    assert model.most <= 2, "the one just decoded, and the one before it"
+
+
+def test_sequences_are_gifs_with_a_sheet_over_time(tmp_path: Path) -> None:
+    first_look = write_samples(sequences(), SampleOptions(num_images=3, num_frames=7), tmp_path)
+    assert first_look == tmp_path / "animation.gif"
+    assert files(tmp_path) == ["animation.gif", *(f"sequences/{i:04d}.gif" for i in range(3)), "sheet.png"]
+    clips = to_uint8(sequences().sample(3, num_frames=7))
+    for row in range(3):
+        for column in range(7):
+            assert torch.equal(tile(tmp_path / "sheet.png", row, column, 8, 8, 8), clips[row, column])
+    with Image.open(first_look) as gif:
+        assert getattr(gif, "n_frames", 1) == 7
+        assert gif.size == (3 * 66 + 2, 66 + 2)
+    with Image.open(tmp_path / "sequences" / "0001.gif") as gif:
+        assert gif.size == (8, 8)
+        gif.seek(4)
+        assert np.array_equal(np.array(gif.convert("L")), clips[1, 4, 0].numpy())
+
+
+def test_futures_of_a_users_picture_lie_side_by_side(tmp_path: Path) -> None:
+    Image.new("RGBA", (90, 60), (255, 0, 0, 128)).save(tmp_path / "start.png")
+    options = SampleOptions(start=str(tmp_path / "start.png"), futures=4)
+    first_look = write_samples(sequences(), options, tmp_path / "out")
+    assert files(tmp_path / "out" / "sequences") == [f"0000-future{future}.gif" for future in range(4)]
+    with Image.open(first_look) as gif:
+        assert gif.size == (4 * 66 + 2, 66 + 2)
+    starts = [tile(tmp_path / "out" / "sheet.png", row, 0, 8, 8, 8) for row in range(4)]
+    grey = round(0.299 * 255 + (1 - 0.299) * 127)  # half of red on white
+    assert all((start.int() - grey).abs().max() <= 2 for start in starts)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (300, 7), (64, 48)])
+def test_a_start_of_any_mode_and_size(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+    name = "start.tif" if mode == "CMYK" else "start.png"
+    Image.new(mode, size).save(tmp_path / name)
+    options = SampleOptions(start=str(tmp_path / name), individual=False)
+    for shape in (GREY, COLOUR):
+        write_samples(sequences(shape), options, tmp_path / "out")
+        with Image.open(tmp_path / "out" / "sheet.png") as sheet:
+            assert sheet.mode == ("L" if shape is GREY else "RGB")
+
+
+def test_reconstructions_lie_beside_their_originals(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for level, name in ((0, "b.png"), (200, "a.jpg"), (100, "c.webp")):
+        Image.new("L", (30, 20), level).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("not a picture")
+    sampler = Sampler(StubAutoencoder(GREY), GREY)
+    sheet = write_samples(sampler, SampleOptions(reconstruct=str(tmp_path / "in")), tmp_path / "out")
+    assert files(tmp_path / "out" / "images") == ["00000-a.png", "00001-b.png", "00002-c.png"]
+    for row, level in enumerate((200, 0, 100)):
+        for column, expected in enumerate((level, 255 - level)):
+            assert (tile(sheet, row, column, 8, 8, 8).int() - expected).abs().max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "key"),
+    [
+        (stills, {"start": "a.png"}, "start"),
+        (stills, {"futures": 2}, "futures"),
+        (stills, {"num_frames": 4}, "num_frames"),
+        (stills, {"reconstruct": "."}, "reconstruct"),
+        (stills, {"reconstruct": "missing.png"}, "reconstruct"),
+        (stills, {"rows": 3, "columns": 3}, "rows, columns"),
+        (stills, {"interpolate": 8, "num_images": 1}, "num_images"),
+        (stills, {"interpolate": 8, "num_images": 101}, "num_images"),
+        (stills, {"interpolate": 0}, "interpolate"),
+        (stills, {"truncation": -1.0}, "truncation"),
+        (sequences, {"interpolate": 8}, "interpolate"),
+        (sequences, {"reconstruct": "."}, "reconstruct"),
+        (sequences, {"start": "broken.png"}, "start"),
+        (sequences, {"start": "empty"}, "start"),
+        (sequences, {"start": ["missing.png"]}, "start"),
+        (sequences, {"rows": 1, "columns": 2, "futures": 2}, "rows, columns"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: Any, options: dict[str, Any], key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    Image.new("L", (9, 9)).save("some.png")
+    Path("empty").mkdir()
+    with pytest.raises(UserError) as told:
+        write_samples(sampler(), SampleOptions(**options), Path("out"))
+    assert told.value.key == key
+    assert not Path("out").exists()
+
+
+def test_folders_are_named_after_what_was_asked_and_never_taken_twice(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoints" / "best.pt"
+    options = SampleOptions(num_images=64, seed=3, classes=[3, "T-shirt/top"], truncation=0.5)
+    names = []
+    for _ in range(3):
+        folder = new_folder(checkpoint, options)
+        folder.mkdir(parents=True)
+        names.append(folder.name)
+        assert folder.parent == tmp_path / "samples"
+    name = "64-seed3-classes3,T-shirt-top-truncation0.5"
+    assert names == [name, f"{name}-2", f"{name}-3"]
+    assert new_folder(tmp_path / "mine.pt", SampleOptions()) == tmp_path / "samples" / "10-seed0"
+    start = SampleOptions(start="/some/where/my cat.png", futures=4)
+    assert new_folder(tmp_path / "mine.pt", start).name == "10-seed0-startmy-cat-futures4"
+
+
+def test_the_task_needs_the_checkpoint_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sampling, "rebuild_model", lambda checkpoint, trust: StubGenerator())
+    folder = run_folder(tmp_path / "run", "best")
+    config = {"run": str(folder), "checkpoint": "best", "outputs": "outputs", "device": "cpu", "trust": []}
+    with caplog.at_level("INFO", "genimg"):
+        assert run({**config, "out": None, "num_images": 3}) == 0
+        assert run({**config, "out": None, "num_images": 3}) == 0
+        assert run({**config, "out": str(tmp_path / "mine"), "num_images": 3}) == 0
+    where = [folder / "samples" / "3-seed0", folder / "samples" / "3-seed0-2", tmp_path / "mine"]
+    assert [line for line in caplog.messages if line.startswith("pictures")] == [
+        f"pictures: {place / 'sheet.png'}" for place in where
+    ]
+    with pytest.raises(UserError, match="empty"):
+        run({**config, "out": str(tmp_path / "mine"), "num_images": 3})

@@ -1,0 +1,157 @@
+"""A whole training run through its task, small: what is written, resumed, stopped and repeated."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from pytorch_lightning import Callback
+
+from genimg.checkpoints import load_checkpoint, rebuild_model
+from genimg.config.resolvers import register
+from genimg.runs import RunFolder
+from genimg.tasks import train
+
+SMALL = [
+    "data.image_size=8", "data.batch_size=16", "model.width=4", "model.max_width=8", "model.latent_dim=4",
+    "trainer.accelerator=cpu", "trainer.threads=1", "logger=none", "budget.minutes=null",
+    "callbacks.validation.times=2", "callbacks.validation.num_images=32", "callbacks.samples.times=2",
+]  # fmt: skip
+
+
+def config(folder: Path, *overrides: str) -> dict[str, Any]:
+    register()
+    with initialize_config_module("genimg.configs", version_base="1.3"):
+        composed = compose("train", [*SMALL, f"run_dir={folder}", *overrides])
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(composed, folder / "config.yaml", resolve=True)  # as the command does
+    return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RunFolder(folder).metrics.read_text().splitlines()]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two nested states are equal, bit for bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
+    assert train.run(config(tmp_path, "budget.images=160", "log_every_steps=4")) == 0
+    folder = RunFolder(tmp_path)
+    checkpoint = load_checkpoint(folder.last)
+    assert checkpoint["images_seen"] == 160
+    assert folder.best.exists()
+    assert (folder.samples / "final" / "sheet.png").exists()
+    assert sorted(path.name for path in (folder.samples / "during").iterdir()) == [
+        "000000080.png",
+        "000000160.png",
+    ]
+    trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
+    assert [row["images_seen"] for row in trained] == [64, 128, 160]
+    assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
+    assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "val"] == [80, 160]
+    model = rebuild_model(checkpoint)
+    pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
+    assert pictures.shape == (2, 1, 8, 8) and pictures.abs().max() <= 1
+
+
+def test_the_same_seed_repeats_the_run_and_another_does_not(tmp_path: Path) -> None:
+    ends = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train.run(config(tmp_path / name, "budget.images=64", f"seed={seed}"))
+        ends.append(load_checkpoint(RunFolder(tmp_path / name).last)["model"])
+    assert same(ends[0], ends[1])
+    assert not same(ends[0], ends[2])
+
+
+class StopAt(Callback):
+    """Sends this process a signal at a step, as Ctrl-C and a scheduler do."""
+
+    def __init__(self, step: int, number: int) -> None:
+        self.step, self.number = step, number
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number, exit_code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, exit_code: int
+) -> None:
+    budget = ["budget.images=1920", "data.flip=true"]  # more than an epoch
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert train.run(config(straight, *budget)) == 0
+
+    make_trainer = train.make_trainer
+    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, StopAt(100, number)))
+    assert train.run(config(stopped, *budget)) == exit_code
+    assert load_checkpoint(RunFolder(stopped).last)["images_seen"] == 101 * 16
+    monkeypatch.undo()
+    assert train.run(config(stopped, *budget, f"resume={stopped}")) == 0
+
+    ends = [load_checkpoint(RunFolder(folder).last) for folder in (straight, stopped)]
+    for part in ("model", "ema", "optimizers", "random", "images_seen"):
+        assert same(ends[0][part], ends[1][part]), part
+    sheets = [(folder / "samples" / "final" / "sheet.png").read_bytes() for folder in (straight, stopped)]
+    assert sheets[0] == sheets[1]
+
+
+def test_validation_and_samples_change_nothing_in_training(tmp_path: Path) -> None:
+    train.run(config(tmp_path / "with", "budget.images=160"))
+    train.run(
+        config(tmp_path / "without", "budget.images=160", "~callbacks.validation", "~callbacks.samples")
+    )
+    ends = [load_checkpoint(RunFolder(tmp_path / name).last) for name in ("with", "without")]
+    assert same(ends[0]["model"], ends[1]["model"])
+
+
+class Break(Callback):
+    """Makes a weight non-finite at a step."""
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 6:
+            with torch.no_grad():
+                next(pl_module.generator.parameters()).fill_(float("nan"))
+
+
+def test_a_non_finite_loss_stops_the_run_and_spares_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer = train.make_trainer
+    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, Break()))
+    settings = ["budget.images=1600", "log_every_steps=5", "checkpoint.every_images=32"]
+    assert train.run(config(tmp_path, *settings)) == 1
+    folder = RunFolder(tmp_path)
+    assert "non-finite" in caplog.text and str(folder.last) in caplog.text
+    checkpoint = load_checkpoint(folder.last)
+    assert checkpoint["images_seen"] == 6 * 16
+    assert all(tensor.isfinite().all() for tensor in checkpoint["model"].values())
+
+
+def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:
+    from genimg.errors import UserError
+
+    train.run(config(tmp_path, "budget.images=32"))
+    with pytest.raises(UserError, match="the data that the run began with"):
+        train.run(config(tmp_path, "budget.images=64", f"resume={tmp_path}", "data.val_fraction=0.2"))
+
+
+def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = config(tmp_path, "dry_run=true", "budget.images=16000") | {"run_dir": None}
+    assert train.run(settings) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert "image_size: 8" in capsys.readouterr().out

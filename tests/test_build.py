@@ -1,0 +1,74 @@
+"""What a configuration may build, and what it must not."""
+
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+
+from genimg.build import build
+from genimg.errors import UserError
+
+LINEAR = {"_target_": "genimg.networks.blocks.ResidualBlock", "channels": 2}
+
+
+def test_it_builds_with_arguments_and_factories() -> None:
+    block = build(LINEAR, trust=())
+    assert block.conv1.weight.shape == (2, 2, 3, 3)
+    factory = build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.5}, trust=())
+    assert factory(block.parameters()).param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "webbrowser.open",
+        "torch.load",
+        "genimg.build.importlib.import_module",  # begins well, ends elsewhere
+        "genimg.launch.start",
+        "genimg.models.gan.torch.load",
+        "genimg.networks.blocks.pyramid",  # a function
+        "torch.optim.lr_scheduler.warnings.warn",
+        "genimgevil.Model",
+    ],
+)
+def test_a_stranger_cannot_name_what_is_not_allowed(target: str) -> None:
+    with pytest.raises(UserError) as refused:
+        build({"network": {**LINEAR}, "inner": [{"_target_": target}]}, trust=())
+    assert "inner[0]._target_" in str(refused.value) and target in str(refused.value)
+
+
+def test_a_trusted_package_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("mine")
+    exec("class Net:\n    pass", module.__dict__)
+    monkeypatch.setitem(sys.modules, "mine", module)
+    with pytest.raises(UserError, match="trust"):
+        build({"_target_": "mine.Net"}, trust=())
+    assert type(build({"_target_": "mine.Net"}, trust=["mine"])).__name__ == "Net"
+
+
+def test_the_nearest_name_is_told() -> None:
+    with pytest.raises(UserError, match="did you mean ResidualBlock"):
+        build({"_target_": "genimg.networks.blocks.ResidualBlok"}, trust=None)
+
+
+def test_a_missing_package_is_a_message() -> None:
+    with pytest.raises(UserError, match="no_such_package"):
+        build({"_target_": "no_such_package.Thing"}, trust=None)
+
+
+def test_nothing_is_built_where_one_target_is_refused() -> None:
+    """The whole tree is checked before its first leaf is made."""
+    made: list[int] = []
+    original = torch.nn.Conv2d.__init__
+
+    def spy(self: torch.nn.Conv2d, *arguments: object, **keywords: object) -> None:
+        made.append(1)
+        original(self, *arguments, **keywords)  # pyright: ignore[reportArgumentType]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Conv2d, "__init__", spy)
+        with pytest.raises(UserError):
+            build([LINEAR, {"_target_": "os.system"}], trust=())
+    assert not made

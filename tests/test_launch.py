@@ -1,0 +1,157 @@
+"""The launch: run folders that never collide, exit codes and signals passed on, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from genimg import launch
+from genimg.runs import RunFolder
+
+# Stands in for genimg.worker: does what `seed` says, without torch.
+WORKER = """
+import os, signal, sys, time
+from pathlib import Path
+from omegaconf import OmegaConf
+config = OmegaConf.load(sys.argv[1])
+here = Path(sys.argv[1]).parent
+def note(*args):
+    Path(config.outputs, "noted").write_text(" ".join(str(a) for a in args))
+if config.seed == "wait":
+    def stop(number, frame):
+        note("signal", number)
+        if not config.dry_run:
+            sys.exit(128 + number)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    note("pid", os.getpid())
+    while True:
+        time.sleep(0.05)
+note(sys.argv[1], os.getsid(0) == os.getpid(), config.seed)
+if config.seed == "checkpoint":
+    (here / "checkpoints").mkdir()
+    (here / "checkpoints" / "last.pt").touch()
+sys.exit(config.num)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DictConfig:
+    (tmp_path / "worker.py").write_text(WORKER)
+    monkeypatch.setattr(launch, "WORKER", (sys.executable, str(tmp_path / "worker.py")))
+    (tmp_path / "outputs").mkdir()
+    values = {"task": "train", "seed": "${num}", "num": 0, "dry_run": False, "resume": None, "run_dir": None}
+    return OmegaConf.create({**values, "outputs": str(tmp_path / "outputs")})
+
+
+def _runs(config: DictConfig) -> list[Path]:
+    return sorted(Path(config.outputs).glob("*/*"))
+
+
+def test_a_run_folder_tells_how_to_repeat_the_run(config: DictConfig) -> None:
+    assert launch.start(config, "gan-digits", ["seed=1"], "genimg-train seed=1") == 0
+    (run,) = map(RunFolder, _runs(config))
+    saved = OmegaConf.load(run.config)
+    assert saved.run_dir == str(run.path)
+    assert saved.seed == 0, "what is stored is resolved"
+    assert run.path.name.endswith("-gan-digits")
+    assert run.overrides.read_text() == "seed=1\n"
+    assert run.command.read_text() == "genimg-train seed=1\n"
+    noted = Path(config.outputs, "noted").read_text()
+    assert noted == f"{run.config} True 0", "the worker has a session of its own and sees the resolved file"
+
+
+def test_two_runs_in_one_second_do_not_share_a_folder(config: DictConfig) -> None:
+    for _ in range(4):
+        launch.start(config.copy(), "gan-digits", [], "genimg-train")
+    assert len(_runs(config)) == 4
+
+
+def test_the_exit_code_of_the_worker_is_the_commands(config: DictConfig) -> None:
+    config.num = 7
+    assert launch.start(config, "gan-digits", [], "") == 7
+    assert len(_runs(config)) == 1, "a run that failed keeps its log"
+
+
+def test_a_mistake_found_late_leaves_no_folder(config: DictConfig) -> None:
+    config.num = 2
+    assert launch.start(config.copy(), "gan-digits", [], "") == 2
+    assert [path.name for path in Path(config.outputs).iterdir()] == ["noted"]
+    config.seed = "checkpoint"
+    assert launch.start(config, "gan-digits", [], "") == 2
+    assert len(_runs(config)) == 1, "a checkpoint is never thrown away"
+
+
+@pytest.mark.parametrize("change", [{"task": "sample"}, {"dry_run": True}])
+def test_a_sample_or_a_dry_run_makes_no_run_folder(config: DictConfig, change: dict[str, object]) -> None:
+    config.update(change)
+    assert launch.start(config, "", [], "") == 0
+    assert _runs(config) == []
+    assert not Path(Path(config.outputs, "noted").read_text().split()[0]).exists()
+
+
+# A parent of its own, so that signals reach it and not the tests.
+PARENT = """
+import sys
+from pathlib import Path
+from omegaconf import OmegaConf
+from genimg import launch
+here = Path(sys.argv[1])
+launch.WORKER = (sys.executable, str(here / "worker.py"))
+sys.exit(launch.start(OmegaConf.load(here / "config.yaml"), "gan-digits", [], ""))
+"""
+
+
+def _waiting(config: DictConfig, tmp_path: Path, stubborn: bool) -> tuple[subprocess.Popen[bytes], int]:
+    """A parent whose worker waits, and the worker's process id. stubborn: it lives through signals."""
+    config.update({"seed": "wait", "dry_run": stubborn})
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+    return parent, int(_noted(config, "pid"))
+
+
+def _noted(config: DictConfig, what: str) -> str:
+    noted = Path(config.outputs, "noted")
+    for _ in range(400):
+        if noted.exists() and noted.read_text().startswith(f"{what} "):
+            return noted.read_text().split()[1]
+        time.sleep(0.025)
+    raise AssertionError(f"the worker never noted {what}")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)],
+)
+def test_signals_are_passed_on_and_named_in_the_exit_code(
+    sent: signal.Signals, received: signal.Signals, config: DictConfig, tmp_path: Path
+) -> None:
+    parent, worker = _waiting(config, tmp_path, stubborn=False)
+    parent.send_signal(sent)
+    assert parent.wait(10) == 128 + received
+    assert int(_noted(config, "signal")) == received
+    assert not _alive(worker)
+
+
+def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path) -> None:
+    parent, worker = _waiting(config, tmp_path, stubborn=True)
+    parent.send_signal(signal.SIGINT)
+    _noted(config, "signal")
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(10) == 130
+    assert not _alive(worker)

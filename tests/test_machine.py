@@ -1,0 +1,40 @@
+"""The `auto` settings, answered and overridden."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from genimg import machine
+
+AUTO: dict[str, Any] = {
+    "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
+    "precision": "auto", "memory_format": "auto", "fused": "auto", "threads": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_half_precision_and_channels_last_go_with_the_hardware(
+    half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_has_bf16", lambda accelerator: half)
+    chosen = machine.choose(AUTO)
+    assert chosen.precision == ("bf16-mixed" if half else "32-true")
+    assert chosen.channels_last is half
+    with chosen.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if half else torch.float32)
+
+
+def test_every_choice_can_be_overridden() -> None:
+    wanted = {"precision": "32-true", "memory_format": "contiguous", "fused": False}
+    chosen = machine.choose(AUTO | wanted)
+    assert (chosen.precision, chosen.channels_last, chosen.fused) == ("32-true", False, False)
+    assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
+
+
+def test_the_precision_is_one_the_machine_has_kernels_for() -> None:
+    chosen = machine.choose(AUTO)
+    convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.memory_format)
+    with chosen.autocast():
+        assert convolution(torch.ones(1, 2, 5, 5)).isfinite().all()

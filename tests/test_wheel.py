@@ -1,0 +1,83 @@
+"""The wheel alone, in an empty folder and run from `/`: the command with the configurations inside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds nothing but what the wheel brought, built from a copy of the sources."""
+    source, wheels, target = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "target"))
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("src", "configs"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=unwanted)
+    for file in ("pyproject.toml", "setup.py", "LICENSE", "README.md"):
+        if (ROOT / file).exists():
+            shutil.copy(ROOT / file, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    offline = ["--no-deps", "--no-index"]
+    subprocess.run(
+        [*pip, "wheel", *offline, "--no-build-isolation", "-w", str(wheels), str(source)], check=True
+    )
+    (wheel,) = wheels.glob("genimg_train-*.whl")
+    subprocess.run([*pip, "install", *offline, "--target", str(target), str(wheel)], check=True)
+    return target
+
+
+def _run(installed: Path, *command: str) -> str:
+    """The output of Python run from `/` with the wheel's folder and the installed libraries alone.
+
+    -S leaves out the .pth files by which an editable install would be found.
+    """
+    path = os.pathsep.join([str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    done = subprocess.run(
+        [sys.executable, "-S", *command],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_is_what_runs(installed: Path) -> None:
+    where = _run(installed, "-c", "import genimg, genimg.configs as c; print(genimg.__file__, c.__path__[0])")
+    assert all(Path(path).is_relative_to(installed) for path in where.split())
+
+
+def test_the_wheel_holds_every_module_and_every_configuration(installed: Path) -> None:
+    for suffix, source, place in (
+        ("py", ROOT / "src", installed),
+        ("yaml", ROOT / "configs", installed / "genimg/configs"),
+    ):
+        wanted = {path.relative_to(source) for path in source.rglob(f"*.{suffix}")}
+        missing = {path for path in wanted if not (place / path).is_file()}
+        assert not missing
+
+
+def test_help_and_configurations_come_from_the_wheel(installed: Path) -> None:
+    assert "fashion_mnist" in _run(installed, "-m", "genimg.cli", "--help")
+    job = _run(installed, "-m", "genimg.cli", "--cfg", "job", "--resolve", "data=fashion_mnist", "seed=3")
+    assert "name: fashion_mnist" in job
+    assert "seed: 3" in job
+    assert "task: sample" in _run(installed, "-m", "genimg.cli", "sample", "--cfg", "job")
+
+
+def test_a_users_own_yaml_works_with_the_wheel(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("# Mine\ndefaults: [digits, _self_]\nimage_size: 20\n")
+    job = _run(installed, "-m", "genimg.cli", "--config-dir", str(tmp_path), "data=mine", "--cfg", "job")
+    assert "image_size: 20" in job
+    assert Path(installed, "bin", "genimg-train").exists()

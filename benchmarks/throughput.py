@@ -59,7 +59,9 @@ def ours(config: dict[str, Any], machine: Machine) -> float:
 def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
     """Images a second of the plain loop; `half` false is float32 in contiguous memory."""
     data, model = train.prepare(config, machine, None)
-    model = model.to(memory_format=torch.channels_last if half and machine.channels_last else torch.contiguous_format)
+    model = model.to(
+        memory_format=torch.channels_last if half and machine.channels_last else torch.contiguous_format
+    )
     autocast = machine.autocast() if half else torch.autocast("cpu", enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)
     batches = images_in_memory(data)
@@ -134,7 +136,9 @@ def vae_step(model: VAE, autocast: torch.autocast) -> Step:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", default=["gan", "vae"], choices=["gan", "vae"])
     parser.add_argument("--data", default="fashion_mnist")
     parser.add_argument("--rounds", type=int, default=5)
@@ -152,7 +156,10 @@ def main() -> None:
         against_plain = statistics.median(a / b for a, b, _ in rounds)
         against_float32 = statistics.median(a / c for a, _, c in rounds)
         print(f"{name} on {arguments.data}, batch {config['data']['batch_size']}; {machine}")
-        print("  images/s: " + ", ".join(f"{n} {v:,.0f}" for n, v in zip(("ours", "plain", "float32"), speeds, strict=True)))
+        print(
+            "  images/s: "
+            + ", ".join(f"{n} {v:,.0f}" for n, v in zip(("ours", "plain", "float32"), speeds, strict=True))
+        )
         print(f"  ours / plain {against_plain:.3f}    ours / float32 {against_float32:.2f}", flush=True)
 
 

@@ -26,9 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / file, source)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     offline = ["--no-deps", "--no-index"]
-    subprocess.run(
-        [*pip, "wheel", *offline, "--no-build-isolation", "-w", str(wheels), str(source)], check=True
-    )
+    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "-w", str(wheels), str(source)], check=True)
     (wheel,) = wheels.glob("genimg_train-*.whl")
     subprocess.run([*pip, "install", *offline, "--target", str(target), str(wheel)], check=True)
     return target

@@ -62,7 +62,10 @@ def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
     except (ImportError, AttributeError, ValueError) as error:
         near = difflib.get_close_matches(name, dir(module) if "module" in locals() else [], n=1)
         raise UserError(
-            key=key, got=target, expected=f"{expected} ({error})", hint=f"did you mean {near[0]}?" if near else None
+            key=key,
+            got=target,
+            expected=f"{expected} ({error})",
+            hint=f"did you mean {near[0]}?" if near else None,
         ) from error
     made_in = f"{getattr(found, '__module__', '')}."
     if prefixes is not None and not (inspect.isclass(found) and made_in.startswith(prefixes)):

@@ -62,7 +62,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UserError(key="run", got=str(path), expected=expected, hint="it holds something else")
     if checkpoint["format"] != FORMAT:
         raise UserError(
-            key="run", got=f"format {checkpoint['format']}", expected=f"format {FORMAT}", hint="written by another version"
+            key="run",
+            got=f"format {checkpoint['format']}",
+            expected=f"format {FORMAT}",
+            hint="written by another version",
         )
     return checkpoint
 

@@ -15,6 +15,7 @@ from genimg import __version__
 from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
 from genimg.errors import EXIT_CODE, UserError
 
+
 class Command(NamedTuple):
     """What stood on the command line."""
 
@@ -104,9 +105,7 @@ def read(words: list[str]) -> Command:
             task = word.split("=", 1)[1]
     if task not in known:
         near = get_close_matches(task, known, n=1)
-        raise UserError(
-            "task", task, " or ".join(known), hint=f"did you mean task={near[0]}?" if near else None
-        )
+        raise UserError("task", task, " or ".join(known), hint=f"did you mean task={near[0]}?" if near else None)
     return Command(task, [w for w in overrides if not w.lstrip("+").startswith("task=")], flags, config_dir)
 
 
@@ -120,9 +119,7 @@ def _config_dir(given: str | None) -> Path | None:
     if given is None:
         return None
     if not Path(given).is_dir():
-        raise UserError(
-            "--config-dir", given, "a folder that exists, with YAML in folders named as the groups"
-        )
+        raise UserError("--config-dir", given, "a folder that exists, with YAML in folders named as the groups")
     return Path(given)
 
 

@@ -20,9 +20,7 @@ from genimg.runs import RunFolder
 WORKER = (sys.executable, "-m", "genimg.worker")
 
 
-def start(
-    config: DictConfig, name: str, overrides: list[str], command: str, folder: Path | None = None
-) -> int:
+def start(config: DictConfig, name: str, overrides: list[str], command: str, folder: Path | None = None) -> int:
     """Runs the task of `config` in a worker process of its own and returns the exit code.
 
     name: `<model>-<data>`, for the run folder. overrides, command: written beside the configuration.
@@ -91,14 +89,10 @@ def _run_worker(config_path: Path) -> int:
     """The worker's exit code; 128 + the signal where one ended it, 130 where a second Ctrl-C did."""
     forward = _Forward()
     environment = {**os.environ, "GENIMG_PARENT": str(os.getpid())}
-    before = {
-        number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
-        forward.worker = subprocess.Popen(
-            [*WORKER, str(config_path)], env=environment, start_new_session=True
-        )
+        forward.worker = subprocess.Popen([*WORKER, str(config_path)], env=environment, start_new_session=True)
         code = forward.worker.wait()
     finally:
         for number, handler in before.items():

@@ -84,9 +84,7 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
             return RunFolder(place)
     expected = "a run folder, a checkpoint file, or last (the newest run)"
     if Path(run).is_dir():
-        raise UserError(
-            key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder"
-        )
+        raise UserError(key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder")
     raise UserError(key, run, expected, hint=_which_runs(Path(outputs)))
 
 
@@ -100,9 +98,7 @@ def runs(outputs: str | Path) -> list[RunFolder]:
 def _newest(outputs: Path, key: str) -> RunFolder:
     with_checkpoint = [run for run in runs(outputs) if run.has_checkpoint()]
     if not with_checkpoint:
-        raise UserError(
-            key, "last", f"a run with a checkpoint in {outputs}/", hint="train one first: genimg-train"
-        )
+        raise UserError(key, "last", f"a run with a checkpoint in {outputs}/", hint="train one first: genimg-train")
     return with_checkpoint[-1]
 
 

@@ -45,7 +45,5 @@ class Session:
 
 
 def _printed(config: DictConfig, part: str, resolve: bool) -> str:
-    shown = {"job": without_hydra(config), "hydra": OmegaConf.masked_copy(config, ["hydra"]), "all": config}[
-        part
-    ]
+    shown = {"job": without_hydra(config), "hydra": OmegaConf.masked_copy(config, ["hydra"]), "all": config}[part]
     return OmegaConf.to_yaml(shown, resolve=resolve)

@@ -41,6 +41,7 @@ def test_a_rule_lets_through_what_is_right(rule: Rule, right: list[object], wron
     assert [value for value in wrong if keeps(rule, value)] == []
 
 
+@pytest.mark.slow
 def test_every_rule_is_of_a_key_that_exists() -> None:
     """A key that was renamed must not leave its rule behind, unchecked."""
     composers = [Composer("train"), Composer("sample")]

@@ -58,9 +58,7 @@ def bash(tmp_path: Path) -> Iterator[Bash]:
     shell.close()
 
 
-@pytest.mark.skipif(
-    not (BIN / "genimg-train").exists(), reason="the command is not installed beside this Python"
-)
+@pytest.mark.skipif(not (BIN / "genimg-train").exists(), reason="the command is not installed beside this Python")
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 @pytest.mark.parametrize(
     ("typed", "completed"),
@@ -97,9 +95,7 @@ def test_keys_are_those_of_the_chosen_model_and_data() -> None:
 
 def test_values_of_a_key_with_choices() -> None:
     assert candidates(["model.objective=h"]) == ["model.objective=hinge"]
-    assert candidates(["trainer.accelerator="]) == [
-        f"trainer.accelerator={name}" for name in ("auto", "cpu", "gpu")
-    ]
+    assert candidates(["trainer.accelerator="]) == [f"trainer.accelerator={name}" for name in ("auto", "cpu", "gpu")]
     assert candidates(["dry_run="]) == ["dry_run=true", "dry_run=false"]
 
 
@@ -120,8 +116,6 @@ def test_completion_answers_at_once(command: Callable[..., Answer]) -> None:
 
 
 def test_completion_imports_no_hydra() -> None:
-    code = (
-        "import sys; from genimg.cli import run; run(['--complete', 'model.']); print('hydra' in sys.modules)"
-    )
+    code = "import sys; from genimg.cli import run; run(['--complete', 'model.']); print('hydra' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False\n")

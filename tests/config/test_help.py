@@ -29,9 +29,7 @@ def test_help_shows_every_task_group_choice_and_common_key(command: Callable[...
 
 def test_every_choice_and_task_says_in_a_line_what_it_is() -> None:
     silent = [task for task, line in pages.tasks(None).items() if not line]
-    silent += [
-        f"{g}={c}" for g, choices in pages.groups(None).items() for c, line in choices.items() if not line
-    ]
+    silent += [f"{g}={c}" for g, choices in pages.groups(None).items() for c, line in choices.items() if not line]
     assert silent == []
 
 
@@ -39,9 +37,7 @@ def test_every_common_key_says_what_it_is() -> None:
     for task in pages.tasks(None):
         root = pages.find("", task, None)
         assert root is not None
-        assert [
-            key.name for key in pages.keys(root) if key.default and not key.comment and key.name != "task"
-        ] == []
+        assert [key.name for key in pages.keys(root) if key.default and not key.comment and key.name != "task"] == []
 
 
 @pytest.mark.parametrize("words", [["sample", "--help"], ["--help", "task=sample"]])

@@ -54,9 +54,7 @@ def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "word", ["model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1"]
-)
+@pytest.mark.parametrize("word", ["model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1"])
 def test_anything_else_is_refused_by_name(word: str, run: RunFolder) -> None:
     assert run.config.exists()
     with pytest.raises(UserError, match="may change") as mistake:

@@ -65,9 +65,7 @@ def test_a_stride_takes_every_so_many_th_frame(folder: Path) -> None:
     assert sorted(found.tolist()) == [[10 * clip, 10 * clip + 2, 10 * clip + 4] for clip in range(10)]
 
 
-def test_short_and_damaged_clips_are_listed_and_skipped(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_short_and_damaged_clips_are_listed_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_gif(folder / "short.gif", frames(200, 3))
     (folder / "damaged.gif").write_bytes(b"GIF89a")
     assert levels(load(folder)).max() < 100
@@ -117,9 +115,7 @@ def test_a_clip_is_in_one_split(folder: Path) -> None:
 
 
 def test_windows_never_cross_from_clip_to_clip() -> None:
-    clips = [
-        torch.full((length, *SHAPE), number, dtype=torch.uint8) for number, length in enumerate((4, 9, 5))
-    ]
+    clips = [torch.full((length, *SHAPE), number, dtype=torch.uint8) for number, length in enumerate((4, 9, 5))]
     windows = join(clips, 4)
     found = levels(windows)
     assert torch.equal(found.amin(1), found.amax(1))
@@ -150,9 +146,7 @@ def test_videos_are_read_where_their_reader_is_installed(tmp_path: Path) -> None
     assert (found - expected).abs().max() <= 4
 
 
-def test_videos_among_other_clips_are_named_when_damaged(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_videos_among_other_clips_are_named_when_damaged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("av")
     (folder / "clip.mp4").write_bytes(b"no video")
     with caplog.at_level(logging.WARNING):

@@ -29,9 +29,7 @@ def test_neighbours_are_uncorrelated_along_every_word() -> None:
 
 
 def test_order_of_words_and_their_sign_count() -> None:
-    numbers = [
-        hash_int(*words) for words in [(1, 2), (2, 1), (1, -2), (1,), (1, 2, 0), (0,), (0, 0), (2**63 + 1, 2)]
-    ]
+    numbers = [hash_int(*words) for words in [(1, 2), (2, 1), (1, -2), (1,), (1, 2, 0), (0,), (0, 0), (2**63 + 1, 2)]]
     assert len(set(numbers)) == len(numbers)
 
 

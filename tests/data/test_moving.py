@@ -148,22 +148,28 @@ def test_evaluation_is_frozen_and_training_never_repeats() -> None:
     assert one.image_shape == (1, 16, 16)
 
 
+def test_training_and_validation_move_in_other_ways() -> None:
+    data = module(seed=0)  # the seed that evaluation is frozen at
+    training = {
+        index: box
+        for b in islice(data.train_dataloader(), data.num_items // 10)
+        for index, box in zip(b["indices"].tolist(), torch.stack(boxes(b["images"])[:2], 1), strict=True)
+    }
+    validation = torch.cat([torch.stack(boxes(b["images"])[:2], 1) for b in data.val_dataloader()])
+    pairs = [(box, training[index]) for index, box in enumerate(validation) if index in training]
+    assert sum(torch.equal(*pair) for pair in pairs) < len(pairs) / 2
+
+
 def test_a_split_moves_its_own_stills_alone() -> None:
     data = module(seed=0)
     seen = {
         "train": set(
             torch.cat([b["images"].flatten(1).amax(1) for b in islice(data.train_dataloader(), 100)]).tolist()
         ),
-        "validation": {
-            level for b in data.val_dataloader() for level in b["images"].flatten(1).amax(1).tolist()
-        },
+        "validation": {level for b in data.val_dataloader() for level in b["images"].flatten(1).amax(1).tolist()},
         "test": {level for b in data.test_dataloader() for level in b["images"].flatten(1).amax(1).tolist()},
     }
-    assert (
-        not seen["train"] & seen["validation"]
-        | seen["train"] & seen["test"]
-        | seen["validation"] & seen["test"]
-    )
+    assert not seen["train"] & seen["validation"] | seen["train"] & seen["test"] | seen["validation"] & seen["test"]
     assert len(seen["train"] | seen["validation"] | seen["test"]) == 200
 
 
@@ -193,13 +199,5 @@ def test_mistakes_name_their_key(settings: dict[str, Any], key: str) -> None:
 
 def test_draws_of_other_seeds_splits_and_epochs_differ() -> None:
     assert (
-        len(
-            {
-                hash_int(3, seed, split, epoch)
-                for seed in range(9)
-                for split in range(3)
-                for epoch in range(99)
-            }
-        )
-        == 2673
+        len({hash_int(3, seed, split, epoch) for seed in range(9) for split in range(3) for epoch in range(99)}) == 2673
     )

@@ -66,6 +66,7 @@ def test_damaged_files_are_listed_and_skipped(folder: Path, caplog: pytest.LogCa
     assert all(name in caplog.text for name in ("002.png", "003.png", "005.png"))
 
 
+@pytest.mark.filterwarnings("default")
 def test_decompression_bombs_are_skipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (50, 50), 2).save(folder / "even" / "002.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
@@ -116,9 +117,7 @@ def test_a_cache_is_not_changed_by_who_reads_it(folder: Path, tmp_path: Path) ->
     assert levels(load(folder, cache=cache))[:3] == [0, 2, 4]
 
 
-def test_an_interrupted_cache_leaves_nothing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_cache_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -155,9 +154,7 @@ def test_lazy_pictures_keep_every_promise(folder: Path, monkeypatch: pytest.Monk
     assert lazy.fingerprint == stored.fingerprint
     for seen in (0, 24):
         stored.images_seen = lazy.images_seen = seen
-        for expected, got, _ in zip(
-            stored.train_dataloader(), lazy.train_dataloader(), range(10), strict=False
-        ):
+        for expected, got, _ in zip(stored.train_dataloader(), lazy.train_dataloader(), range(10), strict=False):
             assert got["epoch"] == expected["epoch"]
             assert all(torch.equal(got[key], expected[key]) for key in ("images", "labels", "indices"))
     got, expected = (list(data.val_dataloader()) for data in (lazy, stored))

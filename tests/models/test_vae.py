@@ -106,7 +106,7 @@ def test_beta_rises_over_the_warm_up(progress: float, kl_warmup: float, expected
 
 @torch.no_grad()
 def test_the_elbo_is_below_the_importance_weighted_bound() -> None:
-    """log p(x) >= IWAE_K >= ELBO in expectation, for the model's own densities. Burda et al. 2016, theorem 1."""
+    """log p(x) >= IWAE_K >= ELBO in expectation, for the model's own densities. Burda et al. 2016."""
     model = vae(likelihood="bernoulli")
     images = pictures(6).sign()  # binary, so that the likelihood is one
     mean, log_var = model.posterior(images)
@@ -222,7 +222,7 @@ def test_an_unconditional_model_ignores_labels() -> None:
 @pytest.mark.parametrize(("key", "value"), [("likelihood", "gausian"), ("prior", "flow")])
 def test_an_unknown_choice_is_named(key: str, value: str) -> None:
     with pytest.raises(UserError, match=f"model.{key}: got {value}"):
-        vae(**{key: value})
+        vae(8, 1, 0, **{key: value})
 
 
 def test_figures_are_float32_under_autocast() -> None:

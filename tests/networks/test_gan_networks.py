@@ -1,5 +1,7 @@
 """What the generator and the discriminator promise at every size."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ SIZES: list[ImageSize] = [8, 9, 28, 50, 100, (64, 48), (8, 256), 256]
 @pytest.mark.parametrize("size", SIZES)
 def test_the_pyramid_halves_upwards_to_a_small_map(size: ImageSize) -> None:
     sizes = pyramid(size)
-    assert all(((a + 1) // 2, (b + 1) // 2) == next_ for (a, b), next_ in zip(sizes, sizes[1:], strict=False))
+    assert all(((a + 1) // 2, (b + 1) // 2) == next_ for (a, b), next_ in pairwise(sizes))
     assert min(sizes[-1]) <= 4 < min(sizes[-2])
 
 

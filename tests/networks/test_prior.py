@@ -88,6 +88,13 @@ def test_few_latents_give_few_components_and_finite_samples(num: int) -> None:
     assert mixture.transport(torch.randn(20, 4, generator=generator)).isfinite().all()
 
 
+def test_latents_of_a_diverged_run_leave_it_as_it_was() -> None:
+    mixture = fitted()
+    before = mixture.means.clone()
+    mixture.fit(torch.full((100, 2), math.nan), generator=torch.Generator())
+    assert torch.equal(mixture.means, before)
+
+
 def test_a_checkpoint_holds_it() -> None:
     first, second = fitted(5), GaussianMixture(2, 5)
     second.load_state_dict(first.state_dict())

@@ -20,7 +20,7 @@ def test_a_value_per_image(name: str) -> None:
 def test_the_discriminator_gains_by_telling_apart_and_the_generator_by_fooling(name: str) -> None:
     real, fake = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     grad_real, grad_fake = torch.autograd.grad(OBJECTIVES[name].discriminator(real, fake).sum(), (real, fake))
-    assert grad_real < 0 < grad_fake or name == "least_squares" and grad_real < 0 == grad_fake
+    assert grad_real < 0 < grad_fake or (name == "least_squares" and grad_real < 0 == grad_fake)
     (grad_fooled,) = torch.autograd.grad(OBJECTIVES[name].generator(real, fake).sum(), fake)
     assert grad_fooled < 0
 

@@ -26,7 +26,7 @@ def test_the_logistics_masses_over_all_levels_sum_to_one(mean: float, log_scale:
 
 
 def test_the_logistics_levels_are_those_of_pictures_from_uint8() -> None:
-    """The outermost levels, and they alone, take the tails: a mean far outside puts all mass on one of them."""
+    """The outermost levels, and they alone, take the tails: a mean far outside puts all on one."""
     for mean, level in ((-9.0, 0), (9.0, 255)):
         log_mass = discretized_logistic(torch.tensor(mean), torch.tensor(-3.0), LEVELS.view(256, 1))
         assert log_mass.argmax() == level

@@ -88,7 +88,7 @@ class StopAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number, exit_code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, exit_code: int
 ) -> None:
@@ -112,9 +112,7 @@ def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
 
 def test_validation_and_samples_change_nothing_in_training(tmp_path: Path) -> None:
     train.run(config(tmp_path / "with", "budget.images=160"))
-    train.run(
-        config(tmp_path / "without", "budget.images=160", "~callbacks.validation", "~callbacks.samples")
-    )
+    train.run(config(tmp_path / "without", "budget.images=160", "~callbacks.validation", "~callbacks.samples"))
     ends = [load_checkpoint(RunFolder(tmp_path / name).last) for name in ("with", "without")]
     assert same(ends[0]["model"], ends[1]["model"])
 

@@ -44,7 +44,7 @@ class WeightAverage(Callback):
         with torch.no_grad():
             live = _followed(cast(GenerativeModel, pl_module))
             floating = [name for name, tensor in live.items() if tensor.is_floating_point()]
-            torch._foreach_lerp_(
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
                 [self._average[name] for name in floating], [live[name] for name in floating], 1 - keep
             )
             for name in live.keys() - set(floating):
@@ -76,5 +76,6 @@ class WeightAverage(Callback):
 
 def _followed(model: GenerativeModel) -> dict[str, Tensor]:
     """The model's own tensors that the average follows, by name."""
-    return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name.startswith(model.averaged)}
-
+    return {
+        name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name.startswith(model.averaged)
+    }

@@ -43,8 +43,7 @@ class Metrics(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         for name, value in outputs.items():
-            value = value.detach().float()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
         self._steps += 1
         if self._steps >= self.every_steps or trainer.should_stop:
             self.flush(trainer)

@@ -33,7 +33,10 @@ class ProgressDisplay(Callback):
         self._line_at = time.monotonic()
         if sys.stdout.isatty():
             self._bar = Progress(
-                BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"), refresh_per_second=4
+                BarColumn(bar_width=24),
+                TaskProgressColumn(),
+                TextColumn("{task.description}"),
+                refresh_per_second=4,
             )
             self._bar.add_task("starting", total=1.0)
             self._bar.start()

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
 from genimg.callbacks.average import WeightAverage
@@ -67,9 +67,7 @@ class Samples(Callback):
         save_png(sheet, folder / f"{name}.png")
         self._log_picture(trainer, "samples", sheet, images_seen)
 
-    def _draw_reconstructions(
-        self, trainer: Trainer, model: GenerativeModel, folder: Path, images_seen: int
-    ) -> None:
+    def _draw_reconstructions(self, trainer: Trainer, model: GenerativeModel, folder: Path, images_seen: int) -> None:
         batches = list(held_out(trainer, model, _PAIRS))
         rebuilt = [cast(Any, model).reconstruct(batch["images"], batch.get("labels")) for batch in batches]
         originals, made = to_uint8(torch.cat([b["images"] for b in batches])), to_uint8(torch.cat(rebuilt))

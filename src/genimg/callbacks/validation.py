@@ -75,8 +75,8 @@ def first_items(data: Any, batches: Iterable[Batch], model: GenerativeModel, num
     """Batches up to `num_images` items in all, normalised and on the model's device."""
     for batch in batches:
         count = min(num_images, len(batch["images"]))
-        batch = {name: value[:count] if isinstance(value, Tensor) else value for name, value in batch.items()}
-        yield data.on_after_batch_transfer(data.transfer_batch_to_device(batch, model.device, 0), 0)
+        cut = {name: value[:count] if isinstance(value, Tensor) else value for name, value in batch.items()}
+        yield data.on_after_batch_transfer(data.transfer_batch_to_device(cut, model.device, 0), 0)
         num_images -= count
         if num_images == 0:
             return

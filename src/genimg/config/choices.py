@@ -1,4 +1,4 @@
-"""Words and choices on the command line: is each `key=value`, and does each group have what is asked of it?"""
+"""Words and choices on the command line: is each `key=value`, and does its group have that choice?"""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ def check_words(composer: Composer, words: list[str]) -> None:
         if (word.startswith("~") or "=" in word) and word.lstrip("+~").split("=")[0]:
             continue
         groups = [group for group in composer.groups() if word in composer.choices(group)]
-        hint = (
-            f"did you mean {groups[0]}={word}?"
-            if groups
-            else f"did you mean {word.strip('=+~') or 'KEY'}=VALUE?"
-        )
+        hint = f"did you mean {groups[0]}={word}?" if groups else f"did you mean {word.strip('=+~') or 'KEY'}=VALUE?"
         if word in pages.tasks(composer.config_dir):
             hint = f"one task at a time: genimg {word} ..."
         elif f"--{word}" in FLAGS:
@@ -31,9 +27,7 @@ def check_words(composer: Composer, words: list[str]) -> None:
 
 def split(composer: Composer, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
     """(choices of groups and Hydra's own settings, values of keys)."""
-    chooses = [
-        composer.is_group(o.key_or_group) or o.key_or_group.split(".")[0] == "hydra" for o in overrides
-    ]
+    chooses = [composer.is_group(o.key_or_group) or o.key_or_group.split(".")[0] == "hydra" for o in overrides]
     groups = [override for override, is_choice in zip(overrides, chooses, strict=True) if is_choice]
     return groups, [override for override, is_choice in zip(overrides, chooses, strict=True) if not is_choice]
 
@@ -47,23 +41,15 @@ def check_choices(composer: Composer, overrides: list[Override]) -> None:
         if not composer.is_group(group) or override.is_sweep_override():
             continue
         if override.is_delete():
-            hint = (
-                f"{group}=none"
-                if "none" in known
-                else f"choose another: {group}={known[0] if known else 'null'}"
-            )
+            hint = f"{group}=none" if "none" in known else f"choose another: {group}={known[0] if known else 'null'}"
             raise UserError(f"~{group}", None, "a group keeps one of its choices", hint)
         if "/" not in group and group not in of_task:
-            raise UserError(
-                group, line(override), f"a key of task={composer.task}", _elsewhere(composer, group)
-            )
+            raise UserError(group, line(override), f"a key of task={composer.task}", _elsewhere(composer, group))
         if group in of_task and (override.is_add() or override.is_force_add()):
-            raise UserError(
-                group, line(override), "one choice, in place of the default", line(override).lstrip("+")
-            )
+            raise UserError(group, line(override), "one choice, in place of the default", line(override).lstrip("+"))
         value = override.value()
         for choice in value if isinstance(value, list) else [value]:
-            if not (choice is None and group == "experiment") and str(choice) not in known:
+            if str(choice) not in known:
                 raise _unknown_choice(composer, group, "null" if choice is None else str(choice), known)
 
 
@@ -81,6 +67,4 @@ def _unknown_choice(composer: Composer, group: str, choice: str, known: list[str
         hint = f"did you mean {elsewhere}={choice}?"
     expected = "one of " + ", ".join(known) if known else "a choice; there is none yet"
     in_root = group in composer.chosen_groups()
-    return UserError(
-        group, choice or "nothing", expected, hint, f"configs/{composer.task}.yaml" if in_root else None
-    )
+    return UserError(group, choice or "nothing", expected, hint, f"configs/{composer.task}.yaml" if in_root else None)

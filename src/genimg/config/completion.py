@@ -70,9 +70,7 @@ PATH_KEYS = ("data.root", "run", "resume", "outputs", "out", "start", "reconstru
 def script(shell: str) -> str:
     """The completion script of `shell`."""
     if shell not in SCRIPTS:
-        raise UserError(
-            "--completion", shell, "bash, zsh or fish", hint='eval "$(genimg-train --completion bash)"'
-        )
+        raise UserError("--completion", shell, "bash, zsh or fish", hint='eval "$(genimg-train --completion bash)"')
     return SCRIPTS[shell]
 
 
@@ -105,9 +103,7 @@ def candidates(words: list[str]) -> list[str]:
     if key in PATH_KEYS:
         places = _starting(["last"] if key in ("run", "resume") else [], current.partition("=")[2])
         return [f"{prefix}{key}={place}" for place in places] or ["<file>"]
-    return _starting(
-        [f"{prefix}{key}={value}" for value in _values(key, tasks, task, before, config_dir)], current
-    )
+    return _starting([f"{prefix}{key}={value}" for value in _values(key, tasks, task, before, config_dir)], current)
 
 
 def _starting(names: Iterable[str], current: str) -> list[str]:
@@ -140,15 +136,11 @@ def _names(task: str, before: list[str], config_dir: Path | None) -> list[str]:
     for group, choice in _chosen(task, before, config_dir).items():
         found.append(f"{group}=")
         found += [f"{group}.{key.name}=" for key in pages.all_keys(group, choice, config_dir) if key.default]
-    found += (
-        [f"{key.name}=" for key in pages.keys(root) if key.default and key.name != "task"] if root else []
-    )
+    found += [f"{key.name}=" for key in pages.keys(root) if key.default and key.name != "task"] if root else []
     return found
 
 
-def _values(
-    key: str, tasks: dict[str, str], task: str, before: list[str], config_dir: Path | None
-) -> list[str]:
+def _values(key: str, tasks: dict[str, str], task: str, before: list[str], config_dir: Path | None) -> list[str]:
     """The choices of a group, or of a key whose rule lists them; the default of any other key."""
     from genimg.config.rules import rule_for
 

@@ -64,9 +64,7 @@ class Composer:
         except (HydraException, OmegaConfBaseException) as error:
             raise _explained(error, words) from error
         except YAMLError as error:
-            raise UserError(
-                "--config-dir", self.config_dir, f"YAML that parses: {_one_line(error)}"
-            ) from error
+            raise UserError("--config-dir", self.config_dir, f"YAML that parses: {_one_line(error)}") from error
 
     def apply(self, overrides: list[Override], config: DictConfig) -> None:
         """Sets in `config`, which keeps its struct flag, what the overrides say."""
@@ -105,9 +103,7 @@ class Composer:
         """The file that sets the value of `key` when `words` are given, as a user would name it."""
         defaults = self.loader.compute_defaults_list(self.task, words, RunMode.RUN).defaults
         for default in reversed(defaults):
-            if default.config_path is None or (
-                default.config_path.startswith("hydra") and key[:5] != "hydra"
-            ):
+            if default.config_path is None or (default.config_path.startswith("hydra") and key[:5] != "hydra"):
                 continue
             package = default.package or ""
             if package and key != package and not key.startswith(f"{package}."):
@@ -145,9 +141,7 @@ def _explained(error: Exception, words: list[str]) -> UserError:
     """What Hydra or OmegaConf said, as one message that names the word it is about."""
     text = _one_line(error)
     about = next((word for word in words if word in text or word.split("=")[0].lstrip("+~") in text), None)
-    return UserError(
-        about.split("=")[0] if about else "configuration", about, f"a configuration that composes: {text}"
-    )
+    return UserError(about.split("=")[0] if about else "configuration", about, f"a configuration that composes: {text}")
 
 
 def _one_line(error: Exception) -> str:

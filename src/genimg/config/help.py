@@ -34,9 +34,7 @@ def text(task: str | None, flags: dict[str, str], config_dir: Path | None) -> st
         for name, choices in pages.groups(config_dir).items():
             parts.append(_section(f"{name}=...", list(choices.items())))
     parts.append(_section(f"keys of task={task or 'train'}", _keys(task or "train", config_dir)))
-    parts.append(
-        _section("flags", [*flags.items(), ("hydra.KEY=...", "Hydra's own settings, hydra/launcher=... too")])
-    )
+    parts.append(_section("flags", [*flags.items(), ("hydra.KEY=...", "Hydra's own settings, hydra/launcher=... too")]))
     parts.append(EXAMPLES)
     return "\n\n".join(parts)
 
@@ -48,9 +46,7 @@ def _keys(task: str, config_dir: Path | None) -> list[tuple[str, str]]:
     shown = [key for key in pages.keys(root) if key.default and key.name not in ("task", "run_dir")]
     for group, choice in pages.defaults(root):
         found = {key.name: key for key in pages.all_keys(group, choice, config_dir)} if choice else {}
-        shown += [
-            found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found
-        ]
+        shown += [found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found]
     # a default that is computed is told by the comment
     return [(f"{key.name}={'...' if '${' in key.default else key.default}", key.comment) for key in shown]
 

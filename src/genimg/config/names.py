@@ -41,9 +41,7 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
     if not experiments:
         return
     choices = chosen.hydra.runtime.choices.items()
-    plain = composer.compose(
-        [f"{g}={c}" for g, c in choices if c and not str(g).startswith(("hydra", "experiment"))]
-    )
+    plain = composer.compose([f"{g}={c}" for g, c in choices if c and not str(g).startswith(("hydra", "experiment"))])
     nodes = flatten(plain)
     for override in experiments:
         path = pages.find("experiment", str(override.value()), composer.config_dir)
@@ -51,9 +49,7 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
         for key in flatten(page) if isinstance(page, DictConfig) else ():
             if key != "defaults" and key not in nodes and not _may_add(key, nodes):
                 meant = nearest(key, nodes)
-                raise UserError(
-                    key, None, "a key that exists", f"did you mean {meant}?" if meant else None, str(path)
-                )
+                raise UserError(key, None, "a key that exists", f"did you mean {meant}?" if meant else None, str(path))
 
 
 def flatten(config: DictConfig) -> dict[str, object]:
@@ -79,21 +75,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]) -> UserError:
     """The error for a key that does not exist, with the key, group or file that was most likely meant."""
     key, value = override.key_or_group, override.get_value_element_as_str()
-    leaves = [
-        name for name, node in nodes.items() if not isinstance(node, DictConfig) and "_target_" not in name
-    ]
+    leaves = [name for name, node in nodes.items() if not isinstance(node, DictConfig) and "_target_" not in name]
     word = override.input_line
     for group, choices in pages.groups(composer.config_dir).items():
         inner = key.removeprefix(f"{group}.")
         if group == "experiment" or (inner == key and ("." in key or f"{group}.{key}" in nodes)):
             continue
-        having = [
-            c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}
-        ]
+        having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
         if having:
-            return UserError(
-                key, word, f"a key of the chosen {group}", hint=f"{group}={having[0]} has {group}.{inner}"
-            )
+            return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}={having[0]} has {group}.{inner}")
     if "." not in key:
         group = nearest(key, composer.groups())
         if group is not None and value in composer.choices(group):
@@ -104,18 +94,14 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
         for task in pages.tasks(composer.config_dir):
             root = pages.find("", task, composer.config_dir)
             if task != composer.task and root and key in {k.name for k in pages.keys(root)}:
-                return UserError(
-                    key, word, f"a key of task={composer.task}", hint=f"{key} belongs to task={task}"
-                )
+                return UserError(key, word, f"a key of task={composer.task}", hint=f"{key} belongs to task={task}")
         if same:
             return UserError(key, word, "a key that exists", hint=f"did you mean {' or '.join(same[:3])}?")
         if group is not None:
             return UserError(key, word, "a key or a group that exists", hint=f"did you mean {group}=...?")
     meant = nearest(key, leaves) or nearest(key.rpartition(".")[2], [n for n in leaves if "." not in n])
     meant = meant or next((n for n in leaves if n.rpartition(".")[2] == key.rpartition(".")[2]), None)
-    hint = (
-        f"did you mean {meant}?" if meant else "genimg-train --help lists the keys, --cfg job prints them all"
-    )
+    hint = f"did you mean {meant}?" if meant else "genimg-train --help lists the keys, --cfg job prints them all"
     source = composer.source_of(meant, []) if meant else None
     return UserError(key, word, "a key that exists", hint=hint, default_in=source)
 
@@ -139,9 +125,7 @@ def _may_add(key: str, nodes: dict[str, object]) -> bool:
 def _check_removable(composer: Composer, key: str, nodes: dict[str, object]) -> None:
     if key not in nodes:
         meant = nearest(key, nodes)
-        raise UserError(
-            f"~{key}", None, "a key that exists", hint=f"did you mean ~{meant}?" if meant else None
-        )
+        raise UserError(f"~{key}", None, "a key that exists", hint=f"did you mean ~{meant}?" if meant else None)
     if "." not in key or key.split(".")[0] not in OPEN:
         raise UserError(
             f"~{key}",

@@ -105,11 +105,7 @@ def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
 
 
 def _choices(group: str, config_dir: Path | None) -> dict[str, str]:
-    files = {
-        file.stem: file
-        for folder in reversed(folders(config_dir))
-        for file in (folder / group).glob("*.yaml")
-    }
+    files = {file.stem: file for folder in reversed(folders(config_dir)) for file in (folder / group).glob("*.yaml")}
     return {name: _headline(files[name]) for name in sorted(files) if not name.startswith("_")}
 
 

@@ -38,9 +38,7 @@ def check_partners(config: Config, on_this_machine: bool) -> None:
 
 def _budget(config: Config) -> None:
     if all(limit is None for limit in config["budget"].values()):
-        raise UserError(
-            "budget", "null for images, epochs and minutes", "one of them", hint="budget.minutes=10"
-        )
+        raise UserError("budget", "null for images, epochs and minutes", "one of them", hint="budget.minutes=10")
 
 
 def _kinds(config: Config) -> None:
@@ -66,13 +64,9 @@ def _kinds(config: Config) -> None:
 def _labels(config: Config) -> None:
     if config["model"].get("conditional") and not config["data"].get("num_classes"):
         hint = (
-            "put the pictures of each class in a folder of its own"
-            if _folders(config)
-            else "model.conditional=false"
+            "put the pictures of each class in a folder of its own" if _folders(config) else "model.conditional=false"
         )
-        raise UserError(
-            "model.conditional", "true", f"data with labels; {config['data']['name']} has none", hint=hint
-        )
+        raise UserError("model.conditional", "true", f"data with labels; {config['data']['name']} has none", hint=hint)
 
 
 def _data_root(config: Config) -> None:
@@ -95,11 +89,11 @@ def _devices(config: Config) -> None:
     if trainer["devices"] > 1 and trainer["accelerator"] != "cpu" and trainer["devices"] > gpus:
         has = f"at most {gpus} GPUs, which this machine has" if gpus else "1, for this machine has no GPU"
         raise UserError("trainer.devices", trainer["devices"], has, hint="trainer.devices=1")
+    if trainer["strategy"] == "ddp" and trainer["devices"] == 1 and trainer["num_nodes"] == 1:
+        raise UserError("trainer.strategy", "ddp", "auto: this version trains on one device", hint="trainer=auto")
     for key in ("devices", "num_nodes"):
         if trainer[key] > 1:
-            raise UserError(
-                f"trainer.{key}", trainer[key], "1: this version trains on one device", hint="leave it out"
-            )
+            raise UserError(f"trainer.{key}", trainer[key], "1: this version trains on one device", hint="leave it out")
 
 
 def _run(config: Config) -> None:
@@ -111,9 +105,7 @@ def _pictures(config: Config) -> None:
         given = config.get(key)
         for path in given if isinstance(given, list) else [] if given is None else [given]:
             if not Path(str(path)).expanduser().exists():
-                raise UserError(
-                    key, path, "a picture, a folder of them, or a list", hint="there is no such file"
-                )
+                raise UserError(key, path, "a picture, a folder of them, or a list", hint="there is no such file")
 
 
 # each check, and whether it asks what this machine has

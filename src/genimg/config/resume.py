@@ -23,9 +23,7 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     if not isinstance(run, RunFolder):
         raise UserError("resume", run, "a run folder, or last", hint=f"resume={run.parent.parent}")
     if not run.has_checkpoint():
-        raise UserError(
-            "resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew"
-        )
+        raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew")
     for override in overrides:
         if override.key_or_group.split(".")[0].split("/")[0] not in (*CHANGEABLE, *_BESIDES):
             raise UserError(

@@ -41,9 +41,7 @@ class Rule(NamedTuple):
 
     def _range(self) -> str:
         if self.above is not None:
-            return f" above {_plain(self.above)}" + (
-                f", at most {_plain(self.high)}" if self.high is not None else ""
-            )
+            return f" above {_plain(self.above)}" + (f", at most {_plain(self.high)}" if self.high is not None else "")
         if self.low is not None and self.high is not None:
             return f" from {_plain(self.low)} to {_plain(self.high)}"
         return f", {_plain(self.low)} or more" if self.low is not None else ""
@@ -112,9 +110,7 @@ RULES: dict[str, Rule] = {
     "model.penalty_step": Rule("number", above=0),
     "model.penalty_share": Rule("number", above=0, high=1),
     "model.conditional": Rule("flag", everywhere=True),
-    "model.objective": one_of(
-        "non_saturating", "minimax", "relativistic", "hinge", "least_squares", "wasserstein"
-    ),
+    "model.objective": one_of("non_saturating", "minimax", "relativistic", "hinge", "least_squares", "wasserstein"),
     "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
     # callbacks: the same words mean the same in each
     "callbacks.*.times": whole(1),

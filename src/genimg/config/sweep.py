@@ -34,7 +34,10 @@ def sweep(composer: Composer, words: list[str], start: Start) -> int:
     if any(override.key_or_group == "resume" for override in overrides):
         raise UserError("resume", "-m", "one run", hint="resume the jobs of a sweep one by one")
     if not any(override.key_or_group == "hydra/sweeper" for override in overrides):
-        for job in _jobs(overrides):
+        jobs = _jobs(overrides)
+        if not jobs:
+            raise UserError("-m", " ".join(words), "at least one value for each key", "key=1,2,3")
+        for job in jobs:
             check(composer, job)
 
     def run_job(config: DictConfig) -> int:

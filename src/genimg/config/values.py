@@ -46,9 +46,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
     """Every value of the configuration keeps the rule of its key, wherever it was set."""
     for key, node in nodes.items():
         if isinstance(node, Node) and node._is_missing():
-            raise UserError(
-                key, None, "a value: it has no default", f"{key}=...", composer.source_of(key, words)
-            )
+            raise UserError(key, None, "a value: it has no default", f"{key}=...", composer.source_of(key, words))
         rule = rule_for(key)
         if rule is None or isinstance(node, DictConfig) or not _holds_for(rule, key, config):
             continue
@@ -68,9 +66,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
 
 
 def _nearest_choice(value: str, rule: Rule) -> str | None:
-    return next((c for c in rule.choices if value and c.startswith(value)), None) or nearest(
-        value, rule.choices
-    )
+    return next((c for c in rule.choices if value and c.startswith(value)), None) or nearest(value, rule.choices)
 
 
 def keeps(rule: Rule, value: object) -> bool:
@@ -94,12 +90,7 @@ def keeps(rule: Rule, value: object) -> bool:
         return bool(value)
     if rule.kind == "list":
         return isinstance(value, list)
-    return (
-        not rule.choices
-        and isinstance(value, str | int | float)
-        and not isinstance(value, bool)
-        and value != ""
-    )
+    return not rule.choices and isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
 
 
 def _in_range(rule: Rule, value: float) -> bool:

@@ -1,6 +1,6 @@
 """The VAE: an encoder from an image to a Gaussian over latents, and a decoder back.
 
-loss = -E_q(z|x)[log p(x | z)] + beta KL(q(z | x) || N(0, I))        Kingma & Welling 2013; Higgins et al. 2017
+loss = -E_q(z|x)[log p(x | z)] + beta KL(q(z | x) || N(0, I)). Kingma & Welling 2013; Higgins et al. 2017.
 """
 
 import math
@@ -36,10 +36,11 @@ class LatentPrior(Protocol):
 
 
 class VAE(GenerativeModel):
-    """Trained on the ELBO with its KL weighted by beta; sampled from N(0, I) or from a prior fitted to its latents.
+    """Trained on the ELBO, its KL weighted by beta; sampled from N(0, I) or a prior fitted to its latents.
 
-    Latents have two forms. `noise` is standard normal: what `sample_latents` draws and `decode` takes, so that
-    interpolation and truncation mean the same under both priors. The encoder's z is what the decoder sees.
+    Latents have two forms. `noise` is standard normal: what `sample_latents` draws and `decode` takes, so
+    that interpolation and truncation mean the same under both priors. z is what the encoder gives and the
+    decoder sees.
 
     Args:
         encoder: images [, labels] -> mean and log-variance (B, latent_dim).
@@ -47,8 +48,9 @@ class VAE(GenerativeModel):
         mixture: the prior that `fit_prior` fits.
         optimizer: called with the parameters.
         latent_dim: length of z.
-        likelihood: a name of `LIKELIHOODS`. The Gaussian's sigma is the batch's optimal one (Rybkin et al. 2021),
-            and the running mean of it outside training; the logistic's scale is learned, one for all pixels.
+        likelihood: a name of `LIKELIHOODS`. The Gaussian's sigma is the batch's optimal one (Rybkin et al.
+            2021), and the running mean of it outside training; the logistic's scale is learned, one for all
+            pixels.
         beta: weight of the KL after the warm-up; 1 is the ELBO.
         kl_warmup: share of the run over which that weight rises from 0 (Sønderby et al. 2016).
         prior: "normal", or "fitted" for the mixture, which is N(0, I) until it is fitted.
@@ -100,7 +102,7 @@ class VAE(GenerativeModel):
         mean, log_var = self.posterior(images, labels)
         outputs = self.decoder(reparameterise(mean, log_var, torch.randn_like(mean)), labels)
         if self.likelihood == "gaussian":
-            # detached: at its optimum the likelihood does not change with sigma, so the gradients are the same
+            # detached: at its optimum the likelihood does not change with sigma: the same gradients
             log_sigma = likelihoods.optimal_log_sigma(outputs.detach(), images)
             self.log_scale.data.lerp_(log_sigma, SIGMA_RATE)
         else:
@@ -125,7 +127,7 @@ class VAE(GenerativeModel):
         return self.beta * (min(1.0, self.progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0)
 
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The ELBO (beta 1, whatever the training's) and its parts in nats; bits/dim where the pixels are discrete."""
+        """The ELBO (beta 1, whatever the training's) and its parts in nats; bits/dim of 8-bit pixels."""
         images, labels = batch["images"], self._labels_of(batch)
         mean, log_var = self.posterior(images, labels)
         z = reparameterise(mean, log_var, _normal_like(mean, generator))
@@ -147,7 +149,7 @@ class VAE(GenerativeModel):
         return reparameterise(mean, log_var, _normal_like(mean, generator))
 
     def fit_prior(self, latents: Tensor, generator: torch.Generator) -> None:
-        """Fit the mixture to latents (N, latent_dim) that `encode` gave for training images; some 10,000 are enough.
+        """Fit the mixture to latents (N, latent_dim) that `encode` gave for training images, some thousands.
 
         Does nothing when the model is sampled from N(0, I).
         """

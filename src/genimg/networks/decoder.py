@@ -1,5 +1,7 @@
 """The decoder of the VAE: a latent vector in, the parameters of every pixel out."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,8 +12,8 @@ from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_
 class Decoder(nn.Module):
     """Fully connected layers to a small map, then one convolution at each larger size.
 
-    The GAN's generator has residual blocks at every size; a VAE's samples gain more from seeing more images in
-    the same time (one pass here costs a third), for their blur is the likelihood's, not the network's.
+    The GAN's generator has residual blocks at every size; a VAE gains more from seeing more images in the
+    same time, for its blur is the likelihood's, not the network's.
 
     Args:
         latent_dim: length of the latent vector.
@@ -41,9 +43,7 @@ class Decoder(nn.Module):
         height, width_ = self.sizes[0]
         self.first_shape = (widths[0], height, width_)
         self.fc2 = nn.Linear(hidden, widths[0] * height * width_)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
         init_convolutions(self)
 

@@ -83,42 +83,39 @@ class Dynamics(nn.Module):
         self.core = CORES[recurrent](features, (2 if steer else 1) * latent_dim + 8 * layers, map_shape, hidden)
         self.steer = steer
         self.to_jitter = nn.Linear(latent_dim + hidden, 2 * layers)
-        self.to_place = place
-        self.watch = nn.LSTM(features, features, batch_first=True)
+        self.to_launch = nn.Linear(latent_dim, 2 * layers)
+        self.watch = nn.LSTM(features + 4 * layers, features, batch_first=True)
         self.to_w = nn.Linear(features, 2 * latent_dim)
         self.to_prior = nn.Linear(hidden, 2 * latent_dim)
-        self.to_posterior = nn.Linear(2 * features + hidden, 2 * latent_dim)
+        self.to_posterior = nn.Linear(2 * features + hidden + 2 * layers, 2 * latent_dim)
         self.to_motion = nn.Sequential(
             nn.Linear(hidden, hidden // 2), nn.LeakyReLU(0.2), nn.Linear(hidden // 2, 5 * layers)
         )
-        for head in (self.to_w, self.to_prior, self.to_posterior, self.to_jitter, self.to_motion[-1]):
+        for head in (self.to_w, self.to_prior, self.to_posterior, self.to_jitter, self.to_launch, self.to_motion[-1]):
             nn.init.normal_(head.weight, std=0.01)  # the KL starts near 0, and the layers start at rest
             nn.init.zeros_(head.bias)
 
-    def begin(self, context: Tensor, context_map: Tensor, places, labels: Tensor | None = None) -> Step:
+    def begin(self, context: Tensor, context_map: Tensor, places, w, labels: Tensor | None = None) -> Step:
         """The start picture's vector (B, features), map (B, c, h, w) and, when conditional, class (B,)."""
         if self.embedding is not None:
             if labels is None:
                 raise ValueError("these dynamics were built with classes: pass labels of shape (B,)")
             context = context + self.embedding(labels)
         still = torch.zeros(len(context), self.layers, 2, device=context.device)
-        return Step(self.core.begin(context, context_map), Motion(still, still, still, still[..., 0]), places)
+        return Step(self.core.begin(context, context_map), Motion(still, still, 0.5 * self.to_launch(w).float().unflatten(1, (self.layers, 2)), still[..., 0]), places)
 
-    def observe(self, features: Tensor) -> tuple[Tensor, Gaussian]:
-        """What the posteriors see of a clip: (B, T, features) -> evidence (B, T, 2 features) and q(w | clip).
-
-        Evidence of a frame is its own features and a summary of all frames up to it.
-        """
-        seen, _ = self.watch(features)
-        return torch.cat([features, seen], dim=2), _gaussian(self.to_w(seen[:, -1]))
+    def observe(self, features: Tensor, measured) -> tuple[Tensor, Gaussian]:
+        ways = torch.diff(measured, dim=1, prepend=measured[:, :1])
+        seen, _ = self.watch(torch.cat([features, 4 * measured.flatten(2), 16 * ways.flatten(2)], dim=2))
+        return (torch.cat([features, seen], dim=2), measured), _gaussian(self.to_w(seen[:, -1]))
 
     def prior(self, step: Step) -> Gaussian:
         """p(z_t | h_{t-1})."""
         return _gaussian(self.to_prior(self.core.summary(step.core)))
 
-    def posterior(self, step: Step, evidence: Tensor) -> Gaussian:
+    def posterior(self, step: Step, evidence, measured) -> Gaussian:
         """q(z_t | h_{t-1}, frames 0 to t), of the evidence (B, 2 features) of frame t."""
-        return _gaussian(self.to_posterior(torch.cat([self.core.summary(step.core), evidence], dim=1)))
+        return _gaussian(self.to_posterior(torch.cat([self.core.summary(step.core), evidence, 16 * (measured - step.motion.position - step.motion.velocity).flatten(1)], dim=1)))
 
     def forward(self, w: Tensor, z: Tensor, step: Step) -> Step:
         """One frame on. `w` and `z` (B, latent_dim)."""

@@ -1,5 +1,7 @@
 """The encoder of the VAE: an image in, a Gaussian over latent vectors out."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,9 +36,7 @@ class Encoder(nn.Module):
         sizes = pyramid(image_size, smallest=7)
         widths = stage_widths(len(sizes), width, max_width)
         self.from_image = nn.Conv2d(channels, widths[0], 3, padding=1)
-        self.halve = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.halve = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
         height, width_ = sizes[-1]
         self.fc1 = nn.Linear(widths[-1] * height * width_, hidden)
         self.embedding = nn.Embedding(num_classes, hidden) if num_classes else None
@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         nn.init.normal_(self.fc2.weight, std=0.01)  # posteriors start near the prior: the KL starts near 0
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) in [-1, 1], `labels` int64 (B,) when conditional -> mean, log-variance (B, latent_dim)."""
+        """(B, C, H, W) in [-1, 1], `labels` int64 (B,) when conditional -> mean, log-variance (B, dim)."""
         h = F.leaky_relu(self.from_image(images), 0.2)
         for halve in self.halve:
             h = F.leaky_relu(halve(h), 0.2)

@@ -1,5 +1,7 @@
 """The generator of the GAN and, by its other use, the decoder of the VAE: a vector in, an image out."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,9 +40,7 @@ class Generator(nn.Module):
         self.fc1 = nn.Linear(inputs, widths[0])
         self.fc2 = nn.Linear(widths[0], widths[0] * height * width_)
         self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths)
-        self.narrow = nn.ModuleList(
-            nn.Conv2d(a, b, 1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
         init_convolutions(self)
 
@@ -52,7 +52,8 @@ class Generator(nn.Module):
             z = torch.cat([z, self.embedding(labels)], dim=1)
         h = F.leaky_relu(self.fc1(z), 0.2)
         h = self.fc2(h).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
-        h = self.blocks[0](h)
-        for size, narrow, block in zip(self.sizes[1:], self.narrow, list(self.blocks)[1:], strict=True):
+        first, *others = self.blocks
+        h = first(h)
+        for size, narrow, block in zip(self.sizes[1:], self.narrow, others, strict=True):
             h = block(F.interpolate(narrow(h), size=size, mode="bilinear", align_corners=False))
         return self.to_image(F.leaky_relu(h, 0.2))

@@ -2,12 +2,13 @@
 
     p(z) = sum_k w_k N(z; m_k, U_k diag(v_k) U_k^T)
 
-Samples from N(0, I) fall into holes that no training image was encoded to; a mixture of Gaussians fitted to the
-aggregate posterior avoids them (Ghosh et al. 2020, section 4: ex-post density estimation). The map makes every
-latent still a function of standard normal noise, so that interpolation and truncation mean the same as without it.
+Samples from N(0, I) fall into holes that no training image was encoded to; a mixture of Gaussians fitted to
+the aggregate posterior avoids them (Ghosh et al. 2020, section 4: ex-post density estimation). By the map,
+every latent is still a function of standard normal noise: interpolation and truncation mean what they did.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ STEPS = 24
 
 
 class GaussianMixture(nn.Module):
-    """Full-covariance mixture over latents (N, dim), kept in buffers so that a checkpoint has it. Starts as N(0, I).
+    """Full-covariance mixture over latents (N, dim), in buffers for the checkpoint. Starts as N(0, I).
 
     Args:
         dim: length of a latent vector.
@@ -49,15 +50,15 @@ class GaussianMixture(nn.Module):
         """Standard normal noise (N, dim) to latents of the mixture, smoothly and one to one.
 
         Where components are far apart, the noise between them is thin: a path crosses the gap quickly.
-        Follows the probability flow of z_a = sin(a) x + cos(a) noise from a = 0 to pi/2, with x from the mixture,
+        Follows the probability flow of z_a = sin(a) x + cos(a) noise from a = 0 to pi/2, x from the mixture,
         whose velocity E[dz_a / da | z_a] is known for a mixture of Gaussians (Albergo & Vanden-Eijnden 2023,
-        stochastic interpolants, eq. 2.10 with their trigonometric path). By Heun's method, in steps that become
+        stochastic interpolants, with their trigonometric path). By Heun's method, in steps that become
         shorter towards the end, where the components are narrow. For N(0, I) it is the identity.
         """
         grid = [0.5 * math.pi * (1 - (1 - i / STEPS) ** 2) for i in range(STEPS + 1)]
         z = noise.float()
         with torch.autocast(z.device.type, enabled=False):
-            for here, there in zip(grid[:-1], grid[1:], strict=True):
+            for here, there in pairwise(grid):
                 first = self._velocity(z, here)
                 second = self._velocity(z + (there - here) * first, there)
                 z = z + 0.5 * (there - here) * (first + second)
@@ -68,9 +69,7 @@ class GaussianMixture(nn.Module):
         sin, cos = math.sin(angle), math.cos(angle)
         variances = sin**2 * self.variances + cos**2  # of z_a in each component, along its axes
         along = (z - sin * self.means[:, None]) @ self.axes  # (K, N, dim)
-        shares = _log_joint(along, self.log_weights, variances).softmax(
-            0
-        )  # (K, N): which component z came from
+        shares = _log_joint(along, self.log_weights, variances).softmax(0)  # (K, N): whence z came
         slopes = sin * cos * (self.variances - 1) / variances
         velocities = cos * self.means[:, None] + (along * slopes[:, None]) @ self.axes.mT  # (K, N, dim)
         return (shares[..., None] * velocities).sum(0)
@@ -82,10 +81,12 @@ class GaussianMixture(nn.Module):
         Uses fewer components where there are fewer than 4 dim latents for each.
 
         Args:
-            latents: samples of q(z | x) over training images, (N, dim): with their noise, not the means alone.
+            latents: samples of q(z | x) over training images, (N, dim): with noise, not the means alone.
             generator: on the latents' device.
         """
         z = latents.detach().float()
+        if not z.isfinite().all():
+            return  # a run that diverged: its loss says so better than a decomposition that fails here
         num, dim = z.shape
         used = max(1, min(len(self.log_weights), num // (4 * dim)))
         centres = _spread_centres(z, used, generator)
@@ -109,13 +110,13 @@ class GaussianMixture(nn.Module):
 
 
 def _log_joint(along: Tensor, log_weights: Tensor, variances: Tensor) -> Tensor:
-    """log w_k + log N(z; m_k, C_k) without the constant of 2 pi, shape (K, N), from coordinates (K, N, dim)."""
+    """log w_k + log N(z; m_k, C_k) without the constant of 2 pi: (K, N) from coordinates (K, N, dim)."""
     squares = (along.square() / variances[:, None]).sum(2)
     return (log_weights - 0.5 * variances.log().sum(1))[:, None] - 0.5 * squares
 
 
 def _spread_centres(z: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the points (N, dim), each drawn with a chance that grows with its squared distance to the rest."""
+    """`count` of the points (N, dim), each drawn by its squared distance to those drawn before."""
     chosen = [torch.randint(len(z), (1,), generator=generator, device=z.device)]
     nearest = torch.full((len(z),), math.inf, device=z.device)
     for _ in range(count - 1):

@@ -12,7 +12,11 @@ sigma is wide.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+PEAK = 60.0
+MEASURED = 64
 
 
 def filterbank(shift: Tensor, sigma: Tensor, size: int) -> Tensor:
@@ -93,3 +97,43 @@ def whereabouts(coverage: Tensor) -> Tensor:
         places.append((centre, (spread + 1e-6).sqrt()))
     (down, height), (right, width) = places
     return torch.stack([down, right, height, width], dim=2)
+
+
+@torch.no_grad()
+def measure(moving: Tensor, frames: Tensor) -> Tensor:
+    """How far each layer has moved in each frame, by the peak of the normalised cross-correlation of the two.
+
+    The estimate that a posterior starts from: right at once where a layer only moves, and a hint elsewhere, so no
+    gradient passes. Lewis 1995, "Fast normalized cross-correlation", without its local normalisation.
+
+    Args:
+        moving: (B, K, C + 1, H, W), as in `Layers`.
+        frames: (B, T, C, H, W).
+
+    Returns:
+        (B, T, K, 2), down and to the right, in parts of the height and the width.
+    """
+    with torch.autocast(frames.device.type, enabled=False):
+        colours, coverage = moving.float().split((moving.shape[2] - 1, 1), dim=2)
+        frames = frames.float()
+        average = frames[:, 0].mean((2, 3), keepdim=True).unsqueeze(1)  # (B, 1, C, 1, 1)
+        layers = _shrink(colours - average * coverage)  # (B, K, C, h, w)
+        frames = _shrink(frames - average)
+        height, width = layers.shape[-2:]
+        padded = (2 * height, 2 * width)  # so that nothing comes round the border
+        spectra = torch.fft.rfft2(frames, padded)[:, :, None] * torch.fft.rfft2(layers, padded)[:, None].conj()
+        match = torch.fft.irfft2(spectra.sum(3), padded)  # (B, T, K, 2h, 2w)
+        energy = layers.square().sum((2, 3, 4)).sqrt()[:, None] * frames.square().sum((2, 3, 4)).sqrt()[:, :, None]
+        match = PEAK * match / (energy + 1e-6)[..., None, None]
+        weights = match.flatten(3).softmax(3).unflatten(3, padded)
+        down = torch.fft.fftfreq(2 * height, 0.5, device=frames.device)  # 0 .. 1, then -1 .. 0: parts of the height
+        right = torch.fft.fftfreq(2 * width, 0.5, device=frames.device)
+        return torch.stack([weights.sum(4) @ down, weights.sum(3) @ right], dim=-1)
+
+
+def _shrink(pictures: Tensor) -> Tensor:
+    """(..., C, H, W) to at most `MEASURED` pixels a side."""
+    height, width = pictures.shape[-2:]
+    factor = max(1, math.ceil(max(height, width) / MEASURED))
+    flat = pictures.flatten(0, -4)
+    return F.avg_pool2d(flat, factor, ceil_mode=True).unflatten(0, pictures.shape[:-3]) if factor > 1 else pictures

@@ -35,7 +35,9 @@ def squared_gradient_estimate(
     return ((critic(images + step * noise) - logits) / step).square()
 
 
-def unit_gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def unit_gradient_penalty(
+    critic: Critic, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
     """(|grad D| - 1)^2 at random points between real and fake images. Gulrajani et al. 2017, eq. 3."""
     mix = torch.rand((real.shape[0], 1, 1, 1), generator=generator, device=real.device, dtype=real.dtype)
     between = torch.lerp(fake, real, mix)

@@ -66,7 +66,5 @@ def _empty(folder: Path) -> Path:
     if folder.is_file():
         raise UserError("out", folder, "a folder", hint="that is a file")
     if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            "out", folder, "a new folder, or an empty one", hint="there is something in it already"
-        )
+        raise UserError("out", folder, "a new folder, or an empty one", hint="there is something in it already")
     return folder

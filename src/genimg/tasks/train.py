@@ -10,8 +10,8 @@ import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 
 from genimg.build import build
-from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.average import WeightAverage
+from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
@@ -87,7 +87,10 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
 def with_fused(node: Any, fused: bool) -> Any:
     """A configuration node with every `fused: auto` answered."""
     if isinstance(node, dict):
-        return {name: fused if (name, value) == ("fused", "auto") else with_fused(value, fused) for name, value in node.items()}
+        return {
+            name: fused if (name, value) == ("fused", "auto") else with_fused(value, fused)
+            for name, value in node.items()
+        }
     return node
 
 
@@ -147,7 +150,9 @@ def describe_data(data: Any) -> str:
 def describe_model(model: GenerativeModel) -> str:
     """One line: the networks and their parameters."""
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in model.networks().items()}
-    return type(model).__name__ + ": " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters"
+    return (
+        type(model).__name__ + ": " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters"
+    )
 
 
 def draw_samples(folder: RunFolder) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from genimg.errors import UserError
 
 #: Packages whose classes any configuration may name, one out of a stranger's checkpoint too.
-ALLOWED = ("genimg.models.", "genimg.networks.", "torch.optim.")
+ALLOWED = ("genimg.models.", "genimg.networks.", "genimg.objectives.", "torch.optim.")
 
 
 def build(node: Any, trust: Iterable[str] | None = None) -> Any:

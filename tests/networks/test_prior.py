@@ -21,8 +21,7 @@ def known_latents(num: int, seed: int) -> torch.Tensor:
 
 def true_log_prob(z: torch.Tensor) -> torch.Tensor:
     components = [
-        torch.distributions.MultivariateNormal(m, scale_tril=f).log_prob(z)
-        for m, f in zip(MEANS, FACTORS, strict=True)
+        torch.distributions.MultivariateNormal(m, scale_tril=f).log_prob(z) for m, f in zip(MEANS, FACTORS, strict=True)
     ]
     return (torch.stack(components) + WEIGHTS.log()[:, None]).logsumexp(0)
 

@@ -62,6 +62,8 @@ class VAE(GenerativeModel):
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
     averaged: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
 
+    log_scale: Tensor
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -88,11 +90,14 @@ class VAE(GenerativeModel):
         self.likelihood, self.beta, self.kl_warmup, self.prior = likelihood, beta, kl_warmup, prior
         self.final_lr = final_lr
         # log of the Gaussian's sigma or of the logistic's scale, in units of [-1, 1]; the Bernoulli has none
-        learned = likelihood == "discretized_logistic"
-        self.log_scale = nn.Parameter(torch.tensor(-1.0), requires_grad=learned)
+        log_scale = torch.tensor(-1.0)
+        if likelihood == "discretized_logistic":
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer([p for p in self.parameters() if p.requires_grad])
+        return self.optimizer(self.parameters())
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "decoder": self.decoder}
@@ -104,7 +109,7 @@ class VAE(GenerativeModel):
         if self.likelihood == "gaussian":
             # detached: at its optimum the likelihood does not change with sigma: the same gradients
             log_sigma = likelihoods.optimal_log_sigma(outputs.detach(), images)
-            self.log_scale.data.lerp_(log_sigma, SIGMA_RATE)
+            self.log_scale.lerp_(log_sigma, SIGMA_RATE)
         else:
             log_sigma = self.log_scale
         reconstruction = self._log_likelihood(outputs, log_sigma, images).mean()
@@ -199,9 +204,7 @@ class VAE(GenerativeModel):
         if not self.num_classes:
             return None
         if "labels" not in batch:
-            raise UserError(
-                "model.conditional", True, "data with labels", "train with model.conditional=false"
-            )
+            raise UserError("model.conditional", True, "data with labels", "train with model.conditional=false")
         return batch["labels"]
 
 

@@ -4,6 +4,7 @@ Both see single frames only, so the frames of all clips and times pass in one ca
 channels, so no frame depends on its batch.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_widths
-from genimg.networks.transport import lay_over, move
+from genimg.networks.transport import lay_over, measure, move, whereabouts
 
 SMALLEST = 8  # pixels of the coarsest map's shorter side: a position is read from maps, and 4 pixels tell too little
 GROUP = 8  # channels normalised together
@@ -21,6 +22,12 @@ GATE_SHUT = -3.0  # sigmoid(-3) = 0.05: the drawn frame starts out nearly absent
 def coarse_sizes(image_size: ImageSize) -> list[tuple[int, int]]:
     """Sizes of the maps between image and vector, half the image's first; one at least (8 -> 4)."""
     return pyramid(image_size, SMALLEST)[1:] or pyramid(image_size)[1:]
+
+
+def coarsest_map(image_size: ImageSize, width: int, max_width: int) -> tuple[int, int, int]:
+    """(channels, height, width) of the map that a frame ends as, and is drawn from."""
+    sizes = coarse_sizes(image_size)
+    return (stage_widths(len(sizes), width, max_width)[-1], *sizes[-1])
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -49,16 +56,12 @@ class FrameEncoder(nn.Module):
         features: length of the vector.
     """
 
-    def __init__(
-        self, image_size: ImageSize, channels: int, width: int, features: int, max_width: int = 64
-    ) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int, features: int, max_width: int = 64) -> None:
         super().__init__()
         sizes = coarse_sizes(image_size)
         widths = stage_widths(len(sizes), width, max_width)
         inputs = [channels, *widths[:-1]]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(inputs, widths, strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(inputs, widths, strict=True))
         self.norms = nn.ModuleList(group_norm(w) for w in widths)
         self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
         height, width_ = sizes[-1]
@@ -85,6 +88,14 @@ class Layers(NamedTuple):
     moving: Tensor  # (B, K, C + 1, H, W): colours times coverage, then coverage in [0, 1]
     background: Tensor  # (B, C, H, W), also behind the layers
 
+    def places(self) -> Tensor:
+        """Centre and extent of each layer, (B, K, 4)."""
+        return whereabouts(self.moving[:, :, -1])
+
+    def measure(self, frames: Tensor) -> Tensor:
+        """How far each layer has moved in each of `frames` (B, T, C, H, W), by matching: (B, T, K, 2)."""
+        return measure(self.moving, frames)
+
 
 class LayerCutter(nn.Module):
     """Takes the start picture apart into layers that move and a background that stays: a U-Net over its maps.
@@ -92,9 +103,7 @@ class LayerCutter(nn.Module):
     Once a clip, not once a frame, so it can afford the full size. Arguments as in `FrameEncoder`; `layers` is K.
     """
 
-    def __init__(
-        self, image_size: ImageSize, channels: int, width: int, layers: int, max_width: int = 64
-    ) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int, layers: int, max_width: int = 64) -> None:
         super().__init__()
         self.parts = layers + 1
         coarse = coarse_sizes(image_size)
@@ -102,8 +111,7 @@ class LayerCutter(nn.Module):
         self.sizes = [*coarse[-2::-1], pyramid(image_size)[0]]
         skips, outputs = [*widths[1:], channels], [*widths[1:], width]
         self.convs = nn.ModuleList(
-            nn.Conv2d(below + skip, out, 3, padding=1)
-            for below, skip, out in zip(widths, skips, outputs, strict=True)
+            nn.Conv2d(below + skip, out, 3, padding=1) for below, skip, out in zip(widths, skips, outputs, strict=True)
         )
         self.norms = nn.ModuleList(group_norm(w) for w in outputs)
         self.to_parts = nn.Conv2d(width, self.parts + channels, 3, padding=1)
@@ -112,9 +120,7 @@ class LayerCutter(nn.Module):
     def forward(self, start: Tensor, maps: list[Tensor]) -> Layers:
         """Start pictures (B, C, H, W) in [-1, 1] and their maps of the encoder."""
         h = maps[-1]
-        for size, conv, norm, skip in zip(
-            self.sizes, self.convs, self.norms, [*maps[-2::-1], start], strict=True
-        ):
+        for size, conv, norm, skip in zip(self.sizes, self.convs, self.norms, [*maps[-2::-1], start], strict=True):
             h = F.leaky_relu(norm(conv(torch.cat([F.interpolate(h, size=size), skip], dim=1))), 0.2)
         masks, behind = self.to_parts(h).float().split((self.parts, start.shape[1]), dim=1)
         cover, stays = masks.softmax(1).split((self.parts - 1, 1), dim=1)  # (B, K, H, W), (B, 1, H, W)
@@ -133,17 +139,13 @@ class FrameDecoder(nn.Module):
     Arguments as in `FrameEncoder`; `layers` is K. The maps it starts from have the encoder's coarsest shape.
     """
 
-    def __init__(
-        self, image_size: ImageSize, channels: int, width: int, layers: int, max_width: int = 64
-    ) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int, layers: int, max_width: int = 64) -> None:
         super().__init__()
         coarse = coarse_sizes(image_size)
         widths = stage_widths(len(coarse), width, max_width)[::-1]  # coarse to fine
         self.cut = LayerCutter(image_size, channels, width, layers, max_width)
         self.sizes = coarse[-2::-1]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(group_norm(w) for w in widths[1:])
         # Full size is where the time goes, so it is left to the layers: the drawn picture is made at half the size,
         # four pixels to a cell (Shi et al. 2016, sub-pixel convolution).

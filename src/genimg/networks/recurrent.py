@@ -34,9 +34,7 @@ class LSTMCore(nn.Module):
         hidden: units of the cell, and length of the summary.
     """
 
-    def __init__(
-        self, context_size: int, input_size: int, map_shape: Sequence[int], hidden: int = 256
-    ) -> None:
+    def __init__(self, context_size: int, input_size: int, map_shape: Sequence[int], hidden: int = 256) -> None:
         super().__init__()
         channels, height, width = map_shape
         self.map_shape = (channels, height, width)
@@ -74,9 +72,7 @@ class ConvLSTMCore(nn.Module):
     Arguments as in `LSTMCore`; the hidden map has `map_shape`, and `hidden` is the length of the summary.
     """
 
-    def __init__(
-        self, context_size: int, input_size: int, map_shape: Sequence[int], hidden: int = 256
-    ) -> None:
+    def __init__(self, context_size: int, input_size: int, map_shape: Sequence[int], hidden: int = 256) -> None:
         super().__init__()
         channels, height, width = map_shape
         self.summary_size = hidden

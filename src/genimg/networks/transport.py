@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PEAK = 60.0
-MEASURED = 64
+SHARPNESS = 60.0  # of the softmax over a correlation in [-1, 1]: about half a pixel wide on strokes 3 pixels thick
+MEASURED = 64  # pixels of the longer side that displacements are measured at, at most
 
 
 def filterbank(shift: Tensor, sigma: Tensor, size: int) -> Tensor:
@@ -103,7 +103,7 @@ def whereabouts(coverage: Tensor) -> Tensor:
 def measure(moving: Tensor, frames: Tensor) -> Tensor:
     """How far each layer has moved in each frame, by the peak of the normalised cross-correlation of the two.
 
-    The estimate that a posterior starts from: right at once where a layer only moves, and a hint elsewhere, so no
+    The estimate that the posteriors start from: right at once where a layer only moves, a hint elsewhere, and no
     gradient passes. Lewis 1995, "Fast normalized cross-correlation", without its local normalisation.
 
     Args:
@@ -124,7 +124,7 @@ def measure(moving: Tensor, frames: Tensor) -> Tensor:
         spectra = torch.fft.rfft2(frames, padded)[:, :, None] * torch.fft.rfft2(layers, padded)[:, None].conj()
         match = torch.fft.irfft2(spectra.sum(3), padded)  # (B, T, K, 2h, 2w)
         energy = layers.square().sum((2, 3, 4)).sqrt()[:, None] * frames.square().sum((2, 3, 4)).sqrt()[:, :, None]
-        match = PEAK * match / (energy + 1e-6)[..., None, None]
+        match = SHARPNESS * match / (energy + 1e-6)[..., None, None]
         weights = match.flatten(3).softmax(3).unflatten(3, padded)
         down = torch.fft.fftfreq(2 * height, 0.5, device=frames.device)  # 0 .. 1, then -1 .. 0: parts of the height
         right = torch.fft.fftfreq(2 * width, 0.5, device=frames.device)

@@ -38,8 +38,15 @@ def run(config: dict[str, Any]) -> int:
     data, model = prepare(config, machine, resume)
     log.info("run       %s", folder.path)
     trainer = make_trainer(config, machine, data, resume)
-    trainer.fit(model, datamodule=data)
     clock = find(trainer, Clock)
+    if clock.progress >= 1:
+        raise UserError(
+            key="resume",
+            got=f"a run whose budget is spent, at {clock.images_seen:,} images",
+            expected="a larger budget",
+            hint=f"budget.images={2 * clock.images_seen}",
+        )
+    trainer.fit(model, datamodule=data)
     log.info("trained   %s images in %.0f s", f"{clock.images_seen:,}", clock.seconds)
     if clock.exit_code == 0:
         draw_samples(folder)
@@ -69,6 +76,9 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     if config["model"]["conditional"] and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
     model: GenerativeModel = build(with_fused(config["model"], machine.fused))
+    if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
+        starts: Any = next(iter(data.val_dataloader()))
+        model.remember_starts(starts["images"][:, 0], starts.get("labels"))  # pyright: ignore[reportCallIssue]
     if resume is not None:
         if resume["data"]["fingerprint"] != data.fingerprint:
             raise UserError(

@@ -1,0 +1,225 @@
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from genimg.errors import UserError
+from genimg.models.rnn import RNN
+from genimg.networks.dynamics import Dynamics, Gaussian, Seen
+from genimg.networks.frames import FrameDecoder, FrameEncoder
+from genimg.objectives.curriculum import Curriculum
+
+SIZES = [8, 28, 50, (64, 48)]
+FRAMES = 5
+
+
+def tiny(
+    image_size: int | tuple[int, int] = 16,
+    channels: int = 1,
+    recurrent: str = "lstm",
+    likelihood: str = "bernoulli",
+    num_classes: int = 0,
+) -> RNN:
+    torch.manual_seed(0)
+    shape = {"image_size": image_size, "channels": channels, "width": 4, "max_width": 8}
+    model = RNN(
+        encoder=FrameEncoder(**shape, features=8),
+        dynamics=Dynamics(
+            recurrent,
+            image_size,
+            width=4,
+            max_width=8,
+            features=8,
+            latent_dim=3,
+            layers=2,
+            hidden=16,
+            first_sigma=1.5,
+            least_sigma=0.25,
+            num_classes=num_classes,
+        ),
+        decoder=FrameDecoder(**shape, layers=2),
+        optimizer=partial(torch.optim.Adam, lr=1e-3),
+        image_size=image_size,
+        channels=channels,
+        num_frames=FRAMES,
+        likelihood=likelihood,
+        curriculum=Curriculum(first_frames=3, growing=0.5),
+        grad_clip=1.0,
+        futures=2,
+        num_classes=num_classes,
+        final_lr=0.1,
+    )
+    model.progress = 1.0
+    with torch.no_grad():  # heads start near zero, where nothing depends on anything: make the laws bite
+        for head in (model.dynamics.to_w, model.dynamics.to_prior, model.dynamics.to_posterior):
+            head.weight.normal_(std=0.3)
+        for head in (model.dynamics.to_surprise, model.dynamics.to_motion[-1]):
+            head.weight.normal_(std=0.2)
+    return model
+
+
+def clips(count: int = 2, frames: int = FRAMES, image_size: int | tuple[int, int] = 16, channels: int = 1) -> Tensor:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    noise = torch.rand(count, frames, channels, height, width, generator=torch.Generator().manual_seed(7))
+    return 2 * noise - 1
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_size", SIZES)
+def test_every_size_trains_and_every_parameter_gets_a_gradient(
+    image_size: int | tuple[int, int], channels: int, recurrent: str
+) -> None:
+    model = tiny(image_size, channels, recurrent, likelihood="discretized_logistic")
+    batch = {"images": clips(image_size=image_size, channels=channels)}
+    metrics = model.training_step(batch, 0)
+    metrics["loss"].backward()
+    assert all(torch.isfinite(value) for value in metrics.values())
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+    assert model.sample(2, generator=seeded(), start=batch["images"][:, 0]).shape == batch["images"].shape
+
+
+@pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
+def test_a_sample_starts_with_its_start_and_has_any_length(recurrent: str) -> None:
+    model, start = tiny(recurrent=recurrent), clips()[:, 0]
+    long = model.sample(2, generator=seeded(), start=start, num_frames=40)
+    assert long.shape == (2, 40, 1, 16, 16)
+    assert torch.equal(long[:, 0], start)
+    assert long.abs().max() <= 1
+    assert model.sample(2, generator=seeded(), start=start, num_frames=1).shape[1] == 1
+
+
+def test_seeds_repeat_and_differ() -> None:
+    model, start = tiny(), clips()[:, 0]
+    first, again, other = (model.sample(2, generator=seeded(s), start=start) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first[:, 1:], other[:, 1:])
+
+
+def test_a_longer_animation_begins_like_a_shorter_one() -> None:
+    model, start = tiny(), clips()[:, 0]
+    short, long = (model.sample(2, generator=seeded(), start=start, num_frames=n) for n in (6, 40))
+    torch.testing.assert_close(long[:, :6], short)
+
+
+@pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
+def test_a_sample_does_not_depend_on_its_batch(recurrent: str) -> None:
+    model, start = tiny(recurrent=recurrent), clips(3)[:, 0]
+    sample = partial(model.sample, temperature=0.0)  # no noise, whose draws are shared out by the batch
+    together = sample(3, generator=seeded(), start=start)
+    alone = sample(1, generator=seeded(), start=start[1:2])
+    torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_free_running_never_sees_the_truth() -> None:
+    model, true = tiny(), clips()
+    false = true.clone()
+    false[:, 1:] = -false[:, 1:]
+    free = [model.sample(2, generator=seeded(), start=c[:, 0], num_frames=c.shape[1])[:, 1:] for c in (true, false)]
+    assert torch.equal(free[0], free[1])
+    # and the bound, which may see it, does
+    seen = [model.evaluate({"images": c}, seeded())["kl"] for c in (true, false)]
+    assert not torch.allclose(seen[0], seen[1])
+
+
+def test_training_and_free_running_walk_the_same_path() -> None:
+    """With the posteriors replaced by the priors, the frames of the bound are a free-running sample."""
+    model, images = tiny(), clips()
+    dynamics = model.dynamics
+
+    def blind(features: Tensor, measured: Tensor) -> tuple[Seen, Gaussian]:
+        standard = torch.zeros(len(features), dynamics.latent_dim)
+        return Seen(features, measured), Gaussian(standard, standard)
+
+    dynamics.observe = blind
+    dynamics.posterior = lambda step, seen, t: dynamics.prior(step)
+    free = model.sample(2, generator=seeded(), start=images[:, 0])
+    taught = model._bound(images, None, noisy=False).frames
+    torch.testing.assert_close(
+        model.sample(2, generator=seeded(), start=images[:, 0], temperature=0.0)[:, 1:],
+        taught.detach(),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+    assert not torch.allclose(free[:, 1:], taught)
+
+
+@pytest.mark.slow
+def test_the_bound_is_below_the_likelihood() -> None:
+    """E log mean of K importance weights rises with K (Burda et al. 2016, theorem 1): the ELBO is K = 1."""
+    model, images = tiny(8), clips(1, 3, 8)
+    with torch.no_grad():
+        weights = []
+        for seed in range(400):
+            weights.append(model._bound(images, None, seeded(seed)).figures()["elbo"].double())
+    bounds = torch.stack(weights)
+    error = bounds.std() / math.sqrt(len(bounds))
+    tighter = bounds.view(-1, 20).logsumexp(1).mean() - math.log(20)
+    assert bounds.mean() <= tighter + 3 * error
+    assert (model.evaluate({"images": images}, seeded())["kl"] >= 0).all()
+
+
+def test_the_gradient_is_clipped_at_one() -> None:
+    model = tiny()
+    (1e4 * model.training_step({"images": clips()}, 0)["loss"]).backward()
+    optimizer = model.configure_optimizers()
+    model.configure_gradient_clipping(optimizer)
+    norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
+    assert norm == pytest.approx(1.0, abs=1e-3)
+
+
+def test_clips_grow_with_the_run() -> None:
+    model = tiny()
+    lengths = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        model.progress = progress
+        lengths.append(model.curriculum.frames(progress, FRAMES))
+    assert lengths == [3, 4, 5, 5]
+    model.progress = 0.0
+
+
+def test_kept_starts_make_samples_without_data() -> None:
+    model, images = tiny(), clips(5)
+    with pytest.raises(UserError, match="start"):
+        model.sample(2, generator=seeded())
+    model.remember_starts(images[:, 0])
+    copy = tiny()
+    copy.load_state_dict(model.state_dict())
+    kept = copy.sample(7, generator=seeded())[:, 0]  # more than are kept: they take turns
+    torch.testing.assert_close(kept, images[torch.arange(7) % 5, 0], atol=1 / 255, rtol=0)
+
+
+def test_classes_choose_among_the_kept_starts() -> None:
+    model, images = tiny(num_classes=10), clips(4)
+    model.remember_starts(images[:, 0], torch.tensor([3, 7, 3, 1]))
+    drawn = model.sample(3, generator=seeded(), labels=torch.tensor([7, 1, 7]))[:, 0]
+    torch.testing.assert_close(drawn, images[[1, 3, 1], 0], atol=1 / 255, rtol=0)
+    with pytest.raises(UserError, match="classes"):
+        model.sample(1, generator=seeded(), labels=torch.tensor([5]))
+
+
+def test_the_class_changes_the_animation() -> None:
+    model, start = tiny(num_classes=10), clips(1)[:, 0]
+    one, two = (model.sample(1, generator=seeded(), start=start, labels=torch.tensor([c])) for c in (1, 2))
+    assert not torch.allclose(one, two)
+    with pytest.raises(UserError, match="class"):
+        model.sample(1, generator=seeded(), start=start)
+
+
+def test_reconstructions_keep_the_first_frame_and_the_shape() -> None:
+    images = clips()
+    made = tiny().reconstruct(images)
+    assert made.shape == images.shape
+    assert torch.equal(made[:, 0], images[:, 0])
+
+
+def test_stills_are_refused() -> None:
+    with pytest.raises(UserError, match="moving_digits"):
+        tiny().training_step({"images": clips()[:, 0]}, 0)

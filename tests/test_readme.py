@@ -1,0 +1,103 @@
+"""Every command and the Python of README.md, run in their order: as printed, but for a budget of a few pictures."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORT = [
+    "budget.images=64", "budget.minutes=null", "data.batch_size=16", "model.width=4",
+    "callbacks.samples.times=1", "callbacks.validation.times=1", "callbacks.validation.num_images=16",
+    "trainer.threads=1", "trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [
+    line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines() if line.startswith("genimg")
+]
+
+
+def run(words: list[str], folder: Path) -> str:
+    """One command in `folder`; what it printed, after exit code 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "genimg.cli", *words], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def short(command: str) -> list[str]:
+    """The words of a printed command, without its program, and with a small budget where it trains."""
+    program, *words = shlex.split(command)
+    if program == "genimg":
+        return words
+    keys = {word.split("=")[0] for word in words}
+    budget = ["budget.images=96"] if "resume" in keys else SHORT
+    return [*words, *(word for word in budget if "resume" not in keys or word.startswith("budget"))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with pictures of their own."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "my_pictures").mkdir()
+    for number in range(80):
+        Image.new("RGB", (70, 60), (3 * number, 255 - 3 * number, 90)).save(folder / "my_pictures" / f"{number}.png")
+    Image.new("L", (40, 40), 128).save(folder / "picture.png")
+    return folder
+
+
+def test_the_readme_shows_commands_of_each_kind() -> None:
+    assert len(COMMANDS) >= 12
+    for kind in ("model=vae", "model=rnn", "resume=last", "genimg sample", "start=", "reconstruct="):
+        assert any(kind in command for command in COMMANDS), kind
+
+
+@pytest.mark.slow
+def test_every_command_runs(folder: Path) -> None:
+    """A sample command that speaks of a kind of model gets a run of that kind."""
+    runs = {"start=": ["model=rnn"], "reconstruct=": ["model=vae"], "classes=": ["model.conditional=true"]}
+    last: list[str] | None = None
+    for command in COMMANDS:
+        if "fashion_mnist" in command and not Path("/usr/share/datasets/fashion-mnist").is_dir():
+            continue
+        if command.startswith("genimg "):
+            wanted = next((words for mark, words in runs.items() if mark in command), [])
+            if wanted != last:
+                run([*wanted, *SHORT], folder)
+                last = wanted
+        if "resume" in command:
+            stop_short(folder)
+        run(short(command), folder)
+
+
+def stop_short(folder: Path) -> None:
+    """Makes the newest run one that still has images to see."""
+    newest = max((folder / "outputs").glob("*/*/config.yaml"), key=lambda path: path.stat().st_mtime)
+    config = OmegaConf.load(newest)
+    config.budget.images = 80
+    OmegaConf.save(config, newest)
+
+
+@pytest.mark.slow
+def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    if not (folder / "outputs").is_dir():
+        run(SHORT, folder)
+    names: dict[str, torch.Tensor] = {}
+    for block in blocks("python"):
+        exec(block, names)
+    assert names["images"].shape[0] == 16
+    assert names["images"].abs().max() <= 1

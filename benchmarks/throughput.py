@@ -59,9 +59,7 @@ def ours(config: dict[str, Any], machine: Machine) -> float:
 def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
     """Images a second of the plain loop; `half` false is float32 in contiguous memory."""
     data, model = train.prepare(config, machine, None)
-    model = model.to(
-        memory_format=torch.channels_last if half and machine.channels_last else torch.contiguous_format
-    )
+    model = model.to(memory_format=torch.channels_last if half and machine.channels_last else torch.contiguous_format)
     autocast = machine.autocast() if half else torch.autocast("cpu", enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)
     batches = images_in_memory(data)
@@ -136,9 +134,7 @@ def vae_step(model: VAE, autocast: torch.autocast) -> Step:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["gan", "vae"], choices=["gan", "vae"])
     parser.add_argument("--data", default="fashion_mnist")
     parser.add_argument("--rounds", type=int, default=5)

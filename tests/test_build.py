@@ -72,3 +72,8 @@ def test_nothing_is_built_where_one_target_is_refused() -> None:
         with pytest.raises(UserError):
             build([LINEAR, {"_target_": "os.system"}], trust=())
     assert not made
+
+
+def test_a_value_that_a_class_refuses_is_a_message() -> None:
+    with pytest.raises(UserError, match="got 'rotate'"):
+        build({"_target_": "genimg.networks.augmentation.DiffAugment", "policy": ["rotate"]})

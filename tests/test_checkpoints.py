@@ -46,9 +46,7 @@ class Evil:
     [b"", b"PK\x03\x04 cut short", pickle.dumps({"format": FORMAT, "model": Evil()})],
     ids=["empty", "torn", "pickle with code"],
 )
-def test_a_damaged_or_evil_file_is_a_message(
-    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_or_evil_file_is_a_message(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.pt").write_bytes(content)
     with pytest.raises(UserError, match=r"bad\.pt"):

@@ -14,9 +14,7 @@ AUTO: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("half", [True, False])
-def test_half_precision_and_channels_last_go_with_the_hardware(
-    half: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_precision_and_channels_last_go_with_the_hardware(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_has_bf16", lambda accelerator: half)
     chosen = machine.choose(AUTO)
     assert chosen.precision == ("bf16-mixed" if half else "32-true")

@@ -32,7 +32,12 @@ COMMANDS = [
 def run(words: list[str], folder: Path) -> str:
     """One command in `folder`; what it printed, after exit code 0."""
     done = subprocess.run(
-        [sys.executable, "-m", "genimg.cli", *words], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "genimg.cli", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -163,9 +163,7 @@ def test_futures_of_the_models_own_starts() -> None:
     assert clips.shape == (2 * CHUNK + 2, 5, *SHAPE)
     assert torch.equal(clips[0::2, 0], clips[1::2, 0])
     more = sequences().sample(3, futures=4)
-    assert torch.equal(more.unflatten(0, (3, 4))[:, :2].flatten(0, 1), clips[:6]), (
-        "more futures keep the first"
-    )
+    assert torch.equal(more.unflatten(0, (3, 4))[:, :2].flatten(0, 1), clips[:6]), "more futures keep the first"
 
 
 def test_reconstructions_come_in_order() -> None:
@@ -190,9 +188,7 @@ def test_reconstructions_come_in_order() -> None:
         (sequences, {"start": torch.zeros(2, *SHAPE)}, "start"),
     ],
 )
-def test_what_a_model_cannot_do_is_told_before_anything_is_drawn(
-    sampler: Any, options: Any, key: str
-) -> None:
+def test_what_a_model_cannot_do_is_told_before_anything_is_drawn(sampler: Any, options: Any, key: str) -> None:
     with pytest.raises(UserError) as told:
         sampler().stream(**{"num_images": 1, **options})
     assert told.value.key == key
@@ -227,9 +223,7 @@ def run_folder(path: Path, *checkpoints: str) -> Path:
     return path
 
 
-def test_load_from_a_folder_a_file_and_the_newest_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_from_a_folder_a_file_and_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "rebuild_model", lambda checkpoint, trust: StubGenerator())
     run = run_folder(tmp_path / "2026-01-02" / "03-04-05-gan-digits", "best", "last")
     expected = load(run, device="cpu").sample(3)

@@ -19,13 +19,22 @@ def build(node: Any, trust: Iterable[str] | None = None) -> Any:
             configuration that the user composed on this command line.
 
     Raises:
-        UserError: for a target outside the allowed packages, or one that does not exist.
+        UserError: for a target outside the allowed packages, one that does not exist, or a value that its class
+            refuses with a ValueError.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     for key, target in targets(node):
         check_target(key, target, trust)
-    return instantiate(node, _convert_="all")
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        if isinstance(error.__cause__, ValueError):
+            raise UserError(key=node["_target_"], got=None, expected=str(error.__cause__)) from error
+        raise
 
 
 def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
@@ -52,9 +61,7 @@ def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
     prefixes = None if trust is None else (*ALLOWED, *(f"{name.rstrip('.')}." for name in trust))
     expected = "a class of " + ", ".join(p.rstrip(".") for p in prefixes or ("an installed package",))
     if prefixes is not None and not target.startswith(prefixes):
-        raise UserError(
-            key=key, got=target, expected=expected, hint="if you know where it comes from: trust=[package]"
-        )
+        raise UserError(key=key, got=target, expected=expected, hint="if you know where it comes from: trust=[package]")
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)

@@ -30,15 +30,11 @@ def find_pictures(paths: Paths, key: str) -> list[Path]:
     found: list[Path] = []
     for path in (Path(one).expanduser() for one in given):
         if path.is_dir():
-            found += sorted(
-                file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file()
-            )
+            found += sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
         elif path.exists():
             found.append(path)
         else:
-            raise UserError(
-                key, path, "a picture, a folder of pictures, or a list of them", hint="nothing lies there"
-            )
+            raise UserError(key, path, "a picture, a folder of pictures, or a list of them", hint="nothing lies there")
     if not found:
         raise UserError(
             key,

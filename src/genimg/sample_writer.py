@@ -84,9 +84,7 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
 
 def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
     if options.start is not None:
-        raise UserError(
-            "start", options.start, "null: this model makes stills", "sequences come from model=rnn"
-        )
+        raise UserError("start", options.start, "null: this model makes stills", "sequences come from model=rnn")
     chunks = sampler.stream(options.num_images, **options.noise, **options.time)
     shown, rows, columns = _cells(options, options.num_images, _turns(sampler, options))
     if options.interpolate is not None and options.num_images > ON_SHEET:
@@ -98,9 +96,7 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         ring = ways[:, :-1].flatten(0, 1)  # the last picture of a row is the first of the next
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif")
     names = _names(sampler, options, options.num_images)
-    first = _write_each(
-        save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options
-    )
+    first = _write_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
     order = sampler.grouped(options.classes, shown)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
     return folder / "sheet.png"
@@ -108,9 +104,7 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
 
 def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
     if options.interpolate is not None:
-        raise UserError(
-            "interpolate", options.interpolate, "null: this model makes sequences", "try futures=4"
-        )
+        raise UserError("interpolate", options.interpolate, "null: this model makes sequences", "try futures=4")
     start, count = None, options.num_images
     if options.start is not None:
         files = find_pictures(options.start, "start")
@@ -127,9 +121,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         for name in _names(sampler, options, count)
         for future in range(options.futures)
     )
-    first = _write_each(
-        save_gif, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options
-    )
+    first = _write_each(save_gif, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")
     save_gif(contact_sheet(first, rows, columns), folder / "animation.gif")
     return folder / "animation.gif"
@@ -145,16 +137,12 @@ def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Path
     def chunks() -> Iterator[Tensor]:
         for begin in range(0, len(files), CHUNK):
             part = slice(begin, begin + CHUNK)
-            read = torch.stack(
-                [read_picture(file, sampler.image_shape, "reconstruct") for file in files[part]]
-            )
+            read = torch.stack([read_picture(file, sampler.image_shape, "reconstruct") for file in files[part]])
             originals.extend(read[: shown - len(originals)])
             yield sampler.reconstruct(_to_float(read), classes if one_each is None else one_each[part])
 
     names = (f"{index:05d}-{plain(file.stem)}" for index, file in enumerate(files))
-    first = _write_each(
-        save_png, chunks(), (folder / "images" / f"{name}.png" for name in names), shown, options
-    )
+    first = _write_each(save_png, chunks(), (folder / "images" / f"{name}.png" for name in names), shown, options)
     pairs = side_by_side(torch.stack(originals), first, options.rows, options.columns)
     save_png(pairs, folder / "reconstructions.png")
     return folder / "reconstructions.png"

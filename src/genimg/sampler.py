@@ -103,19 +103,13 @@ class Sampler:
         self._check_truncation(truncation)
         labels = self.labels(classes, -(-num_images // CHUNK) * CHUNK)
         if not self.makes_sequences:
-            self._only_for_sequences(
-                start=start, num_frames=num_frames, futures=None if futures == 1 else futures
-            )
+            self._only_for_sequences(start=start, num_frames=num_frames, futures=None if futures == 1 else futures)
             return self._stills(num_images, seed, labels, temperature, truncation)
         at_least("futures", futures, 1)
         at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
         if start is not None and start.shape != (num_images, *self.image_shape):
-            raise UserError(
-                "start", tuple(start.shape), f"pictures of shape {(num_images, *self.image_shape)}"
-            )
-        return self._sequences(
-            num_images, seed, labels, temperature, start, num_frames or self.num_frames, futures
-        )
+            raise UserError("start", tuple(start.shape), f"pictures of shape {(num_images, *self.image_shape)}")
+        return self._sequences(num_images, seed, labels, temperature, start, num_frames or self.num_frames, futures)
 
     @torch.no_grad()
     def _stills(
@@ -155,9 +149,7 @@ class Sampler:
             first = None if start is None else start[begin : begin + count].to(self.device)
             if first is None and futures > 1:
                 first = model.sample(count, **shared, num_frames=2)[:, 0]
-            drawn = [
-                model.sample(count, **shared, start=first, num_frames=num_frames) for _ in range(futures)
-            ]
+            drawn = [model.sample(count, **shared, start=first, num_frames=num_frames) for _ in range(futures)]
             kept = torch.stack(drawn, dim=1)[: num_images - begin]  # (count, futures, T, C, H, W)
             yield kept.flatten(0, 1).float().cpu()
 
@@ -188,9 +180,7 @@ class Sampler:
         self._check_truncation(truncation)
         model = self._decoder("interpolate", steps)
         chunks = range(-(-num_images // CHUNK))
-        z = torch.cat(
-            [model.sample_latents(CHUNK, generator=self._generator(seed, chunk)) for chunk in chunks]
-        )
+        z = torch.cat([model.sample_latents(CHUNK, generator=self._generator(seed, chunk)) for chunk in chunks])
         z = temperature * (z if truncation is None else truncate(z, truncation))[:num_images]
         labels = self.labels(classes, num_images)
         if labels is not None:
@@ -203,9 +193,7 @@ class Sampler:
             path = slerp(z[here], z[there], t)
             both = None if labels is None else torch.where(t < 0.5, labels[here], labels[there])
             parts = [slice(begin, begin + CHUNK) for begin in range(0, steps + 1, CHUNK)]
-            row = [
-                model.decode(path[part], None if both is None else both[part]).float().cpu() for part in parts
-            ]
+            row = [model.decode(path[part], None if both is None else both[part]).float().cpu() for part in parts]
             rows.append(torch.cat(row))
         return torch.stack(rows)
 
@@ -216,9 +204,7 @@ class Sampler:
         A conditional model must be told their classes: one for all, or one each.
         """
         if not isinstance(self.model, Reconstructs):
-            raise UserError(
-                "reconstruct", type(self.model).__name__, "a model that encodes pictures: model=vae"
-            )
+            raise UserError("reconstruct", type(self.model).__name__, "a model that encodes pictures: model=vae")
         if self.classes:
             told = len(class_numbers(classes, self.classes)) if classes is not None else None
             if told not in (1, len(images)):
@@ -266,17 +252,13 @@ class Sampler:
         if truncation is not None:
             self._decoder("truncation", truncation)
             if not truncation > 0:
-                raise UserError(
-                    "truncation", truncation, "standard deviations: more than 0, or null for none"
-                )
+                raise UserError("truncation", truncation, "standard deviations: more than 0, or null for none")
 
     def _only_for_sequences(self, **given: object) -> None:
         for key, value in given.items():
             if value is not None:
                 shown = "pictures" if isinstance(value, Tensor) else value
-                raise UserError(
-                    key, shown, "left out: this model makes stills", hint="sequences come from model=rnn"
-                )
+                raise UserError(key, shown, "left out: this model makes stills", hint="sequences come from model=rnn")
 
 
 def at_least(key: str, got: float | None, least: int, why: str = "") -> None:

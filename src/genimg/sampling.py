@@ -61,9 +61,7 @@ def checkpoint_file(run: str | Path, checkpoint: str = "best", outputs: str | Pa
     if found.last.is_file():
         log.info("%s has no best checkpoint yet: taking the last", found.path)
         return found.last
-    raise UserError(
-        "run", found.path, "a run with a checkpoint", hint=f"there is none in {found.checkpoints}"
-    )
+    raise UserError("run", found.path, "a run with a checkpoint", hint=f"there is none in {found.checkpoints}")
 
 
 def pick_device(device: str) -> torch.device:

@@ -96,6 +96,7 @@ RULES: dict[str, Rule] = {
     "data.flip": Rule("flag"),
     "data.workers": whole(0, null=True),
     "data.fit": one_of("crop", "pad", "stretch"),
+    "data.variant": one_of("balanced", "letters", "digits", "mnist", "bymerge", "byclass"),
     "data.background": Rule("any"),  # a colour in many spellings: the data set reads it
     "data.cache": Rule("any"),  # true, false or a folder
     "data.minutes": Rule("number", above=0, everywhere=True),
@@ -112,9 +113,20 @@ RULES: dict[str, Rule] = {
     "model.conditional": Rule("flag", everywhere=True),
     "model.objective": one_of("non_saturating", "minimax", "relativistic", "hinge", "least_squares", "wasserstein"),
     "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
+    "model.prior": one_of("normal", "fitted"),
+    "model.beta": Rule("number", low=0),
+    "model.kl_warmup": Rule("number", low=0, high=1),
+    "model.components": whole(1),
+    "model.hidden": whole(1),
+    "model.recurrent": one_of("lstm", "conv_lstm"),
+    "model.features": whole(1),
+    "model.layers": whole(1),
+    "model.grad_clip": Rule("number", above=0),
+    "model.futures": whole(1),
     # callbacks: the same words mean the same in each
     "callbacks.*.times": whole(1),
     "callbacks.*.num_images": whole(1),
+    "callbacks.*.num_clips": whole(1),
     "callbacks.*.every_*": Rule("number", above=0),
     # sample
     "run": Rule("text"),

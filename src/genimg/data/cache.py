@@ -44,9 +44,7 @@ class Cache:
     folder: Path
     key: str
 
-    def get(
-        self, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]
-    ) -> tuple[np.ndarray, Failures]:
+    def get(self, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]) -> tuple[np.ndarray, Failures]:
         """The array of `shape`: uint8, memory-mapped, private to this process; `fill` makes a new one.
 
         The array's file appears whole or not at all, and after that of the failures.

@@ -63,9 +63,7 @@ def as_rgb(background: Background) -> tuple[int, int, int]:
     except ValueError:
         levels = ()
     if len(levels) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in levels):
-        raise UserError(
-            "data.background", background, "a colour: white, '#20a0ff', 0..255, or [red, green, blue]"
-        )
+        raise UserError("data.background", background, "a colour: white, '#20a0ff', 0..255, or [red, green, blue]")
     return levels[0], levels[1], levels[2]
 
 
@@ -76,9 +74,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     full_scale = 65535 if image.mode.startswith("I") else 1.0
     if values.min() < 0 or values.max() > full_scale:
-        raise ValueError(
-            f"values from {values.min():g} to {values.max():g}, where 0 to {full_scale:g} are known"
-        )
+        raise ValueError(f"values from {values.min():g} to {values.max():g}, where 0 to {full_scale:g} are known")
     return Image.fromarray((values * (255 / full_scale)).round().astype(np.uint8))
 
 

@@ -117,7 +117,5 @@ def join(clips: Sequence[Tensor], num_frames: int) -> Windows:
     firsts = lengths.cumsum(0) - lengths
     counts = lengths - num_frames + 1
     groups = torch.arange(len(clips)).repeat_interleave(counts)
-    starts = torch.cat(
-        [first + torch.arange(count) for first, count in zip(firsts, counts.tolist(), strict=True)]
-    )
+    starts = torch.cat([first + torch.arange(count) for first, count in zip(firsts, counts.tolist(), strict=True)])
     return Windows(torch.cat(list(clips)), starts, num_frames, groups)

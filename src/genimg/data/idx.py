@@ -39,16 +39,12 @@ def read_idx(path: Path) -> Tensor:
     try:
         content = gzip.decompress(raw) if raw[:2] == _GZIP else raw
     except (OSError, EOFError) as error:
-        raise UserError(
-            "data.root", str(path), "a whole gzip file", f"it does not unpack: {error}"
-        ) from error
+        raise UserError("data.root", str(path), "a whole gzip file", f"it does not unpack: {error}") from error
     axes = content[3] if content[:3] == _UBYTE else 0
     shape = np.frombuffer(content, dtype=">u4", count=axes, offset=4) if len(content) >= 4 + 4 * axes else []
     start = 4 + 4 * axes
     if not axes or len(content) - start != np.prod(shape, dtype=np.int64):
-        raise UserError(
-            "data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged"
-        )
+        raise UserError("data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged")
     values = np.frombuffer(content, dtype=np.uint8, offset=start).reshape([int(size) for size in shape])
     return torch.from_numpy(values.copy())
 

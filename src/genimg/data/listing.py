@@ -58,9 +58,7 @@ def list_pictures(root: str | Path, follow_links: bool = False) -> PictureListin
     if len(classes) < 2 or not all(inside for _, inside, _ in tops):
         return PictureListing(tuple(paths), (), (), tuple(skipped))
     number = {name: label for label, name in enumerate(classes)}
-    return PictureListing(
-        tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped)
-    )
+    return PictureListing(tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped))
 
 
 def list_clips(root: str | Path, follow_links: bool = False) -> list[ClipListing]:
@@ -84,9 +82,7 @@ def require_pictures(root: str | Path | None, follow_links: bool = False) -> Non
     loose, names = _has_loose(folder), _class_folders(folder, follow_links)
     if not loose and not names:
         links = "; links that lead out of it are skipped, unless data.follow_links=true"
-        raise UserError(
-            "data.root", folder, f"a folder with pictures ({_names(PICTURES)})", f"it has none{links}"
-        )
+        raise UserError("data.root", folder, f"a folder with pictures ({_names(PICTURES)})", f"it has none{links}")
     if loose and names:
         raise UserError(
             "data.root",

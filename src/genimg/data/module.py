@@ -107,17 +107,13 @@ class GenerativeData(LightningDataModule):
         if kind != self.kind:
             raise UserError("data.kind", self.kind, f"{kind}, which is what data={self.name} holds")
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
-            raise UserError(
-                "data.num_classes", self.num_classes, f"{len(train.classes)}, as the data have, or 0"
-            )
+            raise UserError("data.num_classes", self.num_classes, f"{len(train.classes)}, as the data have, or 0")
         if len(train) < self.batch_size:
             raise UserError(
                 "data.batch_size", self.batch_size, f"at most {len(train)}, the training items of {self.name}"
             )
         if self.batch_size % self.world_size:
-            raise UserError(
-                "data.batch_size", self.batch_size, f"a multiple of the {self.world_size} devices"
-            )
+            raise UserError("data.batch_size", self.batch_size, f"a multiple of the {self.world_size} devices")
 
     def _placed(self, train: Items) -> Items:
         """The training items on the accelerator, where they fit: no copy to it then at each step."""

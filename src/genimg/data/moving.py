@@ -110,9 +110,7 @@ class MovingClips:
         top, left = (path.to(images.device) for path in self._paths(indices, draw, still, room))
         # Every place of a still is a window on it with a black border as wide as the room it has to move.
         padded = F.pad(images, (room[1], room[1], room[0], room[0]))
-        windows = padded.unfold(2, self.canvas[0], 1).unfold(
-            3, self.canvas[1], 1
-        )  # (B, C, room+1, room+1, H, W)
+        windows = padded.unfold(2, self.canvas[0], 1).unfold(3, self.canvas[1], 1)  # (B, C, room+1, room+1, H, W)
         clip = torch.arange(len(images), device=images.device).unsqueeze(1)
         return windows[clip, :, room[0] - top, room[1] - left]
 

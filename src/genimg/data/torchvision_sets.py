@@ -85,12 +85,8 @@ class TorchvisionStills:
         variant = {"split": self.variant} if self.variant else {}
         data_set = open_torchvision(self.name, self.root, **arguments[part], **variant)
         images = _TO_NCHW[axes](torch.as_tensor(data_set.data))
-        labels = torch.as_tensor(
-            np.asarray(data_set.targets if hasattr(data_set, "targets") else data_set.labels)
-        )
-        labels, classes = _named(
-            labels.long(), tuple(getattr(data_set, "classes", "0123456789"))
-        )  # SVHN: digits
+        labels = torch.as_tensor(np.asarray(data_set.targets if hasattr(data_set, "targets") else data_set.labels))
+        labels, classes = _named(labels.long(), tuple(getattr(data_set, "classes", "0123456789")))  # SVHN: digits
         return Stored(fit_images(images, shape, self.fit).contiguous(), labels, classes=classes)
 
 

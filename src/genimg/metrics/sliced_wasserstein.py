@@ -25,9 +25,7 @@ def sliced_wasserstein(images_a: Tensor, images_b: Tensor, generator: torch.Gene
     """
     if images_a.shape != images_b.shape:
         raise ValueError(f"sets must have one shape, got {tuple(images_a.shape)} and {tuple(images_b.shape)}")
-    levels = zip(
-        laplacian_pyramid(images_a.float().cpu()), laplacian_pyramid(images_b.float().cpu()), strict=True
-    )
+    levels = zip(laplacian_pyramid(images_a.float().cpu()), laplacian_pyramid(images_b.float().cpu()), strict=True)
     distances = [_level_distance(level_a, level_b, generator) for level_a, level_b in levels]
     return float(torch.stack(distances).mean())
 
@@ -37,9 +35,7 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
     levels = []
     while min(images.shape[-2:]) >= 2 * COARSEST:
         half = F.avg_pool2d(images, 2, ceil_mode=True)
-        levels.append(
-            images - F.interpolate(half, size=images.shape[-2:], mode="bilinear", align_corners=False)
-        )
+        levels.append(images - F.interpolate(half, size=images.shape[-2:], mode="bilinear", align_corners=False))
         images = half
     return [*levels, images]
 

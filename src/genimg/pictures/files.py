@@ -78,9 +78,7 @@ def _with_palette(frames: Tensor) -> list[Image.Image]:
             np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2], 3))
         )  # frames one below the other
         palette = page.quantize(256, Image.Quantize.MEDIANCUT)
-        return [
-            to_pillow(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames
-        ]
+        return [to_pillow(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
     table = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
     pages = []
     for frame in indices.reshape(codes.shape).astype(np.uint8):

@@ -45,9 +45,7 @@ def grouped_layout(count: int, groups: int) -> tuple[int, int]:
     """
     each = count // groups
     layouts = [(count // columns, columns) for columns in range(1, each + 1) if each % columns == 0]
-    pleasant = [
-        (rows, columns) for rows, columns in layouts if max(rows, columns) <= _WIDEST * min(rows, columns)
-    ]
+    pleasant = [(rows, columns) for rows, columns in layouts if max(rows, columns) <= _WIDEST * min(rows, columns)]
     if groups == 1 or count % groups or not pleasant:
         return natural_layout(count)
     return min(pleasant, key=lambda layout: (abs(layout[1] - layout[0]), layout[0]))
@@ -102,9 +100,7 @@ def contact_sheet(pictures: Tensor, rows: int | None = None, columns: int | None
     empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), PAPER)
     tiles = F.pad(torch.cat([tiles, empty]), (0, GAP, 0, GAP), value=PAPER)
     grid = tiles.unflatten(0, (rows, columns))
-    lines = torch.cat(
-        list(grid.unbind(1)), dim=-1
-    )  # (rows, columns, ..., h, w) -> (rows, ..., h, columns * w)
+    lines = torch.cat(list(grid.unbind(1)), dim=-1)  # (rows, columns, ..., h, w) -> (rows, ..., h, columns * w)
     sheet = torch.cat(list(lines.unbind(0)), dim=-2)  # -> (..., rows * h, columns * w)
     return F.pad(sheet, (GAP, 0, GAP, 0), value=PAPER)
 

@@ -105,8 +105,8 @@ def _run_worker(config_path: Path) -> int:
 def how_threads_wait(stat: Path = Path("/proc/stat"), seconds: float = 0.1) -> str:
     """ACTIVE on an idle machine, PASSIVE beside other work.
 
-    Between two parallel loops OpenMP's threads spin, which is a third faster than sleep, as long as each has a core. Where
-    they share one, the spinning takes the time of the thread it waits for: one busy neighbour on two cores makes
+    Between two parallel loops OpenMP's threads spin, which is a third faster than sleep as long as each has a core.
+    Where they share one, the spinning takes the time of the thread it waits for: one busy neighbour on two cores makes
     training 5 to 20 times slower than with sleep. So the machine is asked for its idle time first.
     """
     try:

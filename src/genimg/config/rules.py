@@ -113,6 +113,7 @@ RULES: dict[str, Rule] = {
     "model.conditional": Rule("flag", everywhere=True),
     "model.objective": one_of("non_saturating", "minimax", "relativistic", "hinge", "least_squares", "wasserstein"),
     "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
+    "model.augmentation": Rule("list", choices=("auto",)),
     "model.prior": one_of("normal", "fitted"),
     "model.beta": Rule("number", low=0),
     "model.kl_warmup": Rule("number", low=0, high=1),

@@ -27,6 +27,8 @@ from genimg.tasks.sample import SampleOptions, write_samples
 
 log = logging.getLogger(__name__)
 
+FEW_PICTURES = 10_000  # under which a discriminator soon knows them by heart, so that what it sees is augmented
+
 
 def run(config: dict[str, Any]) -> int:
     """Train as the configuration says and return the exit code: 0, 1 diverged, 130 or 143 stopped by a signal."""
@@ -75,7 +77,10 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     data.setup("fit")
     if config["model"]["conditional"] and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
-    model: GenerativeModel = build(with_fused(config["model"], machine.fused))
+    few = data.num_items < FEW_PICTURES
+    answers = {"fused": machine.fused, "policy": ["translation"] if few else []}
+    config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
+    model: GenerativeModel = build(config["model"])
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
         starts: Any = next(iter(data.val_dataloader()))
         model.remember_starts(starts["images"][:, 0], starts.get("labels"))  # pyright: ignore[reportCallIssue]
@@ -94,13 +99,11 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
 
 
-def with_fused(node: Any, fused: bool) -> Any:
-    """A configuration node with every `fused: auto` answered."""
+def answered(node: Any, answers: dict[str, Any]) -> Any:
+    """A configuration node with `key: auto` replaced by `answers[key]` wherever it stands."""
     if isinstance(node, dict):
-        return {
-            name: fused if (name, value) == ("fused", "auto") else with_fused(value, fused)
-            for name, value in node.items()
-        }
+        asked = {name for name, value in node.items() if value == "auto" and name in answers}
+        return {name: answers[name] if name in asked else answered(value, answers) for name, value in node.items()}
     return node
 
 

@@ -67,9 +67,10 @@ class Metrics(Callback):
             self._stop_diverged(trainer, broken, row, steps)
 
     def write(self, trainer: Trainer, stage: str, row: dict[str, float]) -> None:
-        """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`."""
+        """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`, as `val_name` where
+        the stage is not training."""
         clock = find(trainer, Clock)
-        self.latest |= row
+        self.latest |= row if stage == "train" else {f"{stage}_{name}": value for name, value in row.items()}
         entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **row}
         with open(run_folder(trainer).metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

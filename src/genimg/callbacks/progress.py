@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -11,10 +11,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
+from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
-
-_ALWAYS_HIDDEN = ("lr", "images_per_second")
 
 
 class ProgressDisplay(Callback):
@@ -60,9 +59,9 @@ class ProgressDisplay(Callback):
 
     def _describe(self, trainer: Trainer, clock: Clock) -> str:
         latest = find(trainer, Metrics).latest
-        losses = "  ".join(
-            f"{name} {value:.3g}" for name, value in latest.items() if not name.startswith(_ALWAYS_HIDDEN)
-        )
+        judged_by = f"val_{cast(GenerativeModel, trainer.lightning_module).monitor[0]}"
+        shown = [name for name in latest if name.startswith("loss") or name == judged_by]
+        losses = "  ".join(f"{name} {latest[name]:.3g}" for name in shown)
         speed = latest.get("images_per_second", 0.0)
         left = int(clock.seconds_left)
         return f"{clock.images_seen:,} images  {speed:,.0f}/s  {left // 60}:{left % 60:02d} left  {losses}"

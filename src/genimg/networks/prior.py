@@ -87,6 +87,22 @@ class GaussianMixture(nn.Module):
         z = latents.detach().float()
         if not z.isfinite().all():
             return  # a run that diverged: its loss says so better than a decomposition that fails here
+        with torch.autocast(z.device.type, enabled=False):  # half precision's covariances are not positive
+            log_weights, means, axes, variances = self._expectation_maximisation(z, generator, iterations)
+        used = len(log_weights)
+        self.log_weights.fill_(-math.inf)
+        for buffer, value in (
+            (self.log_weights, log_weights),
+            (self.means, means),
+            (self.axes, axes),
+            (self.variances, variances),
+        ):
+            buffer[:used] = value.to(buffer)
+
+    def _expectation_maximisation(
+        self, z: Tensor, generator: torch.Generator, iterations: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Log-weights (K,), means (K, dim), axes (K, dim, dim) and variances (K, dim) of as many components as fit."""
         num, dim = z.shape
         used = max(1, min(len(self.log_weights), num // (4 * dim)))
         centres = _spread_centres(z, used, generator)
@@ -105,15 +121,7 @@ class GaussianMixture(nn.Module):
             along = (z - means[:, None]) @ whiten.mT  # of variance 1 in the component's own axes
             shares = _log_joint(along, log_weights + log_scales, torch.ones_like(means)).softmax(0)
         variances, axes = torch.linalg.eigh(covariances)
-        variances = variances.clamp(min=MIN_VARIANCE)
-        self.log_weights.fill_(-math.inf)
-        for buffer, value in (
-            (self.log_weights, log_weights),
-            (self.means, means),
-            (self.axes, axes),
-            (self.variances, variances),
-        ):
-            buffer[:used] = value.to(buffer)
+        return log_weights, means, axes, variances.clamp(min=MIN_VARIANCE)
 
 
 def _log_joint(along: Tensor, log_weights: Tensor, variances: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def run(config: dict[str, Any]) -> int:
             hint=f"budget.images={2 * clock.images_seen}",
         )
     trainer.fit(model, datamodule=data)
-    log.info("trained   %s images in %.0f s", f"{clock.images_seen:,}", clock.seconds)
+    log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     if clock.exit_code == 0:
         draw_samples(folder)
     elif folder.last.exists():
@@ -166,6 +166,13 @@ def describe_model(model: GenerativeModel) -> str:
     return (
         type(model).__name__ + ": " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters"
     )
+
+
+def besides(trainer: Trainer) -> str:
+    """What the callbacks took of the time, those that count it."""
+    callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    spent = {type(c).__name__: c.seconds_spent for c in callbacks if hasattr(c, "seconds_spent")}
+    return "of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items())
 
 
 def draw_samples(folder: RunFolder) -> None:

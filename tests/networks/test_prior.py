@@ -109,9 +109,10 @@ def test_half_precision_around_it_changes_nothing() -> None:
     """Training runs under autocast; a covariance in bfloat16 is often not positive, and its factorisation fails."""
     plain, under_autocast = GaussianMixture(2, 2), GaussianMixture(2, 2)
     noise = torch.randn(8, 2, generator=torch.Generator().manual_seed(2))
-    plain.fit(known_latents(400, 0), generator=torch.Generator().manual_seed(0))
+    latents = known_latents(400, 0)
+    plain.fit(latents, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
-        under_autocast.fit(known_latents(400, 0), generator=torch.Generator().manual_seed(0))
+        under_autocast.fit(latents, generator=torch.Generator().manual_seed(0))
         moved = under_autocast.transport(noise)
     assert torch.equal(plain.means, under_autocast.means)
     assert torch.equal(plain.transport(noise), moved)

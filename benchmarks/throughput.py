@@ -28,10 +28,11 @@ from torch import Tensor
 from genimg.config.resolvers import register
 from genimg.machine import Machine, choose
 from genimg.models.gan import GAN
-from genimg.models.vae import VAE
+from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
 from genimg.objectives.adversarial import OBJECTIVES
+from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import squared_gradient_estimate
-from genimg.objectives.variational import gaussian_kl, reparameterise
+from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.tasks import train
 from genimg.tasks.dry_run import TIMED, StepTimer
 
@@ -123,9 +124,11 @@ def vae_step(model: VAE, autocast: torch.autocast) -> Step:
     def step(images: Tensor) -> None:
         with autocast:
             mean, log_var = model.encoder(images)
-            z = reparameterise(mean, log_var, torch.randn_like(mean))
-            log_likelihood = model.log_likelihood(model.decoder(z), images)
-        loss = (gaussian_kl(mean, log_var) - log_likelihood).mean()
+            mean, log_var = mean.float(), soft_bound(log_var, *LOG_VAR_RANGE)
+            outputs = model.decoder(reparameterise(mean, log_var, torch.randn_like(mean)))
+            log_scale = soft_bound(model.log_scale, low=MIN_LOG_SCALE)
+            log_likelihood = discretized_logistic(outputs.float(), log_scale, images)
+            loss = (gaussian_kl(mean, log_var) - log_likelihood).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class GenerativeData(LightningDataModule):
     flip: mirror half of the training items left to right, by (seed, epoch, index).
     workers: processes that decode what does not fit in memory; None = one a core, at most 8.
     read_by_source: what the configuration passes to `source` by interpolation; each must be a field of it.
-    minutes, images: the defaults of budget.minutes and, by model, of budget.images, which read them here.
+    minutes: the default of budget.minutes, which reads it here.
 
     After setup: num_items, classes, image_shape (C, H, W), num_frames (None for stills), fingerprint.
     """
@@ -59,7 +59,6 @@ class GenerativeData(LightningDataModule):
         seed: int = 0,
         workers: int | None = None,
         minutes: float | None = None,
-        images: Mapping[str, int] | None = None,
         **read_by_source: object,
     ) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ for the whole clip. x_0 is given, so it has no likelihood.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from genimg.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
+from genimg.models.bound import Bound, Path
 from genimg.models.starts import KeptStarts
 from genimg.objectives import likelihoods
 from genimg.objectives.curriculum import Curriculum
@@ -36,38 +37,6 @@ LEAST_PROBABILITY = 1e-3
 CHUNK = 16  # frames drawn at once in sampling: the memory of a long animation is the animation
 
 Latent = tuple[Tensor, Tensor]  # mean and bounded log-variance, (B, latent_dim) each
-
-
-class Path(NamedTuple):
-    """T - 1 steps of the dynamics."""
-
-    step: Any  # the last one, to go on from
-    hidden: Tensor  # hidden parts of the core, (B, T - 1, ...)
-    shift: Tensor  # (B, T - 1, K, 2)
-    foreseen: Tensor  # (B, T - 1, K, 2)
-    sigma: Tensor  # (B, T - 1, K)
-
-
-class Bound(NamedTuple):
-    """The parts of the bound, in nats a clip, (B,) each, and what it was drawn from."""
-
-    reconstruction: Tensor
-    kl_clip: Tensor  # of w
-    kl_frames: Tensor  # of all z_t
-    tracking: Tensor  # no part of it; see `objectives.tracking`
-    frames: Tensor  # frames 1 to T - 1 as predicted, (B, T - 1, C, H, W)
-
-    def figures(self) -> dict[str, Tensor]:
-        """In nats a predicted frame, (B,) each."""
-        count = self.frames.shape[1]
-        kl = self.kl_clip + self.kl_frames
-        parts = {
-            "elbo": self.reconstruction - kl,
-            "reconstruction": self.reconstruction,
-            "kl": kl,
-            "kl_clip": self.kl_clip,
-        }
-        return {name: value / count for name, value in parts.items()}
 
 
 class RNN(GenerativeModel):

@@ -1,6 +1,7 @@
 """What a configuration may build, and what it must not."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -37,6 +38,16 @@ def test_a_stranger_cannot_name_what_is_not_allowed(target: str) -> None:
     with pytest.raises(UserError) as refused:
         build({"network": {**LINEAR}, "inner": [{"_target_": target}]}, trust=())
     assert "inner[0]._target_" in str(refused.value) and target in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["lr", "inner"])
+def test_an_interpolation_cannot_bring_a_target_in_later(place: str, tmp_path: Path) -> None:
+    late = f"${{oc.create:{{_target_:logging.FileHandler,filename:{tmp_path}/made}}}}"
+    node: dict[str, object] = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1.0, "inner": [1]}
+    node[place] = late if place == "lr" else [{"a": late}]
+    with pytest.raises(UserError, match="resolved"):
+        build(node, trust=())
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_trusted_package_is_built(monkeypatch: pytest.MonkeyPatch) -> None:

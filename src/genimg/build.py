@@ -20,11 +20,13 @@ def build(node: Any, trust: Iterable[str] | None = None) -> Any:
 
     Raises:
         UserError: for a target outside the allowed packages, one that does not exist, or a value that its class
-            refuses with a ValueError.
+            refuses.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    if trust is not None:
+        refuse_interpolations(node)
     for key, target in targets(node):
         check_target(key, target, trust)
     try:
@@ -32,9 +34,26 @@ def build(node: Any, trust: Iterable[str] | None = None) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
-        if isinstance(error.__cause__, ValueError):
+        if isinstance(error.__cause__, ValueError | TypeError):
             raise UserError(key=node["_target_"], got=None, expected=str(error.__cause__)) from error
         raise
+
+
+def refuse_interpolations(node: Any, key: str = "") -> None:
+    """Refuse `${...}`: it is resolved after the targets are checked, and `${oc.create:...}` makes new targets.
+
+    A saved configuration is resolved and has none.
+    """
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            refuse_interpolations(name, key)
+            refuse_interpolations(child, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, str):
+        if "${" in node:
+            raise UserError(key=key, got=node, expected="a resolved value, as every checkpoint of ours holds")
+    elif isinstance(node, Sequence):
+        for index, child in enumerate(node):
+            refuse_interpolations(child, f"{key}[{index}]")
 
 
 def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:

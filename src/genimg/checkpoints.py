@@ -70,8 +70,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] = ()) -> GenerativeModel:
+def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> GenerativeModel:
     """The model of a checkpoint with its averaged weights in place, in eval mode, on the CPU.
+
+    `trust` names packages besides this one whose classes it may be made of; None allows all, for one's own run.
 
     Raises:
         UserError: if its configuration names a target outside the allow-list.

@@ -22,7 +22,7 @@ def load(
     *,
     checkpoint: str = "best",
     device: str = "auto",
-    trust: Iterable[str] = (),
+    trust: Iterable[str] | None = (),
     outputs: str | Path = "outputs",
 ) -> Sampler:
     """The sampler of a run folder, of a checkpoint file, or of "last", the newest run in `outputs`.
@@ -30,12 +30,12 @@ def load(
     Args:
         checkpoint: "best" or "last" of a run folder.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
-        trust: packages besides this one whose classes the checkpoint may name.
+        trust: packages besides this one whose classes the checkpoint may name; None allows all of them.
     """
     return from_checkpoint(load_checkpoint(checkpoint_file(run, checkpoint, outputs)), device, trust)
 
 
-def from_checkpoint(checkpoint: Checkpoint, device: str = "auto", trust: Iterable[str] = ()) -> Sampler:
+def from_checkpoint(checkpoint: Checkpoint, device: str = "auto", trust: Iterable[str] | None = ()) -> Sampler:
     """The sampler of a checkpoint that is read already: the model with its averaged weights."""
     data: dict[str, Any] = checkpoint["data"]
     conditional = checkpoint["config"]["model"].get("conditional", False)

@@ -12,8 +12,10 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 
+from genimg.callbacks.validation import Validation
 from genimg.checkpoints import load_checkpoint, rebuild_model
 from genimg.config.resolvers import register
+from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.tasks import train
 
@@ -60,7 +62,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
         "000000160.png",
     ]
     trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
-    assert [row["images_seen"] for row in trained] == [64, 128, 160]
+    assert [row["images_seen"] for row in trained] == [64, 80, 144, 160]  # every 4 steps, and at each validation
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
     assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "val"] == [80, 160]
     model = rebuild_model(checkpoint)
@@ -140,16 +142,51 @@ def test_a_non_finite_loss_stops_the_run_and_spares_the_checkpoint(
     assert all(tensor.isfinite().all() for tensor in checkpoint["model"].values())
 
 
-def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:
-    from genimg.errors import UserError
+def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Path) -> None:
+    settings = ["budget.images=320", "log_every_steps=1", "logger=csv"]
+    assert train.run(config(tmp_path, *settings)) == 0
+    folder = RunFolder(tmp_path)
+    folder.last.write_bytes(b"torn")
+    best = load_checkpoint(folder.best)["images_seen"]
+    assert train.run(config(tmp_path, *settings, f"resume={tmp_path}", "budget.images=352")) == 0
+    seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+    assert best < 352 and seen == list(range(16, 353, 16))  # no gap, no double row
+    table = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert table[0].startswith("images_seen,seconds,stage,")
+    assert len(table) == 1 + len(rows(tmp_path))
 
+
+def test_a_spent_budget_is_told(tmp_path: Path) -> None:
+    train.run(config(tmp_path, "budget.images=32"))
+    with pytest.raises(UserError, match=r"budget.images=64"):
+        train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}"))
+
+
+def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Validation, "evaluate", lambda *_: {"sliced_wasserstein": float("nan")})
+    train.run(config(tmp_path, "budget.images=160"))
+    assert not RunFolder(tmp_path).best.exists()
+    assert [row["sliced_wasserstein"] for row in rows(tmp_path) if row["stage"] == "val"] == [None, None]
+
+
+def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mynets.py").write_text(
+        "from genimg.networks.generator import Generator\nclass Mine(Generator):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = tmp_path / "run"
+    assert train.run(config(run, "budget.images=32", "model.generator._target_=mynets.Mine")) == 0
+    assert (run / "samples" / "final" / "sheet.png").exists()
+
+
+def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
     with pytest.raises(UserError, match="the data that the run began with"):
         train.run(config(tmp_path, "budget.images=64", f"resume={tmp_path}", "data.val_fraction=0.2"))
 
 
 def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = config(tmp_path, "dry_run=true", "budget.images=16000") | {"run_dir": None}
+    settings = config(tmp_path, "dry_run=true", "budget.images=64") | {"run_dir": None}  # shorter than the timing
     assert train.run(settings) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     assert "image_size: 8" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from genimg.models.base import GenerativeModel
 
 
 class WeightAverage(Callback):
-    """An exponential moving average of the parts that the model names in `averaged`; buffers are copied.
+    """An exponential moving average of the parts that the model names in `averaged`; whole numbers are copied.
 
     The half-life is counted in images and kept under a share of the images seen, so that the average forgets the
     start of a short run (Karras et al. 2020, StyleGAN2-ADA, `ema_kimg` and `ema_rampup`).
@@ -28,12 +28,15 @@ class WeightAverage(Callback):
         self.half_life, self.ramp = half_life, ramp
         self._average: dict[str, Tensor] = {}
         self._restored: dict[str, Tensor] | None = None
+        self._pairs: list[tuple[Tensor, Tensor]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         live = _followed(cast(GenerativeModel, pl_module))
         self._average = {name: tensor.detach().clone() for name, tensor in live.items()}
         for name, tensor in (self._restored or {}).items():
             self._average[name].copy_(tensor)
+        # looked up once: a state_dict a step is noticeable beside a small network
+        self._pairs = [(self._average[name], tensor.detach()) for name, tensor in live.items()]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -42,13 +45,11 @@ class WeightAverage(Callback):
         half_life = max(1.0, min(self.half_life, self.ramp * clock.images_seen))
         keep = 0.5 ** (clock.batch_size / half_life)
         with torch.no_grad():
-            live = _followed(cast(GenerativeModel, pl_module))
-            floating = [name for name, tensor in live.items() if tensor.is_floating_point()]
-            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-                [self._average[name] for name in floating], [live[name] for name in floating], 1 - keep
-            )
-            for name in live.keys() - set(floating):
-                self._average[name].copy_(live[name])
+            averages, weights = zip(*(pair for pair in self._pairs if pair[0].is_floating_point()), strict=True)
+            torch._foreach_lerp_(averages, weights, 1 - keep)  # pyright: ignore[reportPrivateImportUsage]
+            for average, counter in self._pairs:
+                if not average.is_floating_point():
+                    average.copy_(counter)
 
     @contextmanager
     def applied(self, model: GenerativeModel) -> Iterator[None]:

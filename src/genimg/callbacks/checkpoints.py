@@ -1,6 +1,7 @@
 """The last and the best checkpoint of a run, and the way back from one."""
 
 import logging
+import math
 import time
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
-from genimg.checkpoints import FORMAT, Checkpoint, save_checkpoint, versions
+from genimg.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint, versions
 from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ class Checkpoints(Callback):
             return
         for optimizer, state in zip(trainer.optimizers, self.resume["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        self.best = self.resume["figures"].get("best")
+        best = run_folder(trainer).best
+        # its own figure and not the last one's: after a crash it may be newer
+        self.best = load_checkpoint(best)["figures"]["best"] if best.exists() else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.resume is not None:  # the last thing before the first step, so that nothing draws in between
@@ -69,8 +72,9 @@ class Checkpoints(Callback):
         """Called by the validation: keep this state if its figure is the best so far."""
         name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
         figure = figures[name]
+        find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
         better = self.best is None or (figure > self.best if direction == "max" else figure < self.best)
-        if better and find(trainer, Clock).exit_code == 0:
+        if better and math.isfinite(figure) and find(trainer, Clock).exit_code == 0:
             self.best = figure
             self._save(trainer, "best")
 

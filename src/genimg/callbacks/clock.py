@@ -1,5 +1,6 @@
 """The clock of a run: images seen, how far the budget is spent, and when to stop."""
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -7,6 +8,8 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.models.base import GenerativeModel
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class Clock(Callback):
         return min(1.0, self.seconds / 60 / cast(float, self.budget.minutes))
 
     @property
+    def spent(self) -> bool:
+        """Whether either limit is reached."""
+        out_of_time = self.budget.minutes is not None and self.seconds >= self.budget.minutes * 60
+        return self.progress >= 1 or out_of_time
+
+    @property
     def seconds_left(self) -> float:
         """An estimate from the speed so far; 0 when there is none yet."""
         estimates = []
@@ -90,8 +99,9 @@ class Clock(Callback):
         self.images_seen += self.batch_size
         # read once a step, so that everything that asks in this step gets one answer
         self._progress_before, self._progress_now = self._progress_now, self.progress
-        out_of_time = self.budget.minutes is not None and self.seconds >= self.budget.minutes * 60
-        if self._progress_now >= 1 or out_of_time:
+        if self.spent:
+            if self._progress_now < 1:
+                log.warning("stopped by budget.minutes at %.0f%% of budget.images", 100 * self._progress_now)
             self._progress_now = 1.0  # cut short or not, this is the end: what is due at the end is due now
             trainer.should_stop = True
 

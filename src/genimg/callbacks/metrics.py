@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from genimg.callbacks.clock import Clock
@@ -26,10 +27,11 @@ class Metrics(Callback):
 
     Args:
         every_steps: optimizer steps between two rows.
+        hyperparameters: shown beside the figures by loggers that can; flat, plain values.
     """
 
-    def __init__(self, every_steps: int) -> None:
-        self.every_steps = every_steps
+    def __init__(self, every_steps: int, hyperparameters: dict[str, Any]) -> None:
+        self.every_steps, self.hyperparameters = every_steps, hyperparameters
         self.latest: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
@@ -38,6 +40,21 @@ class Metrics(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         clock = find(trainer, Clock)
         self._mark = (clock.images_seen, clock.seconds)
+        table = run_folder(trainer).metrics
+        if table.exists():  # resumed: what was written after the checkpoint happens again
+            rows = table.read_text(encoding="utf-8").splitlines()
+            kept = [row for row in rows if json.loads(row)["images_seen"] <= clock.images_seen]
+            table.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
+        self._log_hyperparameters(trainer)
+
+    def _log_hyperparameters(self, trainer: Trainer) -> None:
+        """The model's, the data's and the seed, for the loggers that show them (TensorBoard's HPARAMS)."""
+        name, _ = cast(GenerativeModel, trainer.lightning_module).monitor
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(self.hyperparameters, metrics={f"val/{name}": math.nan})
+            else:
+                logger.log_hyperparams(self.hyperparameters)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -71,7 +88,8 @@ class Metrics(Callback):
         the stage is not training."""
         clock = find(trainer, Clock)
         self.latest |= row if stage == "train" else {f"{stage}_{name}": value for name, value in row.items()}
-        entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **row}
+        finite = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
+        entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **finite}
         with open(run_folder(trainer).metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         for logger in trainer.loggers:
@@ -79,7 +97,8 @@ class Metrics(Callback):
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], row: dict[str, float], steps: int) -> None:
         clock = find(trainer, Clock)
-        good = run_folder(trainer).last
+        folder = run_folder(trainer)
+        good = folder.last if folder.last.exists() else folder.best
         log.error(
             "error: %s became non-finite within the last %d steps, at %s images (lr %.3g, progress %.0f%%).\n"
             "  The run stops here. %s\n"

@@ -23,6 +23,8 @@ class Signals(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # after Lightning has registered its own handler, which would raise inside the step
         for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask of jobs in the background
+                continue
             self._before[number] = signal.signal(number, self._receive)
 
     def on_train_batch_end(

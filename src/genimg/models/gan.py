@@ -111,7 +111,7 @@ class GAN(GenerativeModel):
         if self.wasserstein:
             penalty = unit_gradient_penalty(lambda x: self._logits(x, labels), *both.chunk(2)).mean()
             metrics |= {"penalty": penalty, "loss_d": loss + self.gradient_penalty * penalty}
-        elif self.gamma[0] > 0:
+        elif max(self.gamma) > 0:
             take = torch.arange(max(1, round(len(real) * self.penalty_share)), device=real.device)
             take = torch.cat([take, take + len(real)])  # the same share of the real and of the fake ones
             penalty = squared_gradient_estimate(

@@ -23,13 +23,17 @@ class KeptStarts(nn.Module):
 
     @torch.no_grad()
     def keep(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Pictures (N, C, H, W), uint8 or in [-1, 1], in the place of all kept before; those beyond 32 are left out."""
-        images = images[:CAPACITY]
+        """Some of the pictures (N, C, H, W), uint8 or in [-1, 1], in the place of all kept before.
+
+        At most 32; of each class in turn, so that as many classes as possible have one.
+        """
+        chosen = torch.arange(len(images)) if labels is None else _class_by_class(labels)
+        images = images[chosen[:CAPACITY]]
         if images.dtype != torch.uint8:
             images = ((images + 1) * 127.5).round().clamp(0, 255).byte()
         self.images[: len(images)] = images
         if labels is not None:
-            self.labels[: len(images)] = labels[:CAPACITY]
+            self.labels[: len(images)] = labels[chosen[:CAPACITY]]
         self.count.fill_(len(images))
 
     def draw(self, count: int, generator: torch.Generator, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -41,11 +45,15 @@ class KeptStarts(nn.Module):
             chosen = torch.arange(count, device=self.images.device) % kept
         else:
             matches = labels[:, None] == self.labels[:kept]  # (N, kept)
-            if not bool(matches.any(1).all()):
-                known = sorted(set(self.labels[:kept].tolist()))
-                raise UserError(
-                    "classes", sorted(set(labels.tolist())), f"classes with a kept start picture: {known}",
-                    "start=PICTURE.png starts from a picture of any class",
-                )  # fmt: skip
+            matches |= ~matches.any(1, keepdim=True)  # a class without a picture starts from any other's
             chosen = torch.multinomial(matches.float(), 1, generator=generator).squeeze(1)
         return self.images[chosen].float() / 127.5 - 1, self.labels[chosen]
+
+
+def _class_by_class(labels: Tensor) -> Tensor:
+    """Indices of the labels: the first of every class, then the second of every class, and so on."""
+    turn = torch.zeros_like(labels)
+    for label in labels.unique():
+        mine = labels == label
+        turn[mine] = torch.arange(int(mine.sum()), device=labels.device)
+    return turn.argsort(stable=True)

@@ -1,4 +1,4 @@
-"""The generator of the GAN and, by its other use, the decoder of the VAE: a vector in, an image out."""
+"""The generator: noise in, an image out."""
 
 from itertools import pairwise
 

@@ -6,16 +6,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.callbacks.checkpoints import Checkpoints, capture
-from genimg.callbacks.clock import Budget
+from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
 from genimg.checkpoints import save_checkpoint
+from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ class StepTimer(Callback):
     def __init__(self) -> None:
         self.steps = 0
         self.started = self.seconds = 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        # schedules at their end: clips at full length, which is what most of a run is
+        cast(GenerativeModel, pl_module).set_clock(find(trainer, Clock).images_seen, 1.0)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -27,6 +27,7 @@ from genimg.tasks.sample import SampleOptions, write_samples
 
 log = logging.getLogger(__name__)
 
+STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM
 FEW_PICTURES = 10_000  # under which a discriminator soon knows them by heart, so that what it sees is augmented
 
 
@@ -36,23 +37,23 @@ def run(config: dict[str, Any]) -> int:
         return try_out(config)
     folder = RunFolder(Path(config["run_dir"]))
     machine = choose(config["trainer"])
-    resume = load_checkpoint(folder.last) if config["resume"] else None
+    resume = newest_checkpoint(folder) if config["resume"] else None
     data, model = prepare(config, machine, resume)
     log.info("run       %s", folder.path)
     trainer = make_trainer(config, machine, data, resume)
     clock = find(trainer, Clock)
-    if clock.progress >= 1:
+    if clock.spent:
         raise UserError(
             key="resume",
             got=f"a run whose budget is spent, at {clock.images_seen:,} images",
             expected="a larger budget",
-            hint=f"budget.images={2 * clock.images_seen}",
+            hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
         )
     trainer.fit(model, datamodule=data)
     log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     if clock.exit_code == 0:
         draw_samples(folder)
-    elif folder.last.exists():
+    elif clock.exit_code in STOPPED:
         log.info("go on with: genimg-train resume=%s", folder.path)
     return clock.exit_code
 
@@ -61,13 +62,29 @@ def try_out(config: dict[str, Any]) -> int:
     """A few real steps in a temporary run folder, and what they tell of the whole run."""
     machine = choose(config["trainer"])
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
-        bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir}
+        unlimited = {"images": None, "epochs": None, "minutes": 60}
+        bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir, "budget": unlimited}
         data, model = prepare(config, machine, None)
         timer = StepTimer()
         trainer = make_trainer(bare, machine, data, None, timer)
         trainer.fit(model, datamodule=data)
+        if exit_code := find(trainer, Clock).exit_code:
+            return exit_code
         report(config, trainer, model, data, timer)
     return 0
+
+
+def newest_checkpoint(folder: RunFolder) -> Checkpoint:
+    """The last checkpoint of a run to go on from; where it is missing or damaged, the best one."""
+    if not folder.last.exists() and not folder.best.exists():
+        raise UserError(key="resume", got=str(folder.path), expected="a run with a checkpoint")
+    try:
+        return load_checkpoint(folder.last)
+    except UserError as error:
+        if not folder.best.exists():
+            raise
+        log.warning("no last checkpoint to read, going on from the best: %s", str(error).splitlines()[0])
+        return load_checkpoint(folder.best)
 
 
 def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:
@@ -75,15 +92,17 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     seed_everything(config["seed"], verbose=False)
     data = build(config["data"])
     data.setup("fit")
-    if config["model"]["conditional"] and not data.classes:
+    if config["model"].get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
     few = data.num_items < FEW_PICTURES
     answers = {"fused": machine.fused, "policy": ["translation"] if few else []}
     config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
     model: GenerativeModel = build(config["model"])
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
-        starts: Any = next(iter(data.val_dataloader()))
-        model.remember_starts(starts["images"][:, 0], starts.get("labels"))  # pyright: ignore[reportCallIssue]
+        batches = list(data.val_dataloader())
+        labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
+        first_frames = torch.cat([batch["images"][:, 0] for batch in batches])
+        model.remember_starts(first_frames, labels)  # pyright: ignore[reportCallIssue]
     if resume is not None:
         if resume["data"]["fingerprint"] != data.fingerprint:
             raise UserError(
@@ -119,7 +138,7 @@ def make_trainer(
     callbacks: list[Callback] = [
         clock,  # first: the others ask it what is due
         average,
-        Metrics(config["log_every_steps"]),
+        Metrics(config["log_every_steps"], hyperparameters(config)),
         *(build(node) for node in config["callbacks"].values()),
         *extra,
         Signals(),
@@ -133,7 +152,7 @@ def make_trainer(
         strategy=machine.strategy,
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
-        logger=[build(node) for node in config["logger"].values()],
+        logger=[build(node) for node in loggers(config, clock.images_seen)],
         default_root_dir=config["run_dir"],
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,
@@ -142,6 +161,22 @@ def make_trainer(
         limit_val_batches=0,  # validation is a callback: it must follow the clock
         use_distributed_sampler=False,
     )
+
+
+def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """What one would compare runs by: the plain values of the model and the data, and the seed."""
+    flat = {f"{group}/{name}": value for group in ("model", "data") for name, value in config[group].items()}
+    shown = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
+    return {"seed": config["seed"], **shown}
+
+
+def loggers(config: dict[str, Any], images_seen: int) -> list[dict[str, Any]]:
+    """The loggers' nodes; TensorBoard's is told from where on a resumed run writes again."""
+    nodes = [dict(node) for node in config["logger"].values()]
+    for node in nodes:
+        if node["_target_"].endswith(".TensorBoardLogger") and images_seen:
+            node["purge_step"] = images_seen + 1
+    return nodes
 
 
 def quiet_lightning() -> None:
@@ -177,6 +212,7 @@ def besides(trainer: Trainer) -> str:
 
 def draw_samples(folder: RunFolder) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
-    first_look = write_samples(load(folder.path), SampleOptions(), folder.samples / "final")
+    sampler = load(folder.path, trust=None)  # the user's own classes: they trained it just now
+    first_look = write_samples(sampler, SampleOptions(), folder.samples / "final")
     log.info("pictures  %s", first_look)
     log.info("more with genimg sample run=%s num_images=64", folder.path)

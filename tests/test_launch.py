@@ -21,6 +21,8 @@ import os, signal, sys, time
 from pathlib import Path
 from omegaconf import OmegaConf
 config = OmegaConf.load(sys.argv[1])
+if config.seed == "quiet":
+    sys.exit(config.num)
 here = Path(sys.argv[1]).parent
 def note(*args):
     Path(config.outputs, "noted").write_text(" ".join(str(a) for a in args))
@@ -89,6 +91,28 @@ def test_a_mistake_found_late_leaves_no_folder(config: DictConfig) -> None:
     assert len(_runs(config)) == 1, "a checkpoint is never thrown away"
 
 
+def test_an_outputs_folder_made_for_a_run_that_never_began_goes_with_it(config: DictConfig, tmp_path: Path) -> None:
+    for seed in ("checkpoint", "quiet"):
+        config.update({"num": 2, "seed": seed, "outputs": str(tmp_path / seed / "outputs")})
+        launch.start(config.copy(), "gan-digits", [], "")
+    assert (tmp_path / "checkpoint" / "outputs").exists()
+    assert not (tmp_path / "quiet").exists()
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(config: DictConfig) -> None:
+    launch.start(config.copy(), "gan-digits", ["seed=1"], "genimg-train seed=1")
+    (run,) = map(RunFolder, _runs(config))
+    run.overrides.unlink()
+    os.utime(run.config, (1_000_000, 1_000_000))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.path.iterdir()}
+    config.update({"resume": str(run.path), "num": 2})
+    assert launch.start(config.copy(), "", ["dry_run=false"], "genimg-train resume=last") == 2
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.path.iterdir()} == before
+    config.num = 0
+    assert launch.start(config.copy(), "", ["dry_run=false"], "genimg-train resume=last") == 0
+    assert run.command.read_text() == "genimg-train seed=1\ngenimg-train resume=last\n"
+
+
 @pytest.mark.parametrize("change", [{"task": "sample"}, {"dry_run": True}])
 def test_a_sample_or_a_dry_run_makes_no_run_folder(config: DictConfig, change: dict[str, object]) -> None:
     config.update(change)
@@ -99,21 +123,26 @@ def test_a_sample_or_a_dry_run_makes_no_run_folder(config: DictConfig, change: d
 
 # A parent of its own, so that signals reach it and not the tests.
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from omegaconf import OmegaConf
 from genimg import launch
 here = Path(sys.argv[1])
+for name in sys.argv[2:]:
+    signal.signal(signal.Signals[name], signal.SIG_IGN)
 launch.WORKER = (sys.executable, str(here / "worker.py"))
 sys.exit(launch.start(OmegaConf.load(here / "config.yaml"), "gan-digits", [], ""))
 """
 
 
-def _waiting(config: DictConfig, tmp_path: Path, stubborn: bool) -> tuple[subprocess.Popen[bytes], int]:
-    """A parent whose worker waits, and the worker's process id. stubborn: it lives through signals."""
+def _waiting(config: DictConfig, tmp_path: Path, stubborn: bool, *ignored: str) -> tuple[subprocess.Popen[bytes], int]:
+    """A parent whose worker waits, and the worker's process id. stubborn: it lives through signals.
+
+    ignored: the signals that the parent's caller ignores, as nohup does.
+    """
     config.update({"seed": "wait", "dry_run": stubborn})
     OmegaConf.save(config, tmp_path / "config.yaml")
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), *ignored])
     return parent, int(_noted(config, "pid"))
 
 
@@ -146,6 +175,17 @@ def test_signals_are_passed_on_and_named_in_the_exit_code(
     assert parent.wait(10) == 128 + received
     assert int(_noted(config, "signal")) == received
     assert not _alive(worker)
+
+
+@pytest.mark.parametrize("ignored", ["SIGHUP", "SIGINT"])
+def test_a_signal_that_the_caller_ignores_stays_ignored(ignored: str, config: DictConfig, tmp_path: Path) -> None:
+    parent, worker = _waiting(config, tmp_path, False, ignored)
+    parent.send_signal(signal.Signals[ignored])
+    time.sleep(0.3)
+    assert parent.poll() is None and _alive(worker)
+    parent.terminate()
+    assert parent.wait(10) == 128 + signal.SIGTERM
+    assert int(_noted(config, "signal")) == signal.SIGTERM
 
 
 def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path) -> None:

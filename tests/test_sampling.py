@@ -203,6 +203,19 @@ def test_interpolation_and_reconstruction_need_a_model_that_can() -> None:
         stills().interpolate(1, 8)
     with pytest.raises(UserError, match="one for all 2"):
         Sampler(StubAutoencoder(), SHAPE, classes=NAMES).reconstruct(torch.zeros(2, *SHAPE))
+    with pytest.raises(UserError, match="encodes pictures"):  # the RNN has a `reconstruct` too, of clips
+        Sampler(StubAutoencoder(), SHAPE, num_frames=5).reconstruct(torch.zeros(2, *SHAPE))
+
+
+def test_the_class_of_a_given_start_must_be_told() -> None:
+    starts, sampler = stills().sample(3), sequences(classes=NAMES)
+    choices: list[Any] = [None, ["shirt", "sneaker"]]
+    for classes in choices:
+        with pytest.raises(UserError, match="one for all 3") as told:
+            sampler.stream(3, start=starts, classes=classes)
+        assert told.value.key == "classes"
+    assert len(sampler.sample(3, start=starts, classes=["shirt"])) == 3
+    assert len(sampler.sample(3)) == 3, "starts of the model's own come of each class in turn"
 
 
 CHECKPOINT: dict[str, Any] = {

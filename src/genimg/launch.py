@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -31,11 +32,28 @@ def start(config: DictConfig, name: str, overrides: list[str], command: str, fol
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
             return _run_worker(_write(config, Path(temporary, "config.yaml")))
     if config.resume is not None:
-        return _run_in(RunFolder(Path(config.resume)), config, overrides, command)
+        return _resume(RunFolder(Path(config.resume)), config, overrides, command)
+    missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
     exit_code = _run_in(run, config, overrides, command)
     if exit_code == EXIT_CODE and not run.has_checkpoint():
-        _remove(run.path)
+        _remove(run.path, missing)
+    return exit_code
+
+
+def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
+    """As `_run_in`; where the worker refuses, the run folder stays what it was, `last` by its times too."""
+    files = (run.config, run.overrides, run.command)
+    before = {path: (path.read_bytes(), path.stat()) for path in files if path.exists()}
+    exit_code = _run_in(run, config, overrides, command)
+    if exit_code == EXIT_CODE:
+        for path in files:
+            if path not in before:
+                path.unlink()
+                continue
+            content, status = before[path]
+            path.write_bytes(content)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     return exit_code
 
 
@@ -78,18 +96,26 @@ def _make(folder: Path) -> Path:
     return folder
 
 
-def _remove(folder: Path) -> None:
-    """Removes a run that never began, and its date folder where nothing else lies in it."""
+def _missing(folder: Path) -> list[Path]:
+    """`folder` and those above it that are not there yet, the deepest first."""
+    return [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+
+
+def _remove(folder: Path, made: list[Path]) -> None:
+    """Removes a run that never began, and its date folder and the folders `made` for it where they are empty."""
     shutil.rmtree(folder)
-    if not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+    with contextlib.suppress(OSError):  # not empty: then neither are those above
+        for path in (folder.parent, *made):
+            path.rmdir()
 
 
 def _run_worker(config_path: Path) -> int:
     """The worker's exit code; 128 + the signal where one ended it, 130 where a second Ctrl-C did."""
     forward = _Forward()
     environment = {"OMP_WAIT_POLICY": how_threads_wait(), **os.environ, "GENIMG_PARENT": str(os.getpid())}
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, forward) for number in heard}
     try:
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
         forward.worker = subprocess.Popen([*WORKER, str(config_path)], env=environment, start_new_session=True)

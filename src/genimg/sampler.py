@@ -90,7 +90,7 @@ class Sampler:
             truncation: latents come from the normal distribution cut off at this many standard deviations
                 (Brock et al. 2019, BigGAN, section 3.1); stills only; None = not cut off.
             start: sequences only: the pictures (num_images, C, H, W) in [-1, 1] that they start from;
-                None = the model's own.
+                None = the model's own. A conditional model must be told their classes: one for all, or one each.
             num_frames: sequences only: their length, the start counted.
             futures: sequences only: how many from each start, next to each other in the result.
 
@@ -109,6 +109,8 @@ class Sampler:
         at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
         if start is not None and start.shape != (num_images, *self.image_shape):
             raise UserError("start", tuple(start.shape), f"pictures of shape {(num_images, *self.image_shape)}")
+        if start is not None:
+            self._require_classes(classes, num_images)
         return self._sequences(num_images, seed, labels, temperature, start, num_frames or self.num_frames, futures)
 
     @torch.no_grad()
@@ -203,13 +205,9 @@ class Sampler:
 
         A conditional model must be told their classes: one for all, or one each.
         """
-        if not isinstance(self.model, Reconstructs):
+        if self.makes_sequences or not isinstance(self.model, Reconstructs):
             raise UserError("reconstruct", type(self.model).__name__, "a model that encodes pictures: model=vae")
-        if self.classes:
-            told = len(class_numbers(classes, self.classes)) if classes is not None else None
-            if told not in (1, len(images)):
-                expected = f"the class of the pictures: one for all {len(images)}, or one each"
-                raise UserError("classes", classes, expected, hint="this model is conditional")
+        self._require_classes(classes, len(images))
         labels = self.labels(classes, len(images))
         parts = [slice(begin, begin + CHUNK) for begin in range(0, len(images), CHUNK)]
         done = [
@@ -217,6 +215,15 @@ class Sampler:
             for part in parts
         ]
         return torch.cat(done).float().cpu()
+
+    def _require_classes(self, classes: Classes | None, count: int) -> None:
+        """Given pictures have classes of their own, which a conditional model cannot guess."""
+        if not self.classes:
+            return
+        told = len(class_numbers(classes, self.classes)) if classes is not None else None
+        if told not in (1, count):
+            expected = f"the class of the pictures: one for all {count}, or one each"
+            raise UserError("classes", classes, expected, hint="this model is conditional")
 
     def labels(self, classes: Classes | None, count: int) -> Tensor | None:
         """int64 (count,) on the device: the wanted classes in turn, so that each comes equally often."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from fnmatch import filter as matching
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from genimg.config import machine
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.names import flatten
@@ -33,6 +37,7 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
         (Rule("text", choices=("1", "3")), [1, 3], [2, True, "rgb", 1.5]),
         (Rule("text"), ["a", 2026], ["", True, None, ["a"]]),
         (Rule("size", low=8, high=256), [8, [8, 256]], [7, [8, 257], [8, 8, 8], [], "64x48", 8.5, True]),
+        (Rule("two", low=0), [[0, 0], [1, 0.5]], [0, [0], [1, -1], [1, 2, 3], [1, True], ["1", 2], None]),
         (Rule("list", null=True), [[1], [], None], [1, "a"]),
     ],
 )
@@ -57,6 +62,34 @@ def test_every_rule_is_of_a_key_that_exists() -> None:
 def test_a_whole_number_may_be_written_as_a_float() -> None:
     assert _checked("budget.images=1e5").budget.images == 100_000
     assert type(_checked("budget.images=1e5").budget.images) is int
+
+
+def test_a_folder_may_be_called_by_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2024.10").mkdir()
+    (tmp_path / "2024.10" / "a.png").touch()
+    config = _checked("outputs=5", "data=image_folder", "data.root=2024.10")
+    assert (config.outputs, config.data.source.root) == ("5", "2024.10")
+    config = check(Composer("sample"), ["out=1e3", "start=[1,b.png]"], on_this_machine=False)
+    assert (config.out, config.start) == ("1e3", ["1", "b.png"])
+
+
+def test_classes_behind_links_count_where_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+        (tmp_path / "root" / name).symlink_to(tmp_path / name)
+    words = ["data=image_folder", f"data.root={tmp_path / 'root'}", "data.follow_links=true", "model.conditional=true"]
+    assert _checked(*words).model.num_classes == 2
+
+
+def test_apple_silicon_has_no_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "Path", lambda _: tmp_path / "no driver")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="arm64"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.count_gpus() == 0
 
 
 def test_seed_zero_counts_and_sizes_may_be_two() -> None:

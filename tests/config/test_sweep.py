@@ -50,6 +50,11 @@ def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None
     assert found[0].command.read_text() == "genimg-train seed=0 model.lr=0.001\n"
 
 
+def test_a_job_is_given_what_its_words_mean(outputs: Path) -> None:
+    assert run(["-m", "seed=0,1", "budget.images=1e5"]) == 0
+    assert [type(OmegaConf.load(folder.config).budget.images) for folder in runs(outputs)] == [int, int]
+
+
 def test_a_failed_job_fails_the_sweep_and_the_rest_still_runs(outputs: Path) -> None:
     assert run(["-m", "seed=1,2,3"]) == 1
     assert len(runs(outputs)) == 3

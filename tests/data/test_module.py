@@ -163,6 +163,12 @@ def test_mistakes_name_their_key(settings: dict[str, Any], key: str) -> None:
     assert caught.value.key == key
 
 
+def test_a_batch_too_large_is_told_what_fits() -> None:
+    with pytest.raises(UserError) as caught:
+        numbered(batch_size=429)
+    assert caught.value.hint == "data.batch_size=256"
+
+
 def test_a_setting_that_nothing_reads_is_refused() -> None:
     with pytest.raises(TypeError, match="flipp"):
         GenerativeData(Numbered(9), name="n", image_size=8, channels=1, batch_size=4, flipp=True)

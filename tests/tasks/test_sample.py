@@ -241,3 +241,6 @@ def test_the_task_needs_the_checkpoint_alone(
     ]
     with pytest.raises(UserError, match="empty"):
         run({**config, "out": str(tmp_path / "mine"), "num_images": 3})
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="can be written"):
+        run({**config, "out": str(tmp_path / "file" / "below"), "num_images": 3})

@@ -42,7 +42,7 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     user_part = without_hydra(config)
     nodes = names.flatten(user_part)
     with open_dict(config):
-        values.whole_floats_to_int(config, nodes)
+        values.as_meant(config, overrides, nodes)
     values.check_rules(composer, words, config, nodes)
     check_partners(_plain(config), on_this_machine)
     return config

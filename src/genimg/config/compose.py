@@ -47,13 +47,8 @@ class Composer:
             try:
                 parsed += parser.parse_overrides([word])
             except HydraException as error:
-                reason = str(error).splitlines()[0].split(" expecting ")[0]
-                raise UserError(
-                    word.split("=")[0],
-                    word,
-                    "key=value, as Hydra reads it",
-                    hint=f"{reason}; quote what is special to Hydra: 'data.root=\"my, pictures\"'",
-                ) from error
+                key = word.split("=")[0]
+                raise UserError(key, word, "key=value, as Hydra reads it", hint=_how_to_write(word, error)) from error
         return parsed
 
     def compose(self, words: list[str], multirun: bool = False) -> DictConfig:
@@ -115,6 +110,19 @@ class Composer:
             if isinstance(loaded.config, DictConfig) and _holds(loaded.config, inner):
                 return _name_of(loaded.provider, loaded.path, default.config_path)
         return None
+
+
+def _how_to_write(word: str, error: Exception) -> str:
+    """The hint for a word that Hydra's grammar does not read."""
+    key, _, value = word.partition("=")
+    if value.startswith("~"):
+        home, _, rest = value.partition("/")
+        if home == "~":
+            return f"the shell expands ~ only at the start of a word: write {key}=$HOME{'/' if rest else ''}{rest}"
+    reason = str(error).splitlines()[0].split(" expecting ")[0]
+    if "LexerNoViableAlt" in reason:
+        return f"it has a character that is special to Hydra; quote the value: '{key}=\"{value}\"'"
+    return f"{reason}; quote what is special to Hydra: 'data.root=\"my, pictures\"'"
 
 
 def line(override: Override) -> str:

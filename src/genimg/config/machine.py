@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 
 def count_gpus() -> int:
-    """NVIDIA GPUs that a process started now would see; one on Apple silicon."""
+    """NVIDIA GPUs that a process started now would see: what torch.cuda finds, so none on Apple silicon."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     present = _count_present()
     if visible is None or present == 0:
@@ -25,8 +24,6 @@ def _count_present() -> int:
     listed = Path("/proc/driver/nvidia/gpus")
     if listed.is_dir():
         return len(list(listed.iterdir()))
-    if sys.platform == "darwin" and os.uname().machine == "arm64":
-        return 1
     if shutil.which("nvidia-smi") is None:
         return 0
     try:

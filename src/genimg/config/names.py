@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +14,8 @@ from genimg.errors import UserError
 
 # mappings of named parts to add to or take from: `+callbacks.mine._target_=...`, `~callbacks.samples`
 OPEN = ("callbacks", "logger", "hydra")
+
+_ALIKE = 0.6  # from here on, difflib's ratio of two names makes one a slip of the other
 
 
 def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, object]) -> None:
@@ -68,8 +70,16 @@ def flatten(config: DictConfig) -> dict[str, object]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that was most likely meant by `name`, or None."""
-    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+    """The one of `known` that was most likely meant by `name`, or None.
+
+    The last parts of dotted keys must be alike too: `model.` before both is no likeness.
+    """
+    near = get_close_matches(name, list(known), n=5, cutoff=_ALIKE)
+    return next((key for key in near if SequenceMatcher(None, _last(name), _last(key)).ratio() >= _ALIKE), None)
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]) -> UserError:

@@ -69,6 +69,15 @@ def _labels(config: Config) -> None:
         raise UserError("model.conditional", "true", f"data with labels; {config['data']['name']} has none", hint=hint)
 
 
+def _num_classes(config: Config) -> None:
+    model = config["model"]
+    follows = config["data"].get("num_classes") if model.get("conditional") else 0
+    if str(model.get("_target_")).startswith("genimg.") and model.get("num_classes", follows) != follows:
+        expected = f"{follows}, which follows from model.conditional and the data"
+        hint = "leave it out" if model.get("conditional") else "leave it out; for classes: model.conditional=true"
+        raise UserError("model.num_classes", model["num_classes"], expected, hint)
+
+
 def _data_root(config: Config) -> None:
     for source in _folders(config):
         FOLDERS[source["_target_"]](source.get("root"), bool(source.get("follow_links")))
@@ -114,6 +123,7 @@ TRAIN: dict[Callable[[Config], None], bool] = {
     _kinds: False,
     _data_root: True,
     _labels: False,
+    _num_classes: False,
     _devices: True,
 }
 SAMPLE: dict[Callable[[Config], None], bool] = {_run: True, _pictures: True}

@@ -12,11 +12,13 @@ def choose(condition: Any, then: Any, otherwise: Any) -> Any:
     return then if condition else otherwise
 
 
-def count_classes(root: str | None) -> int:
-    """`${count_classes:${data.root}}`: the class folders below `root`; 0 where it is flat or missing."""
+def count_classes(root: str | None, follow_links: bool = False) -> int:
+    """`${count_classes:${data.root},${data.follow_links}}`: the class folders below `root`; 0 where it is flat or
+    missing.
+    """
     from genimg.data.listing import count_classes as count  # reads names only; imported when a YAML asks
 
-    return count(root) if root else 0
+    return count(root, follow_links) if root else 0
 
 
 def register() -> None:

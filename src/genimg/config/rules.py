@@ -13,7 +13,8 @@ from typing import NamedTuple
 class Rule(NamedTuple):
     """What one key may be. Bounds are inclusive, save `above`.
 
-    kind: whole, number, flag, text, list, paths, any; size and pair are one or two whole numbers.
+    kind: whole, number, flag, text, list, paths, any; size and pair are one or two whole numbers, two is a list of
+        two numbers.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Rule(NamedTuple):
         words |= {
             "size": "one number or [height,width]",
             "pair": "one number or [least,most]",
+            "two": "a list of two numbers",
             "list": "a list: [a,b]",
             "any": "a value",
             "paths": "a path or a list of them",
@@ -79,7 +81,7 @@ RULES: dict[str, Rule] = {
     "trainer.devices": whole(1),
     "trainer.num_nodes": whole(1),
     "trainer.strategy": one_of("auto", "ddp"),
-    "trainer.precision": one_of("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),  # 16-mixed has a scaler, which is in no checkpoint
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
     "trainer.threads": whole(1, null=True),
@@ -91,6 +93,7 @@ RULES: dict[str, Rule] = {
     "data.num_frames": whole(2),
     "data.stills": Rule("pair", low=1, high=3),
     "data.still_scale": Rule("number", above=0, high=1),
+    "data.speed": Rule("two", above=0),
     "data.val_fraction": Rule("number", above=0, high=0.5),
     "data.test_fraction": Rule("number", above=0, high=0.5),
     "data.flip": Rule("flag"),
@@ -107,6 +110,7 @@ RULES: dict[str, Rule] = {
     "model.width": whole(1, everywhere=True),
     "model.max_width": whole(1),
     "model.final_lr": Rule("number", low=0, high=1),
+    "model.gamma": Rule("two", low=0),
     "model.gradient_penalty": Rule("number", low=0),
     "model.penalty_step": Rule("number", above=0),
     "model.penalty_share": Rule("number", above=0, high=1),
@@ -122,6 +126,8 @@ RULES: dict[str, Rule] = {
     "model.recurrent": one_of("lstm", "conv_lstm"),
     "model.features": whole(1),
     "model.layers": whole(1),
+    "model.first_sigma": Rule("number", above=0),
+    "model.least_sigma": Rule("number", above=0),
     "model.grad_clip": Rule("number", above=0),
     "model.futures": whole(1),
     # callbacks: the same words mean the same in each
@@ -141,7 +147,7 @@ RULES: dict[str, Rule] = {
     "interpolate": whole(2, null=True),
     "reconstruct": Rule("paths", null=True),
     "start": Rule("paths", null=True),
-    "num_frames": whole(1, null=True),
+    "num_frames": whole(2, null=True),
     "futures": whole(1),
     "individual": Rule("flag"),
     "device": Rule("text"),

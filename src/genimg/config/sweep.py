@@ -16,7 +16,9 @@ from omegaconf import DictConfig, open_dict
 
 from genimg.config.check import check
 from genimg.config.choices import check_words
-from genimg.config.compose import Composer, line
+from genimg.config.compose import Composer, line, without_hydra
+from genimg.config.names import flatten
+from genimg.config.values import as_meant
 from genimg.errors import UserError
 
 # Hydra would add a log file of its own to each job's folder
@@ -48,6 +50,7 @@ def sweep(composer: Composer, words: list[str], start: Start) -> int:
         print(f"[{hydra.job.num}] {' '.join(job_words)}", flush=True)
         with open_dict(config):
             config.hydra = hydra
+            as_meant(config, composer.parse(job_words), flatten(without_hydra(config)))
         return start(config, job_words, folder)
 
     try:

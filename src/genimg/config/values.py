@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, Node, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genimg.config.compose import Composer
+from genimg.config.compose import Composer, line
 from genimg.config.names import OPEN, nearest
 from genimg.config.rules import Rule, rule_for, whole
 from genimg.errors import UserError
@@ -31,15 +31,25 @@ def check_types(overrides: list[Override], nodes: dict[str, object], base: DictC
             raise UserError(key, _shown(given), f"{_type_name(default)}, as the default {_shown(default)}")
 
 
-def whole_floats_to_int(config: DictConfig, nodes: dict[str, object]) -> None:
-    """1e5, which YAML reads as a float, where a whole number is expected."""
+def as_meant(config: DictConfig, overrides: list[Override], nodes: dict[str, object]) -> None:
+    """Sets what YAML read as another type than the rule's: 1e5 is a whole number, a folder may be called 2024."""
+    written = {o.key_or_group: line(o).partition("=")[2].strip() for o in overrides if _is_number(o.value())}
     for key in nodes:
         rule = rule_for(key)
-        if rule is None or rule.kind not in ("whole", "size"):
+        if rule is None or rule.kind not in ("whole", "size", "text", "paths") or rule.choices:
             continue
-        value = OmegaConf.select(config, key)
-        if isinstance(value, float) and value.is_integer():
-            OmegaConf.update(config, key, int(value))
+        value = OmegaConf.select(config, key, throw_on_missing=False, throw_on_resolution_failure=False)
+        if rule.kind in ("whole", "size"):
+            if isinstance(value, float) and value.is_integer():
+                OmegaConf.update(config, key, int(value))
+        elif _is_number(value):
+            OmegaConf.update(config, key, written.get(key, str(value)))
+        elif rule.kind == "paths" and isinstance(value, ListConfig):
+            OmegaConf.update(config, key, [str(one) if _is_number(one) else one for one in value])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes: dict[str, object]) -> None:
@@ -56,6 +66,8 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
         hint = None
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
             hint = f"write one number or [height,width]: {key}=[{value.replace('x', ',')}]"
+        elif rule.kind == "two" and _is_number(value):
+            hint = f"{key}=[{_shown(value)},{_shown(value)}]"
         elif rule.kind == "list":
             hint = f"{key}=[{_shown(value)}]"
         elif meant := _nearest_choice(str(value), rule):
@@ -81,6 +93,10 @@ def keeps(rule: Rule, value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and _in_range(rule, value)
     if rule.kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(rule, value)
+    if rule.kind == "two":
+        return (
+            isinstance(value, list) and len(value) == 2 and all(keeps(rule._replace(kind="number"), v) for v in value)
+        )
     if rule.kind in ("size", "pair"):
         sizes = value if isinstance(value, list) and len(value) == 2 else [value]
         return all(keeps(whole(rule.low or 0, rule.high), size) for size in sizes)

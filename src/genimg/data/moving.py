@@ -46,6 +46,8 @@ class MovingStills:
             raise UserError("data.stills", self.stills, "1, 2, 3, or [least, most] of them")
         if not 0 < self.still_scale <= 1:
             raise UserError("data.still_scale", self.still_scale, "a part of the canvas, above 0, at most 1")
+        if not 0 < self.speed[0] <= self.speed[1]:
+            raise UserError("data.speed", self.speed, "[least, most] distance moved in a frame, above 0")
         channels, height, width = shape
         side = max(1, round(self.still_scale * min(height, width)))
         slowest, fastest = (part_of * min(height, width) for part_of in self.speed)

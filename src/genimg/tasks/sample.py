@@ -25,10 +25,10 @@ def run(config: dict[str, Any]) -> int:
     file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
-    folder = _empty(Path(config["out"]).expanduser()) if config["out"] else new_folder(file, options)
+    folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)
     try:
-        first_look = write_samples(sampler, options, folder)
-    except PermissionError as error:
+        first_look = write_samples(sampler, options, _empty(folder))
+    except OSError as error:
         raise UserError(
             "out", folder, "a folder that can be written", hint=f"{error}; choose one: out=FOLDER"
         ) from error

@@ -31,8 +31,7 @@ class Machine:
 
     def autocast(self) -> torch.autocast:
         """The precision of training as a context, for what runs outside the trainer."""
-        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
-        return torch.autocast(self.device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     @property
     def memory_format(self) -> torch.memory_format:

@@ -39,7 +39,7 @@ def test_the_saved_configuration_goes_on(run: RunFolder) -> None:
 def test_what_may_change(run: RunFolder) -> None:
     config = _checked(f"resume={run.path}", "logger=csv", "trainer.threads=1", "~callbacks.samples")
     assert list(config.logger) == ["csv"]
-    assert config.logger.csv.save_dir == str(run.path)
+    assert config.logger.csv.run_dir == str(run.path)
     assert config.trainer.threads == 1
     assert "samples" not in config.callbacks
     assert config.model.lr == 0.125

@@ -189,6 +189,8 @@ def test_a_resumed_stream_draws_the_same_clips() -> None:
         ({"stills": (3, 2)}, "data.stills"),
         ({"still_scale": 0.0}, "data.still_scale"),
         ({"still_scale": 1.5}, "data.still_scale"),
+        ({"speed": (0.2, 0.1)}, "data.speed"),
+        ({"speed": (0.0, 0.1)}, "data.speed"),
     ],
 )
 def test_mistakes_name_their_key(settings: dict[str, Any], key: str) -> None:

@@ -24,9 +24,10 @@ def crop_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, flo
     """
     height, width = size
     scale = min(height / target[0], width / target[1])
-    box_height, box_width = target[0] * scale, target[1] * scale
+    # never past the border by an error of the last digit: Pillow refuses such a box
+    box_height, box_width = min(height, target[0] * scale), min(width, target[1] * scale)
     left, top = (width - box_width) / 2, (height - box_height) / 2
-    return left, top, left + box_width, top + box_height
+    return left, top, min(width, left + box_width), min(height, top + box_height)
 
 
 def padded_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:

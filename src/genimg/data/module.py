@@ -109,8 +109,8 @@ class GenerativeData(LightningDataModule):
             raise UserError("data.num_classes", self.num_classes, f"{len(train.classes)}, as the data have, or 0")
         if len(train) < self.batch_size:
             expected = f"at most {len(train)}, the training items of {self.name}"
-            fits = 1 << (len(train).bit_length() - 1) if len(train) else None
-            raise UserError("data.batch_size", self.batch_size, expected, fits and f"data.batch_size={fits}")
+            hint = f"data.batch_size={1 << (len(train).bit_length() - 1)}" if len(train) else None
+            raise UserError("data.batch_size", self.batch_size, expected, hint)
         if self.batch_size % self.world_size:
             raise UserError("data.batch_size", self.batch_size, f"a multiple of the {self.world_size} devices")
 

@@ -49,8 +49,9 @@ def short(command: str) -> list[str]:
     if program == "genimg":
         return words
     keys = {word.split("=")[0] for word in words}
-    budget = ["budget.images=96"] if "resume" in keys else SHORT
-    return [*words, *(word for word in budget if "resume" not in keys or word.startswith("budget"))]
+    if "resume" in keys:
+        return [*words, "budget.images=112"] if "budget.images" in keys else words
+    return [*words, *SHORT]
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,12 @@ from typing import Any, cast
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 
 from genimg.callbacks.validation import Validation
 from genimg.checkpoints import load_checkpoint, rebuild_model
-from genimg.config.resolvers import register
+from genimg.config.compose import Composer, without_hydra
 from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.tasks import train
@@ -27,9 +26,8 @@ SMALL = [
 
 
 def config(folder: Path, *overrides: str) -> dict[str, Any]:
-    register()
-    with initialize_config_module("genimg.configs", version_base="1.3"):
-        composed = compose("train", [*SMALL, f"run_dir={folder}", *overrides])
+    words = [*SMALL, f"run_dir={folder}", *overrides]
+    composed = without_hydra(Composer("train").compose(words))
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(composed, folder / "config.yaml", resolve=True)  # as the command does
     return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))

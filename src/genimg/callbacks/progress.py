@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
@@ -32,10 +33,12 @@ class ProgressDisplay(Callback):
         self._line_at = time.monotonic()
         if sys.stdout.isatty():
             self._bar = Progress(
-                BarColumn(bar_width=24),
-                TaskProgressColumn(),
-                TextColumn("{task.description}"),
+                BarColumn(bar_width=12, table_column=Column(min_width=12)),
+                TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
+                # what does not fit into the terminal is cut off at its end: the losses
+                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
                 refresh_per_second=4,
+                expand=True,
             )
             self._bar.add_task("starting", total=1.0)
             self._bar.start()
@@ -60,11 +63,11 @@ class ProgressDisplay(Callback):
     def _describe(self, trainer: Trainer, clock: Clock) -> str:
         latest = find(trainer, Metrics).latest
         judged_by = f"val_{cast(GenerativeModel, trainer.lightning_module).monitor[0]}"
-        shown = [name for name in latest if name.startswith("loss") or name == judged_by]
+        shown = [name for name in latest if name.startswith("loss")] + [judged_by] * (judged_by in latest)
         losses = "  ".join(f"{name} {latest[name]:.3g}" for name in shown)
         speed = latest.get("images_per_second", 0.0)
         left = int(clock.seconds_left)
-        return f"{clock.images_seen:,} images  {speed:,.0f}/s  {left // 60}:{left % 60:02d} left  {losses}"
+        return f"{left // 60}:{left % 60:02d} left  {speed:,.0f}/s  {clock.images_seen:,} images  {losses}"
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -206,7 +206,7 @@ def describe_model(model: GenerativeModel) -> str:
 def besides(trainer: Trainer) -> str:
     """What the callbacks took of the time, those that count it."""
     callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    spent = {type(c).__name__: c.seconds_spent for c in callbacks if hasattr(c, "seconds_spent")}
+    spent = {type(c).__name__: c.seconds_spent for c in callbacks if getattr(c, "seconds_spent", 0) > 0}
     return "of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items())
 
 

@@ -1,0 +1,52 @@
+"""How far the first-order estimate of a trained discriminator's R1 is from R1 itself, by step and precision.
+
+python benchmarks/penalty.py RUN          # a GAN's run folder; its data must be at hand
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genimg.build import build
+from genimg.checkpoints import load_checkpoint
+from genimg.models.gan import GAN
+from genimg.objectives.penalties import squared_gradient, squared_gradient_estimate
+from genimg.runs import RunFolder
+
+DRAWS = 20
+
+
+def estimates(model: GAN, images: Tensor, step: float, half: bool) -> Tensor:
+    """The batch's mean estimate for `DRAWS` draws of the noise, (DRAWS,)."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        logits = model.discriminator(images).float()
+        draws = [
+            squared_gradient_estimate(lambda x: model.discriminator(x).float(), images, logits, step, generator).mean()
+            for _ in range(DRAWS)
+        ]
+    return torch.stack(draws)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    checkpoint = load_checkpoint(RunFolder(parser.parse_args().run).last)
+    model: GAN = build(checkpoint["config"]["model"], trust=())
+    model.load_state_dict(checkpoint["model"])
+    data = build(checkpoint["config"]["data"])
+    data.setup("fit")
+    images = next(iter(data.val_dataloader()))["images"].float() / 127.5 - 1
+    print(f"R1 by double backward in float32: {squared_gradient(model.discriminator, images).mean():.3f}")
+    for step in (0.01, 0.02, 0.05, 0.1):
+        single, half = (estimates(model, images, step, half) for half in (False, True))
+        print(
+            f"step {step:<5} float32 {single.mean():.3f} +- {single.std() / DRAWS**0.5:.3f}"
+            f"   bfloat16 {half.mean():.3f} +- {half.std() / DRAWS**0.5:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

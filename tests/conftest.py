@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# a shell starts what it puts in the background with SIGINT ignored, and children would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the workers that tests start
 
 # Runs the command, then says on the last line of stderr whether anything heavy was imported.

@@ -6,6 +6,7 @@ Every size from 8 to 256 works without cropping, because a stage goes from n to 
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,6 +49,19 @@ def init_convolutions(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, ResidualBlock):
             nn.init.zeros_(layer.conv2.weight)
+
+
+def join_class(vectors: Tensor, embedding: nn.Embedding | None, labels: Tensor | None) -> Tensor:
+    """(B, F) with the class's embedding behind it, (B, F + E); unchanged where there is no embedding.
+
+    Raises:
+        ValueError: if there is one and `labels`, int64 (B,), are missing.
+    """
+    if embedding is None:
+        return vectors
+    if labels is None:
+        raise ValueError("this network was built with classes: pass labels of shape (B,)")
+    return torch.cat([vectors, embedding(labels)], dim=1)
 
 
 class ResidualBlock(nn.Module):

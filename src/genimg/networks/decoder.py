@@ -2,11 +2,10 @@
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, init_convolutions, join_class, pyramid, stage_widths
 
 
 class Decoder(nn.Module):
@@ -49,10 +48,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) when conditional -> (B, C, H, W), unbounded."""
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this decoder was built with classes: pass labels of shape (B,)")
-            z = torch.cat([z, self.embedding(labels)], dim=1)
+        z = join_class(z, self.embedding, labels)
         h = F.leaky_relu(self.fc1(z), 0.2)
         h = F.leaky_relu(self.fc2(h), 0.2).view(-1, *self.first_shape)  # (B, C*h*w) -> (B, C, h, w)
         for size, conv in zip(self.sizes[1:], self.convs, strict=True):

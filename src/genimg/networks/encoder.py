@@ -2,11 +2,10 @@
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, init_convolutions, join_class, pyramid, stage_widths
 
 
 class Encoder(nn.Module):
@@ -50,9 +49,6 @@ class Encoder(nn.Module):
         for halve in self.halve:
             h = F.leaky_relu(halve(h), 0.2)
         features = F.leaky_relu(self.fc1(h.flatten(1)), 0.2)  # (B, C, h, w) -> (B, C*h*w) -> (B, hidden)
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this encoder was built with classes: pass labels of shape (B,)")
-            features = torch.cat([features, self.embedding(labels)], dim=1)
+        features = join_class(features, self.embedding, labels)
         mean, log_var = self.fc2(features).chunk(2, dim=1)
         return mean, log_var

@@ -2,11 +2,10 @@
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, ResidualBlock, init_convolutions, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, ResidualBlock, init_convolutions, join_class, pyramid, stage_widths
 
 
 class Generator(nn.Module):
@@ -46,10 +45,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) when conditional -> (B, C, H, W), unbounded."""
-        if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this generator was built with classes: pass labels of shape (B,)")
-            z = torch.cat([z, self.embedding(labels)], dim=1)
+        z = join_class(z, self.embedding, labels)
         h = F.leaky_relu(self.fc1(z), 0.2)
         h = self.fc2(h).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
         first, *others = self.blocks

@@ -90,9 +90,8 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     def step(real: Tensor) -> None:
         count = len(real)
         with autocast:
-            with torch.no_grad():
-                fake = torch.tanh(generator(torch.randn(count, model.latent_dim)).float())
-            both = augment(torch.cat([real, fake]))
+            fake = torch.tanh(generator(torch.randn(count, model.latent_dim)).float())
+            both = augment(torch.cat([real, fake.detach()]))
             logits = discriminator(both).float()
             part = round(count * model.penalty_share)
             take = torch.cat([torch.arange(part), torch.arange(part) + count])
@@ -105,10 +104,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
         optimizer_d.step()
         discriminator.requires_grad_(False)
         with autocast:
-            fake = torch.tanh(generator(torch.randn(count, model.latent_dim)).float())
-            with torch.no_grad():
-                real_logits = discriminator(augment(real)).float()
-            loss = game.generator(real_logits, discriminator(augment(fake)).float()).mean()
+            loss = game.generator(logits[:count].detach(), discriminator(augment(fake)).float()).mean()
         optimizer_g.zero_grad()
         loss.backward()
         optimizer_g.step()

@@ -10,14 +10,22 @@ import torch
 from genimg.build import build
 from genimg.errors import UserError
 
-LINEAR = {"_target_": "genimg.networks.blocks.ResidualBlock", "channels": 2}
+NETWORK = {
+    "_target_": "genimg.networks.trunk.Trunk",
+    "image_size": 8,
+    "channels": 1,
+    "width": 2,
+    "max_width": 4,
+    "hidden": 3,
+    "smallest": 4,
+}
 
 
 def test_it_builds_with_arguments_and_factories() -> None:
-    block = build(LINEAR, trust=())
-    assert block.conv1.weight.shape == (2, 2, 3, 3)
+    network = build(NETWORK, trust=())
+    assert network.from_image.weight.shape == (4, 1, 4, 4)
     factory = build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.5}, trust=())
-    assert factory(block.parameters()).param_groups[0]["lr"] == 0.5
+    assert factory(network.parameters()).param_groups[0]["lr"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,7 @@ def test_it_builds_with_arguments_and_factories() -> None:
 )
 def test_a_stranger_cannot_name_what_is_not_allowed(target: str) -> None:
     with pytest.raises(UserError) as refused:
-        build({"network": {**LINEAR}, "inner": [{"_target_": target}]}, trust=())
+        build({"network": NETWORK, "inner": [{"_target_": target}]}, trust=())
     assert "inner[0]._target_" in str(refused.value) and target in str(refused.value)
 
 
@@ -60,8 +68,8 @@ def test_a_trusted_package_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_nearest_name_is_told() -> None:
-    with pytest.raises(UserError, match="did you mean ResidualBlock"):
-        build({"_target_": "genimg.networks.blocks.ResidualBlok"}, trust=None)
+    with pytest.raises(UserError, match="did you mean Trunk"):
+        build({"_target_": "genimg.networks.trunk.Trnk"}, trust=None)
 
 
 def test_a_missing_package_is_a_message() -> None:
@@ -81,7 +89,7 @@ def test_nothing_is_built_where_one_target_is_refused() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.Conv2d, "__init__", spy)
         with pytest.raises(UserError):
-            build([LINEAR, {"_target_": "os.system"}], trust=())
+            build([NETWORK, {"_target_": "os.system"}], trust=())
     assert not made
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from genimg import sampling
+from genimg.checkpoints import FORMAT
 from genimg.class_names import class_numbers
 from genimg.errors import UserError
 from genimg.latents import slerp, truncate
@@ -219,7 +220,7 @@ def test_the_class_of_a_given_start_must_be_told() -> None:
 
 
 CHECKPOINT: dict[str, Any] = {
-    "format": 1,
+    "format": FORMAT,
     "model": {},
     "ema": {},
     "images_seen": 1234,

@@ -17,7 +17,7 @@ from genimg.build import build
 from genimg.errors import UserError
 from genimg.models.base import GenerativeModel
 
-FORMAT = 1
+FORMAT = 2  # raised where what a checkpoint holds, or the weights of a network, no longer fit: 2 since 0.2.0
 
 Checkpoint = dict[str, Any]
 
@@ -65,7 +65,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             key="run",
             got=f"format {checkpoint['format']}",
             expected=f"format {FORMAT}",
-            hint="written by another version",
+            hint=f"written by version {checkpoint.get('versions', {}).get('genimg')}, this is {__version__}",
         )
     return checkpoint
 

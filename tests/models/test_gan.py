@@ -25,8 +25,8 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, **se
         "gradient_penalty": 10.0, "augment": DiffAugment([]), "final_lr": 0.1,
     }  # fmt: skip
     return GAN(
-        Generator(4, image_size, channels, 4, 8, num_classes),
-        Discriminator(image_size, channels, 4, 8, num_classes),
+        Generator(4, image_size, channels, 4, 8, 8, 4, num_classes),
+        Discriminator(image_size, channels, 4, 8, 8, 4, num_classes),
         adam,
         adam,
         latent_dim=4,
@@ -106,7 +106,7 @@ def test_gamma_falls_from_its_start_to_its_end() -> None:
     def share_of_penalty(progress: float) -> float:
         model.progress = progress
         torch.manual_seed(0)
-        metrics = model._discriminator_loss(images, -images, None)
+        metrics, _ = model._discriminator_loss(images, -images, None)
         plain = OBJECTIVES["relativistic"].discriminator(model._logits(images, None), model._logits(-images, None))
         return float(((metrics["loss_d"] - plain.mean()) / metrics["penalty"]).detach())
 
@@ -115,9 +115,12 @@ def test_gamma_falls_from_its_start_to_its_end() -> None:
 
 
 def test_it_learns_a_distribution_of_two_points() -> None:
-    """Half the pictures are black, half white: after some hundred steps so are about half of the samples."""
+    """Half the pictures are black, half white: after some hundred steps so are about half of the samples.
+
+    With gamma 1, whatever the seed; under a weak penalty both players can end on one point (Mescheder et al. 2018).
+    """
     images = torch.cat([torch.full((16, 1, 8, 8), -0.8), torch.full((16, 1, 8, 8), 0.8)])
-    model = gan()
+    model = gan(gamma=(1.0, 1.0))
     train(model, images, steps=300)
     means = model.sample(256, generator=torch.Generator().manual_seed(0)).mean(dim=(1, 2, 3))
     near = (means.abs() - 0.8).abs() < 0.3

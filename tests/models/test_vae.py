@@ -11,8 +11,8 @@ from torch.distributions import Normal
 
 from genimg.errors import UserError
 from genimg.models.vae import LIKELIHOODS, VAE
-from genimg.networks.decoder import Decoder
 from genimg.networks.encoder import Encoder
+from genimg.networks.generator import Generator
 from genimg.networks.prior import GaussianMixture
 from genimg.objectives.likelihoods import bernoulli
 
@@ -28,6 +28,7 @@ def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any)
         "width": 8,
         "max_width": 16,
         "hidden": 32,
+        "smallest": 7,
         "num_classes": num_classes,
     }
     defaults: dict[str, Any] = {
@@ -39,7 +40,7 @@ def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any)
     }
     return VAE(
         encoder=Encoder(**sizes),
-        decoder=Decoder(**sizes),
+        decoder=Generator(**sizes),
         mixture=GaussianMixture(LATENT_DIM, 3),
         optimizer=functools.partial(torch.optim.Adam, lr=5e-3),
         latent_dim=LATENT_DIM,
@@ -128,7 +129,7 @@ def test_the_elbo_is_below_the_importance_weighted_bound() -> None:
 def test_the_elbo_of_evaluate_is_the_bound_by_sampling() -> None:
     """With the closed-form KL or with log-densities of the same samples: the same within standard errors."""
     model = vae(likelihood="bernoulli", kl_warmup=0.5, beta=3.0)  # neither may matter
-    torch.nn.init.normal_(model.encoder.fc2.weight, std=0.1)  # pyright: ignore
+    torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.1)  # pyright: ignore
     images = pictures(3).sign()
     draws = [model.evaluate({"images": images}, seeded(i))["elbo"] for i in range(400)]
     mean, log_var = model.posterior(images)
@@ -194,7 +195,7 @@ def test_training_makes_reconstructions_better(likelihood: str) -> None:
 
 def test_the_running_sigma_follows_the_optimal_one() -> None:
     model, images = vae(), pictures(24)
-    metrics = train(model, {"images": images}, 150)
+    metrics = train(model, {"images": images}, 400)
     torch.testing.assert_close(model.log_scale.detach().exp(), metrics["sigma"], rtol=0.3, atol=0)
 
 

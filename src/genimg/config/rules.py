@@ -123,6 +123,7 @@ RULES: dict[str, Rule] = {
     "model.kl_warmup": Rule("number", low=0, high=1),
     "model.components": whole(1),
     "model.hidden": whole(1),
+    "model.smallest": whole(1, 7),
     "model.recurrent": one_of("lstm", "conv_lstm"),
     "model.features": whole(1),
     "model.layers": whole(1),

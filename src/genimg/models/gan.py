@@ -74,33 +74,35 @@ class GAN(GenerativeModel):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of the discriminator, then one of the generator, each on noise of its own."""
+        """One step of the discriminator, then one of the generator, which answers on the same noise.
+
+        The pictures and the discriminator's view of the real ones are made once for both steps; only the fake ones are
+        seen again, by the discriminator as its step left it.
+        """
         real = batch["images"]
         labels = batch["labels"] if self.num_classes else None
         discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
 
-        with torch.no_grad():
-            fake = self.decode(self.sample_latents(len(real)), labels)
-        metrics = self._discriminator_loss(real, fake, labels)
+        fake = self.decode(self.sample_latents(len(real)), labels)
+        metrics, real_logits = self._discriminator_loss(real, fake.detach(), labels)
         discriminator_optimizer.zero_grad()
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
 
         # the generator's step needs no gradient of the discriminator's weights: a third of the pass is saved
         self.discriminator.requires_grad_(False)
-        fake = self.decode(self.sample_latents(len(real)), labels)
-        with torch.no_grad():
-            uses_real = self.game.uses_real
-            real_logits = self._logits(self.augment(real), labels) if uses_real else fake.new_zeros(len(real))
-        metrics["loss_g"] = self.game.generator(real_logits, self._logits(self.augment(fake), labels)).mean()
+        fake_logits = self._logits(self.augment(fake), labels)
+        metrics["loss_g"] = self.game.generator(real_logits.detach(), fake_logits).mean()
         generator_optimizer.zero_grad()
         self.manual_backward(metrics["loss_g"])
         generator_optimizer.step()
         self.discriminator.requires_grad_(True)
         return {name: value.detach() for name, value in metrics.items()}
 
-    def _discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
-        """The discriminator's loss, its penalty included as `loss_d`, with what it is made of."""
+    def _discriminator_loss(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The discriminator's loss, its penalty included as `loss_d`, with what it is made of; and the real logits."""
         both = self.augment(torch.cat([real, fake]))
         both_labels = None if labels is None else torch.cat([labels, labels])
         # one pass over both: without batch statistics it equals two, and it is faster
@@ -125,7 +127,7 @@ class GAN(GenerativeModel):
             metrics |= {"penalty": penalty, "loss_d": loss + 0.5 * weight * penalty}
         else:
             metrics["loss_d"] = loss
-        return metrics
+        return metrics, real_logits
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits (B,) in float32."""

@@ -1,13 +1,12 @@
-"""What the convolutional networks share: sizes by ceil-halving, and the residual blocks between them.
+"""What the convolutional networks share: sizes by ceil-halving, channels by doubling, and how weights begin.
 
 Every size from 8 to 256 works without cropping, because a stage goes from n to ceil(n / 2) pixels on the way down
-(a 3x3 convolution of stride 2 and padding 1) and back to exactly the size it came from on the way up.
+and back to exactly the size it came from on the way up.
 """
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 ImageSize = int | Sequence[int]
@@ -21,10 +20,10 @@ def as_pair(image_size: ImageSize) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def pyramid(image_size: ImageSize, smallest: int = 4) -> list[tuple[int, int]]:
+def pyramid(image_size: ImageSize, smallest: int) -> list[tuple[int, int]]:
     """Sizes from the image's own down to the first whose shorter side is at most `smallest`.
 
-    >>> pyramid(50)
+    >>> pyramid(50, smallest=4)
     [(50, 50), (25, 25), (13, 13), (7, 7), (4, 4)]
     """
     sizes = [as_pair(image_size)]
@@ -40,15 +39,12 @@ def stage_widths(stages: int, width: int, max_width: int) -> list[int]:
 
 
 def init_convolutions(module: nn.Module) -> None:
-    """He initialisation for leaky ReLU 0.2 (He et al. 2015, eq. 14), biases and residual branches at zero."""
+    """He initialisation for leaky ReLU 0.2 (He et al. 2015, eq. 14), biases at zero."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    for layer in module.modules():
-        if isinstance(layer, ResidualBlock):
-            nn.init.zeros_(layer.conv2.weight)
 
 
 def join_class(vectors: Tensor, embedding: nn.Embedding | None, labels: Tensor | None) -> Tensor:
@@ -62,20 +58,3 @@ def join_class(vectors: Tensor, embedding: nn.Embedding | None, labels: Tensor |
     if labels is None:
         raise ValueError("this network was built with classes: pass labels of shape (B,)")
     return torch.cat([vectors, embedding(labels)], dim=1)
-
-
-class ResidualBlock(nn.Module):
-    """x + conv(lrelu(conv(lrelu(x)))) at one size; shape kept, (B, C, H, W).
-
-    `init_convolutions` sets the last convolution to zero, so that the block starts as the identity and needs no
-    normalisation (Zhang et al. 2019, Fixup; R3GAN 2024, section 3.4).
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.leaky_relu(x, 0.2))
-        return x + self.conv2(F.leaky_relu(h, 0.2))

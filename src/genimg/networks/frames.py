@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, as_pair, init_convolutions, pyramid, stage_widths
 from genimg.networks.transport import lay_over, measure, move, whereabouts
 
 SMALLEST = 8  # pixels of the coarsest map's shorter side: a position is read from maps, and 4 pixels tell too little
@@ -21,7 +21,7 @@ GATE_SHUT = -3.0  # sigmoid(-3) = 0.05: the drawn frame starts out nearly absent
 
 def coarse_sizes(image_size: ImageSize) -> list[tuple[int, int]]:
     """Sizes of the maps between image and vector, half the image's first; one at least (8 -> 4)."""
-    return pyramid(image_size, SMALLEST)[1:] or pyramid(image_size)[1:]
+    return pyramid(image_size, SMALLEST)[1:] or pyramid(image_size, SMALLEST // 2)[1:]
 
 
 def coarsest_map(image_size: ImageSize, width: int, max_width: int) -> tuple[int, int, int]:
@@ -108,7 +108,7 @@ class LayerCutter(nn.Module):
         self.parts = layers + 1
         coarse = coarse_sizes(image_size)
         widths = stage_widths(len(coarse), width, max_width)[::-1]  # coarse to fine
-        self.sizes = [*coarse[-2::-1], pyramid(image_size)[0]]
+        self.sizes = [*coarse[-2::-1], as_pair(image_size)]
         skips, outputs = [*widths[1:], channels], [*widths[1:], width]
         self.convs = nn.ModuleList(
             nn.Conv2d(below + skip, out, 3, padding=1) for below, skip, out in zip(widths, skips, outputs, strict=True)

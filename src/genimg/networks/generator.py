@@ -1,15 +1,18 @@
-"""The generator: noise in, an image out."""
+"""A vector in, an image out: the GAN's generator and the VAE's decoder."""
 
 from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, ResidualBlock, init_convolutions, join_class, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, init_convolutions, join_class, pyramid, stage_widths
 
 
 class Generator(nn.Module):
-    """Fully connected layers from `z` to a small map, then residual stages that double its size up to the image.
+    """Fully connected layers from `z` to a small map, then a convolution and a doubling of the size up to the image.
+
+    A convolution comes *before* its map is enlarged, at a quarter of the operations, and the enlargement is bilinear,
+    without the checkerboards of transposed convolutions and pixel shuffles (Odena et al. 2016).
 
     Args:
         latent_dim: length of `z`.
@@ -17,6 +20,8 @@ class Generator(nn.Module):
         channels: channels of the output.
         width: channels at the finest size; doubled at every halving.
         max_width: the most channels any stage has.
+        hidden: width of the fully connected layer.
+        smallest: the shorter side of the small map has at most so many pixels.
         num_classes: 0 for an unconditional generator; else a learned embedding joins `z` (R3GAN 2024, section 3.4).
     """
 
@@ -26,20 +31,20 @@ class Generator(nn.Module):
         image_size: ImageSize,
         channels: int,
         width: int,
-        max_width: int = 128,
+        max_width: int,
+        hidden: int,
+        smallest: int,
         num_classes: int = 0,
     ) -> None:
         super().__init__()
-        self.sizes = pyramid(image_size)[::-1]  # coarse to fine
+        self.sizes = pyramid(image_size, smallest)[::-1]  # coarse to fine
         widths = stage_widths(len(self.sizes), width, max_width)[::-1]
         self.embedding = nn.Embedding(num_classes, latent_dim) if num_classes else None
-        inputs = latent_dim * (2 if num_classes else 1)
         height, width_ = self.sizes[0]
         self.first_shape = (widths[0], height, width_)
-        self.fc1 = nn.Linear(inputs, widths[0])
-        self.fc2 = nn.Linear(widths[0], widths[0] * height * width_)
-        self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths)
-        self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
+        self.fc1 = nn.Linear(latent_dim * (2 if num_classes else 1), hidden)
+        self.fc2 = nn.Linear(hidden, widths[0] * height * width_)
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
         init_convolutions(self)
 
@@ -48,8 +53,6 @@ class Generator(nn.Module):
         z = join_class(z, self.embedding, labels)
         h = F.leaky_relu(self.fc1(z), 0.2)
         h = self.fc2(h).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
-        first, *others = self.blocks
-        h = first(h)
-        for size, narrow, block in zip(self.sizes[1:], self.narrow, others, strict=True):
-            h = block(F.interpolate(narrow(h), size=size, mode="bilinear", align_corners=False))
+        for size, conv in zip(self.sizes[1:], self.convs, strict=True):
+            h = F.interpolate(conv(F.leaky_relu(h, 0.2)), size=size, mode="bilinear", align_corners=False)
         return self.to_image(F.leaky_relu(h, 0.2))

@@ -18,7 +18,6 @@ class Objective(NamedTuple):
 
     discriminator: Loss
     generator: Loss
-    uses_real: bool = False  # whether the generator's side looks at the real logits
 
 
 def cross_entropy_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -74,7 +73,7 @@ def critic_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 OBJECTIVES: dict[str, Objective] = {
     "non_saturating": Objective(cross_entropy_discriminator, non_saturating_generator),
     "minimax": Objective(cross_entropy_discriminator, minimax_generator),
-    "relativistic": Objective(relativistic_discriminator, relativistic_generator, uses_real=True),
+    "relativistic": Objective(relativistic_discriminator, relativistic_generator),
     "hinge": Objective(hinge_discriminator, critic_generator),
     "least_squares": Objective(least_squares_discriminator, least_squares_generator),
     "wasserstein": Objective(wasserstein_discriminator, critic_generator),

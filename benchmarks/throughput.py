@@ -34,9 +34,11 @@ from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import squared_gradient_estimate
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.tasks import train
-from genimg.tasks.dry_run import TIMED, StepTimer
+from genimg.tasks.dry_run import WARM_UP, StepTimer
 
 Step = Callable[[Tensor], None]
+
+STEPS = 50  # timed in each round, after the warm-up
 
 
 def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]:
@@ -51,10 +53,10 @@ def ours(config: dict[str, Any], machine: Machine) -> float:
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         config = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir}
         data, model = train.prepare(config, machine, None)
-        timer = StepTimer()
+        timer = StepTimer(STEPS)
         trainer = train.make_trainer(config, machine, data, None, timer)
         trainer.fit(model, datamodule=data)
-        return TIMED * data.batch_size / timer.seconds
+        return STEPS * data.batch_size / timer.seconds
 
 
 def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
@@ -64,12 +66,12 @@ def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
     autocast = machine.autocast() if half else torch.autocast("cpu", enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)
     batches = images_in_memory(data)
-    for _ in range(4):
+    for _ in range(WARM_UP):
         step(next(batches))
     started = time.perf_counter()
-    for _ in range(TIMED):
+    for _ in range(STEPS):
         step(next(batches))
-    return TIMED * data.batch_size / (time.perf_counter() - started)
+    return STEPS * data.batch_size / (time.perf_counter() - started)
 
 
 def images_in_memory(data: Any) -> Iterator[Tensor]:

@@ -39,15 +39,16 @@ def test_an_old_weight_counts_half_after_the_half_life() -> None:
     average, model, trainer, clock = followed(half_life=100, ramp=1.0)
     nn.init.ones_(model.generator.weight)
     clock.images_seen = 100_000  # long after the ramp
-    for _ in range(10):  # 100 images
+    for _ in range(20):  # 200 images
+        clock.images_seen += 10
         average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
+    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.75)
 
 
 def test_early_on_the_half_life_is_a_share_of_the_images_seen() -> None:
     average, model, trainer, clock = followed(half_life=10**9, ramp=0.5)
     nn.init.ones_(model.generator.weight)
-    clock.images_seen = 20  # half-life 10, one batch
+    clock.images_seen = 80  # half-life 40, four batches
     average.on_train_batch_end(trainer, model, None, None, 0)
     assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
 
@@ -55,7 +56,7 @@ def test_early_on_the_half_life_is_a_share_of_the_images_seen() -> None:
 def test_it_follows_the_named_parts_only_and_copies_counters() -> None:
     average, model, trainer, clock = followed(100, 1.0)
     cast(torch.Tensor, model.generator.count).fill_(7)
-    clock.images_seen = 10
+    clock.images_seen = 40
     average.on_train_batch_end(trainer, model, None, None, 0)
     assert average.state_dict().keys() == {"generator.weight", "generator.count"}
     assert average.state_dict()["generator.count"].item() == 7

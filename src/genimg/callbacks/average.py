@@ -12,6 +12,9 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.models.base import GenerativeModel
 
+#: Steps between two updates: each reads and writes every weight, and so short a wait hardly moves the average.
+EVERY = 4
+
 
 class WeightAverage(Callback):
     """An exponential moving average of the parts that the model names in `averaged`; whole numbers are copied.
@@ -42,8 +45,11 @@ class WeightAverage(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         clock = find(trainer, Clock)
+        images = EVERY * clock.batch_size
+        if clock.images_seen % images:
+            return
         half_life = max(1.0, min(self.half_life, self.ramp * clock.images_seen))
-        keep = 0.5 ** (clock.batch_size / half_life)
+        keep = 0.5 ** (images / half_life)
         with torch.no_grad():
             averages, weights = zip(*(pair for pair in self._pairs if pair[0].is_floating_point()), strict=True)
             torch._foreach_lerp_(averages, weights, 1 - keep)  # pyright: ignore[reportPrivateImportUsage]

@@ -7,6 +7,7 @@ generators"), in int64 arithmetic that wraps around: it runs on whole tensors an
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ def hash_words(*words: Tensor | int) -> Tensor:
     return state
 
 
+@lru_cache(maxsize=1024)  # a pass asks for its key at every batch
 def hash_int(*words: int) -> int:
     """`hash_words` of plain integers, as an integer: the seed of a generator, the key of a pass."""
     return int(hash_words(*words))

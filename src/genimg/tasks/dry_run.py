@@ -25,10 +25,10 @@ TIMED = 12
 
 
 class StepTimer(Callback):
-    """Times the steps after the warm-up, and ends the run with them."""
+    """Times so many steps after the warm-up, and ends the run with them."""
 
-    def __init__(self) -> None:
-        self.steps = 0
+    def __init__(self, timed: int) -> None:
+        self.timed, self.steps = timed, 0
         self.started = self.seconds = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -42,7 +42,7 @@ class StepTimer(Callback):
         if self.steps == WARM_UP:
             self._wait_for(pl_module.device)
             self.started = time.perf_counter()
-        if self.steps == WARM_UP + TIMED:
+        if self.steps == WARM_UP + self.timed:
             self._wait_for(pl_module.device)
             self.seconds = time.perf_counter() - self.started
             trainer.should_stop = True
@@ -55,7 +55,7 @@ class StepTimer(Callback):
 
 def report(config: dict[str, Any], trainer: Trainer, model: LightningModule, data: Any, timer: StepTimer) -> None:
     """Print the resolved configuration, then what the run would take."""
-    speed = TIMED * data.batch_size / timer.seconds
+    speed = timer.timed * data.batch_size / timer.seconds
     budget = Budget.of(**config["budget"], num_items=data.num_items)
     checkpoint = checkpoint_bytes(trainer, config)
     minutes = [budget.minutes] if budget.minutes else []

@@ -22,7 +22,7 @@ from genimg.machine import Machine, choose
 from genimg.models.base import GenerativeModel
 from genimg.runs import RunFolder
 from genimg.sampling import load
-from genimg.tasks.dry_run import StepTimer, report
+from genimg.tasks.dry_run import TIMED, StepTimer, report
 from genimg.tasks.sample import SampleOptions, write_samples
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def try_out(config: dict[str, Any]) -> int:
         unlimited = {"images": None, "epochs": None, "minutes": 60}
         bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir, "budget": unlimited}
         data, model = prepare(config, machine, None)
-        timer = StepTimer()
+        timer = StepTimer(TIMED)
         trainer = make_trainer(bare, machine, data, None, timer)
         trainer.fit(model, datamodule=data)
         if exit_code := find(trainer, Clock).exit_code:

@@ -27,7 +27,8 @@ from genimg.sampling import checkpoint_file, from_checkpoint
 COMPARED = 5000  # pictures of each set, at most
 SEED = 0
 BATCH = 128
-EPOCHS = 6
+EPOCHS = 6  # of the classifier's training, at least
+STEPS = 2000  # of it, at least
 
 
 class Classifier(nn.Module):
@@ -54,15 +55,16 @@ class Classifier(nn.Module):
 
 
 def train_classifier(images: Tensor, labels: Tensor, num_classes: int) -> Classifier:
-    """On uint8 (N, C, H, W) and int64 (N,), for at least 2,000 steps."""
+    """On uint8 (N, C, H, W) and int64 (N,)."""
     torch.manual_seed(SEED)
     model = Classifier(images.shape[1], num_classes).to(memory_format=torch.channels_last)  # pyright: ignore
-    batches = len(images) // BATCH
-    epochs = max(EPOCHS, 2000 // max(1, batches))
+    size = min(BATCH, len(images))
+    batches = len(images) // size
+    epochs = max(EPOCHS, -(-STEPS // batches))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, epochs * batches)
     for _ in range(epochs):
-        for index in torch.randperm(len(images))[: batches * BATCH].split(BATCH):
+        for index in torch.randperm(len(images))[: batches * size].split(size):
             logits = model(images[index].float() / 127.5 - 1)
             loss = F.cross_entropy(logits, labels[index], label_smoothing=0.05)
             optimizer.zero_grad()
@@ -82,6 +84,11 @@ def samples(checkpoint: dict[str, Any], count: int) -> Tensor:
     """uint8, rounded as image files are."""
     images = from_checkpoint(checkpoint).sample(count, seed=SEED)
     return ((images + 1) * 127.5).round().to(torch.uint8)
+
+
+def shuffled(features: Tensor) -> Tensor:
+    """In an order of its own: a data set may lie class after class."""
+    return features[torch.randperm(len(features), generator=torch.Generator().manual_seed(SEED))]
 
 
 def row(fake: Tensor, test: Tensor, train: Tensor) -> str:
@@ -110,12 +117,11 @@ def main() -> None:
     with torch.no_grad():
         right = classifier.head(classifier.features(test)).argmax(1) == test_labels
     print(f"classifier: {right.double().mean():.2%} of {len(test):,} test pictures; {time.monotonic() - started:.0f} s")
-    count = min(COMPARED, len(test), len(train))
-    chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(SEED))[:count]
-    near, others = classifier.features(train), classifier.features(test[:count])
+    count = min(COMPARED, len(test), len(train) // 2)  # half, for the floor holds some against the rest
+    near, others = shuffled(classifier.features(train)), shuffled(classifier.features(test))[:count]
     names = ("frechet", "kernel", "precision", "recall", "density", "coverage", "copying")
     print(f"{count:,} pictures each, 64 features, k = 5\n" + "  ".join(f"{name:>9}" for name in names))
-    print(row(near[chosen], others, near[~torch.isin(torch.arange(len(near)), chosen)]), " floor: training pictures")
+    print(row(near[:count], others, near[count:]), " floor: training pictures")
     for run, checkpoint in runs.items():
         print(row(classifier.features(samples(checkpoint, count)), others, near), f" {run}", flush=True)
 

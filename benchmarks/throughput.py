@@ -29,7 +29,6 @@ from genimg.config.resolvers import register
 from genimg.machine import Machine, choose
 from genimg.models.gan import GAN
 from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
-from genimg.objectives.adversarial import OBJECTIVES
 from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import squared_gradient_estimate
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
@@ -86,7 +85,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     """One discriminator and one generator step, written out."""
     generator, discriminator, augment = model.generator, model.discriminator, model.augment
     optimizer_d, optimizer_g = model.configure_optimizers()
-    game = OBJECTIVES["relativistic"]
+    game = model.game
     gamma = model.gamma[0]
 
     def step(real: Tensor) -> None:
@@ -95,7 +94,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
             fake = torch.tanh(generator(torch.randn(count, model.latent_dim)).float())
             both = augment(torch.cat([real, fake.detach()]))
             logits = discriminator(both).float()
-            part = round(count * model.penalty_share)
+            part = max(1, round(count * model.penalty_share))
             take = torch.cat([torch.arange(part), torch.arange(part) + count])
             penalty = squared_gradient_estimate(
                 lambda x: discriminator(x).float(), both[take], logits[take], model.penalty_step

@@ -44,8 +44,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         os.close(folder)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint on the CPU.
+def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
+    """Read a checkpoint on the CPU. `key` is what the user named it by.
 
     Raises:
         UserError: if the file is missing, damaged, or not a checkpoint of this project.
@@ -54,18 +54,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(key="run", got=str(path), expected=expected, hint="there is no such file") from error
+        raise UserError(key=key, got=str(path), expected=expected, hint="there is no such file") from error
     except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(key="run", got=str(path), expected=expected, hint=f"torch says: {reason}") from error
+        raise UserError(key=key, got=str(path), expected=expected, hint=f"torch says: {reason}") from error
     if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:
-        raise UserError(key="run", got=str(path), expected=expected, hint="it holds something else")
+        raise UserError(key=key, got=str(path), expected=expected, hint="it holds something else")
     if checkpoint["format"] != FORMAT:
         raise UserError(
-            key="run",
-            got=f"format {checkpoint['format']}",
-            expected=f"format {FORMAT}",
-            hint=f"written by version {checkpoint.get('versions', {}).get('genimg')}, this is {__version__}",
+            key=key,
+            got=f"{path} of format {checkpoint['format']}",
+            expected=f"format {FORMAT}, which version {__version__} reads",
+            hint=f"use version {checkpoint.get('versions', {}).get('genimg')}, which wrote it, or train anew",
         )
     return checkpoint
 

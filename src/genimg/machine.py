@@ -1,4 +1,4 @@
-"""What this machine is good at: the `auto` settings of the trainer, answered by asking the hardware."""
+"""What this machine is good at: the `auto` settings of the trainer, the precision by asking the hardware."""
 
 import os
 from dataclasses import dataclass

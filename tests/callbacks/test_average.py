@@ -30,7 +30,7 @@ class Model(GenerativeModel):
 def followed(half_life: int, ramp: float, batch_size: int = 10) -> tuple[WeightAverage, Model, Any, Clock]:
     average, model = WeightAverage(half_life, ramp), Model()
     clock = Clock(Budget(10_000, None), batch_size)
-    trainer = SimpleNamespace(callbacks=[clock, average])
+    trainer = SimpleNamespace(callbacks=[clock, average], should_stop=False)
     average.on_fit_start(cast(Any, trainer), model)
     return average, model, trainer, clock
 
@@ -49,6 +49,17 @@ def test_early_on_the_half_life_is_a_share_of_the_images_seen() -> None:
     average, model, trainer, clock = followed(half_life=10**9, ramp=0.5)
     nn.init.ones_(model.generator.weight)
     clock.images_seen = 80  # half-life 40, four batches
+    average.on_train_batch_end(trainer, model, None, None, 0)
+    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
+
+
+def test_a_run_that_ends_between_two_updates_has_its_last_steps_in_the_average() -> None:
+    average, model, trainer, clock = followed(half_life=30, ramp=1.0)
+    nn.init.ones_(model.generator.weight)
+    clock.images_seen = 30
+    average.on_train_batch_end(trainer, model, None, None, 0)
+    assert average.state_dict()["generator.weight"].item() == 0
+    trainer.should_stop = True
     average.on_train_batch_end(trainer, model, None, None, 0)
     assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
 

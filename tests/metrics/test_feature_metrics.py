@@ -146,6 +146,21 @@ def test_nearest_is_found() -> None:
     assert nearest(among, among)[0].max() == 0  # rounding leaves nothing between equals
 
 
+def test_a_common_offset_changes_nothing() -> None:
+    real, fake = features(200, 0).double(), features(200, 1, shift=0.5).double()
+    assert manifold(real + 1e6, fake + 1e6) == pytest.approx(manifold(real, fake), abs=0.02)
+
+
+def test_what_is_no_number_is_refused() -> None:
+    """Not taken for near everything: a generator that diverged would look perfect."""
+    broken = features(30, 1)
+    broken[3, 2] = torch.nan
+    with pytest.raises(ValueError, match="finite"):
+        manifold(features(30, 0), broken)
+    with pytest.raises(ValueError, match="finite"):
+        copying(broken, features(30, 0), features(30, 2))
+
+
 def test_too_few_vectors_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 5 vectors, got 5"):
         manifold(features(5, 0), features(9, 1))

@@ -1,5 +1,6 @@
 """What the GAN promises: each objective trains, the two players keep apart, samples are reproducible."""
 
+import copy
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from genimg.models.gan import GAN
 from genimg.networks.augmentation import DiffAugment
@@ -45,7 +46,9 @@ class Repeat:
         return iter([self.batch] * self.times)
 
 
-def train(model: GAN, images: Tensor, labels: Tensor | None = None, steps: int = 1) -> dict[str, float]:
+def train(
+    model: GAN, images: Tensor, labels: Tensor | None = None, steps: int = 1, precision: Any = "32-true"
+) -> dict[str, float]:
     """`steps` steps of the Trainer on one batch; the last metrics."""
     seen: list[dict[str, Tensor]] = []
     step = model.training_step
@@ -57,7 +60,7 @@ def train(model: GAN, images: Tensor, labels: Tensor | None = None, steps: int =
     model.training_step = spy
     batch = {"images": images} | ({} if labels is None else {"labels": labels})
     trainer = Trainer(
-        accelerator="cpu", max_steps=2 * steps, logger=False, enable_checkpointing=False,
+        accelerator="cpu", precision=precision, max_steps=2 * steps, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(model, Repeat(batch, steps))
@@ -97,6 +100,59 @@ def test_temperature_scales_the_latents() -> None:
     model = gan()
     cold = model.sample(3, generator=torch.Generator().manual_seed(0), temperature=0.0)
     torch.testing.assert_close(cold, model.decode(torch.zeros(3, 4)))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: Any) -> None:
+    """On the same pictures, drawn once, and beside the logits of the real ones from before that step."""
+    model = gan()
+    images = torch.rand(8, 1, 8, 8) * 2 - 1
+    before = copy.deepcopy(model.discriminator)
+    pictures: list[Tensor] = []
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+    decode, game = model.decode, model.game
+
+    def decoded(z: Tensor, labels: Tensor | None = None) -> Tensor:
+        pictures.append(decode(z, labels))
+        return pictures[-1]
+
+    def generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
+            seen.append((real_logits, fake_logits, copy.deepcopy(model.discriminator)(pictures[0]).float()))
+        return game.generator(real_logits, fake_logits)
+
+    model.decode = decoded
+    model.game = game._replace(generator=generator_loss)
+    train(model, images, precision=precision)
+    ((real_logits, fake_logits, answer),) = seen
+    assert len(pictures) == 1
+    assert not real_logits.requires_grad
+    torch.testing.assert_close(fake_logits, answer)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
+        torch.testing.assert_close(real_logits, before(images).float())
+        assert not torch.equal(fake_logits, before(pictures[0]).float())
+
+
+def test_the_penalty_is_of_real_and_fake_pictures() -> None:
+    """With one kind flat and the other steep, each adds its own part."""
+    model = gan(gamma=(1.0, 1.0), penalty_share=1.0)
+    model.discriminator = Steep()
+    dark, bright = torch.full((64, 1, 8, 8), -0.5), torch.full((64, 1, 8, 8), 0.5)
+
+    def penalty(real: Tensor, fake: Tensor) -> float:
+        torch.manual_seed(0)
+        return float(model._discriminator_loss(real, fake, None)[0]["penalty"])
+
+    assert penalty(dark, dark) == 0
+    assert penalty(bright, dark) > 1 and penalty(dark, bright) > 1
+    assert penalty(bright, bright) == pytest.approx(penalty(bright, dark) + penalty(dark, bright), rel=1e-4)
+
+
+class Steep(nn.Module):
+    """A critic that is flat where a picture is dark, and has the gradient 1 at every pixel where it is bright."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return images.clamp_min(0).flatten(1).sum(1)
 
 
 def test_gamma_falls_from_its_start_to_its_end() -> None:

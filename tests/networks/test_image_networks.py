@@ -42,13 +42,21 @@ def test_any_size_and_channels(size: ImageSize, channels: int, smallest: int) ->
 
 
 @pytest.mark.parametrize(
-    "network", [Generator(8, **sizes(16), num_classes=3), Discriminator(**sizes(16), num_classes=3)]
+    "network",
+    [
+        Generator(8, **sizes(16), num_classes=3),
+        Discriminator(**sizes(16), num_classes=3),
+        Encoder(8, **sizes(16), num_classes=3),
+    ],
+    ids=lambda network: type(network).__name__,
 )
 def test_labels_matter_and_are_asked_for(network: nn.Module) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 8) if isinstance(network, Generator) else torch.randn(2, 1, 16, 16)
     with torch.no_grad():
-        assert not torch.equal(network(x, torch.tensor([0, 1])), network(x, torch.tensor([2, 1])))
+        here, there = (network(x, torch.tensor(labels)) for labels in ([0, 1], [2, 1]))
+        here, there = (out[0] if isinstance(out, tuple) else out for out in (here, there))
+        assert not torch.equal(here[0], there[0]) and torch.equal(here[1], there[1])
     with pytest.raises(ValueError, match="labels"):
         network(x)
 

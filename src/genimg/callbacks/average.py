@@ -12,7 +12,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.models.base import GenerativeModel
 
-#: Steps between two updates: each reads and writes every weight, and so short a wait hardly moves the average.
+#: Steps between two updates, for each reads and writes every weight; the last step of a run brings one too.
 EVERY = 4
 
 
@@ -45,8 +45,9 @@ class WeightAverage(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         clock = find(trainer, Clock)
-        images = EVERY * clock.batch_size
-        if clock.images_seen % images:
+        stride = EVERY * clock.batch_size
+        images = clock.images_seen % stride or stride  # seen since the last update
+        if images < stride and not trainer.should_stop:
             return
         half_life = max(1.0, min(self.half_life, self.ramp * clock.images_seen))
         keep = 0.5 ** (images / half_life)

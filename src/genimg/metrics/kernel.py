@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class KernelDistance(NamedTuple):
-    """Mean and standard deviation over the subsets."""
+    """Mean and standard deviation over the subsets; no spread where each subset is the whole of both sets."""
 
     mean: float
     std: float

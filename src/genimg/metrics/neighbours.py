@@ -22,7 +22,7 @@ class Manifold(NamedTuple):
 
 
 def manifold(real: Tensor, fake: Tensor, k: int = 5) -> Manifold:
-    """Precision and recall (Kynkaanniemi et al. 2019, eq. 1 and 2), density and coverage (Naeem et al. 2020, eq. 3, 5).
+    """Precision and recall (Kynkaanniemi et al. 2019, section 2), density and coverage (Naeem et al. 2020, section 3).
 
     Args:
         real, fake: features (N, D), more than k vectors in each; compare equal numbers.
@@ -30,7 +30,7 @@ def manifold(real: Tensor, fake: Tensor, k: int = 5) -> Manifold:
     for features in (real, fake):
         if len(features) <= k:
             raise ValueError(f"k = {k} needs more than {k} vectors, got {len(features)}")
-    real, fake = real.double(), fake.double()
+    real, fake = _prepared(real, fake)
     real_reach, fake_reach = _reach(real, k), _reach(fake, k)
     density = torch.zeros(len(fake), dtype=torch.float64, device=real.device)
     in_real = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
@@ -55,20 +55,21 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """(N, D) and (M, D) in float64 -> (N, M). By a matrix product; what rounding leaves of equal vectors becomes 0."""
     norms = a.square().sum(1)[:, None] + b.square().sum(1)
     distances = norms - 2 * a @ b.T
-    return torch.where(distances > 1e-12 * norms, distances, 0.0)
+    return torch.where(distances <= 1e-12 * norms, 0.0, distances)
 
 
 def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distance to, and index of, the nearest of `among` (M, D) for each of `queries` (N, D): (N,) each."""
-    found = [squared_distances(part, among.double()).min(1) for part in queries.double().split(_ROWS)]
+    queries, among = _prepared(queries, among)
+    found = [squared_distances(part, among).min(1) for part in queries.split(_ROWS)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
 def copying(fake: Tensor, held_out: Tensor, train: Tensor) -> float:
     """How often a generated picture lies nearer to the training set than a held-out real one does; ties count half.
 
-    0.5: as near as real pictures are. Towards 1: copies of training pictures. Towards 0: far from all of them. The
-    Mann-Whitney statistic of Meehan et al. 2020 (eq. 1), unstandardised and over the whole space.
+    0.5: as near as real pictures are. Towards 1: copies of training pictures. Towards 0: far from all of them. One
+    minus the Mann-Whitney probability that Meehan et al. 2020 test for data-copying, over the whole space.
 
     Args:
         fake, held_out, train: features (N, D).
@@ -78,6 +79,15 @@ def copying(fake: Tensor, held_out: Tensor, train: Tensor) -> float:
     above = len(of_real) - torch.searchsorted(of_real, of_fake, right=True)
     equal = torch.searchsorted(of_real, of_fake, right=True) - torch.searchsorted(of_real, of_fake)
     return float((above + 0.5 * equal).double().mean() / len(of_real))
+
+
+def _prepared(*sets: Tensor) -> list[Tensor]:
+    """In float64 about the first set's mean, for a large common offset would drown the distances in rounding."""
+    for features in sets:
+        if not features.isfinite().all():
+            raise ValueError("features must be finite numbers")
+    middle = sets[0].double().mean(0)
+    return [features.double() - middle for features in sets]
 
 
 def _reach(features: Tensor, k: int) -> Tensor:

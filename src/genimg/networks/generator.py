@@ -19,7 +19,7 @@ class Generator(nn.Module):
         image_size: height and width of the image in pixels, 8 to 256 each.
         channels: channels of the output.
         width: channels at the finest size; doubled at every halving.
-        max_width: the most channels any stage has.
+        max_width: the most channels any stage has, but not under `width`.
         hidden: width of the fully connected layer.
         smallest: the shorter side of the small map has at most so many pixels.
         num_classes: 0 for an unconditional generator; else a learned embedding joins `z` (R3GAN 2024, section 3.4).

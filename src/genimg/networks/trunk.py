@@ -11,15 +11,15 @@ from genimg.networks.blocks import ImageSize, init_convolutions, pyramid, stage_
 class Trunk(nn.Module):
     """Convolutions that halve the image down to a small map, then a fully connected layer.
 
-    The first convolution steps over the image two pixels at a time, with a kernel of four, so that each pixel counts
-    as much as its neighbours; those at full size would cost most and add little. Without normalisation, so that no
-    image depends on its batch.
+    The first convolution steps over the image two pixels at a time, with a kernel of four, so that each pixel but
+    the border's counts as much as its neighbours; those at full size would cost most and add little. Without
+    normalisation, so that no image depends on its batch.
 
     Args:
         image_size: height and width of the image in pixels, 8 to 256 each.
         channels: channels of the image.
         width: the mirroring generator's channels at full size: twice as many at half of it, and so on.
-        max_width: the most channels any stage has.
+        max_width: the most channels any stage has, but not under `width`.
         hidden: length of the vector of features.
         smallest: the shorter side of the small map has at most so many pixels.
     """
@@ -39,10 +39,9 @@ class Trunk(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, hidden)."""
         height, width = images.shape[2:]
-        h = F.pad(
-            images, (0, width % 2, 0, height % 2), mode="replicate"
-        )  # of an odd size, the last line would be lost
-        h = F.leaky_relu(self.from_image(h), 0.2)
+        if height % 2 or width % 2:  # an odd size would lose its last line
+            images = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
+        h = F.leaky_relu(self.from_image(images), 0.2)
         for conv in self.convs:
             h = F.leaky_relu(conv(F.avg_pool2d(h, 2, ceil_mode=True)), 0.2)
         return F.leaky_relu(self.fc(h.flatten(1)), 0.2)  # (B, C, h, w) -> (B, C*h*w) -> (B, hidden)

@@ -79,12 +79,13 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
     if not folder.last.exists() and not folder.best.exists():
         raise UserError(key="resume", got=str(folder.path), expected="a run with a checkpoint")
     try:
-        return load_checkpoint(folder.last)
+        return load_checkpoint(folder.last, key="resume")
     except UserError as error:
         if not folder.best.exists():
             raise
+        best = load_checkpoint(folder.best, key="resume")
         log.warning("no last checkpoint to read, going on from the best: %s", str(error).splitlines()[0])
-        return load_checkpoint(folder.best)
+        return best
 
 
 def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:

@@ -53,7 +53,7 @@ def choose(settings: dict[str, Any]) -> Machine:
         num_nodes=settings["num_nodes"],
         strategy=settings["strategy"],
         precision=("bf16-mixed" if half else "32-true") if precision == "auto" else str(precision),
-        # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md)
+        # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md, Speed)
         channels_last=layout in ("auto", "channels_last"),
         fused=True if fused == "auto" else bool(fused),
         threads=threads,

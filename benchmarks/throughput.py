@@ -27,7 +27,7 @@ from torch import Tensor
 
 from genimg.config.resolvers import register
 from genimg.machine import Machine, choose
-from genimg.models.gan import GAN
+from genimg.models.gan import GAN, leaky_tanh
 from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
 from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import squared_gradient_estimate
@@ -91,7 +91,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     def step(real: Tensor) -> None:
         count = len(real)
         with autocast:
-            fake = torch.tanh(generator(torch.randn(count, model.latent_dim)).float())
+            fake = leaky_tanh(generator(torch.randn(count, model.latent_dim)).float())
             both = augment(torch.cat([real, fake.detach()]))
             logits = discriminator(both).float()
             part = max(1, round(count * model.penalty_share))

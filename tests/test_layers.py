@@ -25,17 +25,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "latents": set(),
     "machine": set(),
     "build": set(),
+    "files": set(),
     "runs": set(),
     # models get their networks handed in by YAML
     "models": {"objectives"},
-    "checkpoints": {"build", "models"},
+    "checkpoints": {"build", "files", "models"},
+    "features": {"build", "files"},
     "inputs": {"data"},
     "sampler": {"class_names", "latents", "models"},
     "sampling": {"checkpoints", "runs", "sampler"},
     "sample_writer": {"class_names", "inputs", "pictures", "sampler"},
+    "evaluation": {"checkpoints", "features", "metrics", "models", "sampler"},
     "callbacks": {"checkpoints", "metrics", "models", "pictures", "runs"},
-    "tasks": {"build", "callbacks", "checkpoints", "data", "machine", "metrics", "models", "runs"}
-    | {"sample_writer", "sampling"},
+    "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "files", "machine", "metrics"}
+    | {"models", "pictures", "runs", "sample_writer", "sampler", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"data", "runs"},

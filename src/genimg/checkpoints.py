@@ -4,7 +4,6 @@ A checkpoint holds plain types only, so `torch.load(weights_only=True)` reads it
 It needs nothing else to sample: the resolved configuration says which classes to build, from an allow-list.
 """
 
-import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,33 +14,18 @@ import torch
 from genimg import __version__
 from genimg.build import build
 from genimg.errors import UserError
+from genimg.files import whole
 from genimg.models.base import GenerativeModel
 
-FORMAT = 2  # raised where what a checkpoint holds, or the weights of a network, no longer fit: 2 since 0.2.0
+FORMAT = 3  # raised where what a checkpoint holds, or the weights of a network, no longer fit: 3 since 0.3.0
 
 Checkpoint = dict[str, Any]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write to a temporary file beside `path`, flush it to the disk, then put it in place in one step.
-
-    A crash or a full disk at any moment leaves the older file as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself must reach the disk
-    finally:
-        os.close(folder)
+    """A crash or a full disk at any moment leaves the older file as it was."""
+    with whole(path) as file:
+        torch.save(checkpoint, file)
 
 
 def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:

@@ -14,7 +14,7 @@ class GAN(GenerativeModel):
     """Alternating training, one discriminator step to one generator step, both on `objective`'s losses.
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; tanh puts it into [-1, 1].
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; `leaky_tanh` puts it near [-1, 1].
         discriminator: images [, labels] -> logits (B,), without batch statistics.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
@@ -83,7 +83,7 @@ class GAN(GenerativeModel):
         labels = batch["labels"] if self.num_classes else None
         discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
 
-        fake = self.decode(self.sample_latents(len(real)), labels)
+        fake = self._generate(self.sample_latents(len(real)), labels)
         metrics, real_logits = self._discriminator_loss(real, fake.detach(), labels)
         discriminator_optimizer.zero_grad()
         self.manual_backward(metrics["loss_d"])
@@ -144,7 +144,11 @@ class GAN(GenerativeModel):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
-        return torch.tanh(self.generator(z, labels).float())
+        return self._generate(z, labels).clamp(-1, 1)
+
+    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """As the discriminator sees them in training: `leaky_tanh` of the generator's outputs."""
+        return leaky_tanh(self.generator(z, labels).float())
 
     def sample(
         self,
@@ -156,3 +160,12 @@ class GAN(GenerativeModel):
     ) -> Tensor:
         """See the base class."""
         return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
+
+
+def leaky_tanh(x: Tensor) -> Tensor:
+    """tanh(x) + 0.01 x: a gradient is left where tanh alone has none.
+
+    The first hundreds of steps often push every pixel far to one side, to black pictures. Under tanh such a generator
+    needed ten thousand images to come back, or never did.
+    """
+    return torch.tanh(x) + 0.01 * x

@@ -6,7 +6,6 @@ and back to exactly the size it came from on the way up.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 ImageSize = int | Sequence[int]
@@ -47,14 +46,12 @@ def init_convolutions(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def join_class(vectors: Tensor, embedding: nn.Embedding | None, labels: Tensor | None) -> Tensor:
-    """(B, F) with the class's embedding behind it, (B, F + E); unchanged where there is no embedding.
+def class_vectors(embedding: nn.Embedding, labels: Tensor | None) -> Tensor:
+    """The embedding's rows (B, E) of `labels`, int64 (B,).
 
     Raises:
-        ValueError: if there is one and `labels`, int64 (B,), are missing.
+        ValueError: if there are no labels.
     """
-    if embedding is None:
-        return vectors
     if labels is None:
         raise ValueError("this network was built with classes: pass labels of shape (B,)")
-    return torch.cat([vectors, embedding(labels)], dim=1)
+    return embedding(labels)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize
+from genimg.networks.blocks import ImageSize, class_vectors
 from genimg.networks.trunk import Trunk
 
 
@@ -37,7 +37,6 @@ class Discriminator(nn.Module):
         features = self.trunk(images)
         logits = self.to_logit(features).squeeze(1)
         if self.embedding is not None:
-            if labels is None:
-                raise ValueError("this discriminator was built with classes: pass labels of shape (B,)")
-            logits = logits + (features * self.embedding(labels)).sum(1) / features.shape[1] ** 0.5
+            classes = class_vectors(self.embedding, labels)  # (B, hidden)
+            logits = logits + (features * classes).sum(1) / features.shape[1] ** 0.5
         return logits

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize
+from genimg.networks.blocks import ImageSize, class_vectors
 from genimg.networks.frames import coarsest_map
 from genimg.networks.recurrent import CORES, State
 
@@ -128,9 +128,7 @@ class Dynamics(nn.Module):
             labels: its class, int64 (B,), when conditional.
         """
         if self.embedding is not None:
-            if labels is None:
-                raise ValueError("these dynamics were built with classes: pass labels of shape (B,)")
-            context = context + self.embedding(labels)
+            context = context + class_vectors(self.embedding, labels)
         velocity = self._per_layer(self.to_velocity(w))
         still = torch.zeros_like(velocity)
         motion = Motion(still, still, velocity, still[..., 0])

@@ -1,8 +1,9 @@
 """The encoder of the VAE: an image in, a Gaussian over latent vectors out."""
 
+import torch
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, join_class
+from genimg.networks.blocks import ImageSize, class_vectors
 from genimg.networks.trunk import Trunk
 
 
@@ -35,6 +36,8 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) in [-1, 1], `labels` int64 (B,) when conditional -> mean, log-variance (B, latent_dim)."""
-        features = join_class(self.trunk(images), self.embedding, labels)
+        features = self.trunk(images)
+        if self.embedding is not None:
+            features = torch.cat([features, class_vectors(self.embedding, labels)], dim=1)
         mean, log_var = self.to_gaussian(features).chunk(2, dim=1)
         return mean, log_var

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.networks.blocks import ImageSize, init_convolutions, join_class, pyramid, stage_widths
+from genimg.networks.blocks import ImageSize, class_vectors, init_convolutions, pyramid, stage_widths
 
 
 class Generator(nn.Module):
@@ -22,7 +22,9 @@ class Generator(nn.Module):
         max_width: the most channels any stage has, but not under `width`.
         hidden: width of the fully connected layer.
         smallest: the shorter side of the small map has at most so many pixels.
-        num_classes: 0 for an unconditional generator; else a learned embedding joins `z` (R3GAN 2024, section 3.4).
+        num_classes: 0 for an unconditional generator; else each class has a scale and a shift of its own for the
+            features of `z` (FiLM, Perez et al. 2018). Joined to `z`, a class only shifts them, and a GAN then soon
+            draws one picture a class: docs/results.md.
     """
 
     def __init__(
@@ -39,20 +41,24 @@ class Generator(nn.Module):
         super().__init__()
         self.sizes = pyramid(image_size, smallest)[::-1]  # coarse to fine
         widths = stage_widths(len(self.sizes), width, max_width)[::-1]
-        self.embedding = nn.Embedding(num_classes, latent_dim) if num_classes else None
+        self.embedding = nn.Embedding(num_classes, 2 * hidden) if num_classes else None
         height, width_ = self.sizes[0]
         self.first_shape = (widths[0], height, width_)
-        self.fc1 = nn.Linear(latent_dim * (2 if num_classes else 1), hidden)
+        self.fc1 = nn.Linear(latent_dim, hidden)
         self.fc2 = nn.Linear(hidden, widths[0] * height * width_)
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
         init_convolutions(self)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=0.5)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) when conditional -> (B, C, H, W), unbounded."""
-        z = join_class(z, self.embedding, labels)
-        h = F.leaky_relu(self.fc1(z), 0.2)
-        h = self.fc2(h).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
+        h = self.fc1(z)
+        if self.embedding is not None:
+            scale, shift = class_vectors(self.embedding, labels).chunk(2, dim=1)  # (B, hidden) each
+            h = h * (1 + scale) + shift
+        h = self.fc2(F.leaky_relu(h, 0.2)).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
         for size, conv in zip(self.sizes[1:], self.convs, strict=True):
             h = F.interpolate(conv(F.leaky_relu(h, 0.2)), size=size, mode="bilinear", align_corners=False)
         return self.to_image(F.leaky_relu(h, 0.2))

@@ -13,7 +13,7 @@ from genimg.errors import UserError
 from genimg.models.vae import LIKELIHOODS, VAE
 from genimg.networks.encoder import Encoder
 from genimg.networks.generator import Generator
-from genimg.networks.prior import GaussianMixture
+from genimg.networks.prior import ClassMixtures
 from genimg.objectives.likelihoods import bernoulli
 
 LATENT_DIM = 4
@@ -41,7 +41,7 @@ def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any)
     return VAE(
         encoder=Encoder(**sizes),
         decoder=Generator(**sizes),
-        mixture=GaussianMixture(LATENT_DIM, 3),
+        mixture=ClassMixtures(LATENT_DIM, 3, num_classes),
         optimizer=functools.partial(torch.optim.Adam, lr=5e-3),
         latent_dim=LATENT_DIM,
         num_classes=num_classes,
@@ -159,7 +159,7 @@ def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: s
 @pytest.mark.parametrize("prior", ["normal", "fitted"])
 def test_the_same_generator_gives_the_same_sample(prior: str) -> None:
     model = vae(prior=prior)
-    model.fit_prior(torch.randn(200, LATENT_DIM, generator=seeded(1)) * 0.5 + 2, seeded(1))
+    model.fit_prior(torch.randn(200, LATENT_DIM, generator=seeded(1)) * 0.5 + 2, None, seeded(1))
     first, second, other = (model.sample(4, generator=seeded(seed)) for seed in (5, 5, 6))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -170,7 +170,7 @@ def test_the_same_generator_gives_the_same_sample(prior: str) -> None:
 def test_the_fitted_prior_is_where_the_latents_are() -> None:
     model = vae()
     latents = torch.randn(4000, LATENT_DIM, generator=seeded(1)) * 0.3 + torch.tensor([2.0, 0.0, -1.0, 0.0])
-    model.fit_prior(latents, seeded(1))
+    model.fit_prior(latents, None, seeded(1))
     z = model.mixture.transport(model.sample_latents(4000, generator=seeded(2)))
     torch.testing.assert_close(z.mean(0), latents.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(z.std(0), latents.std(0), rtol=0, atol=0.05)
@@ -179,7 +179,7 @@ def test_the_fitted_prior_is_where_the_latents_are() -> None:
 def test_under_the_normal_prior_fitting_changes_nothing() -> None:
     model = vae(prior="normal")
     before = model.sample(4, generator=seeded())
-    model.fit_prior(torch.randn(200, LATENT_DIM) + 5, seeded())
+    model.fit_prior(torch.randn(200, LATENT_DIM) + 5, None, seeded())
     assert torch.equal(before, model.sample(4, generator=seeded()))
 
 
@@ -233,3 +233,34 @@ def test_figures_are_float32_under_autocast() -> None:
         exact = model.mixture.transport(torch.randn(3, LATENT_DIM, generator=seeded()))
     assert all(value.dtype == torch.float32 for value in metrics.values())
     assert exact.dtype == torch.float32
+
+
+def test_more_draws_tighten_the_bound_and_one_is_the_elbo() -> None:
+    model = vae(likelihood="discretized_logistic").eval()
+    images = torch.rand(64, 1, 8, 8) * 2 - 1
+    with torch.no_grad():
+        torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.3)  # far from the true posterior
+        bounds = [float(model.log_likelihood(images, None, samples=k, generator=seeded()).mean()) for k in (1, 8, 64)]
+        elbo = torch.stack([model.evaluate({"images": images}, seeded(s))["elbo"].mean() for s in range(20)]).mean()
+        ones = [model.log_likelihood(images, None, samples=1, generator=seeded(s)).mean() for s in range(20)]
+    assert bounds[0] < bounds[1] < bounds[2]
+    assert float(torch.stack(ones).mean()) == pytest.approx(float(elbo), rel=0.02)
+
+
+def test_the_bound_is_exact_where_z_says_nothing() -> None:
+    """Then p(x | z) is p(x), and draws from any q give it: here from the prior itself."""
+    model = vae(likelihood="discretized_logistic").eval()
+    images = torch.rand(4, 1, 8, 8) * 2 - 1
+    with torch.no_grad():
+        torch.nn.init.zeros_(model.decoder.fc1.weight)
+        torch.nn.init.zeros_(model.encoder.to_gaussian.weight)
+        found = model.log_likelihood(images, None, samples=5, generator=seeded())
+        exact = model._log_likelihood(model.decoder(torch.zeros(4, model.latent_dim), None), model.log_scale, images)
+    torch.testing.assert_close(found, exact)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"), [("bernoulli", True), ("gaussian", True), ("discretized_logistic", False)]
+)
+def test_only_a_distribution_over_pictures_is_a_likelihood(name: str, refused: bool) -> None:
+    assert (vae(likelihood=name).no_likelihood() is not None) == refused

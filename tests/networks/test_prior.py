@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from genimg.networks.prior import GaussianMixture
+from genimg.networks.prior import ClassMixtures, GaussianMixture
 
 WEIGHTS = torch.tensor([0.6, 0.4])
 MEANS = torch.tensor([[3.0, 0.0], [-2.0, 1.0]])
@@ -116,3 +116,18 @@ def test_half_precision_around_it_changes_nothing() -> None:
         moved = under_autocast.transport(noise)
     assert torch.equal(plain.means, under_autocast.means)
     assert torch.equal(plain.transport(noise), moved)
+
+
+def test_each_class_has_its_own_latents() -> None:
+    """Also where a class has too few to fit: it stays N(0, I)."""
+    mixtures = ClassMixtures(2, 2, num_classes=3)
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 500 + [1] * 500 + [2])
+    latents = torch.randn(1001, 2, generator=generator) + torch.tensor([[-5.0, 0.0], [5.0, 0.0], [9.0, 9.0]])[labels]
+    mixtures.fit(latents, labels, generator=generator)
+    noise = torch.randn(300, 2, generator=generator)
+    wanted = torch.arange(300) % 3
+    z = mixtures.transport(noise, wanted)
+    means = torch.stack([z[wanted == label].mean(0) for label in range(3)])
+    torch.testing.assert_close(means, torch.tensor([[-5.0, 0.0], [5.0, 0.0], [0.0, 0.0]]), rtol=0, atol=0.4)
+    torch.testing.assert_close(z[wanted == 2], noise[wanted == 2], rtol=0, atol=1e-5)

@@ -38,6 +38,10 @@ class FitPrior(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
             batches = first_items(data, data.train_in_order(), model, self.num_images)
-            latents = [model.encode(b["images"], b.get("labels"), generator=generator) for b in batches]
-            model.fit_prior(torch.cat(latents), generator)
+            latents, labels = [], []
+            for batch in batches:
+                latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))
+                labels.append(batch.get("labels"))
+            known = None if labels[0] is None else torch.cat(labels)
+            model.fit_prior(torch.cat(latents), known, generator)
         self.seconds_spent += time.monotonic() - started

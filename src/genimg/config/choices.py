@@ -54,8 +54,8 @@ def check_choices(composer: Composer, overrides: list[Override]) -> None:
 
 
 def _elsewhere(composer: Composer, group: str) -> str:
-    if composer.task == "sample":
-        return f"leave it out: a sample takes its {group} from the run"
+    if composer.task in ("sample", "evaluate"):
+        return f"leave it out: task={composer.task} takes its {group} from the run"
     return f"the groups are {', '.join(composer.chosen_groups())}"
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from genimg.config.machine import count_gpus
+from genimg.config.names import nearest
 from genimg.config.pages import find as find_page
 from genimg.data import listing
 from genimg.errors import UserError
 from genimg.runs import find
+
+# the extractors of genimg.features
+FEATURES = ("auto", "classifier", "efficientnet_lite0", "inception", "random")
 
 Config = dict[str, Any]  # the resolved configuration, plain types
 
@@ -30,8 +34,7 @@ def check_partners(config: Config, on_this_machine: bool) -> None:
     on_this_machine: False leaves out what depends on devices and on folders, so that a configuration
     can be printed here and run elsewhere.
     """
-    checks = TRAIN if config.get("task") == "train" else SAMPLE if config.get("task") == "sample" else {}
-    for check, needs_machine in checks.items():
+    for check, needs_machine in CHECKS.get(str(config.get("task")), {}).items():
         if on_this_machine or not needs_machine:
             check(config)
 
@@ -117,13 +120,33 @@ def _pictures(config: Config) -> None:
                 raise UserError(key, path, "a picture, a folder of them, or a list", hint="there is no such file")
 
 
-# each check, and whether it asks what this machine has
-TRAIN: dict[Callable[[Config], None], bool] = {
-    _budget: False,
-    _kinds: False,
-    _data_root: True,
-    _labels: False,
-    _num_classes: False,
-    _devices: True,
+def _features(config: Config) -> None:
+    name = str(config["features"])
+    if name not in FEATURES and "." not in name:
+        near = nearest(name, FEATURES)
+        expected = f"{', '.join(FEATURES)}, or package.module.Class of your own"
+        raise UserError("features", name, expected, hint=f"did you mean features={near}?" if near else None)
+    if config["weights"] is not None and name != "inception":
+        raise UserError("weights", config["weights"], "null without features=inception", hint="features=inception")
+
+
+def _files(config: Config) -> None:
+    for key, kind, there in (("weights", "a file", Path.is_file), ("root", "a folder", Path.is_dir)):
+        given = config[key]
+        if given is not None and not there(Path(given).expanduser()):
+            raise UserError(key, given, f"{kind} that exists, or null")
+
+
+# each task's checks, and whether they ask what this machine has
+CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
+    "train": {
+        _budget: False,
+        _kinds: False,
+        _data_root: True,
+        _labels: False,
+        _num_classes: False,
+        _devices: True,
+    },
+    "sample": {_run: True, _pictures: True},
+    "evaluate": {_run: True, _features: False, _files: True},
 }
-SAMPLE: dict[Callable[[Config], None], bool] = {_run: True, _pictures: True}

@@ -154,6 +154,12 @@ RULES: dict[str, Rule] = {
     "device": Rule("text"),
     "out": Rule("text", null=True),
     "trust": Rule("list"),
+    # evaluate
+    "features": Rule("text"),  # checked with the partners: a word of ours, or a class of the user's
+    "weights": Rule("text", null=True),
+    "importance_samples": whole(1),
+    "root": Rule("text", null=True),
+    "cache": Rule("any"),  # true, false or a folder
 }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from genimg.data.hashing import Use, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
-from genimg.data.order import EvaluationOrder, TrainOrder
+from genimg.data.order import EvaluationOrder, Request, TrainOrder
 from genimg.data.splits import carve
 from genimg.errors import UserError
 
@@ -142,6 +142,20 @@ class GenerativeData(LightningDataModule):
 
     def test_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(_TEST)
+
+    def spread(self, split: Literal["train", "test"], most: int) -> tuple[Tensor, Tensor | None]:
+        """At most `most` items of a split, at equal strides, in memory: uint8 (N, [T,] C, H, W), and int64 labels (N,).
+
+        A set may lie class after class: the first ones would not do.
+        """
+        number = {"train": _TRAIN, "test": _TEST}[split]
+        items = self._splits[number]
+        count = min(most, len(items))
+        indices = torch.arange(count) * len(items) // max(count, 1)
+        requests = [Request(part, epoch=0) for part in indices.split(self.batch_size)]
+        batches = Batches(items, lambda: requests, _FROZEN_SEED, number, augment=False, workers=self.workers)
+        images = torch.cat([batch["images"] for batch in batches])
+        return images, None if items.labels is None else items.labels[indices]
 
     def _evaluation(self, split: int) -> Batches:
         items = self._splits[split]

@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 class KernelDistance(NamedTuple):
-    """Mean and standard deviation over the subsets; no spread where each subset is the whole of both sets."""
+    """Mean and standard deviation over the subsets; None where each subset would be the whole of both sets."""
 
     mean: float
-    std: float
+    std: float | None
 
 
 def kernel_distance(
@@ -33,8 +33,10 @@ def kernel_distance(
     size = min(size, len(a), len(b))
     if size < 2:
         raise ValueError(f"both sets need two vectors or more, got {len(a)} and {len(b)}")
-    values = torch.stack([_squared_mmd(_draw(a, size, generator), _draw(b, size, generator)) for _ in range(subsets)])
-    return KernelDistance(float(values.mean()), float(values.std(correction=0)))
+    whole = size == len(a) == len(b)
+    drawn = range(1 if whole else subsets)
+    values = torch.stack([_squared_mmd(_draw(a, size, generator), _draw(b, size, generator)) for _ in drawn])
+    return KernelDistance(float(values.mean()), None if whole else float(values.std(correction=0)))
 
 
 def _draw(features: Tensor, size: int, generator: torch.Generator) -> Tensor:

@@ -29,10 +29,10 @@ MIN_LOG_SCALE = -7.0
 
 
 class LatentPrior(Protocol):
-    """A distribution over latents that can be fitted, and the map from N(0, I) to it."""
+    """A distribution over latents, of each class where there are labels: it can be fitted, and N(0, I) maps to it."""
 
-    def transport(self, noise: Tensor) -> Tensor: ...
-    def fit(self, latents: Tensor, *, generator: torch.Generator) -> None: ...
+    def transport(self, noise: Tensor, labels: Tensor | None) -> Tensor: ...
+    def fit(self, latents: Tensor, labels: Tensor | None, *, generator: torch.Generator) -> None: ...
 
 
 class VAE(GenerativeModel):
@@ -143,6 +143,31 @@ class VAE(GenerativeModel):
             figures["bits_per_dim"] = (kl - reconstruction) / (images[0].numel() * math.log(2))
         return figures
 
+    def no_likelihood(self) -> str | None:
+        """Why `log_likelihood` is no log probability of the pictures; None where it is one."""
+        if self.likelihood == "bernoulli":
+            return "model.likelihood=bernoulli takes grey levels for probabilities: it is no distribution over pictures"
+        if self.likelihood == "gaussian":
+            return "model.likelihood=gaussian is a density of real numbers, no probability of 8-bit pixels"
+        return None
+
+    def log_likelihood(
+        self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """A lower bound of log p(x) in nats, (B,), under the prior N(0, I) that the ELBO has.
+
+        log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q(z | x): Burda et al. 2016, eq. 8. Tighter with each of the
+        K = `samples`; one is the ELBO.
+        """
+        mean, log_var = self.posterior(images, labels)
+        weights = []
+        for _ in range(samples):
+            noise = _normal_like(mean, generator)
+            z = reparameterise(mean, log_var, noise)
+            prior_over_posterior = 0.5 * (noise.square() + log_var - z.square()).sum(1)
+            weights.append(self._log_likelihood(self.decoder(z, labels), self.log_scale, images) + prior_over_posterior)
+        return torch.stack(weights).logsumexp(0) - math.log(samples)
+
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), (B, latent_dim) each, float32."""
         mean, log_var = self.encoder(images, labels)
@@ -153,13 +178,13 @@ class VAE(GenerativeModel):
         mean, log_var = self.posterior(images, labels)
         return reparameterise(mean, log_var, _normal_like(mean, generator))
 
-    def fit_prior(self, latents: Tensor, generator: torch.Generator) -> None:
-        """Fit the mixture to latents (N, latent_dim) that `encode` gave for training images, some thousands.
+    def fit_prior(self, latents: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
+        """Fit the prior to latents (N, latent_dim) that `encode` gave for training images, and their int64 labels (N,).
 
         Does nothing when the model is sampled from N(0, I).
         """
         if self.prior == "fitted":
-            self.mixture.fit(latents, generator=generator)
+            self.mixture.fit(latents, labels if self.num_classes else None, generator=generator)
 
     def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor:
         """Standard normal noise, shape (N, latent_dim)."""
@@ -167,7 +192,8 @@ class VAE(GenerativeModel):
 
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Standard normal noise (N, latent_dim) -> mean pictures (N, C, H, W) in [-1, 1]."""
-        z = self.mixture.transport(noise) if self.prior == "fitted" else noise
+        labels = labels if self.num_classes else None
+        z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
         return self._picture(z, labels)
 
     def sample(

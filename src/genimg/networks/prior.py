@@ -124,6 +124,38 @@ class GaussianMixture(nn.Module):
         return log_weights, means, axes, variances.clamp(min=MIN_VARIANCE)
 
 
+class ClassMixtures(nn.Module):
+    """A `GaussianMixture` for each class, p(z | y); one for all where there are no classes.
+
+    Latents of a class are not those of another: a decoder that is given a latent of a 3 and the class 7 draws the 3.
+
+    Args:
+        dim: length of a latent vector.
+        components: the most Gaussians of each mixture.
+        num_classes: 0 for one mixture.
+    """
+
+    def __init__(self, dim: int, components: int, num_classes: int = 0) -> None:
+        super().__init__()
+        self.mixtures = nn.ModuleList(GaussianMixture(dim, components) for _ in range(max(1, num_classes)))
+
+    def transport(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As `GaussianMixture.transport`, each row of noise (N, dim) to its class of `labels`, int64 (N,)."""
+        if labels is None:
+            return self.mixtures[0].transport(noise)
+        z = torch.empty_like(noise, dtype=torch.float32)
+        for label in labels.unique().tolist():
+            z[labels == label] = self.mixtures[label].transport(noise[labels == label])
+        return z
+
+    def fit(self, latents: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> None:
+        """As `GaussianMixture.fit`, each class to its own latents; one without two of them stays as it is."""
+        for label, mixture in enumerate(self.mixtures):
+            own = latents if labels is None else latents[labels == label]
+            if len(own) > 1:
+                mixture.fit(own, generator=generator)
+
+
 def _log_joint(along: Tensor, log_weights: Tensor, variances: Tensor) -> Tensor:
     """log w_k + log N(z; m_k, C_k) without the constant of 2 pi: (K, N) from coordinates (K, N, dim)."""
     squares = (along.square() / variances[:, None]).sum(2)

@@ -1,0 +1,44 @@
+"""What a run cost, and what its pictures cost."""
+
+import time
+from typing import Any
+
+import torch
+
+from genimg.checkpoints import Checkpoint
+from genimg.evaluation.figure import Figure
+from genimg.models.base import GenerativeModel
+from genimg.sampler import CHUNK, Sampler
+
+_CHUNKS = 4  # timed, after one that is not
+
+
+def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
+    """Parameters, seconds and images of the training up to the checkpoint, and the speed of sampling here."""
+    clock: dict[str, Any] = checkpoint["clock"]
+    images, seconds = int(checkpoint["images_seen"]), float(clock["seconds"])
+    what = "clips" if sampler.makes_sequences else "images"
+    found = [
+        Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in parameters(sampler.model)
+    ]
+    found.append(Figure("cost", f"{what} seen", images, "exact", 1))
+    found.append(Figure("cost", "seconds trained", seconds, "exact", 1, unit="s", note="on the machine it trained on"))
+    if seconds > 0:
+        found.append(Figure("cost", f"{what} a second in training", images / seconds, "exact", images, "higher"))
+    speed = sampling_speed(sampler)
+    found.append(Figure("cost", f"{what} a second in sampling", speed, "exact", CHUNK * _CHUNKS, "higher"))
+    return found
+
+
+def parameters(model: GenerativeModel) -> list[tuple[str, int]]:
+    return [(name, sum(p.numel() for p in network.parameters())) for name, network in model.networks().items()]
+
+
+def sampling_speed(sampler: Sampler) -> float:
+    """Pictures or clips a second, on the sampler's device, until they lie on the CPU."""
+    sampler.sample(CHUNK)
+    started = time.perf_counter()
+    sampler.sample(CHUNK * _CHUNKS)
+    if sampler.device.type == "cuda":
+        torch.cuda.synchronize(sampler.device)
+    return CHUNK * _CHUNKS / (time.perf_counter() - started)

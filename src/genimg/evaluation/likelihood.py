@@ -1,0 +1,63 @@
+"""How probable held-out pictures are under a model, where the model says so."""
+
+import math
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from genimg.evaluation.figure import Figure
+from genimg.models.base import Batch
+
+
+@runtime_checkable
+class Likely(Protocol):
+    """A model with a likelihood, or with a reason why its figure is none."""
+
+    def no_likelihood(self) -> str | None: ...
+    def log_likelihood(
+        self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
+    ) -> Tensor: ...
+
+
+def refusal(model: object) -> str | None:
+    """Why this model gets no likelihood; None if it gets one."""
+    if not isinstance(model, Likely):
+        return f"{type(model).__name__} gives no probability of a picture"
+    return model.no_likelihood()
+
+
+@torch.no_grad()
+def likelihood(
+    model: Likely, batches: Iterable[Batch], labelled: bool, samples: int, generator: torch.Generator
+) -> list[Figure]:
+    """Nats an image and bits a dimension, by the importance-weighted bound with `samples` draws.
+
+    batches: normalised, on the model's device.
+    """
+    values = [
+        model.log_likelihood(
+            batch["images"], batch["labels"] if labelled else None, samples=samples, generator=generator
+        ).double()
+        for batch in batches
+    ]
+    nats = torch.cat(values)
+    dimensions = next(iter(batches))["images"][0].numel()
+    kind, n = f"lower bound, K = {samples}", len(nats)
+    error = float(nats.std() / math.sqrt(n)) if n > 1 else None
+    bits = -nats.mean() / (dimensions * math.log(2))
+    return [
+        Figure("likelihood", "log p(x)", float(nats.mean()), kind, n, "higher", spread=error, unit="nats an image"),
+        Figure(
+            "likelihood",
+            "bits_per_dim",
+            float(bits),
+            f"upper bound, K = {samples}",
+            n,
+            "lower",
+            floor=8.0,
+            unit="bits",
+            note="floor: pixels told as they are, 8 bits each",
+        ),
+    ]

@@ -1,0 +1,98 @@
+"""How the futures of a sequence model compare with what really came, and with a picture that stands still."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from genimg.evaluation.figure import Better, Figure
+from genimg.evaluation.structure import pixel_figures
+from genimg.features.extractor import Extractor
+from genimg.metrics.frechet import frechet_distance
+
+#: {name: (which way is better, unit)}; sums are over a frame, as papers on moving digits have them
+NAMES: dict[str, tuple[Better, str]] = {
+    "mse": ("lower", "a pixel, pictures in [0, 1]"),
+    "mse summed": ("lower", "a frame, pictures in [0, 1]"),
+    "psnr": ("higher", "dB"),
+    "ssim": ("higher", ""),
+}
+
+
+def futures(clips: Tensor, drawn: Iterator[Tensor], count: int) -> list[Figure]:
+    """Free-running futures from the first frame of held-out clips, by horizon, beside that frame held still.
+
+    Args:
+        clips: uint8 (N, T, C, H, W).
+        drawn: (n, count, T, C, H, W), uint8, for the clips in order.
+        count: futures of each clip: K of the best, which is the one with the smallest mse over the clip.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    position = 0
+    for made in drawn:
+        truth = clips[position : position + len(made)]
+        position += len(made)
+        every = frame_figures(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]))  # (n, K, T - 1) each
+        still = frame_figures(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:])  # (n, T - 1)
+        best = every["mse"].mean(2).argmin(1)
+        for name, values in every.items():
+            parts.setdefault(f"mean/{name}", []).append(values.mean(1))
+            parts.setdefault(f"best/{name}", []).append(values[torch.arange(len(values)), best])
+            parts.setdefault(f"still/{name}", []).append(still[name])
+        parts.setdefault("diversity", []).append(diversity(made[:, :, 1:]))
+    horizon = {name: torch.cat(values).mean(0) for name, values in parts.items()}  # (T - 1,) each
+    n = len(clips)
+    figures = []
+    for which, words in (("mean", f"one future, mean of {count}"), ("best", f"best of {count}")):
+        for name, (better, unit) in NAMES.items():
+            value, floor = horizon[f"{which}/{name}"], horizon[f"still/{name}"]
+            note = f"{words}; floor: the start held still"
+            found = Figure(
+                "sequences", f"{name}, {which}", float(value.mean()), "exact", n, better, float(floor.mean())
+            )
+            horizons = {"by_horizon": rounded(value), "floor_by_horizon": rounded(floor)}
+            figures.append(replace(found, unit=unit, note=note, **horizons))
+    spread = horizon["diversity"]
+    note = "mse between two futures of one start; 0: all alike"
+    figures.append(
+        Figure("sequences", "diversity", float(spread.mean()), "exact", n, note=note, by_horizon=rounded(spread))
+    )
+    return figures
+
+
+def frame_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """uint8 (..., C, H, W) -> a value a frame, (...)."""
+    shape = made.shape[:-3]
+    a, b = made.flatten(0, -4).float() / 255, real.flatten(0, -4).float() / 255
+    values = pixel_figures(a, b)
+    values["mse summed"] = values["mse"] * a[0].numel()
+    return {name: values[name].double().reshape(shape) for name in NAMES}
+
+
+def diversity(made: Tensor) -> Tensor:
+    """Mean squared error, in [0, 1], between two futures: uint8 (n, K, T, C, H, W) -> (n, T); 0 where K is 1."""
+    pairs = list(combinations(range(made.shape[1]), 2))
+    if not pairs:
+        return torch.zeros(made.shape[0], made.shape[2], dtype=torch.float64)
+    pictures = made.double() / 255
+    return torch.stack([(pictures[:, a] - pictures[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
+
+
+def clip_vectors(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:
+    """uint8 (N, T, C, H, W) -> (N, 2 D): the mean of the frames' features, and of how much they change a frame."""
+    frames = extractor(clips.flatten(0, 1), device).unflatten(0, clips.shape[:2])  # (N, T, D)
+    return torch.cat([frames.mean(1), frames.diff(dim=1).abs().mean(1)], dim=1)
+
+
+def clip_fidelity(test: Tensor, floor: Tensor, fake: Tensor) -> list[Figure]:
+    """The Frechet distance of clip vectors (N, 2 D). It is no FVD, which has another network."""
+    note = "of clip features: mean over frames, and mean change a frame"
+    value, least = frechet_distance(test, fake), frechet_distance(test, floor)
+    return [Figure("sequences", "frechet distance", value, "proxy", len(fake), "lower", least, note=note)]
+
+
+def rounded(values: Tensor) -> tuple[float, ...]:
+    """Six significant digits: a file to read."""
+    return tuple(float(f"{value:.6g}") for value in values.tolist())

@@ -1,0 +1,72 @@
+"""From the word behind `features=` to an extractor."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genimg.build import build
+from genimg.errors import UserError
+from genimg.features import pretrained
+from genimg.features.classifier import classifier
+from genimg.features.extractor import Extractor
+
+Labelled = tuple[Tensor, Tensor | None]  # uint8 (N, C, H, W), int64 (N,)
+
+
+class RandomFeatures(nn.Module):
+    """A convolution with random weights: for tests of the plumbing, not for figures."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 32, 4, stride=2)
+        nn.init.kaiming_normal_(self.conv.weight, generator=torch.Generator().manual_seed(0))
+        nn.init.zeros_(self.conv.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) -> (B, 32)."""
+        return F.relu(self.conv(images.float() / 127.5 - 1)).mean(dim=(2, 3))
+
+
+def extractor(
+    name: str,
+    *,
+    weights: str | None,
+    train: Labelled,
+    test: Labelled,
+    num_classes: int,
+    kept: Path | None,
+    device: torch.device,
+    trust: Iterable[str],
+) -> Extractor:
+    """The extractor called `name`: one of ours, or `package.module.Class`, which `trust` must allow.
+
+    Args:
+        weights: a file, for `inception`.
+        train, test, num_classes, kept: for `classifier`, see there.
+
+    Raises:
+        UserError: if it cannot be had here.
+    """
+    if name == "auto":
+        name = "classifier" if num_classes else "efficientnet_lite0"
+    if name == "classifier":
+        (images, labels), (test_images, test_labels) = train, test
+        if labels is None or test_labels is None:
+            raise UserError("features", name, "data with labels", hint="features=efficientnet_lite0 needs none")
+        return classifier((images, labels), (test_images, test_labels), num_classes, kept, device)
+    if name == "random":
+        found = Extractor("random", RandomFeatures(train[0].shape[1]), "pixels from -1 to 1")
+    elif name == "efficientnet_lite0":
+        found = pretrained.efficientnet_lite0()
+    elif name == "inception":
+        found = pretrained.inception(weights)
+    else:
+        network = build({"_target_": name}, trust=trust)
+        if not isinstance(network, nn.Module):
+            raise UserError("features", name, "a torch.nn.Module, from uint8 (B, C, H, W) to (B, D)")
+        found = Extractor(name, network.eval(), "its own")
+    found.network.to(device)
+    return found

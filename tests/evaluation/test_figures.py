@@ -1,0 +1,181 @@
+"""The figures of an evaluation against their definitions, and against sets that are known to be worse."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genimg.evaluation.fidelity import Features, fidelity
+from genimg.evaluation.figure import Figure, shown
+from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
+from genimg.evaluation.structure import SMALLEST_MS, pixel_figures, structure
+from genimg.features.extractor import Extractor
+from genimg.metrics.classes import class_coverage, class_entropy
+
+CPU = torch.device("cpu")
+
+
+class Pixels(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.float().flatten(1)
+
+
+def pixels() -> Extractor:
+    return Extractor("pixels", Pixels(), "none")
+
+
+def pictures(count: int, seed: int, side: int = 16) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 1, side, side), generator=generator, dtype=torch.uint8)
+
+
+def by_name(figures: list[Figure]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+def vectors(count: int, seed: int) -> Tensor:
+    """Ten clusters in eight dimensions, the class being the largest of the first ten logits below."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = 6 * torch.randn(10, 8, generator=torch.Generator().manual_seed(99))
+    return centres[torch.arange(count) % 10] + torch.randn(count, 8, generator=generator)
+
+
+class Nearest(nn.Module):
+    """Logits: minus the squared distance to each cluster."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(6 * torch.randn(10, 8, generator=torch.Generator().manual_seed(99)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return -torch.cdist(features, self.centres)
+
+
+def measured(fake: Tensor, labels: Tensor | None = None, name: str = "classifier") -> dict[str, Figure]:
+    extractor = Extractor(name, nn.Identity(), "none", head=Nearest())
+    found = Features(vectors(600, 0), vectors(600, 1), vectors(1200, 2), fake)
+    return by_name(fidelity(found, extractor, labels))
+
+
+def test_fresh_pictures_of_the_same_kind_are_at_the_floor() -> None:
+    found = measured(vectors(600, 3), labels=torch.arange(600) % 10)
+    assert found["frechet distance"].value == pytest.approx(found["frechet distance"].floor or 0, abs=0.5)
+    assert 0.4 < found["copying"].value < 0.6
+    assert found["class coverage"].value == 1 and found["class entropy"].value > 0.99
+    assert found["class accuracy"].value > 0.99
+    assert {figure.n for figure in found.values()} == {600}
+
+
+@pytest.mark.parametrize(
+    ("worse", "lower", "higher"),
+    [
+        ("noise", ["precision", "density", "coverage"], ["frechet distance", "kernel distance"]),
+        ("shift", ["precision", "density", "coverage"], ["frechet distance", "kernel distance"]),
+        ("five classes", ["recall", "coverage", "class coverage", "class entropy"], ["frechet distance"]),
+        ("duplicates", ["recall", "coverage"], ["frechet distance"]),
+        ("copies", [], ["copying"]),
+    ],
+)
+def test_degraded_sets_are_seen(worse: str, lower: list[str], higher: list[str]) -> None:
+    good, fake = measured(vectors(600, 3)), vectors(600, 3)
+    if worse == "noise":
+        fake = fake + 3 * torch.randn(fake.shape, generator=torch.Generator().manual_seed(5))
+    elif worse == "shift":
+        fake = fake + 2
+    elif worse == "five classes":
+        fake = fake[torch.arange(600) % 10 < 5].repeat(2, 1) + 0.01 * vectors(600, 4)
+    elif worse == "duplicates":
+        fake = fake[:20].repeat(30, 1)
+    else:
+        fake = vectors(1200, 2)[:600]
+    bad = measured(fake)
+    assert all(bad[name].value < good[name].value - 0.02 for name in lower)
+    assert all(bad[name].value > good[name].value + 0.02 for name in higher)
+
+
+def test_only_inceptions_distance_is_called_fid() -> None:
+    assert "FID" in measured(vectors(600, 3), name="inception")
+    assert "FID" not in measured(vectors(600, 3))
+
+
+def test_coverage_and_entropy_of_classes_by_hand() -> None:
+    real = torch.arange(100) % 4
+    fake = torch.tensor([0] * 97 + [1] * 2 + [2])
+    assert class_coverage(fake, real, 4) == 0.25  # a tenth of a quarter is 2.5 %: only class 0 has it
+    assert class_entropy(torch.tensor([0, 0, 1, 1]), 4) == pytest.approx(0.5)
+    assert class_entropy(torch.zeros(5, dtype=torch.long), 4) == 0
+
+
+def test_identical_pictures_have_no_error() -> None:
+    images = pictures(5, 0)
+    found = by_name(structure(images, lambda part, _: part, pixels(), CPU))
+    assert found["mse"].value == 0 and found["ssim"].value == pytest.approx(1)
+    assert found["cosine distance of features"].value == pytest.approx(0, abs=1e-12)
+    assert found["psnr"].value == pytest.approx(20 * math.log10(255 / 0.5))  # half a level, the least that counts
+    assert {figure.n for figure in found.values()} == {5}
+
+
+def test_structure_by_hand_and_by_part() -> None:
+    images = torch.full((260, 1, 16, 16), 100, dtype=torch.uint8)  # more than one part
+    found = by_name(structure(images, lambda part, _: part + 51, pixels(), CPU))
+    assert found["mse"].value == pytest.approx(0.04)
+    assert found["psnr"].value == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
+    # two flat pictures: only SSIM's luminance term is left (Wang et al. 2004, eq. 6)
+    a, b, c = 100 / 255, 151 / 255, 0.01**2
+    assert found["ssim"].value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), rel=1e-4)
+
+
+@pytest.mark.parametrize("side", [8, 16, SMALLEST_MS - 1, SMALLEST_MS])
+def test_structure_at_every_size(side: int) -> None:
+    a, b = (pictures(2, seed, side).float() / 255 for seed in (0, 1))
+    found = pixel_figures(a, b)
+    assert ("ms-ssim" in found) == (side >= SMALLEST_MS)
+    assert all(values.shape == (2,) and values.isfinite().all() for values in found.values())
+
+
+def clips(count: int, frames: int = 4) -> Tensor:
+    """A square that goes right."""
+    found = torch.zeros(count, frames, 1, 12, 12, dtype=torch.uint8)
+    for clip in range(count):
+        for t in range(frames):
+            found[clip, t, 0, clip % 8 : clip % 8 + 3, 2 * t : 2 * t + 3] = 255
+    return found
+
+
+def drawn(made: Tensor) -> Iterator[Tensor]:
+    yield from made.split(3)
+
+
+def test_a_perfect_future_and_one_that_stands_still() -> None:
+    truth = clips(5)
+    still = truth[:, :1].expand_as(truth)
+    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2))
+    best, mean = found["mse, best"], found["mse, mean"]
+    assert best.value == 0 and best.by_horizon == (0, 0, 0)
+    assert mean.floor is not None and mean.value == pytest.approx(mean.floor / 2)
+    assert mean.floor_by_horizon[0] == pytest.approx(2 * 6 / 144, rel=1e-5)  # two columns of three pixels each, twice
+    assert found["mse summed, mean"].value == pytest.approx(mean.value * 144)
+    assert found["diversity"].value == pytest.approx(mean.floor)
+    assert found["ssim, best"].value == pytest.approx(1)
+
+
+def test_diversity_of_one_future_and_of_equal_ones_is_nothing() -> None:
+    truth = clips(3)
+    assert diversity(truth[:, None]).abs().max() == 0
+    assert diversity(torch.stack([truth, truth, truth], dim=1)).abs().max() == 0
+
+
+def test_clip_features_see_motion() -> None:
+    moving = clips(8)
+    standing = moving[:, :1].expand_as(moving)
+    of_moving, of_standing = (clip_vectors(part, pixels(), CPU) for part in (moving, standing))
+    (figure,) = clip_fidelity(of_moving, of_moving, of_standing)
+    assert figure.floor == pytest.approx(0, abs=1e-3 * figure.value) and figure.value > 0
+
+
+def test_numbers_are_short_and_figures_are_plain() -> None:
+    assert [shown(x) for x in (12345.6, 0.123456, 3.0, -1e-6)] == ["12,346", "0.1235", "3", "-1e-06"]
+    assert asdict(Figure("a", "b", 1.0, "exact", 3))["by_horizon"] == ()

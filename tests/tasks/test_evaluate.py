@@ -1,0 +1,171 @@
+"""task=evaluate from end to end: what it writes, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genimg.errors import UserError
+from genimg.features import classifier as classifier_module
+from genimg.runs import RunFolder
+from genimg.tasks import evaluate
+from tests.conftest import Answer
+
+SHORT = [
+    "budget.images=64", "data.batch_size=16", "model.width=4", "data.image_size=16", "callbacks=none",
+    "trainer.threads=1", "trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run of a few steps of each model."""
+    folder = tmp_path_factory.mktemp("runs")
+    words = {
+        "gan": ["model=gan", "model.conditional=true"],
+        "vae": ["model=vae", "model.prior=normal"],
+        "rnn": ["model=rnn", "data.num_frames=4"],
+    }
+    for name, own in words.items():
+        command = [sys.executable, "-m", "genimg.cli", *own, *SHORT, f"outputs={folder / name}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+    return {name: next((folder / name).glob("*/*/config.yaml")).parent for name in words}
+
+
+def config(run: Path, **settings: Any) -> dict[str, Any]:
+    return {
+        "run": str(run), "checkpoint": "best", "num_images": 40, "features": "random", "weights": None,
+        "importance_samples": 2, "seed": 0, "root": None, "cache": False, "device": "cpu", "out": None,
+        "outputs": "outputs", "trust": [],
+    } | settings  # fmt: skip
+
+
+def figures(folder: Path) -> dict[str, dict[str, Any]]:
+    content = json.loads((folder / "evaluation.json").read_text())
+    return {figure["name"]: figure for figure in content["figures"]}
+
+
+def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path]) -> None:
+    assert evaluate.run(config(runs["gan"])) == 0
+    content = json.loads((runs["gan"] / "evaluation.json").read_text())
+    assert "no probability" in content["refused"]["likelihood"]
+    assert content["data"]["split"] == "test" and content["extractor"]["name"] == "random"
+    found = figures(runs["gan"])
+    assert found["frechet distance"]["n"] == 40
+    assert found["frechet distance"]["value"] > found["frechet distance"]["floor"]
+    assert found["parameters of the generator"]["value"] > 0 and found["images seen"]["value"] == 64
+    assert not {"ssim", "bits_per_dim"} & set(found)
+    assert (runs["gan"] / "nearest.png").stat().st_size > 0
+    assert any(RunFolder(runs["gan"]).tensorboard.rglob("events*"))
+
+
+def test_a_vae_has_structure_and_a_bound(runs: dict[str, Path], tmp_path: Path) -> None:
+    evaluate.run(config(runs["vae"], out=str(tmp_path / "new")))
+    found = figures(tmp_path / "new")
+    assert -1 <= found["ssim"]["value"] <= 1
+    assert found["bits_per_dim"]["kind"] == "upper bound, K = 2"
+    nats = -found["log p(x)"]["value"]
+    assert found["bits_per_dim"]["value"] == pytest.approx(nats / (256 * torch.log(torch.tensor(2.0)).item()), rel=1e-6)
+    assert not (runs["vae"] / "evaluation.json").exists()
+
+
+def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Path], monkeypatch: Any) -> None:
+    monkeypatch.setattr(evaluate, "CLIPS", 20)
+    evaluate.run(config(runs["rnn"], num_images=10))
+    found = figures(runs["rnn"])
+    assert len(found["mse, best"]["by_horizon"]) == len(found["mse, best"]["floor_by_horizon"]) == 3
+    assert found["mse, best"]["value"] <= found["mse, mean"]["value"]
+    assert found["mse, best"]["n"] == 10 and "images seen" not in found
+
+
+def test_the_same_seed_gives_the_same_figures(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        evaluate.run(config(runs["gan"], out=str(tmp_path / name), seed=int(name == "c"), cache=str(tmp_path / "kept")))
+    a, b, c = (figures(tmp_path / name)["frechet distance"]["value"] for name in ("a", "b", "c"))
+    assert a == b != c
+    kept = list((tmp_path / "kept").glob("features-*.pt"))
+    assert len(kept) == 1
+
+
+def test_the_classifier_is_the_default_where_there_are_labels(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier_module, "_STEPS", 40)
+    evaluate.run(config(runs["gan"], features="auto", out=str(tmp_path), cache=str(tmp_path / "kept")))
+    found = figures(tmp_path)
+    assert 0 <= found["class accuracy"]["value"] <= 1 and found["class coverage"]["floor"] > 0.8
+    assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "features"]
+
+
+def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    load = evaluate.load_checkpoint
+
+    def changed(file: Path) -> Any:
+        checkpoint = load(file)
+        checkpoint["data"]["fingerprint"]["digest"] = "0" * 64
+        return checkpoint
+
+    monkeypatch.setattr(evaluate, "load_checkpoint", changed)
+    with pytest.raises(UserError, match="another digest"):
+        evaluate.run(config(runs["gan"]))
+
+
+def test_too_few_pictures_are_refused(runs: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="num_images"):
+        evaluate.run(config(runs["gan"], num_images=5))
+
+
+def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    load = evaluate.load_checkpoint
+
+    def evil(file: Path) -> Any:
+        checkpoint = load(file)
+        checkpoint["config"]["data"]["source"] = {"_target_": "os.system", "command": "touch evil-was-here"}
+        return checkpoint
+
+    monkeypatch.setattr(evaluate, "load_checkpoint", evil)
+    with pytest.raises(UserError, match=r"os\.system"):
+        evaluate.run(config(runs["gan"]))
+    assert not Path("evil-was-here").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["num_images=0"], "num_images"),
+        (["features=clasifier"], "did you mean features=classifier"),
+        (["weights=w.pt", "features=inception"], "a file that exists"),
+        (["weights=w.pt"], "features=inception"),
+        (["root=nowhere"], "a folder that exists"),
+        (["importance_samples=0"], "importance_samples"),
+        (["data=mnist"], "takes its data from the run"),
+        (["run=nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_told_before_torch(
+    command: Callable[..., Answer], runs: dict[str, Path], words: list[str], said: str
+) -> None:
+    given = words if words[0].startswith("run=") else [f"run={runs['gan']}", *words]
+    answer = command("evaluate", *given)
+    assert answer.code == 2 and said in answer.err and not answer.imported
+    assert "Traceback" not in answer.err
+
+
+def test_the_command_prints_a_table(command: Callable[..., Answer], runs: dict[str, Path], tmp_path: Path) -> None:
+    answer = command(
+        "evaluate", f"run={runs['gan']}", "num_images=40", "features=random", f"out={tmp_path / 'out'}",
+        XDG_CACHE_HOME=str(tmp_path / "cache"), OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert "frechet distance" in answer.out and "proxy" in answer.out
+    assert (tmp_path / "cache" / "genimg-train" / "evaluation").is_dir()
+    assert os.listdir(tmp_path / "out")

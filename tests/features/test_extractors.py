@@ -59,7 +59,7 @@ def test_the_classifier_learns_the_labels_and_is_kept(tmp_path: Path, monkeypatc
 
 def test_the_digest_is_of_the_weights_and_of_how_they_are_used() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    network: Any = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     digests = {Extractor("a", network, words).digest for words in ("one", "two", "one")}
     nn.init.zeros_(network[1].weight)
     digests.add(Extractor("a", network, "one").digest)

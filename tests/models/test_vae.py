@@ -171,7 +171,7 @@ def test_the_fitted_prior_is_where_the_latents_are() -> None:
     model = vae()
     latents = torch.randn(4000, LATENT_DIM, generator=seeded(1)) * 0.3 + torch.tensor([2.0, 0.0, -1.0, 0.0])
     model.fit_prior(latents, None, seeded(1))
-    z = model.mixture.transport(model.sample_latents(4000, generator=seeded(2)))
+    z = model.mixture.transport(model.sample_latents(4000, generator=seeded(2)), None)
     torch.testing.assert_close(z.mean(0), latents.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(z.std(0), latents.std(0), rtol=0, atol=0.05)
 
@@ -230,13 +230,13 @@ def test_figures_are_float32_under_autocast() -> None:
     model = vae()
     with torch.autocast("cpu", torch.bfloat16):
         metrics = model.training_step({"images": pictures(3)}, 0)
-        exact = model.mixture.transport(torch.randn(3, LATENT_DIM, generator=seeded()))
+        exact = model.mixture.transport(torch.randn(3, LATENT_DIM, generator=seeded()), None)
     assert all(value.dtype == torch.float32 for value in metrics.values())
     assert exact.dtype == torch.float32
 
 
 def test_more_draws_tighten_the_bound_and_one_is_the_elbo() -> None:
-    model = vae(likelihood="discretized_logistic").eval()
+    model: Any = vae(likelihood="discretized_logistic").eval()
     images = torch.rand(64, 1, 8, 8) * 2 - 1
     with torch.no_grad():
         torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.3)  # far from the true posterior
@@ -249,7 +249,7 @@ def test_more_draws_tighten_the_bound_and_one_is_the_elbo() -> None:
 
 def test_the_bound_is_exact_where_z_says_nothing() -> None:
     """Then p(x | z) is p(x), and draws from any q give it: here from the prior itself."""
-    model = vae(likelihood="discretized_logistic").eval()
+    model: Any = vae(likelihood="discretized_logistic").eval()
     images = torch.rand(4, 1, 8, 8) * 2 - 1
     with torch.no_grad():
         torch.nn.init.zeros_(model.decoder.fc1.weight)

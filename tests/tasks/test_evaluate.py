@@ -78,8 +78,7 @@ def test_a_vae_has_structure_and_a_bound(runs: dict[str, Path], tmp_path: Path) 
     assert not (runs["vae"] / "evaluation.json").exists()
 
 
-def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Path], monkeypatch: Any) -> None:
-    monkeypatch.setattr(evaluate, "CLIPS", 20)
+def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Path]) -> None:
     evaluate.run(config(runs["rnn"], num_images=10))
     found = figures(runs["rnn"])
     assert len(found["mse, best"]["by_horizon"]) == len(found["mse, best"]["floor_by_horizon"]) == 3

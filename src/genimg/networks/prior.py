@@ -9,6 +9,7 @@ every latent is still a function of standard normal noise: interpolation and tru
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -139,21 +140,24 @@ class ClassMixtures(nn.Module):
         super().__init__()
         self.mixtures = nn.ModuleList(GaussianMixture(dim, components) for _ in range(max(1, num_classes)))
 
+    def _of_class(self, label: int) -> GaussianMixture:
+        return cast(GaussianMixture, self.mixtures[label])
+
     def transport(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """As `GaussianMixture.transport`, each row of noise (N, dim) to its class of `labels`, int64 (N,)."""
         if labels is None:
-            return self.mixtures[0].transport(noise)
+            return self._of_class(0).transport(noise)
         z = torch.empty_like(noise, dtype=torch.float32)
         for label in labels.unique().tolist():
-            z[labels == label] = self.mixtures[label].transport(noise[labels == label])
+            z[labels == label] = self._of_class(label).transport(noise[labels == label])
         return z
 
     def fit(self, latents: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> None:
         """As `GaussianMixture.fit`, each class to its own latents; one without two of them stays as it is."""
-        for label, mixture in enumerate(self.mixtures):
+        for label in range(len(self.mixtures)):
             own = latents if labels is None else latents[labels == label]
             if len(own) > 1:
-                mixture.fit(own, generator=generator)
+                self._of_class(label).fit(own, generator=generator)
 
 
 def _log_joint(along: Tensor, log_weights: Tensor, variances: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""The figures of a model of sequences, from the first frames of held-out clips."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genimg.errors import UserError
+from genimg.evaluation.figure import Figure
+from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
+from genimg.evaluation.subject import Subject, strides
+from genimg.pictures.sheets import to_uint8
+
+CLIPS, FUTURES = 200, 4  # clips that futures are compared with, at most, and how many of each
+
+
+def clips(subject: Subject) -> list[Figure]:
+    """Futures against what came, and the Frechet distance of clips."""
+    test, train = subject.pictures.test, subject.pictures.train
+    count = min(subject.num_images, CLIPS, len(test), len(train))
+    if count < 2:
+        raise UserError("num_images", count, "2 or more", hint=f"the test split has {len(test)} clips")
+    chosen = strides(len(test), count)
+    real, floor = test[chosen], train[strides(len(train), count)]
+    firsts: list[Tensor] = []
+    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES)
+    vectors = [clip_vectors(part, subject.extractor, subject.device) for part in (real, floor, torch.cat(firsts))]
+    return figures + clip_fidelity(*vectors)
+
+
+def _drawn(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
+    """FUTURES of each clip, uint8 (n, FUTURES, T, C, H, W); the first of each is also put into `firsts`."""
+    real = subject.pictures.test[chosen]
+    options: dict[str, Any] = {"seed": subject.seed, "futures": FUTURES, "num_frames": real.shape[1]}
+    start, labels = real[:, 0].float() / 127.5 - 1, subject.labels_of_test(chosen)
+    for piece in subject.sampler.stream(len(real), start=start, classes=labels, **options):
+        made = to_uint8(piece).unflatten(0, (-1, FUTURES))
+        firsts.append(made[:, 0])
+        yield made

@@ -1,0 +1,59 @@
+"""The figures of a model of still pictures, and the sheet of what its samples are nearest to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genimg.errors import UserError
+from genimg.evaluation.fidelity import NEIGHBOURS, Features, fidelity
+from genimg.evaluation.figure import Figure
+from genimg.evaluation.structure import structure
+from genimg.evaluation.subject import Subject, others, reference, strides
+from genimg.metrics.neighbours import nearest
+from genimg.pictures.files import save_png
+from genimg.pictures.sheets import side_by_side, to_uint8
+from genimg.sampler import Reconstructs
+
+_ON_SHEET = 24  # pairs of a sample and its nearest training picture
+
+
+def stills(subject: Subject, folder: Path) -> list[Figure]:
+    """Fidelity, diversity, classes and copies; structure where the model reconstructs. Writes `nearest.png`."""
+    test, train = subject.pictures.test, subject.pictures.train
+    count = min(subject.num_images, len(test), len(train) // 2)
+    if count <= NEIGHBOURS:
+        expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
+        raise UserError("num_images", count, expected, hint=f"the test split has {len(test)} pictures")
+    real, floor, rest = reference(subject, count)
+    shown: list[Tensor] = []
+    fake = subject.extractor.stream(_drawn(subject, count, shown), subject.device)
+    asked = subject.sampler.labels(None, count)
+    found = Features(real, floor, rest, fake)
+    figures = fidelity(found, subject.extractor, None if asked is None else asked.cpu())
+    first = torch.cat(shown)[:_ON_SHEET]
+    _, index = nearest(fake[: len(first)], rest)
+    save_png(side_by_side(first, train[others(len(train), count)[index]]), folder / "nearest.png")
+    return figures + _structure(subject, strides(len(test), count))
+
+
+def _drawn(subject: Subject, count: int, shown: list[Tensor]) -> Iterator[Tensor]:
+    """Samples, rounded as image files are; the first pieces are also put into `shown`."""
+    for piece in subject.sampler.stream(count, seed=subject.seed):
+        rounded = to_uint8(piece)
+        if sum(map(len, shown)) < _ON_SHEET:
+            shown.append(rounded)
+        yield rounded
+
+
+def _structure(subject: Subject, chosen: Tensor) -> list[Figure]:
+    sampler = subject.sampler
+    if not isinstance(sampler.model, Reconstructs):
+        return []
+    labels = subject.labels_of_test(chosen)
+
+    def reconstruct(part: Tensor, where: slice) -> Tensor:
+        return to_uint8(sampler.reconstruct(part.float() / 127.5 - 1, None if labels is None else labels[where]))
+
+    return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device)

@@ -1,5 +1,6 @@
 """Every command and the Python of README.md, run in their order: as printed, but for a budget of a few pictures."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -34,6 +35,7 @@ def run(words: list[str], folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "genimg.cli", *words],
         cwd=folder,
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True,
         text=True,
         timeout=300,
@@ -67,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_shows_commands_of_each_kind() -> None:
     assert len(COMMANDS) >= 12
-    for kind in ("model=vae", "model=rnn", "resume=last", "genimg sample", "start=", "reconstruct="):
+    for kind in ("model=vae", "model=rnn", "resume=last", "genimg sample", "start=", "reconstruct=", "evaluate"):
         assert any(kind in command for command in COMMANDS), kind
 
 

@@ -195,3 +195,15 @@ def test_the_fingerprint_changes_with_one_pixel_or_label(monkeypatch: pytest.Mon
     for changed in (with_pixel, with_label):
         monkeypatch.setattr(Numbered, "load", changed)
         assert numbered().fingerprint["digest"] != before["digest"]
+
+
+@pytest.mark.parametrize("most", [1, 40, 10**6])
+def test_a_part_of_a_split_is_spread_over_all_of_it(most: int) -> None:
+    """A set may lie class after class: the first items would be of the first class."""
+    data = numbered()
+    batches = list(data.spread("train", most))
+    indices = torch.cat([batch["indices"] for batch in batches])
+    assert len(indices) == len(indices.unique()) == min(most, data.num_items)
+    assert indices.diff().float().std(correction=0) < 1 or most == 1
+    assert int(indices.max()) >= data.num_items - 1 - data.num_items // min(most, data.num_items)
+    assert not any(batch["augment"] for batch in batches)

@@ -1,8 +1,10 @@
 """The figures of an evaluation against their definitions, and against sets that are known to be worse."""
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from genimg.evaluation.fidelity import Features, fidelity
 from genimg.evaluation.figure import Figure, shown
+from genimg.evaluation.results import write
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
 from genimg.evaluation.structure import SMALLEST_MS, pixel_figures, structure
 from genimg.features.extractor import Extractor
@@ -172,8 +175,16 @@ def test_clip_features_see_motion() -> None:
     moving = clips(8)
     standing = moving[:, :1].expand_as(moving)
     of_moving, of_standing = (clip_vectors(part, pixels(), CPU) for part in (moving, standing))
-    (figure,) = clip_fidelity(of_moving, of_moving, of_standing)
+    (figure,) = clip_fidelity(of_moving, of_moving, of_standing, of_standing)
     assert figure.floor == pytest.approx(0, abs=1e-3 * figure.value) and figure.value > 0
+
+
+def test_a_figure_that_is_no_number_is_null_in_the_file(tmp_path: Path) -> None:
+    figures = [Figure("a", "b", math.nan, "exact", 3, by_horizon=(math.inf, 1.0)), Figure("a", "c", 2.0, "exact", 3)]
+    found = json.loads(write(tmp_path, figures, {}, {"seed": 0}).read_text())
+    assert [figure["value"] for figure in found["figures"]] == [None, 2.0]
+    assert found["figures"][0]["by_horizon"] == [None, 1.0] and found["seed"] == 0
+    assert shown(math.nan) == "nan" and shown(-math.inf) == "-inf"
 
 
 def test_numbers_are_short_and_figures_are_plain() -> None:

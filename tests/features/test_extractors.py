@@ -85,8 +85,26 @@ class Means(nn.Module):
         return images.float().mean(dim=(2, 3))
 
 
+class Wrong(nn.Module):
+    """Gives pictures, not vectors."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.float()
+
+
+def test_vectors_of_another_shape_are_refused() -> None:
+    with pytest.raises(UserError, match="features"):
+        choose("tests.features.test_extractors.Wrong", trust=["tests"])(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), CPU)
+
+
+def test_an_unwritable_cache_loses_nothing(quick: None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    found = classifier(bars(64, 0), bars(64, 1), 2, tmp_path / "file" / "classifier.pt", CPU)
+    assert found.facts["classes"] == 2 and "could not keep" in caplog.text
+
+
 def test_a_module_of_the_users_own_needs_trust() -> None:
-    with pytest.raises(UserError, match="trust"):
+    with pytest.raises(UserError, match="features"):
         choose("tests.features.test_extractors.Means")
     found = choose("tests.features.test_extractors.Means", trust=["tests"])
     assert torch.equal(found(torch.full((3, 1, 8, 8), 7, dtype=torch.uint8), CPU), torch.full((3, 1), 7.0))
@@ -119,6 +137,25 @@ def inception_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_inception_reads_a_file(inception_weights: Path) -> None:
     found = choose("inception", weights=str(inception_weights))
     assert found(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), CPU).shape == (1, 2048)
+
+
+def test_inception_downloads_its_weights_once(
+    inception_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    monkeypatch.setattr(fidelity, "URL_INCEPTION_V3", inception_weights.as_uri())
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    first = choose("inception")
+    inception_weights.unlink()
+    assert choose("inception").digest == first.digest
+
+
+def test_a_failed_download_names_the_file_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    monkeypatch.setattr(fidelity, "URL_INCEPTION_V3", (tmp_path / "missing.pt").as_uri())
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    with pytest.raises(UserError, match="weights"):
+        choose("inception")
 
 
 class Evil:

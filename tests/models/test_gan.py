@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from genimg.models.gan import GAN
@@ -37,17 +38,27 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
 
 
 class Repeat:
-    """A loader of one batch, so many times."""
+    """A loader of one batch, so many times; of `draw` items at random of it, where given."""
 
-    def __init__(self, batch: dict[str, Tensor], times: int) -> None:
-        self.batch, self.times = batch, times
+    def __init__(self, batch: dict[str, Tensor], times: int, draw: int | None) -> None:
+        self.batch, self.times, self.draw = batch, times, draw
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return iter([self.batch] * self.times)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(self.times):
+            index = slice(None)
+            if self.draw is not None:
+                index = torch.randint(len(self.batch["images"]), (self.draw,), generator=generator)
+            yield {name: values[index] for name, values in self.batch.items()}
 
 
 def train(
-    model: GAN, images: Tensor, labels: Tensor | None = None, steps: int = 1, precision: Any = "32-true"
+    model: GAN,
+    images: Tensor,
+    labels: Tensor | None = None,
+    steps: int = 1,
+    precision: Any = "32-true",
+    draw: int | None = None,
 ) -> dict[str, float]:
     """`steps` steps of the Trainer on one batch; the last metrics."""
     seen: list[dict[str, Tensor]] = []
@@ -63,7 +74,7 @@ def train(
         accelerator="cpu", precision=precision, max_steps=2 * steps, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(model, Repeat(batch, steps))
+    trainer.fit(model, Repeat(batch, steps, draw))
     return {name: float(value) for name, value in seen[-1].items()}
 
 
@@ -184,6 +195,30 @@ def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
         means = model.sample(256, generator=torch.Generator().manual_seed(0)).mean(dim=(1, 2, 3))
     assert 0.3 < (means > 0).float().mean() < 0.7
     assert float(means.abs().mean()) == pytest.approx(0.3, abs=0.1)
+
+
+def test_each_class_has_pictures_of_its_own_and_many() -> None:
+    """Handwritten digits, after 300 steps: the spread within a class is a good part of the real one.
+
+    With a class embedding beside z in place of a scale and a shift it was a quarter for each of three seeds.
+    """
+    digits: Any = load_digits()
+    images, labels = torch.tensor(digits.images).float()[:, None] / 8 - 1, torch.tensor(digits.target)
+    torch.manual_seed(0)
+    model = gan(num_classes=10, gamma=(0.3, 0.03), penalty_share=0.25)
+    model.generator = Generator(32, 8, 1, 16, 64, 64, 4, 10)
+    model.discriminator = Discriminator(8, 1, 16, 64, 64, 4, 10)
+    model.latent_dim = 32
+    model.generator_optimizer = model.discriminator_optimizer = partial(torch.optim.Adam, lr=1.6e-3, betas=(0.0, 0.95))
+    train(model, images, labels, steps=300, draw=64)
+    asked = torch.arange(500) % 10
+    with torch.no_grad():
+        samples = model.sample(500, generator=torch.Generator().manual_seed(0), labels=asked)
+    means = torch.stack([images[labels == label].mean(0) for label in range(10)])
+    nearest = torch.cdist(samples.flatten(1), means.flatten(1)).argmin(1)
+    assert (nearest == asked).float().mean() > 0.75  # of real digits 0.90 are nearest to their class's mean
+    ratios = [samples[asked == c].var(0).sum() / images[labels == c].var(0).sum() for c in range(10)]
+    assert torch.stack(ratios).median() > 0.5
 
 
 def test_a_generator_of_black_pictures_comes_back() -> None:

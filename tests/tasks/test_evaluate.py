@@ -14,10 +14,14 @@ import pytest
 import torch
 
 from genimg.errors import UserError
+from genimg.evaluation.subject import Pictures, Subject
 from genimg.features import classifier as classifier_module
+from genimg.features.extractor import Extractor
 from genimg.runs import RunFolder
+from genimg.sampler import Sampler
 from genimg.tasks import evaluate
 from tests.conftest import Answer
+from tests.stub_models import StubGenerator
 
 SHORT = [
     "budget.images=64", "data.batch_size=16", "model.width=4", "data.image_size=16", "callbacks=none",
@@ -105,6 +109,16 @@ def test_the_classifier_is_the_default_where_there_are_labels(
     assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "features"]
 
 
+def test_classes_are_told_by_name() -> None:
+    """A class may be called 1 and be number 0."""
+    labels = torch.tensor([0, 1, 2])
+    pictures = Pictures(torch.zeros(3, 1, 8, 8), labels, torch.zeros(3, 1, 8, 8), labels)
+    sampler = Sampler(StubGenerator(), (1, 8, 8), classes=("1", "2", "10"))
+    extractor = Extractor("none", torch.nn.Identity(), "none")
+    subject = Subject(sampler, pictures, extractor, {}, 3, 0, None)
+    assert subject.classes_of_test(torch.tensor([2, 0])) == ["10", "1"]
+
+
 def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     load = evaluate.load_checkpoint
 
@@ -116,6 +130,15 @@ def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.Monke
     monkeypatch.setattr(evaluate, "load_checkpoint", changed)
     with pytest.raises(UserError, match="another digest"):
         evaluate.run(config(runs["gan"]))
+
+
+@pytest.mark.parametrize(("key", "value"), [("out", "file/out"), ("root", "file")])
+def test_a_place_that_does_not_do_is_named_before_the_work(
+    runs: dict[str, Path], tmp_path: Path, key: str, value: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=key):
+        evaluate.run(config(runs["gan"], **{key: str(tmp_path / value)}))
 
 
 def test_too_few_pictures_are_refused(runs: dict[str, Path]) -> None:
@@ -145,6 +168,7 @@ def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest
         (["weights=w.pt", "features=inception"], "a file that exists"),
         (["weights=w.pt"], "features=inception"),
         (["root=nowhere"], "a folder that exists"),
+        (["cache=3"], "true, false or a folder"),
         (["importance_samples=0"], "importance_samples"),
         (["data=mnist"], "takes its data from the run"),
         (["run=nowhere"], "nowhere"),
@@ -165,6 +189,7 @@ def test_the_command_prints_a_table(command: Callable[..., Answer], runs: dict[s
         XDG_CACHE_HOME=str(tmp_path / "cache"), OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert answer.code == 0, answer.err
-    assert "frechet distance" in answer.out and "proxy" in answer.out
+    (row,) = (line for line in answer.out.splitlines() if "frechet distance" in line)
+    assert "proxy" in row and "40" in row
     assert (tmp_path / "cache" / "genimg-train" / "evaluation").is_dir()
     assert os.listdir(tmp_path / "out")

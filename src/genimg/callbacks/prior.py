@@ -20,7 +20,7 @@ class FitPrior(Callback):
 
     Args:
         times: how often in a run; the same as validation and samples, or they see an old prior.
-        num_images: training pictures, at most.
+        num_images: training pictures, at most; taken at equal strides, so that every class has its share.
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -37,7 +37,7 @@ class FitPrior(Callback):
         generator = torch.Generator(model.device).manual_seed(_SEED)
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            batches = first_items(data, data.train_in_order(), model, self.num_images)
+            batches = first_items(data, data.spread("train", self.num_images), model, self.num_images)
             latents, labels = [], []
             for batch in batches:
                 latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))

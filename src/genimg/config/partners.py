@@ -131,6 +131,8 @@ def _features(config: Config) -> None:
 
 
 def _files(config: Config) -> None:
+    if not isinstance(config["cache"], bool | str):
+        raise UserError("cache", config["cache"], "true, false or a folder")
     for key, kind, there in (("weights", "a file", Path.is_file), ("root", "a folder", Path.is_dir)):
         given = config[key]
         if given is not None and not there(Path(given).expanduser()):

@@ -133,18 +133,14 @@ class GenerativeData(LightningDataModule):
             workers=self.workers,
         )
 
-    def train_in_order(self) -> Iterable[Batch]:
-        """The training items once, as an evaluation sees them: in order, none dropped, none mirrored."""
-        return self._evaluation(_TRAIN)
-
     def val_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(_VALIDATION)
 
     def test_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(_TEST)
 
-    def spread(self, split: Literal["train", "test"], most: int) -> tuple[Tensor, Tensor | None]:
-        """At most `most` items of a split, at equal strides, in memory: uint8 (N, [T,] C, H, W), and int64 labels (N,).
+    def spread(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
+        """At most `most` items of a split, at equal strides, as an evaluation sees them: none mirrored.
 
         A set may lie class after class: the first ones would not do.
         """
@@ -153,9 +149,7 @@ class GenerativeData(LightningDataModule):
         count = min(most, len(items))
         indices = torch.arange(count) * len(items) // max(count, 1)
         requests = [Request(part, epoch=0) for part in indices.split(self.batch_size)]
-        batches = Batches(items, lambda: requests, _FROZEN_SEED, number, augment=False, workers=self.workers)
-        images = torch.cat([batch["images"] for batch in batches])
-        return images, None if items.labels is None else items.labels[indices]
+        return Batches(items, lambda: requests, _FROZEN_SEED, number, augment=False, workers=self.workers)
 
     def _evaluation(self, split: int) -> Batches:
         items = self._splits[split]

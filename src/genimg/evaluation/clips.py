@@ -25,15 +25,16 @@ def clips(subject: Subject) -> list[Figure]:
     real, floor = test[chosen], train[strides(len(train), count)]
     firsts: list[Tensor] = []
     figures = futures(real, _drawn(subject, chosen, firsts), FUTURES)
-    vectors = [clip_vectors(part, subject.extractor, subject.device) for part in (real, floor, torch.cat(firsts))]
-    return figures + clip_fidelity(*vectors)
+    still = real[:, :1].expand_as(real)
+    compared = (real, floor, torch.cat(firsts), still)
+    return figures + clip_fidelity(*(clip_vectors(part, subject.extractor, subject.device) for part in compared))
 
 
 def _drawn(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
     """FUTURES of each clip, uint8 (n, FUTURES, T, C, H, W); the first of each is also put into `firsts`."""
     real = subject.pictures.test[chosen]
     options: dict[str, Any] = {"seed": subject.seed, "futures": FUTURES, "num_frames": real.shape[1]}
-    start, labels = real[:, 0].float() / 127.5 - 1, subject.labels_of_test(chosen)
+    start, labels = real[:, 0].float() / 127.5 - 1, subject.classes_of_test(chosen)
     for piece in subject.sampler.stream(len(real), start=start, classes=labels, **options):
         made = to_uint8(piece).unflatten(0, (-1, FUTURES))
         firsts.append(made[:, 0])

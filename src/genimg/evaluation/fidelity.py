@@ -1,6 +1,6 @@
 """How near samples are to held-out pictures, and how much of them they reach, by an extractor's features.
 
-Every figure stands beside its floor: the same of as many training pictures, in place of the samples.
+Beside each its floor: the same of as many training pictures, in place of the samples.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def fidelity(found: Features, extractor: Extractor, labels: Tensor | None) -> li
             note="share nearer to the training set than a test picture is; over the floor: memorised",
         )
     )
-    return figures + (_class_figures(found, extractor.head, labels) if extractor.head is not None else [])
+    return figures + (_class_figures(found, extractor, extractor.head, labels) if extractor.head is not None else [])
 
 
 def _figures(real: Tensor, fake: Tensor) -> dict[tuple[str, Better], tuple[float, float | None]]:
@@ -73,7 +73,7 @@ def _figures(real: Tensor, fake: Tensor) -> dict[tuple[str, Better], tuple[float
 
 
 @torch.no_grad()
-def _class_figures(found: Features, head: torch.nn.Module, labels: Tensor | None) -> list[Figure]:
+def _class_figures(found: Features, extractor: Extractor, head: torch.nn.Module, labels: Tensor | None) -> list[Figure]:
     device = next(head.parameters()).device
     logits = [head(features.to(device)).cpu() for features in (found.fake, found.test, found.floor)]
     fake, test, floor = (part.argmax(1) for part in logits)
@@ -103,6 +103,15 @@ def _class_figures(found: Features, head: torch.nn.Module, labels: Tensor | None
     if labels is not None:
         right = float((fake == labels).double().mean())
         figures.append(
-            Figure("classes", "class accuracy", right, "proxy", count, "higher", note="are of the class asked for")
+            Figure(
+                "classes",
+                "class accuracy",
+                right,
+                "proxy",
+                count,
+                "higher",
+                extractor.facts.get("accuracy"),
+                note="are of the class asked for; floor: test pictures",
+            )
         )
     return figures

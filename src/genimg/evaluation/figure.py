@@ -1,5 +1,6 @@
 """A figure with all that belongs to it, and a table of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ class Figure:
     """One number about a run.
 
     group: the question it answers: fidelity, structure, likelihood, ...
-    kind: `exact`, `lower bound, K = 16`, or `proxy`: a stand-in for what people see.
+    kind: `exact`, `lower bound, K = 16`, `measured` by a clock, or `proxy`: a stand-in for what people see.
     n: pictures, clips or latents it was computed from.
     better: which way is better; empty where neither is.
     floor: the same figure of real against real pictures, or of a guess that knows nothing (then `note` says which).
@@ -62,6 +63,8 @@ def shown(value: float) -> str:
     >>> shown(12345.6), shown(0.123456), shown(3.0)
     ('12,346', '0.1235', '3')
     """
+    if not math.isfinite(value):
+        return str(value)
     if value == round(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"

@@ -1,7 +1,7 @@
 """How probable held-out pictures are under a model, where the model says so."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -30,7 +30,7 @@ def refusal(model: object) -> str | None:
 
 @torch.no_grad()
 def likelihood(
-    model: Likely, batches: Iterable[Batch], labelled: bool, samples: int, generator: torch.Generator
+    model: Likely, batches: Sequence[Batch], labelled: bool, samples: int, generator: torch.Generator
 ) -> list[Figure]:
     """Nats an image and bits a dimension, by the importance-weighted bound with `samples` draws.
 
@@ -43,12 +43,22 @@ def likelihood(
         for batch in batches
     ]
     nats = torch.cat(values)
-    dimensions = next(iter(batches))["images"][0].numel()
+    dimensions = batches[0]["images"][0].numel()
     kind, n = f"lower bound, K = {samples}", len(nats)
     error = float(nats.std() / math.sqrt(n)) if n > 1 else None
     bits = -nats.mean() / (dimensions * math.log(2))
     return [
-        Figure("likelihood", "log p(x)", float(nats.mean()), kind, n, "higher", spread=error, unit="nats an image"),
+        Figure(
+            "likelihood",
+            "log p(x | class)" if labelled else "log p(x)",
+            float(nats.mean()),
+            kind,
+            n,
+            "higher",
+            spread=error,
+            unit="nats an image",
+            note="under the prior N(0, I)",
+        ),
         Figure(
             "likelihood",
             "bits_per_dim",
@@ -56,8 +66,7 @@ def likelihood(
             f"upper bound, K = {samples}",
             n,
             "lower",
-            floor=8.0,
             unit="bits",
-            note="floor: pixels told as they are, 8 bits each",
+            note="pixels told as they are take 8",
         ),
     ]

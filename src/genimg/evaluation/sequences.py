@@ -7,12 +7,13 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from genimg.evaluation.figure import Better, Figure
+from genimg.evaluation.figure import Better, Figure, shown
 from genimg.evaluation.structure import pixel_figures
 from genimg.features.extractor import Extractor
 from genimg.metrics.frechet import frechet_distance
 
 #: {name: (which way is better, unit)}; sums are over a frame, as papers on moving digits have them
+_PART = 100  # frames compared at once
 NAMES: dict[str, tuple[Better, str]] = {
     "mse": ("lower", "a pixel, pictures in [0, 1]"),
     "mse summed": ("lower", "a frame, pictures in [0, 1]"),
@@ -65,10 +66,10 @@ def futures(clips: Tensor, drawn: Iterator[Tensor], count: int) -> list[Figure]:
 def frame_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
     """uint8 (..., C, H, W) -> a value a frame, (...)."""
     shape = made.shape[:-3]
-    a, b = made.flatten(0, -4).float() / 255, real.flatten(0, -4).float() / 255
-    values = pixel_figures(a, b)
-    values["mse summed"] = values["mse"] * a[0].numel()
-    return {name: values[name].double().reshape(shape) for name in NAMES}
+    pairs = zip(made.flatten(0, -4).split(_PART), real.flatten(0, -4).split(_PART), strict=True)
+    parts = [pixel_figures(a.float() / 255, b.float() / 255, multiscale=False) for a, b in pairs]
+    values = {name: torch.cat([part[name] for part in parts]).double().reshape(shape) for name in parts[0]}
+    return values | {"mse summed": values["mse"] * made.shape[-3:].numel()}
 
 
 def diversity(made: Tensor) -> Tensor:
@@ -86,10 +87,10 @@ def clip_vectors(clips: Tensor, extractor: Extractor, device: torch.device) -> T
     return torch.cat([frames.mean(1), frames.diff(dim=1).abs().mean(1)], dim=1)
 
 
-def clip_fidelity(test: Tensor, floor: Tensor, fake: Tensor) -> list[Figure]:
+def clip_fidelity(test: Tensor, floor: Tensor, fake: Tensor, still: Tensor) -> list[Figure]:
     """The Frechet distance of clip vectors (N, 2 D). It is no FVD, which has another network."""
-    note = "of clip features: mean over frames, and mean change a frame"
-    value, least = frechet_distance(test, fake), frechet_distance(test, floor)
+    value, least, standing = (frechet_distance(test, other) for other in (fake, floor, still))
+    note = f"of clip features: mean over frames, and mean change a frame; starts held still: {shown(standing)}"
     return [Figure("sequences", "frechet distance", value, "proxy", len(fake), "lower", least, note=note)]
 
 

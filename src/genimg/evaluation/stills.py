@@ -51,9 +51,9 @@ def _structure(subject: Subject, chosen: Tensor) -> list[Figure]:
     sampler = subject.sampler
     if not isinstance(sampler.model, Reconstructs):
         return []
-    labels = subject.labels_of_test(chosen)
+    classes = subject.classes_of_test(chosen)
 
     def reconstruct(part: Tensor, where: slice) -> Tensor:
-        return to_uint8(sampler.reconstruct(part.float() / 127.5 - 1, None if labels is None else labels[where]))
+        return to_uint8(sampler.reconstruct(part.float() / 127.5 - 1, None if classes is None else classes[where]))
 
     return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device)

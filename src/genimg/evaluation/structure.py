@@ -43,11 +43,11 @@ def structure(
     return [figure(name, total / len(images), len(images)) for name, total in sums.items()]
 
 
-def pixel_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
-    """A value a picture, (N,): floats (N, C, H, W) in [0, 1]."""
+def pixel_figures(made: Tensor, real: Tensor, multiscale: bool = True) -> dict[str, Tensor]:
+    """A value a picture, (N,): floats (N, C, H, W) in [0, 1]; MS-SSIM where it fits and is wanted."""
     error = (made - real).square().flatten(1).mean(1)
     values = {"mse": error, "psnr": psnr(error), "ssim": ssim(made, real)}
-    if min(real.shape[2:]) >= SMALLEST_MS:
+    if multiscale and min(real.shape[2:]) >= SMALLEST_MS:
         values["ms-ssim"] = multiscale_structural_similarity_index_measure(
             made, real, data_range=1.0, reduction="none", normalize="relu"
         )

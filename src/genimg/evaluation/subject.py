@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,13 +17,11 @@ from genimg.build import build
 from genimg.checkpoints import Checkpoint
 from genimg.errors import UserError
 from genimg.features.extractor import Extractor
-from genimg.files import whole
+from genimg.features.kept import keep, read
 from genimg.sampler import Sampler
 
-log = logging.getLogger(__name__)
-
 DATA = ("genimg.data",)  # what a checkpoint's data are built of, besides what the user trusts
-TRAINED_ON = 60_000  # training pictures that a classifier learns from and copies are looked for in
+READ = 60_000  # pictures or frames of a split, at most: a classifier learns from them, copies are looked for in them
 BYTES = 2 * 2**30  # of them in memory, at most
 
 
@@ -59,10 +56,12 @@ class Subject:
     def device(self) -> torch.device:
         return self.sampler.device
 
-    def labels_of_test(self, chosen: Tensor) -> list[int] | None:
-        """Those that a conditional model must be told; None for any other."""
+    def classes_of_test(self, chosen: Tensor) -> list[str] | None:
+        """The names of the classes that a conditional model must be told; None for any other."""
         labels = self.pictures.test_labels
-        return labels[chosen].tolist() if labels is not None and self.sampler.classes else None
+        if labels is None or not self.sampler.classes:
+            return None
+        return [self.sampler.classes[label] for label in labels[chosen].tolist()]  # a number could be a name too
 
     def kept(self, name: str, *what: object) -> Path | None:
         """A file of the cache, named after `name` and everything that what it holds depends on."""
@@ -71,9 +70,20 @@ class Subject:
 
 def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) -> Any:
     """The data that a checkpoint was trained on, its folder now at `root`. UserError where they are others now."""
-    node = checkpoint["config"]["data"]
-    data = build(node if root is None else _with_root(node, root), trust=(*DATA, *trust))
-    data.setup("test")
+    node = _with(checkpoint["config"]["data"], "cache", False)  # a stranger's run says not where arrays are written
+    if root is not None:
+        if "root" not in node:
+            raise UserError("root", root, f"null: data={node['name']} has no folder")
+        node = _with(node, "root", str(Path(root).expanduser()))
+    try:
+        data = build(node, trust=(*DATA, *trust))
+        data.setup("test")
+    except UserError as error:
+        if error.key != "data.root":
+            raise
+        raise UserError(
+            "root", error.got, "the folder of the run's data", hint="where it lies now: root=FOLDER"
+        ) from error
     known = checkpoint["data"]["fingerprint"]
     if data.fingerprint != known:
         raise UserError(
@@ -84,18 +94,23 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
     return data
 
 
-def _with_root(node: Any, root: str) -> Any:
-    """A data node with every `root` in it replaced."""
+def _with(node: Any, key: str, new: object) -> Any:
+    """A data node with every `key` in it, that of its source too, replaced."""
     if not isinstance(node, dict):
         return node
-    return {name: root if name == "root" else _with_root(value, root) for name, value in node.items()}
+    return {name: new if name == key else _with(value, key, new) for name, value in node.items()}
 
 
 def read_pictures(data: Any) -> Pictures:
     """The test and the training split, each up to a bound of memory."""
-    bytes_each = math.prod(data.image_shape) * (data.num_frames or 1)
-    most = max(1, min(TRAINED_ON, BYTES // bytes_each))
-    return Pictures(*data.spread("train", most), *data.spread("test", most))
+    most = max(1, min(READ, BYTES // math.prod(data.image_shape)) // (data.num_frames or 1))
+    return Pictures(*_whole(data.spread("train", most)), *_whole(data.spread("test", most)))
+
+
+def _whole(batches: Iterable[dict[str, Any]]) -> tuple[Tensor, Tensor | None]:
+    """All images and labels of the batches."""
+    images, labels = zip(*((batch["images"], batch.get("labels")) for batch in batches), strict=True)
+    return torch.cat(images), None if labels[0] is None else torch.cat(labels)
 
 
 def kept_file(folder: Path, name: str, *what: object) -> Path:
@@ -118,23 +133,14 @@ def others(total: int, count: int) -> Tensor:
 def reference(subject: Subject, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Features of `count` test pictures, of as many training pictures, and of the other training pictures."""
     pictures, extractor = subject.pictures, subject.extractor
-    kept = subject.kept("features", extractor.digest, count, len(pictures.train))
-    if kept is not None:
-        try:
-            found = torch.load(kept, map_location="cpu", weights_only=True)
-            return found["test"], found["floor"], found["train"]
-        except Exception:  # missing, or damaged in one of torch's half a dozen ways: made again
-            pass
+    kept = subject.kept("features", extractor.digest, count, len(pictures.train)) if extractor.known else None
+    if found := read(kept):
+        return found["test"], found["floor"], found["train"]
     parts = (
         pictures.test[strides(len(pictures.test), count)],
         pictures.train[strides(len(pictures.train), count)],
         pictures.train[others(len(pictures.train), count)],
     )
     test, floor, train = (extractor(part, subject.device) for part in parts)
-    if kept is not None:
-        try:
-            with whole(kept) as file:
-                torch.save({"test": test, "floor": floor, "train": train}, file)
-        except OSError as error:
-            log.warning("could not keep the features in %s: %s", kept, error)
+    keep({"test": test, "floor": floor, "train": train}, kept)
     return test, floor, train

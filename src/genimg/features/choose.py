@@ -64,9 +64,17 @@ def extractor(
     elif name == "inception":
         found = pretrained.inception(weights)
     else:
-        network = build({"_target_": name}, trust=trust)
-        if not isinstance(network, nn.Module):
-            raise UserError("features", name, "a torch.nn.Module, from uint8 (B, C, H, W) to (B, D)")
-        found = Extractor(name, network.eval(), "its own")
+        found = Extractor(name, own(name, trust).eval(), "its own", known=False)
     found.network.to(device)
     return found
+
+
+def own(target: str, trust: Iterable[str]) -> nn.Module:
+    """A user's module by its name, called without arguments."""
+    try:
+        network = build({"_target_": target}, trust=trust)
+    except UserError as error:
+        raise UserError("features", target, error.expected, error.hint) from error
+    if not isinstance(network, nn.Module):
+        raise UserError("features", target, "a torch.nn.Module, from uint8 (B, C, H, W) to (B, D)")
+    return network

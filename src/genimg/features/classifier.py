@@ -5,15 +5,13 @@ no FID, and compares only with figures of the same extractor, named by its diges
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.errors import UserError
 from genimg.features.extractor import Extractor
-from genimg.files import whole
+from genimg.features.kept import keep, read
 
 FEATURES = 64
 _RECIPE = 1  # raised where the network or its training changes: kept ones are trained anew
@@ -60,16 +58,17 @@ def classifier(
 
     Its facts: `accuracy` on the test pictures, `classes`.
     """
-    found = None if kept is None else _read(kept)
-    with torch.random.fork_rng(devices=[]):  # other random numbers stay what they were
+    found = read(kept)
+    found = found if found and found.get("recipe") == _RECIPE else None
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):  # other random numbers stay what they were
         torch.manual_seed(_SEED)
         network = Classifier(train[0].shape[1], num_classes).to(device, memory_format=torch.channels_last)  # pyright: ignore
         if found is None:
             fit(network, *train)
     if found is None:
         found = {"recipe": _RECIPE, "state": network.state_dict(), "accuracy": accuracy(network, *test)}
-        if kept is not None:
-            _keep(found, kept)
+        keep(found, kept)
     else:
         network.load_state_dict(found["state"])
     facts = {"accuracy": found["accuracy"], "classes": num_classes}
@@ -107,20 +106,3 @@ def accuracy(network: Classifier, images: Tensor, labels: Tensor) -> float:
         for part, wanted in zip(images.split(500), labels.split(500), strict=True)
     )
     return right / len(images)
-
-
-def _read(kept: Path) -> dict[str, Any] | None:
-    """What `kept` holds, or None where it is missing, damaged, or of an older recipe."""
-    try:
-        found = torch.load(kept, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises half a dozen types; a cache that cannot be read is made again
-        return None
-    return found if isinstance(found, dict) and found.get("recipe") == _RECIPE else None
-
-
-def _keep(found: dict[str, Any], kept: Path) -> None:
-    try:
-        with whole(kept) as file:
-            torch.save(found, file)
-    except OSError as error:
-        raise UserError("cache", kept, f"a place that can be written ({error.strerror})") from error

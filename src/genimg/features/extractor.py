@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genimg.errors import UserError
+
 BATCH = 250  # pictures at once
 
 
@@ -20,6 +22,7 @@ class Extractor:
     network: uint8 (B, C, H, W) -> (B, D).
     preprocessing: in words, how the network sees the pictures; a part of what identifies its features.
     facts: what else a reader of its figures should know, as plain types: the classifier's accuracy.
+    known: its digest says all; not of a user's class, whose code may change: its features are not kept.
     head: vectors (B, D) -> logits of the data's classes, where the network knows them.
     """
 
@@ -28,11 +31,12 @@ class Extractor:
     preprocessing: str
     facts: dict[str, Any] = field(default_factory=dict)
     head: nn.Module | None = None
+    known: bool = True
 
     @cached_property
     def digest(self) -> str:
         """sha256 of the weights and of how they are used."""
-        digest = hashlib.sha256(f"{type(self.network).__qualname__}\n{self.preprocessing}".encode())
+        digest = hashlib.sha256(f"{self.name}\n{type(self.network)}\n{self.preprocessing}".encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -44,8 +48,9 @@ class Extractor:
         parts = []
         for part in images.split(BATCH):
             vectors = self.network(part.to(device))
-            if vectors.ndim != 2 or len(vectors) != len(part):
-                raise ValueError(f"{self.name} must give (B, D) for {len(part)} pictures, got {tuple(vectors.shape)}")
+            if vectors.ndim != 2 or len(vectors) != len(part) or not vectors.isfinite().all():
+                got = f"{self.name}, which gives {tuple(vectors.shape)} for {tuple(part.shape)}"
+                raise UserError("features", got, "vectors (B, D) of finite numbers")
             parts.append(vectors.float().cpu())
         return torch.cat(parts)
 

@@ -52,6 +52,8 @@ class Inception(nn.Module):
         if weights is not None:
             _check_weights(weights)
         try:
+            if weights is None:  # into torch.hub's cache, read safely; torch-fidelity then finds it there
+                torch.hub.load_state_dict_from_url(module.URL_INCEPTION_V3, weights_only=True, progress=False)
             self.network = module.FeatureExtractorInceptionV3(
                 "inception", [_INCEPTION_FEATURES], feature_extractor_weights_path=weights
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from genimg.checkpoints import load_checkpoint, versions
 from genimg.data.cache import user_folder
+from genimg.errors import UserError
 from genimg.evaluation.clips import clips
 from genimg.evaluation.cost import cost
 from genimg.evaluation.figure import Figure, table
@@ -38,13 +41,13 @@ def run(config: dict[str, Any]) -> int:
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
+    folder = writable(Path(config["out"]).expanduser() if config["out"] else home(file))
     data = load_data(checkpoint, config["root"], config["trust"])
     pictures = read_pictures(data)
     extractor = extractor_for(config, data, pictures, sampler.device)
     log.info("features  %s", "  ".join([extractor.name, extractor.digest[:12], *map(_fact, extractor.facts.items())]))
     cache = cache_folder(config)
     subject = Subject(sampler, pictures, extractor, data.fingerprint, config["num_images"], config["seed"], cache)
-    folder = Path(config["out"]).expanduser() if config["out"] else home(file)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
     if reason := refusal(sampler.model):
@@ -62,8 +65,7 @@ def run(config: dict[str, Any]) -> int:
     }
     written = write(folder, figures, refused, about)
     log_to_tensorboard(RunFolder(folder), figures, checkpoint["images_seen"])
-    console = Console()
-    console.print(table(figures), width=None if console.is_terminal else PRINTED)
+    Console(width=None if sys.stdout.isatty() else PRINTED).print(table(figures))
     for name, why in refused.items():
         log.info("no %s: %s", name, why)
     log.info("written   %s in %.0f s", written, time.monotonic() - started)
@@ -74,6 +76,16 @@ def home(file: Path) -> Path:
     """The run folder of a checkpoint; the folder of one that lies elsewhere."""
     run = RunFolder(file.parent.parent)
     return run.path if file.parent == run.checkpoints else file.parent
+
+
+def writable(folder: Path) -> Path:
+    """Made where it is missing; UserError where nothing can be written into it: better now than after minutes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError("out", folder, f"a folder that can be written ({error.strerror})", "out=FOLDER") from error
 
 
 def cache_folder(config: dict[str, Any]) -> Path | None:
@@ -92,8 +104,8 @@ def extractor_for(config: dict[str, Any], data: Any, pictures: Pictures, device:
     return choose_extractor(
         config["features"],
         weights=config["weights"],
-        train=(one_frame(pictures.train), pictures.train_labels),
-        test=(one_frame(pictures.test), pictures.test_labels),
+        train=frames(pictures.train, pictures.train_labels),
+        test=frames(pictures.test, pictures.test_labels),
         num_classes=len(data.classes),
         kept=kept,
         device=device,
@@ -101,12 +113,11 @@ def extractor_for(config: dict[str, Any], data: Any, pictures: Pictures, device:
     )
 
 
-def one_frame(items: Tensor) -> Tensor:
-    """Stills as they are; of clip i, frame i modulo T."""
+def frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Stills as they are; clips (N, T, C, H, W) as N T pictures with the labels of their clips."""
     if items.ndim == 4:
-        return items
-    index = torch.arange(len(items))
-    return items[index, index % items.shape[1]]
+        return items, labels
+    return items.flatten(0, 1), None if labels is None else labels.repeat_interleave(items.shape[1])
 
 
 def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:

@@ -163,9 +163,9 @@ class GAN(GenerativeModel):
 
 
 def leaky_tanh(x: Tensor) -> Tensor:
-    """tanh(x) + 0.01 x: a gradient is left where tanh alone has none.
+    """tanh(x) + 0.001 x: a gradient is left where tanh alone has none.
 
     The first hundreds of steps often push every pixel far to one side, to black pictures. Under tanh such a generator
     needed ten thousand images to come back, or never did.
     """
-    return torch.tanh(x) + 0.01 * x
+    return torch.tanh(x) + 0.001 * x

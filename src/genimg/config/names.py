@@ -101,10 +101,8 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
         same = sorted((name for name in leaves if name.rpartition(".")[2] == key), key=lambda n: n.count("."))
         if same and same[0].count(".") == 1:
             return UserError(key, word, "a key that exists", hint=f"did you mean {' or '.join(same[:3])}?")
-        for task in pages.tasks(composer.config_dir):
-            root = pages.find("", task, composer.config_dir)
-            if task != composer.task and root and key in {k.name for k in pages.keys(root)}:
-                return UserError(key, word, f"a key of task={composer.task}", hint=f"{key} belongs to task={task}")
+        if tasks := _tasks_with(key, composer):
+            return UserError(key, word, f"a key of task={composer.task}", hint=f"{key} belongs to {tasks}")
         if same:
             return UserError(key, word, "a key that exists", hint=f"did you mean {' or '.join(same[:3])}?")
         if group is not None:
@@ -114,6 +112,15 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     hint = f"did you mean {meant}?" if meant else "genimg-train --help lists the keys, --cfg job prints them all"
     source = composer.source_of(meant, []) if meant else None
     return UserError(key, word, "a key that exists", hint=hint, default_in=source)
+
+
+def _tasks_with(key: str, composer: Composer) -> str:
+    """`task=evaluate and task=sample`: the other tasks whose root YAML has `key`."""
+    roots = {task: pages.find("", task, composer.config_dir) for task in pages.tasks(composer.config_dir)}
+    having = [
+        t for t, root in roots.items() if t != composer.task and root and key in {k.name for k in pages.keys(root)}
+    ]
+    return " and ".join(f"task={task}" for task in having)
 
 
 def _adds(override: Override) -> bool:

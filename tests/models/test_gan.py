@@ -183,7 +183,7 @@ def test_gamma_falls_from_its_start_to_its_end() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
-    """Half the pictures are dark, half bright: after 600 steps so are about half of the samples, for eight seeds of eight.
+    """Half the pictures are dark, half bright: after 600 steps so are about half of the samples (eight seeds of eight).
 
     With a strong penalty, gamma 3. Under a weak one, or between points farther apart, both players can end on one
     of the points, for some seeds (Mescheder et al. 2018, section 2.1).

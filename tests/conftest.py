@@ -17,6 +17,7 @@ import torch
 torch.set_num_threads(1)
 # a shell starts what it puts in the background with SIGINT ignored, and children would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup with SIGHUP ignored
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the workers that tests start
 
 # Runs the command, then says on the last line of stderr whether anything heavy was imported.

@@ -35,10 +35,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sampler": {"class_names", "latents", "models"},
     "sampling": {"checkpoints", "runs", "sampler"},
     "sample_writer": {"class_names", "inputs", "pictures", "sampler"},
-    "evaluation": {"build", "checkpoints", "features", "files", "metrics", "models", "pictures", "runs", "sampler"},
+    "evaluation": {
+        "build",
+        "checkpoints",
+        "data",
+        "features",
+        "files",
+        "metrics",
+        "models",
+        "pictures",
+        "runs",
+        "sampler",
+    },
     "callbacks": {"checkpoints", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"runs", "sample_writer", "sampling"},
+    | {"pictures", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"data", "runs"},

@@ -65,6 +65,12 @@ class RunFolder:
         return any(self.checkpoints.glob("*.pt"))
 
 
+def home(checkpoint: Path) -> Path:
+    """The run folder of a checkpoint file; the file's own folder where it lies in no run."""
+    run = RunFolder(checkpoint.parent.parent)
+    return run.path if checkpoint.parent == run.checkpoints else checkpoint.parent
+
+
 def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
     """The run that `run` names: a run folder, a checkpoint file, or `last`, the newest with a checkpoint.
 

@@ -23,6 +23,7 @@ from genimg.pictures.sheets import (
     layout,
     sheet_over_time,
     side_by_side,
+    to_float,
     to_uint8,
 )
 from genimg.sampler import CHUNK, Sampler
@@ -109,7 +110,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
     if options.start is not None:
         files = find_pictures(options.start, "start")
         pictures = [read_picture(file, sampler.image_shape, "start") for file in files]
-        start, count = _to_float(torch.stack(pictures)), len(files)
+        start, count = to_float(torch.stack(pictures)), len(files)
     chunks = sampler.stream(count, start=start, **options.noise, **options.time)
     if options.futures > 1 and options.rows is None and options.columns is None:
         rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # a row a start
@@ -139,7 +140,7 @@ def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Path
             part = slice(begin, begin + CHUNK)
             read = torch.stack([read_picture(file, sampler.image_shape, "reconstruct") for file in files[part]])
             originals.extend(read[: shown - len(originals)])
-            yield sampler.reconstruct(_to_float(read), classes if one_each is None else one_each[part])
+            yield sampler.reconstruct(to_float(read), classes if one_each is None else one_each[part])
 
     names = (f"{index:05d}-{plain(file.stem)}" for index, file in enumerate(files))
     first = _write_each(save_png, chunks(), (folder / "images" / f"{name}.png" for name in names), shown, options)
@@ -203,7 +204,3 @@ def _names(sampler: Sampler, options: SampleOptions, count: int) -> Iterator[str
 def plain(text: str) -> str:
     """`text` as part of a file's name on any system."""
     return re.sub(r"[^\w.,+=-]+", "-", text).strip("-")[:60]
-
-
-def _to_float(pictures: Tensor) -> Tensor:
-    return pictures.float() / 127.5 - 1

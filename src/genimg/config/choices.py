@@ -54,9 +54,9 @@ def check_choices(composer: Composer, overrides: list[Override]) -> None:
 
 
 def _elsewhere(composer: Composer, group: str) -> str:
-    if composer.task in ("sample", "evaluate"):
-        return f"leave it out: task={composer.task} takes its {group} from the run"
-    return f"the groups are {', '.join(composer.chosen_groups())}"
+    if chosen := composer.chosen_groups():
+        return f"the groups are {', '.join(chosen)}"
+    return f"leave it out: task={composer.task} takes its {group} from the run"
 
 
 def _unknown_choice(composer: Composer, group: str, choice: str, known: list[str]) -> UserError:

@@ -21,11 +21,11 @@ def user_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genimg-train"
 
 
-def cache_folder(cache: bool | str) -> Path | None:
-    """Folder of `data.cache`: false = none, true = the user's, or the path given."""
+def cache_folder(cache: bool | str, name: str) -> Path | None:
+    """The folder that a key `cache` means: false = none, true = `name` in the user's, or the path given."""
     if isinstance(cache, bool):
-        return user_folder() / "pictures" if cache else None
-    return Path(cache)
+        return user_folder() / name if cache else None
+    return Path(cache).expanduser()
 
 
 def key_of(paths: Sequence[str], settings: object) -> str:

@@ -29,4 +29,4 @@ class CelebA:
         faces = open_torchvision("CelebA", self.root, split=part)
         folder = Path(faces.root) / faces.base_folder / "img_align_celeba"
         files = PictureFiles([str(folder / name) for name in faces.filename])
-        return load_pictures(files, Decoder(shape, self.fit, (0, 0, 0)), cache_folder(self.cache))
+        return load_pictures(files, Decoder(shape, self.fit, (0, 0, 0)), cache_folder(self.cache, "pictures"))

@@ -48,4 +48,4 @@ class ImageFolder:
             )
         files = PictureFiles(found.paths, found.labels, found.classes)
         decoder = Decoder(shape, self.fit, as_rgb(self.background))
-        return load_pictures(files, decoder, cache_folder(self.cache))
+        return load_pictures(files, decoder, cache_folder(self.cache, "pictures"))

@@ -14,7 +14,7 @@ from torch import Tensor
 from genimg.data.hashing import Use, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
-from genimg.data.order import EvaluationOrder, Request, TrainOrder
+from genimg.data.order import EvaluationOrder, Request, TrainOrder, strides
 from genimg.data.splits import carve
 from genimg.errors import UserError
 
@@ -140,14 +140,10 @@ class GenerativeData(LightningDataModule):
         return self._evaluation(_TEST)
 
     def spread(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
-        """At most `most` items of a split, at equal strides, as an evaluation sees them: none mirrored.
-
-        A set may lie class after class: the first ones would not do.
-        """
+        """At most `most` items of a split, at equal strides, as an evaluation sees them: none mirrored."""
         number = {"train": _TRAIN, "test": _TEST}[split]
         items = self._splits[number]
-        count = min(most, len(items))
-        indices = torch.arange(count) * len(items) // max(count, 1)
+        indices = strides(len(items), min(most, len(items)))
         requests = [Request(part, epoch=0) for part in indices.split(self.batch_size)]
         return Batches(items, lambda: requests, _FROZEN_SEED, number, augment=False, workers=self.workers)
 

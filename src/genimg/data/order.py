@@ -25,6 +25,11 @@ def permutation(num_items: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(num_items, generator=generator)
 
 
+def strides(total: int, count: int) -> Tensor:
+    """int64 (count,): that many of `total` indices, equally far apart, for a set may lie class after class."""
+    return torch.arange(count) * total // max(count, 1)
+
+
 @dataclass(frozen=True)
 class TrainOrder:
     """Endless batches, the last partial one of an epoch dropped. `batch_size` counts all ranks together."""

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
-from genimg.evaluation.subject import Subject, strides
-from genimg.pictures.sheets import to_uint8
+from genimg.evaluation.subject import Subject
+from genimg.pictures.sheets import to_float, to_uint8
 
 CLIPS, FUTURES = 200, 4  # clips that futures are compared with, at most, and how many of each
 
@@ -34,7 +35,7 @@ def _drawn(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[T
     """FUTURES of each clip, uint8 (n, FUTURES, T, C, H, W); the first of each is also put into `firsts`."""
     real = subject.pictures.test[chosen]
     options: dict[str, Any] = {"seed": subject.seed, "futures": FUTURES, "num_frames": real.shape[1]}
-    start, labels = real[:, 0].float() / 127.5 - 1, subject.classes_of_test(chosen)
+    start, labels = to_float(real[:, 0]), subject.classes_of_test(chosen)
     for piece in subject.sampler.stream(len(real), start=start, classes=labels, **options):
         made = to_uint8(piece).unflatten(0, (-1, FUTURES))
         firsts.append(made[:, 0])

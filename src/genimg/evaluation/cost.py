@@ -5,7 +5,6 @@ from typing import Any
 
 from genimg.checkpoints import Checkpoint
 from genimg.evaluation.figure import Figure
-from genimg.models.base import GenerativeModel
 from genimg.sampler import CHUNK, Sampler
 
 _CHUNKS = 4  # timed, after one that is not
@@ -16,9 +15,8 @@ def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
     clock: dict[str, Any] = checkpoint["clock"]
     images, seconds = int(checkpoint["images_seen"]), float(clock["seconds"])
     what = "clips" if sampler.makes_sequences else "images"
-    found = [
-        Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in parameters(sampler.model)
-    ]
+    counts = sampler.model.parameter_counts()
+    found = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
     found.append(Figure("cost", f"{what} seen", images, "exact", 1))
     found.append(
         Figure("cost", "seconds trained", seconds, "measured", 1, unit="s", note="on the machine it trained on")
@@ -38,10 +36,6 @@ def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
         )
     )
     return found
-
-
-def parameters(model: GenerativeModel) -> list[tuple[str, int]]:
-    return [(name, sum(p.numel() for p in network.parameters())) for name, network in model.networks().items()]
 
 
 def sampling_speed(sampler: Sampler) -> float:

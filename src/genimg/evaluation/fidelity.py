@@ -13,7 +13,7 @@ from genimg.features.extractor import Extractor
 from genimg.metrics.classes import class_coverage, class_entropy
 from genimg.metrics.frechet import frechet_distance
 from genimg.metrics.kernel import kernel_distance
-from genimg.metrics.neighbours import copying, manifold
+from genimg.metrics.neighbours import copying, manifold, nearest
 
 NEIGHBOURS = 5  # k of precision, recall, density and coverage
 _SEED = 0  # of the kernel distance's subsets
@@ -44,14 +44,15 @@ def fidelity(found: Features, extractor: Extractor, labels: Tensor | None) -> li
         shown = "FID" if (name, extractor.name) == ("frechet distance", "inception") else name
         floor = floors[name, better][0]
         figures.append(Figure("fidelity", shown, value, "proxy", len(found.fake), better, floor, spread))
+    to_train = {name: nearest(getattr(found, name), found.train)[0] for name in ("fake", "test", "floor")}
     figures.append(
         Figure(
             "fidelity",
             "copying",
-            copying(found.fake, found.test, found.train),
+            copying(to_train["fake"], to_train["test"]),
             "proxy",
             len(found.fake),
-            floor=copying(found.floor, found.test, found.train),
+            floor=copying(to_train["floor"], to_train["test"]),
             note="share nearer to the training set than a test picture is; over the floor: memorised",
         )
     )

@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.fidelity import NEIGHBOURS, Features, fidelity
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.structure import structure
-from genimg.evaluation.subject import Subject, others, reference, strides
+from genimg.evaluation.subject import Subject, others, reference
 from genimg.metrics.neighbours import nearest
 from genimg.pictures.files import save_png
-from genimg.pictures.sheets import side_by_side, to_uint8
+from genimg.pictures.sheets import side_by_side, to_float, to_uint8
 from genimg.sampler import Reconstructs
 
 _ON_SHEET = 24  # pairs of a sample and its nearest training picture
@@ -54,6 +55,6 @@ def _structure(subject: Subject, chosen: Tensor) -> list[Figure]:
     classes = subject.classes_of_test(chosen)
 
     def reconstruct(part: Tensor, where: slice) -> Tensor:
-        return to_uint8(sampler.reconstruct(part.float() / 127.5 - 1, None if classes is None else classes[where]))
+        return to_uint8(sampler.reconstruct(to_float(part), None if classes is None else classes[where]))
 
     return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from genimg.build import build
 from genimg.checkpoints import Checkpoint
+from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.features.extractor import Extractor
 from genimg.features.kept import keep, read
@@ -116,11 +117,6 @@ def _whole(batches: Iterable[dict[str, Any]]) -> tuple[Tensor, Tensor | None]:
 def kept_file(folder: Path, name: str, *what: object) -> Path:
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     return folder / f"{name}-{digest[:24]}.pt"
-
-
-def strides(total: int, count: int) -> Tensor:
-    """`count` of `total` indices at equal strides."""
-    return torch.arange(count) * total // count
 
 
 def others(total: int, count: int) -> Tensor:

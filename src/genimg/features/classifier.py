@@ -19,7 +19,6 @@ _SEED = 0
 _BATCH = 128
 _EPOCHS = 5  # of the training, at least
 _STEPS = 300  # of it, at least
-_MOST_IMAGES = 60_000  # trained on, at equal strides
 _LR = 4e-3
 
 
@@ -77,16 +76,15 @@ def classifier(
 
 def fit(network: Classifier, images: Tensor, labels: Tensor) -> None:
     """Trains on uint8 (N, C, H, W) and int64 (N,)."""
-    chosen = torch.arange(min(len(images), _MOST_IMAGES)) * len(images) // min(len(images), _MOST_IMAGES)
-    size = min(_BATCH, len(chosen))
-    batches = len(chosen) // size
+    size = min(_BATCH, len(images))
+    batches = len(images) // size
     epochs = max(_EPOCHS, -(-_STEPS // batches))
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, epochs * batches)
     device = network.head.weight.device
     network.train()
     for _ in range(epochs):
-        order = chosen[torch.randperm(len(chosen))]
+        order = torch.randperm(len(images))
         for index in order[: batches * size].split(size):
             logits = network.head(network(images[index].to(device)))
             loss = F.cross_entropy(logits, labels[index].to(device), label_smoothing=0.05)

@@ -65,17 +65,16 @@ def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-def copying(fake: Tensor, held_out: Tensor, train: Tensor) -> float:
+def copying(of_fake: Tensor, of_held_out: Tensor) -> float:
     """How often a generated picture lies nearer to the training set than a held-out real one does; ties count half.
 
     0.5: as near as real pictures are. Towards 1: copies of training pictures. Towards 0: far from all of them. One
     minus the Mann-Whitney probability that Meehan et al. 2020 test for data-copying, over the whole space.
 
     Args:
-        fake, held_out, train: features (N, D).
+        of_fake, of_held_out: distances (N,) to the nearest training picture, as `nearest` gives them.
     """
-    of_fake, _ = nearest(fake, train)
-    of_real = nearest(held_out, train)[0].sort().values
+    of_real = of_held_out.sort().values
     above = len(of_real) - torch.searchsorted(of_real, of_fake, right=True)
     equal = torch.searchsorted(of_real, of_fake, right=True) - torch.searchsorted(of_real, of_fake)
     return float((above + 0.5 * equal).double().mean() / len(of_real))

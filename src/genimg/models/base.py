@@ -48,6 +48,10 @@ class GenerativeModel(LightningModule):
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, for parameter counts."""
 
+    def parameter_counts(self) -> dict[str, int]:
+        """Parameters of each network."""
+        return {name: sum(p.numel() for p in network.parameters()) for name, network in self.networks().items()}
+
     @abstractmethod
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Validation figures of a normalised batch, each of shape (B,): the caller averages over items."""

@@ -22,6 +22,11 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
+def to_float(pictures: Tensor) -> Tensor:
+    """The inverse of `to_uint8`: floats in [-1, 1]."""
+    return pictures.float() / 127.5 - 1
+
+
 def natural_layout(count: int) -> tuple[int, int]:
     """(rows, columns) with the fewest empty cells, then the squarest; never taller than wide.
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from torch import Tensor
 
 from genimg.checkpoints import load_checkpoint, versions
-from genimg.data.cache import user_folder
+from genimg.data.cache import cache_folder
+from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.clips import clips
 from genimg.evaluation.cost import cost
@@ -22,10 +23,11 @@ from genimg.evaluation.figure import Figure, table
 from genimg.evaluation.likelihood import Likely, likelihood, refusal
 from genimg.evaluation.results import log_to_tensorboard, write
 from genimg.evaluation.stills import stills
-from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures, strides
+from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
 from genimg.features.choose import extractor as choose_extractor
 from genimg.features.extractor import Extractor
-from genimg.runs import RunFolder
+from genimg.pictures.sheets import to_float
+from genimg.runs import RunFolder, home
 from genimg.sampling import checkpoint_file, from_checkpoint
 
 log = logging.getLogger(__name__)
@@ -44,9 +46,9 @@ def run(config: dict[str, Any]) -> int:
     folder = writable(Path(config["out"]).expanduser() if config["out"] else home(file))
     data = load_data(checkpoint, config["root"], config["trust"])
     pictures = read_pictures(data)
-    extractor = extractor_for(config, data, pictures, sampler.device)
+    cache = cache_folder(config["cache"], "evaluation")
+    extractor = extractor_for(config, data, pictures, cache, sampler.device)
     log.info("features  %s", "  ".join([extractor.name, extractor.digest[:12], *map(_fact, extractor.facts.items())]))
-    cache = cache_folder(config)
     subject = Subject(sampler, pictures, extractor, data.fingerprint, config["num_images"], config["seed"], cache)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
@@ -72,12 +74,6 @@ def run(config: dict[str, Any]) -> int:
     return 0
 
 
-def home(file: Path) -> Path:
-    """The run folder of a checkpoint; the folder of one that lies elsewhere."""
-    run = RunFolder(file.parent.parent)
-    return run.path if file.parent == run.checkpoints else file.parent
-
-
 def writable(folder: Path) -> Path:
     """Made where it is missing; UserError where nothing can be written into it: better now than after minutes."""
     try:
@@ -88,16 +84,10 @@ def writable(folder: Path) -> Path:
         raise UserError("out", folder, f"a folder that can be written ({error.strerror})", "out=FOLDER") from error
 
 
-def cache_folder(config: dict[str, Any]) -> Path | None:
-    """Of what can be made again: the user's, or the one named."""
-    if isinstance(config["cache"], bool):
-        return user_folder() / "evaluation" if config["cache"] else None
-    return Path(config["cache"]).expanduser()
-
-
-def extractor_for(config: dict[str, Any], data: Any, pictures: Pictures, device: torch.device) -> Extractor:
+def extractor_for(
+    config: dict[str, Any], data: Any, pictures: Pictures, cache: Path | None, device: torch.device
+) -> Extractor:
     """The one asked for; a classifier is kept under the data's digest."""
-    cache = cache_folder(config)
     kept = None if cache is None else kept_file(cache, "classifier", data.fingerprint, len(pictures.train))
     if config["features"] in ("auto", "classifier") and data.classes and not (kept and kept.is_file()):
         log.info("training a classifier on the data's labels, once: pictures are compared by its features")
@@ -125,7 +115,7 @@ def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     test, labels = subject.pictures.test, subject.pictures.test_labels
     batches = []
     for part in strides(len(test), min(LIKELY, len(test))).split(100):
-        batch = {"images": test[part].to(subject.device).float() / 127.5 - 1}
+        batch = {"images": to_float(test[part].to(subject.device))}
         batches.append(batch if labels is None else batch | {"labels": labels[part].to(subject.device)})
     generator = torch.Generator(subject.device).manual_seed(subject.seed)
     return likelihood(cast(Likely, subject.sampler.model), batches, bool(subject.sampler.classes), samples, generator)

@@ -10,7 +10,7 @@ from typing import Any
 
 from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
-from genimg.runs import RunFolder
+from genimg.runs import RunFolder, home
 from genimg.sample_writer import SampleOptions, plain, write_samples
 from genimg.sampling import checkpoint_file, from_checkpoint
 
@@ -39,8 +39,7 @@ def run(config: dict[str, Any]) -> int:
 
 def new_folder(checkpoint: Path, options: SampleOptions) -> Path:
     """A folder that does not exist yet, named after what is asked: RUN/samples/10-seed0, then 10-seed0-2."""
-    in_run = checkpoint.parent == RunFolder(checkpoint.parent.parent).checkpoints
-    samples = RunFolder(checkpoint.parent.parent if in_run else checkpoint.parent).samples
+    samples = RunFolder(home(checkpoint)).samples
     name = _said(options)
     names = (name if number == 1 else f"{name}-{number}" for number in count(1))
     return next(samples / name for name in names if not (samples / name).exists())

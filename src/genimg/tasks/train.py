@@ -198,10 +198,8 @@ def describe_data(data: Any) -> str:
 
 def describe_model(model: GenerativeModel) -> str:
     """One line: the networks and their parameters."""
-    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in model.networks().items()}
-    return (
-        type(model).__name__ + ": " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters"
-    )
+    counts = ", ".join(f"{name} {count:,}" for name, count in model.parameter_counts().items())
+    return f"{type(model).__name__}: {counts} parameters"
 
 
 def besides(trainer: Trainer) -> str:

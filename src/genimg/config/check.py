@@ -33,7 +33,7 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     run = resumed_run(overrides, composer)
     choices, settings = groups.split(composer, overrides)
     groups.check_choices(composer, choices)
-    defaults = composer.compose([line(override) for override in choices])
+    defaults = composer.defaults([line(override) for override in choices])
     names.check_experiments(composer, choices, defaults)
     nodes = names.flatten(without_hydra(defaults))
     names.check_keys(composer, settings, nodes)

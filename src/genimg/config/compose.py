@@ -38,6 +38,7 @@ class Composer:
         self.hydra = Hydra.create_main_hydra2("genimg-train", path)
         self.loader = self.hydra.config_loader
         self.config_dir = config_dir
+        self._defaults: dict[tuple[str, ...], DictConfig] = {}
 
     def parse(self, words: list[str]) -> list[Override]:
         """The overrides that `words` spell. UserError where Hydra's grammar does not read one."""
@@ -60,6 +61,13 @@ class Composer:
             raise _explained(error, words) from error
         except YAMLError as error:
             raise UserError("--config-dir", self.config_dir, f"YAML that parses: {_one_line(error)}") from error
+
+    def defaults(self, choices: list[str]) -> DictConfig:
+        """What `choices` of groups compose to, to be read only: composed once, for the jobs of a sweep share theirs."""
+        asked = tuple(choices)
+        if asked not in self._defaults:
+            self._defaults[asked] = self.compose(choices)
+        return self._defaults[asked]
 
     def apply(self, overrides: list[Override], config: DictConfig) -> None:
         """Sets in `config`, which keeps its struct flag, what the overrides say."""

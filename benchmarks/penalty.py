@@ -12,7 +12,7 @@ from torch import Tensor
 from genimg.build import build
 from genimg.checkpoints import load_checkpoint
 from genimg.models.gan import GAN
-from genimg.objectives.penalties import squared_gradient, squared_gradient_estimate
+from genimg.objectives.penalties import nearby, squared_gradient, squared_gradient_estimate
 from genimg.runs import RunFolder
 
 DRAWS = 20
@@ -24,7 +24,7 @@ def estimates(model: GAN, images: Tensor, step: float, half: bool) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         logits = model.discriminator(images).float()
         draws = [
-            squared_gradient_estimate(lambda x: model.discriminator(x).float(), images, logits, step, generator).mean()
+            squared_gradient_estimate(logits, model.discriminator(nearby(images, step, generator)).float(), step).mean()
             for _ in range(DRAWS)
         ]
     return torch.stack(draws)

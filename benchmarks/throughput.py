@@ -30,7 +30,7 @@ from genimg.machine import Machine, choose
 from genimg.models.gan import GAN, leaky_tanh
 from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
 from genimg.objectives.likelihoods import discretized_logistic
-from genimg.objectives.penalties import squared_gradient_estimate
+from genimg.objectives.penalties import nearby, squared_gradient_estimate
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.tasks import train
 from genimg.tasks.dry_run import WARM_UP, StepTimer
@@ -93,13 +93,11 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
         with autocast:
             fake = leaky_tanh(generator(torch.randn(count, model.latent_dim)).float())
             both = augment(torch.cat([real, fake.detach()]))
-            logits = discriminator(both).float()
             part = max(1, round(count * model.penalty_share))
-            take = torch.cat([torch.arange(part), torch.arange(part) + count])
-            penalty = squared_gradient_estimate(
-                lambda x: discriminator(x).float(), both[take], logits[take], model.penalty_step
-            )
-            loss = game.discriminator(logits[:count], logits[count:]).mean() + gamma * penalty.mean()
+            probed = torch.cat([torch.arange(part), torch.arange(part) + count])
+            logits = discriminator(torch.cat([both, nearby(both[probed], model.penalty_step)])).float()
+            penalty = squared_gradient_estimate(logits[probed], logits[2 * count :], model.penalty_step)
+            loss = game.discriminator(logits[:count], logits[count : 2 * count]).mean() + gamma * penalty.mean()
         optimizer_d.zero_grad()
         loss.backward()
         optimizer_d.step()

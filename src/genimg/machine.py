@@ -43,6 +43,9 @@ def choose(settings: dict[str, Any]) -> Machine:
     accelerator = settings["accelerator"]
     if accelerator == "auto":
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cpu":
+        # torch's optimizers ask at every step whether there is a GPU; told that none is to be seen, the answer is cheap
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     threads = settings["threads"] or _cores()
     torch.set_num_threads(threads)
     half = _has_bf16(accelerator)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genimg.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
+from genimg.objectives.penalties import nearby, squared_gradient, squared_gradient_estimate, unit_gradient_penalty
 
 GENERATOR = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(2, 5, 4, generator=GENERATOR)
@@ -30,7 +30,7 @@ def test_the_estimate_has_the_penalty_as_its_mean() -> None:
     draws = 4000
     images = IMAGES[:1].expand(draws, -1, -1, -1)
     generator = torch.Generator().manual_seed(1)
-    estimates = squared_gradient_estimate(linear, images, linear(images), 0.01, generator)
+    estimates = squared_gradient_estimate(linear(images), linear(nearby(images, 0.01, generator)), 0.01)
     standard_error = estimates.std() / draws**0.5
     assert abs(estimates.mean() - WEIGHT.square().sum()) < 4 * standard_error
 

@@ -33,8 +33,7 @@ class Metrics(Callback):
     def __init__(self, every_steps: int, hyperparameters: dict[str, Any]) -> None:
         self.every_steps, self.hyperparameters = every_steps, hyperparameters
         self.latest: dict[str, float] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._rows: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -59,19 +58,17 @@ class Metrics(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        for name, value in outputs.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
-        self._steps += 1
-        if self._steps >= self.every_steps or trainer.should_stop:
+        self._rows.append({name: value.detach() for name, value in outputs.items()})
+        if len(self._rows) >= self.every_steps or trainer.should_stop:
             self.flush(trainer)
 
     def flush(self, trainer: Trainer) -> None:
         """Write what was collected since the last row; stops the run if any of it is not finite."""
-        if not self._steps:
+        if not self._rows:
             return
-        values = (torch.stack(list(self._sums.values())) / self._steps).tolist()
-        row = dict(zip(self._sums, values, strict=True))
-        self._sums, steps, self._steps = {}, self._steps, 0
+        rows, self._rows = self._rows, []
+        means = torch.stack([torch.stack([row[name] for row in rows]).float().mean() for name in rows[0]])
+        row = dict(zip(rows[0], means.tolist(), strict=True))
         broken = [name for name, value in row.items() if not math.isfinite(value)]
         clock = find(trainer, Clock)
         (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)
@@ -81,7 +78,7 @@ class Metrics(Callback):
             row[f"lr_{index}" if index else "lr"] = optimizer.param_groups[0]["lr"]
         self.write(trainer, "train", row)
         if broken:
-            self._stop_diverged(trainer, broken, row, steps)
+            self._stop_diverged(trainer, broken, row, len(rows))
 
     def write(self, trainer: Trainer, stage: str, row: dict[str, float]) -> None:
         """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`, as `val_name` where

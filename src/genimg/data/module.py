@@ -157,7 +157,7 @@ class GenerativeData(LightningDataModule):
         images = batch["images"]
         if batch["augment"]:
             images = mirror(images, self.seed, batch["epoch"], batch["indices"])
-        return batch | {"images": images.float() / 127.5 - 1}
+        return batch | {"images": images.float().div_(127.5).sub_(1)}
 
 
 def _settings(source: object) -> set[str]:

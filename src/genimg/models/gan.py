@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, cosine
 from genimg.objectives.adversarial import OBJECTIVES
-from genimg.objectives.penalties import squared_gradient_estimate, unit_gradient_penalty
+from genimg.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
 
 
 class GAN(GenerativeModel):
@@ -105,23 +105,22 @@ class GAN(GenerativeModel):
         """The discriminator's loss, its penalty included as `loss_d`, with what it is made of; and the real logits."""
         both = self.augment(torch.cat([real, fake]))
         both_labels = None if labels is None else torch.cat([labels, labels])
-        # one pass over both: without batch statistics it equals two, and it is faster
-        logits = self._logits(both, both_labels)
-        real_logits, fake_logits = logits.chunk(2)
+        count = len(real)
+        part = max(1, round(count * self.penalty_share)) if max(self.gamma) > 0 and not self.wasserstein else 0
+        probed = torch.arange(2 * count, device=real.device).view(2, count)[:, :part].flatten()  # as many of each kind
+        # one pass over all of them: without batch statistics it equals three, and it is faster
+        logits = self._logits(
+            torch.cat([both, nearby(both[probed], self.penalty_step)]),
+            None if both_labels is None else torch.cat([both_labels, both_labels[probed]]),
+        )
+        real_logits, fake_logits, nearby_logits = logits.split((count, count, 2 * part))
         loss = self.game.discriminator(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         if self.wasserstein:
             penalty = unit_gradient_penalty(lambda x: self._logits(x, labels), *both.chunk(2)).mean()
             metrics |= {"penalty": penalty, "loss_d": loss + self.gradient_penalty * penalty}
-        elif max(self.gamma) > 0:
-            take = torch.arange(max(1, round(len(real) * self.penalty_share)), device=real.device)
-            take = torch.cat([take, take + len(real)])  # the same share of the real and of the fake ones
-            penalty = squared_gradient_estimate(
-                lambda x: self._logits(x, None if both_labels is None else both_labels[take]),
-                both[take],
-                logits[take],
-                self.penalty_step,
-            )
+        elif part:
+            penalty = squared_gradient_estimate(logits[probed], nearby_logits, self.penalty_step)
             weight = cosine(self.progress, *self.gamma)
             penalty = 2 * penalty.mean()  # R1 + R2, each a mean over its own half
             metrics |= {"penalty": penalty, "loss_d": loss + 0.5 * weight * penalty}

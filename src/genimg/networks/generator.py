@@ -58,7 +58,8 @@ class Generator(nn.Module):
         if self.embedding is not None:
             scale, shift = class_vectors(self.embedding, labels).chunk(2, dim=1)  # (B, hidden) each
             h = h * (1 + scale) + shift
-        h = self.fc2(F.leaky_relu(h, 0.2)).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
+        h = F.leaky_relu(self.fc2(F.leaky_relu(h, 0.2)), 0.2)  # before the view: its gradient is in one memory format
+        h = h.view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
         for size, conv in zip(self.sizes[1:], self.convs, strict=True):
-            h = F.interpolate(conv(F.leaky_relu(h, 0.2)), size=size, mode="bilinear", align_corners=False)
-        return self.to_image(F.leaky_relu(h, 0.2))
+            h = F.leaky_relu(F.interpolate(conv(h), size=size, mode="bilinear", align_corners=False), 0.2)
+        return self.to_image(h)

@@ -41,7 +41,10 @@ class Trunk(nn.Module):
         height, width = images.shape[2:]
         if height % 2 or width % 2:  # an odd size would lose its last line
             images = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
-        h = F.leaky_relu(self.from_image(images), 0.2)
+        h = self.from_image(images)
         for conv in self.convs:
-            h = F.leaky_relu(conv(F.avg_pool2d(h, 2, ceil_mode=True)), 0.2)
-        return F.leaky_relu(self.fc(h.flatten(1)), 0.2)  # (B, C, h, w) -> (B, C*h*w) -> (B, hidden)
+            h = conv(F.avg_pool2d(F.leaky_relu(h, 0.2), 2, ceil_mode=True))
+        h = F.leaky_relu(
+            h.flatten(1), 0.2
+        )  # (B, C, h, w) -> (B, C*h*w); after, so its gradient is in one memory format
+        return F.leaky_relu(self.fc(h), 0.2)

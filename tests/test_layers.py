@@ -47,9 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs",
         "sampler",
     },
+    "report": {"evaluation", "files", "runs"},
     "callbacks": {"checkpoints", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"pictures", "runs", "sample_writer", "sampling"},
+    | {"pictures", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"data", "runs"},

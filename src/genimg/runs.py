@@ -61,6 +61,11 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "train.log"
 
+    @property
+    def report(self) -> Path:
+        """The page with everything to look at."""
+        return self.path / "report.html"
+
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
 
@@ -92,6 +97,26 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
     if Path(run).is_dir():
         raise UserError(key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder")
     raise UserError(key, run, expected, hint=_which_runs(Path(outputs)))
+
+
+def find_all(given: str | list[str] | None, outputs: str | Path, key: str = "runs") -> list[RunFolder]:
+    """The run folders that a list names, each as for `find`, or those inside one folder, that of a sweep.
+
+    Raises UserError where they are not two or more.
+    """
+    if isinstance(given, str):
+        inside = sorted(config.parent for config in Path(given).expanduser().glob("*/config.yaml"))
+        found: list[RunFolder | Path] = [RunFolder(path) for path in inside]
+    else:
+        found = [find(str(Path(name).expanduser()), outputs, key) for name in given or []]
+    for place in found:
+        if isinstance(place, Path):
+            raise UserError(key, place, "run folders: a checkpoint alone has no curves")
+    folders = [place for place in found if isinstance(place, RunFolder)]
+    if len({folder.path.resolve() for folder in folders}) < max(2, len(folders)):
+        expected = "two different runs or more, [A,B], or the folder of a sweep"
+        raise UserError(key, given, expected, _which_runs(Path(outputs)))
+    return folders
 
 
 def runs(outputs: str | Path) -> list[RunFolder]:

@@ -11,7 +11,7 @@ from genimg.config.names import nearest
 from genimg.config.pages import find as find_page
 from genimg.data import listing
 from genimg.errors import UserError
-from genimg.runs import find
+from genimg.runs import find, find_all
 
 # the extractors of genimg.features
 FEATURES = ("auto", "classifier", "efficientnet_lite0", "inception", "random")
@@ -112,6 +112,10 @@ def _run(config: Config) -> None:
     find(str(config["run"]), str(config["outputs"]))
 
 
+def _runs(config: Config) -> None:
+    find_all(config["runs"], str(config["outputs"]))
+
+
 def _pictures(config: Config) -> None:
     for key in ("start", "reconstruct"):
         given = config.get(key)
@@ -151,4 +155,6 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     },
     "sample": {_run: True, _pictures: True},
     "evaluate": {_run: True, _features: False, _files: True},
+    "report": {_run: True},
+    "compare": {_runs: True},
 }

@@ -154,6 +154,8 @@ RULES: dict[str, Rule] = {
     "device": Rule("text"),
     "out": Rule("text", null=True),
     "trust": Rule("list"),
+    # compare
+    "runs": Rule("paths", null=True),
     # evaluate
     "features": Rule("text"),  # checked with the partners: a word of ours, or a class of the user's
     "weights": Rule("text", null=True),

@@ -23,6 +23,7 @@ from genimg.models.base import GenerativeModel
 from genimg.runs import RunFolder
 from genimg.sampling import load
 from genimg.tasks.dry_run import TIMED, StepTimer, report
+from genimg.tasks.report import write_report
 from genimg.tasks.sample import SampleOptions, write_samples
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ def run(config: dict[str, Any]) -> int:
     log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     if clock.exit_code == 0:
         draw_samples(folder)
+    log.info("report    %s", write_report(folder))
+    if clock.exit_code == 0:
+        log.info("more with genimg sample run=%s num_images=64", folder.path)
     elif clock.exit_code in STOPPED:
         log.info("go on with: genimg-train resume=%s", folder.path)
     return clock.exit_code
@@ -212,6 +216,6 @@ def besides(trainer: Trainer) -> str:
 def draw_samples(folder: RunFolder) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
     sampler = load(folder.path, trust=None)  # the user's own classes: they trained it just now
-    first_look = write_samples(sampler, SampleOptions(), folder.samples / "final")
+    options = SampleOptions(interpolate=None if sampler.makes_sequences else 8)
+    first_look = write_samples(sampler, options, folder.samples / "final")
     log.info("pictures  %s", first_look)
-    log.info("more with genimg sample run=%s num_images=64", folder.path)

@@ -1,0 +1,1 @@
+"""Pages to look at: one HTML file each, which opens from disk without a network."""

@@ -1,0 +1,67 @@
+"""Curves for plotly: a chart a figure, over the images seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from genimg.report.run import Row, Run
+
+Chart = dict[str, Any]  # name, x (what the axis shows), traces
+
+POINTS = 1000  # of a curve, at most: more than a screen has pixels for
+_COUNTERS = ("images_seen", "seconds", "stage")
+_LAST = ("lr", "lr_1", "images_per_second")  # about the run, not about its pictures
+
+
+def of_run(run: Run) -> list[Chart]:
+    """A chart for every figure of the run, training and validation in one; then those of its evaluation by horizon."""
+    stages = sorted({row["stage"] for row in run.rows})
+    parts = [(stage, [row for row in run.rows if row["stage"] == stage]) for stage in stages]
+    return [*_curves(parts), *_horizons([("samples", run)], floor=True)]
+
+
+def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
+    """A chart for every figure, a curve a run: of validation where there is one, else of training."""
+    parts = []
+    for name, run in runs:
+        validated = {key for row in run.rows if row["stage"] == "val" for key in row}
+        hidden = validated - set(_COUNTERS)
+        train = [{k: v for k, v in row.items() if k not in hidden} for row in run.rows if row["stage"] == "train"]
+        parts += [(name, train), (name, [row for row in run.rows if row["stage"] == "val"])]
+    return [*_curves(parts), *_horizons(runs, floor=False)]
+
+
+def _curves(parts: Sequence[tuple[str, list[Row]]]) -> list[Chart]:
+    names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in _COUNTERS)
+    ordered = sorted(names, key=lambda name: name in _LAST)  # stable: else as they came
+    return [{"name": name, "x": "images seen", "traces": _traces(name, parts)} for name in ordered]
+
+
+def _traces(name: str, parts: Sequence[tuple[str, list[Row]]]) -> list[dict[str, Any]]:
+    traces = []
+    for label, rows in parts:
+        having = [row for row in rows if name in row]
+        if having:
+            shown = having[:: -(-len(having) // POINTS)]
+            traces.append(_trace(label, [row["images_seen"] for row in shown], [row[name] for row in shown]))
+    return traces
+
+
+def _horizons(runs: Sequence[tuple[str, Run]], floor: bool) -> list[Chart]:
+    """The figures of sequences, frame by frame after the start."""
+    charts: dict[str, Chart] = {}
+    for label, run in runs:
+        for figure in run.evaluation.get("figures", []):
+            lines = {label: figure.get("by_horizon"), "start held still": figure.get("floor_by_horizon")}
+            for name, values in lines.items():
+                if values and (floor or name == label):
+                    title = f"{figure['name']} by horizon"
+                    chart = charts.setdefault(title, {"name": title, "x": "frames after the start", "traces": []})
+                    chart["traces"].append(_trace(name, list(range(1, len(values) + 1)), values))
+    return list(charts.values())
+
+
+def _trace(name: str, x: list[Any], y: list[Any]) -> dict[str, Any]:
+    mode = "lines" if len(x) > 60 else "lines+markers"
+    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": mode}

@@ -1,0 +1,141 @@
+"""From what runs tell to pages. Everything shown is escaped: names and files may be a stranger's."""
+
+from __future__ import annotations
+
+import base64
+import math
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from omegaconf import OmegaConf
+
+from genimg.evaluation.figure import shown
+from genimg.files import whole
+from genimg.report import charts
+from genimg.report.run import Run
+
+_MIME = {".png": "image/png", ".gif": "image/gif"}
+#: The validation figures whose better direction is known; those of an evaluation tell it themselves.
+_BETTER = {"elbo": "higher", "bits_per_dim": "lower", "quality": "lower", "sliced_wasserstein": "lower"}
+_PLACES = ("run_dir", "outputs", "resume")  # keys that say where a run lies, not what it is
+
+
+def report(run: Run, versions: dict[str, str], path: Path) -> Path:
+    """Writes the page of one run to `path`. versions: of the packages it was trained with."""
+    return _write(
+        path,
+        "report.html",
+        run=run,
+        versions=versions,
+        moments=[{"images_seen": seen, "picture": _embedded(file)} for seen, file in run.moments],
+        pictures={title: _embedded(file) for title, file in run.pictures().items()},
+        charts=charts.of_run(run),
+        config=OmegaConf.to_yaml(run.config),
+        commands=_commands(run),
+    )
+
+
+def comparison(runs: Sequence[Run], path: Path) -> Path:
+    """Writes the page that lays runs side by side to `path`."""
+    names = _told_apart(runs)
+    return _write(
+        path,
+        "comparison.html",
+        runs=[
+            {"name": name, "run": run, "sheet": next(iter(map(_embedded, run.pictures().values())), None)}
+            for name, run in zip(names, runs, strict=True)
+        ],
+        columns=_columns(runs),
+        charts=charts.of_runs(list(zip(names, runs, strict=True))),
+        differences=_differences(runs),
+    )
+
+
+def _write(path: Path, template: str, **content: Any) -> Path:
+    environment = Environment(
+        loader=PackageLoader("genimg.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["shown"] = lambda value: "" if value is None else shown(value)
+    plotly = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+    page = environment.get_template(template).render(plotly=plotly, **content)
+    with whole(path) as file:
+        file.write(page.encode())
+    return path
+
+
+def _embedded(path: Path) -> str:
+    """The file as a data URI."""
+    return f"data:{_MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _commands(run: Run) -> dict[str, str]:
+    place = shlex.quote(str(run.folder.path))
+    return {
+        "repeat it": "\n".join(run.commands),
+        "go on": f"genimg-train resume={place}",
+        "sample from it": f"genimg sample run={place} num_images=64",
+        "measure it": f"genimg evaluate run={place}",
+        "make this page again": f"genimg report run={place}",
+    }
+
+
+def _told_apart(runs: Sequence[Run]) -> list[str]:
+    """Names of the runs: their folders', with the folder above where two are alike."""
+    names = [run.name for run in runs]
+    return [name if names.count(name) == 1 else str(run.folder.path) for name, run in zip(names, runs, strict=True)]
+
+
+def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The table's columns: `name`, a value for each run (None where it has none), and the index of the best."""
+    columns: dict[str, dict[int, float]] = {}
+    better: dict[str, str] = {}
+    for index, run in enumerate(runs):
+        columns.setdefault("images seen", {})[index] = run.images_seen
+        columns.setdefault("seconds", {})[index] = run.seconds
+        last = next((row for row in reversed(run.rows) if row["stage"] == "val"), {})
+        for key, value in last.items():
+            if key not in ("images_seen", "seconds", "stage"):
+                columns.setdefault(f"val {key}", {})[index] = value
+                better[f"val {key}"] = _BETTER.get(key, "")
+        for figure in run.evaluation.get("figures", []):
+            if figure["group"] != "cost" or figure["name"].startswith("parameters"):
+                columns.setdefault(figure["name"], {})[index] = figure["value"]
+                better[figure["name"]] = figure["better"]
+    return [
+        {
+            "name": name,
+            "values": [values.get(index) for index in range(len(runs))],
+            "better": better.get(name, ""),
+            "best": _best(values, better.get(name, "")),
+        }
+        for name, values in columns.items()
+    ]
+
+
+def _best(values: dict[int, float], better: str) -> list[int]:
+    """The runs with the best value; none where no way is better, or where there is nothing to compare."""
+    finite = {index: value for index, value in values.items() if value is not None and math.isfinite(value)}
+    if len(finite) < 2 or not better:
+        return []
+    best = max(finite.values()) if better == "higher" else min(finite.values())
+    return [index for index, value in finite.items() if value == best]
+
+
+def _differences(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """{key: value of each run} of the settings that are not the same in all."""
+    flat = [_flat(run.config) for run in runs]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    rows = {key: [str(one.get(key, "")) for one in flat] for key in keys if key.split(".")[0] not in _PLACES}
+    return {key: values for key, values in rows.items() if len(set(values)) > 1}
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        found |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
+    return found

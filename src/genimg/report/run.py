@@ -1,0 +1,105 @@
+"""What a run folder tells: its files, read and put in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from genimg.runs import RunFolder
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]  # of metrics.jsonl
+_SEEN = 9  # digits of the images seen in the name of a sheet
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its files tell it; what is not there is empty."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    overrides: list[str]
+    commands: list[str]
+    machine: list[str]
+    rows: list[Row]
+    evaluation: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.path.name
+
+    @property
+    def images_seen(self) -> int:
+        return max((row["images_seen"] for row in self.rows), default=0)
+
+    @property
+    def seconds(self) -> float:
+        return max((row["seconds"] for row in self.rows), default=0.0)
+
+    @property
+    def moments(self) -> list[tuple[int, Path]]:
+        """(images seen, picture) of the sheets drawn on the way, in order; animations where there are any."""
+        during = self.folder.samples / "during"
+        sheets = {int(path.stem): path for path in sorted(during.glob(f"{'[0-9]' * _SEEN}.png"))}
+        sheets |= {int(path.stem): path for path in sorted(during.glob(f"{'[0-9]' * _SEEN}.gif"))}
+        return sorted(sheets.items())
+
+    def pictures(self) -> dict[str, Path]:
+        """The pictures besides those of `moments`, by what they show; the first is the one to look at first."""
+        final = self.folder.samples / "final"
+        rebuilt = sorted((self.folder.samples / "during").glob("*-reconstructions.png"))
+        possible = {
+            "Animations": final / "animation.gif",
+            "Samples": final / "sheet.png",
+            "Interpolation": final / "interpolation.gif",
+            "Interpolation, step by step": final / "interpolation.png",
+            "Reconstructions: held-out pictures, each beside what the model makes of it": (rebuilt or [final])[-1],
+            "Samples, each beside the training picture it is nearest to": self.folder.path / "nearest.png",
+        }
+        return {title: path for title, path in possible.items() if path.is_file()}
+
+
+def read(folder: RunFolder) -> Run:
+    """The run in `folder`; files that are missing or broken are left out, broken ones with a warning."""
+    evaluation = folder.path / "evaluation.json"
+    return Run(
+        folder,
+        config=cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(folder.config))),
+        overrides=_lines(folder.overrides),
+        commands=_lines(folder.command),
+        machine=_machine(_lines(folder.log)),
+        rows=[row for line in _lines(folder.metrics) if (row := _json(line, folder.metrics))],
+        evaluation=_json("\n".join(_lines(evaluation)), evaluation) or {},
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+
+
+def _json(text: str, path: Path) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        log.warning("%s: a part of it is no JSON, and is left out", path)
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _machine(lines: list[str]) -> list[str]:
+    """What the log says of machine, data and model, the last of each: a resumed run says it again."""
+    said = {}
+    for line in lines:
+        message = line.partition(": ")[2]
+        word = message.split(" ")[0]
+        if word in ("machine", "data", "model"):
+            said[word] = message
+    return list(said.values())

@@ -1,0 +1,34 @@
+"""task=report: a run as one page, RUN/report.html."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from genimg.checkpoints import load_checkpoint
+from genimg.errors import UserError
+from genimg.report import pages
+from genimg.report.run import read
+from genimg.runs import RunFolder, find
+
+log = logging.getLogger(__name__)
+
+
+def run(config: dict[str, Any]) -> int:
+    """Writes the page that configs/report.yaml asks for. Returns the exit code."""
+    found = find(config["run"], config["outputs"])
+    if isinstance(found, Path):
+        raise UserError("run", found, "a run folder: a checkpoint alone has no curves", hint="run=last")
+    try:
+        log.info("report    %s", write_report(found))
+    except OSError as error:
+        raise UserError("run", found.path, f"a run folder that can be written ({error.strerror})") from error
+    return 0
+
+
+def write_report(folder: RunFolder) -> Path:
+    """RUN/report.html, from what lies in the run's folder now."""
+    newest = next((file for file in (folder.last, folder.best) if file.is_file()), None)
+    versions = load_checkpoint(newest)["versions"] if newest else {}
+    return pages.report(read(folder), versions, folder.report)

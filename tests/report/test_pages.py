@@ -1,0 +1,144 @@
+"""The pages: whole in one file, escaped, and true to the run's files."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genimg.errors import UserError
+from genimg.pictures.files import save_gif, save_png
+from genimg.report import charts, pages
+from genimg.report.run import read
+from genimg.runs import RunFolder, find_all
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = "") -> RunFolder:
+    """A run folder as training and evaluation leave one, in small."""
+    run = RunFolder(folder)
+    folder.mkdir(parents=True)
+    run.config.write_text(f"model:\n  name: gan\n  lr: {lr}\ndata:\n  name: digits\nrun_dir: {folder}\n")
+    run.overrides.write_text(f"model.lr={lr}\n")
+    run.command.write_text(f"genimg-train model.lr={lr}\n")
+    run.log.write_text("2026-01-01 00:00:00,000 INFO    genimg: machine   CPU, 2 threads\n")
+    rows: list[dict[str, Any]] = [
+        {"images_seen": 64 * step, "seconds": step, "stage": "train", "loss_d": 1 / step, "lr": lr}
+        for step in range(1, 3000)
+    ]
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "quality": frechet, "loss_d": None})
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for moment, level in enumerate((0, 100, 200)):
+        picture = torch.full((1, 8, 8), level, dtype=torch.uint8)
+        save_png(picture, run.samples / "during" / f"{64 * (moment + 1):09d}.png")
+    save_png(torch.zeros(1, 8, 8, dtype=torch.uint8), run.samples / "final" / "sheet.png")
+    figure = {
+        "group": "fidelity", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40, "better": "lower",
+        "floor": 0.5, "spread": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
+    }  # fmt: skip
+    evaluation = {
+        "checkpoint": {"images_seen": 191936}, "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
+        "settings": {"num_images": 40}, "figures": [figure], "refused": {"likelihood": "no probability"},
+    }  # fmt: skip
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    return run
+
+
+class Addresses(HTMLParser):
+    """The addresses a page asks for, and its elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.elements: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.found += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_a_report_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    page = pages.report(read(run), {"torch": "2.14.1"}, run.report).read_text(encoding="utf-8")
+    addresses = Addresses(page).found
+    assert addresses and all(address.startswith("data:") for address in addresses)
+    for said in (
+        "genimg-train model.lr=0.1",
+        "resume=",
+        "frechet distance",
+        "no probability",
+        "CPU, 2 threads",
+        "2.14.1",
+    ):
+        assert said in page
+    moments = json.loads(re.findall(r'id="moments">(.*?)</script>', page, re.DOTALL)[0])
+    assert [moment["images_seen"] for moment in moments] == [64, 128, 192]
+    assert len({moment["picture"] for moment in moments}) == 3
+
+
+def test_an_animation_takes_the_place_of_its_sheet(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    save_gif(torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8), run.samples / "during" / f"{128:09d}.gif")
+    assert [path.suffix for _, path in read(run).moments] == [".png", ".gif", ".png"]
+
+
+def test_names_and_notes_are_escaped(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", note=HOSTILE)
+    run.overrides.write_text(HOSTILE)
+    with run.metrics.open("a") as file:
+        file.write(json.dumps({"images_seen": 1, "seconds": 1, "stage": HOSTILE, HOSTILE: 1.0}) + "\n")
+    for page in (
+        pages.report(read(run), {HOSTILE: HOSTILE}, run.report),
+        pages.comparison([read(run), read(make_run(tmp_path / "other", note=HOSTILE))], tmp_path / "compare.html"),
+    ):
+        text = page.read_text(encoding="utf-8")
+        assert HOSTILE not in text and "<script>alert" not in text
+        assert "x" not in Addresses(text).found
+
+
+def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.config.write_text("model:\n  name: gan\n")
+    page = pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+    assert "Not measured yet" in page and "plotly" not in page.lower()
+
+
+def test_a_damaged_row_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = make_run(tmp_path / "run")
+    rows = len(read(run).rows)
+    with run.metrics.open("a") as file:
+        file.write('{"images_seen": 12')
+    assert len(read(run).rows) == rows
+    assert "metrics.jsonl" in caplog.text
+
+
+def test_curves_have_both_stages_and_few_points(tmp_path: Path) -> None:
+    found = {chart["name"]: chart for chart in charts.of_run(read(make_run(tmp_path / "run")))}
+    assert [trace["name"] for trace in found["loss_d"]["traces"]] == ["train", "val"]
+    assert len(found["loss_d"]["traces"][0]["x"]) <= charts.POINTS
+    assert next(reversed(found)) == "lr"  # what is about the run comes last
+
+
+def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> None:
+    runs = [read(make_run(tmp_path / name, lr, frechet)) for name, lr, frechet in (("a", 0.1, 3.0), ("b", 0.2, 2.0))]
+    page = pages.comparison(runs, tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["2.0", "2.0"]  # quality and the Frechet distance
+    assert "<td>model.lr</td><td>0.1</td><td>0.2</td>" in page
+    assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
+
+
+def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
+    a, b = (make_run(tmp_path / "sweep" / name) for name in "ab")
+    assert find_all(str(tmp_path / "sweep"), tmp_path) == [a, b]
+    assert find_all([str(a.path), str(b.path)], tmp_path) == [a, b]
+    for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path)):
+        with pytest.raises(UserError, match="two different runs"):
+            find_all(wrong, tmp_path)

@@ -132,6 +132,8 @@ def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> N
     page = pages.comparison(runs, tmp_path / "compare.html").read_text(encoding="utf-8")
     assert re.findall(r'best" data-value="([\d.]+)"', page) == ["2.0", "2.0"]  # quality and the Frechet distance
     assert "<td>model.lr</td><td>0.1</td><td>0.2</td>" in page
+    (tmp_path / "a" / "evaluation.json").unlink()
+    pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")
     assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
 
 

@@ -128,9 +128,15 @@ def _best(values: dict[int, float], better: str) -> list[int]:
 def _differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """{key: value of each run} of the settings that are not the same in all."""
     flat = [_flat(run.config) for run in runs]
-    keys = dict.fromkeys(key for one in flat for key in one)
+    keys = dict.fromkeys(key for one in flat for key in one if not _copied(key, one))
     rows = {key: [str(one.get(key, "")) for one in flat] for key in keys if key.split(".")[0] not in _PLACES}
     return {key: values for key, values in rows.items() if len(set(values)) > 1}
+
+
+def _copied(key: str, flat: dict[str, Any]) -> bool:
+    """Whether a part has it by interpolation: model.generator.width, where there is model.width."""
+    group, *_, name = key.split(".")
+    return key.count(".") > 1 and flat.get(f"{group}.{name}") == flat[key]
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

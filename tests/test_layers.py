@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sampler",
     },
     "report": {"evaluation", "files", "runs"},
-    "callbacks": {"checkpoints", "metrics", "models", "pictures", "runs"},
+    "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
     | {"pictures", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},

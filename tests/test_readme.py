@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def run(words: list[str], folder: Path) -> str:
 
 def short(command: str) -> list[str]:
     """The words of a printed command, without its program, and with a small budget where it trains."""
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(command.replace("$(date +%F)", time.strftime("%Y-%m-%d")))
     if program == "genimg":
         return words
     keys = {word.split("=")[0] for word in words}

@@ -100,7 +100,7 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
 
 
 def find_all(given: str | list[str] | None, outputs: str | Path, key: str = "runs") -> list[RunFolder]:
-    """The run folders that a list names, each as for `find`, or those inside one folder, that of a sweep.
+    """The run folders that a list names, each as for `find`, or those inside one folder, of a sweep or of a day.
 
     Raises UserError where they are not two or more.
     """
@@ -114,7 +114,7 @@ def find_all(given: str | list[str] | None, outputs: str | Path, key: str = "run
             raise UserError(key, place, "run folders: a checkpoint alone has no curves")
     folders = [place for place in found if isinstance(place, RunFolder)]
     if len({folder.path.resolve() for folder in folders}) < max(2, len(folders)):
-        expected = "two different runs or more, [A,B], or the folder of a sweep"
+        expected = "two different runs or more, [A,B], or a folder of runs"
         raise UserError(key, given, expected, _which_runs(Path(outputs)))
     return folders
 

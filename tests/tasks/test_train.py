@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 
-from genimg.callbacks.validation import Validation
+from genimg.callbacks.quality import Quality
 from genimg.checkpoints import load_checkpoint, rebuild_model
 from genimg.config.compose import Composer, without_hydra
 from genimg.errors import UserError
@@ -22,6 +22,7 @@ SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.max_width=8", "model.latent_dim=4",
     "trainer.accelerator=cpu", "trainer.threads=1", "logger=none", "budget.minutes=null",
     "callbacks.validation.times=2", "callbacks.validation.num_images=32", "callbacks.samples.times=2",
+    "callbacks.quality.times=2", "callbacks.quality.num_images=16",
 ]  # fmt: skip
 
 
@@ -62,7 +63,8 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
     assert [row["images_seen"] for row in trained] == [64, 80, 144, 160]  # every 4 steps, and at each validation
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
-    assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "val"] == [80, 160]
+    assert [row["images_seen"] for row in rows(tmp_path) if "quality" in row] == [80, 160]
+    assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
     model = rebuild_model(checkpoint)
     pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
     assert pictures.shape == (2, 1, 8, 8) and pictures.abs().max() <= 1
@@ -110,9 +112,10 @@ def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
     assert sheets[0] == sheets[1]
 
 
-def test_validation_and_samples_change_nothing_in_training(tmp_path: Path) -> None:
+def test_validation_quality_and_samples_change_nothing_in_training(tmp_path: Path) -> None:
     train.run(config(tmp_path / "with", "budget.images=160"))
-    train.run(config(tmp_path / "without", "budget.images=160", "~callbacks.validation", "~callbacks.samples"))
+    silent = ["~callbacks.validation", "~callbacks.samples", "~callbacks.quality"]
+    train.run(config(tmp_path / "without", "budget.images=160", *silent))
     ends = [load_checkpoint(RunFolder(tmp_path / name).last) for name in ("with", "without")]
     assert same(ends[0]["model"], ends[1]["model"])
 
@@ -161,10 +164,10 @@ def test_a_spent_budget_is_told(tmp_path: Path) -> None:
 
 
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Validation, "evaluate", lambda *_: {"sliced_wasserstein": float("nan")})
+    monkeypatch.setattr(Quality, "measure", lambda *_: float("nan"))
     train.run(config(tmp_path, "budget.images=160"))
     assert not RunFolder(tmp_path).best.exists()
-    assert [row["sliced_wasserstein"] for row in rows(tmp_path) if row["stage"] == "val"] == [None, None]
+    assert [row["quality"] for row in rows(tmp_path) if "quality" in row] == [None, None]
 
 
 def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

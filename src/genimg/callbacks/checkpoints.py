@@ -68,9 +68,11 @@ class Checkpoints(Callback):
         if by_images or by_time or trainer.should_stop:
             self.save_last(trainer)
 
-    def on_validated(self, trainer: Trainer, figures: dict[str, float]) -> None:
-        """Called by the validation: keep this state if its figure is the best so far."""
+    def on_measured(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        """Called with new figures: keep this state if the model is judged by one of them, and it is the best so far."""
         name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
+        if name not in figures:
+            return
         figure = figures[name]
         find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
         better = self.best is None or (figure > self.best if direction == "max" else figure < self.best)

@@ -13,14 +13,13 @@ from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
-from genimg.metrics.sliced_wasserstein import sliced_wasserstein
 from genimg.models.base import Batch, GenerativeModel
 
 _SEED = 1234  # of every validation of every run: figures are compared, so their draws must be the same
 
 
 class Validation(Callback):
-    """The model's own figures over held-out items, and for stills the sliced Wasserstein distance of its samples.
+    """The model's own figures over held-out items.
 
     Training is bit for bit the same with it or without it.
 
@@ -41,28 +40,19 @@ class Validation(Callback):
             figures = self.evaluate(trainer, cast(GenerativeModel, pl_module))
             self.seconds_spent += time.monotonic() - started
             find(trainer, Metrics).write(trainer, "val", figures)
-            find(trainer, Checkpoints).on_validated(trainer, figures)
+            find(trainer, Checkpoints).on_measured(trainer, figures)
 
     def evaluate(self, trainer: Trainer, model: GenerativeModel) -> dict[str, float]:
         """Means over the held-out items, each item counting once."""
         generator = torch.Generator(model.device).manual_seed(_SEED)
         sums: dict[str, Tensor] = {}
-        seen: list[Tensor] = []
-        labels: list[Tensor] = []
         count = 0
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
             for batch in held_out(trainer, model, self.num_images):
                 for name, value in model.evaluate(batch, generator).items():
                     sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
                 count += len(batch["images"])
-                seen.append(batch["images"])
-                labels.append(batch.get("labels", torch.empty(0)))
-            real = torch.cat(seen)
-            figures = {name: float(total / count) for name, total in sums.items()}
-            if real.ndim == 4:
-                made = sample_like(model, torch.cat(labels), len(real), len(seen[0]), generator)
-                figures["sliced_wasserstein"] = sliced_wasserstein(made, real, torch.Generator().manual_seed(_SEED))
-        return figures
+        return {name: float(total / count) for name, total in sums.items()}
 
 
 def held_out(trainer: Trainer, model: GenerativeModel, num_images: int) -> Iterator[Batch]:
@@ -80,13 +70,3 @@ def first_items(data: Any, batches: Iterable[Batch], model: GenerativeModel, num
         num_images -= count
         if num_images == 0:
             return
-
-
-def sample_like(model: GenerativeModel, labels: Tensor, count: int, chunk: int, generator: torch.Generator) -> Tensor:
-    """`count` samples, with the given labels where there are any, a chunk at a time."""
-    parts = []
-    for start in range(0, count, chunk):
-        stop = min(start + chunk, count)
-        wanted = labels[start:stop] if len(labels) else None
-        parts.append(model.sample(stop - start, generator=generator, labels=wanted))
-    return torch.cat(parts)

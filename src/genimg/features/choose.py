@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.build import build
@@ -12,22 +11,9 @@ from genimg.errors import UserError
 from genimg.features import pretrained
 from genimg.features.classifier import classifier
 from genimg.features.extractor import Extractor
+from genimg.features.random import RandomFeatures
 
 Labelled = tuple[Tensor, Tensor | None]  # uint8 (N, C, H, W), int64 (N,)
-
-
-class RandomFeatures(nn.Module):
-    """A convolution with random weights: for tests of the plumbing, not for figures."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, 32, 4, stride=2)
-        nn.init.kaiming_normal_(self.conv.weight, generator=torch.Generator().manual_seed(0))
-        nn.init.zeros_(self.conv.bias)  # pyright: ignore[reportArgumentType]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 (B, C, H, W) -> (B, 32)."""
-        return F.relu(self.conv(images.float() / 127.5 - 1)).mean(dim=(2, 3))
 
 
 def extractor(

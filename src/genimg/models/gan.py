@@ -31,7 +31,7 @@ class GAN(GenerativeModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("sliced_wasserstein", "min")
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
     averaged: ClassVar[tuple[str, ...]] = ("generator.",)
 
     def __init__(

@@ -59,7 +59,7 @@ class VAE(GenerativeModel):
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
     averaged: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
 
     log_scale: Tensor

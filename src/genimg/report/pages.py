@@ -20,7 +20,7 @@ from genimg.report.run import Run
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
 #: The validation figures whose better direction is known; those of an evaluation tell it themselves.
-_BETTER = {"elbo": "higher", "bits_per_dim": "lower", "quality": "lower", "sliced_wasserstein": "lower"}
+_BETTER = {"elbo": "higher", "bits_per_dim": "lower", "quality": "lower"}
 _PLACES = ("run_dir", "outputs", "resume")  # keys that say where a run lies, not what it is
 
 
@@ -135,8 +135,8 @@ def _differences(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def _copied(key: str, flat: dict[str, Any]) -> bool:
     """Whether a part has it by interpolation: model.generator.width, where there is model.width."""
-    group, *_, name = key.split(".")
-    return key.count(".") > 1 and flat.get(f"{group}.{name}") == flat[key]
+    group, *parts = key.split(".")
+    return len(parts) > 1 and flat.get(f"{group}.{parts[-1]}") == flat[key]
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""How well `quality`, which chooses a run's best checkpoint, agrees with the evaluation by a trained classifier.
+
+    genimg-train experiment=fashion_gan checkpoint.every_images=32000 &     # and copy checkpoints/last.pt as it changes
+    python benchmarks/best_checkpoint.py COPIES/*.pt                        # unconditional, of still pictures
+
+Prints both figures for each checkpoint, their rank correlation over all and over the later half, and how much worse
+the checkpoint is that `quality` chooses than the best one.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from scipy.stats import spearmanr
+
+from genimg.checkpoints import load_checkpoint
+from genimg.data.order import strides
+from genimg.evaluation.subject import load_data, read_pictures
+from genimg.features.classifier import classifier
+from genimg.features.extractor import Extractor
+from genimg.features.random import RandomFeatures
+from genimg.metrics.frechet import frechet_distance
+from genimg.pictures.sheets import to_uint8
+from genimg.sampling import from_checkpoint
+
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--num-images", type=int, default=2000, help="callbacks.quality.num_images")
+    arguments = parser.parse_args()
+    data = load_data(load_checkpoint(arguments.checkpoints[0]), None, ())
+    pictures = read_pictures(data)
+    assert pictures.train_labels is not None and pictures.test_labels is not None, "the data need labels"
+    train, test = (pictures.train, pictures.train_labels), (pictures.test, pictures.test_labels)
+    trained = classifier(train, test, len(data.classes), None, CPU)
+    cheap = Extractor("random", RandomFeatures(pictures.train.shape[1]), "")
+    few = cheap(pictures.train[strides(len(pictures.train), arguments.num_images)], CPU)
+    many = trained(pictures.test[:5000], CPU)
+    print(f"classifier: {trained.facts['accuracy']:.2%}\n{'images':>9}  quality  frechet")
+    rows = []
+    for file in arguments.checkpoints:
+        checkpoint = load_checkpoint(file)
+        made = [to_uint8(part) for part in from_checkpoint(checkpoint, "cpu", ()).stream(len(many), seed=1)]
+        fake = torch.cat(made)
+        quality = frechet_distance(few, cheap(fake[: len(few)], CPU)) / float(few.var(dim=0).sum())
+        rows.append((quality, frechet_distance(many, trained(fake, CPU))))
+        print(f"{checkpoint['images_seen']:>9,}  {rows[-1][0]:.4f}   {rows[-1][1]:.3f}", flush=True)
+    late = rows[len(rows) // 2 :]
+    overall, later = (spearmanr(*zip(*part, strict=True)).statistic for part in (rows, late))
+    print(f"rank correlation {overall:.2f}, of the later half {later:.2f}")
+    print(f"chosen {min(rows)[1]:.3f}, best {min(frechet for _, frechet in rows):.3f}, last {rows[-1][1]:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""How near samples of the average weights are to the data, cheaply and often: what chooses the best checkpoint."""
+
+import time
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from genimg.callbacks.average import WeightAverage
+from genimg.callbacks.checkpoints import Checkpoints
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find
+from genimg.callbacks.metrics import Metrics
+from genimg.features.extractor import Extractor
+from genimg.features.random import RandomFeatures
+from genimg.metrics.frechet import frechet_distance
+from genimg.models.base import GenerativeModel
+from genimg.pictures.sheets import to_uint8
+
+_SEED = 1234  # of the latents, the same every time and in every run: figures are compared
+_CHUNK = 250  # samples at once
+
+
+class Quality(Callback):
+    """`quality`: the Frechet distance between samples and training pictures by the features of a random network,
+    divided by the total variance of the pictures' features: 0 for the data themselves, 1 for as far away as their own
+    spread. It compares moments of one run, or runs on the same data with the same `num_images`; it is a proxy, and
+    `genimg evaluate` measures.
+
+    For still pictures only. Training is bit for bit the same with it or without it.
+
+    Args:
+        times: how often in a run.
+        num_images: samples, and training pictures at equal strides, at most.
+    """
+
+    def __init__(self, times: int, num_images: int) -> None:
+        self.times, self.num_images = times, num_images
+        self.seconds_spent = 0.0
+        self._extractor: Extractor | None = None
+        self._real = self._labels = torch.empty(0)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        if data.num_frames is None and find(trainer, Clock).due(self.times):
+            started = time.monotonic()
+            figures = {"quality": self.measure(trainer, cast(GenerativeModel, pl_module))}
+            self.seconds_spent += time.monotonic() - started
+            find(trainer, Metrics).write(trainer, "val", figures)
+            find(trainer, Checkpoints).on_measured(trainer, figures)
+
+    def measure(self, trainer: Trainer, model: GenerativeModel) -> float:
+        """The figure of this moment."""
+        if self._extractor is None:
+            self._extractor = self._look_at_data(trainer, model.device)
+        generator = torch.Generator(model.device).manual_seed(_SEED)
+        labels = self._labels.to(model.device) if getattr(model, "num_classes", 0) else None
+        parts = []
+        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+            for start in range(0, len(self._real), _CHUNK):
+                count = min(_CHUNK, len(self._real) - start)
+                wanted = None if labels is None else labels[start : start + count]
+                parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
+        fake = self._extractor.stream(parts, model.device)
+        return frechet_distance(self._real, fake) / float(self._real.var(dim=0).sum())
+
+    def _look_at_data(self, trainer: Trainer, device: torch.device) -> Extractor:
+        """The features of the pictures that samples are compared with, once a run."""
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        network = RandomFeatures(data.image_shape[0]).to(device)
+        extractor = Extractor("random", network, "pixels from -1 to 1")
+        batches = list(data.spread("train", self.num_images))
+        pictures: list[Tensor] = [batch["images"] for batch in batches]
+        self._real = extractor.stream(pictures, device)
+        if data.classes:
+            self._labels = torch.cat([batch["labels"] for batch in batches])
+        return extractor

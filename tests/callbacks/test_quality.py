@@ -1,0 +1,48 @@
+"""The figure that chooses the best checkpoint, on sets of which one is known to be better."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genimg.data.digits import Digits
+from genimg.features.extractor import Extractor
+from genimg.features.random import RandomFeatures
+from genimg.metrics.frechet import frechet_distance
+
+CPU = torch.device("cpu")
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """uint8 (N, 1, 16, 16), and their labels."""
+    items = Digits().load("train", (1, 16, 16))
+    chosen = torch.randperm(1200, generator=torch.Generator().manual_seed(0))  # the set lies sorted by writer
+    assert items.labels is not None
+    return items.fetch(chosen, 0), items.labels[chosen]
+
+
+def distance(real: Tensor, fake: Tensor) -> float:
+    extractor = Extractor("random", RandomFeatures(real.shape[1]), "")
+    features = extractor(real, CPU)
+    return frechet_distance(features, extractor(fake, CPU)) / float(features.var(dim=0).sum())
+
+
+def test_other_pictures_of_the_same_kind_are_near_and_worse_ones_far() -> None:
+    images, labels = digits()
+    real, other = images[:600], images[600:]
+    floor = distance(real, other)
+    noisy = (other.float() + 25 * torch.randn(other.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
+    few = other[labels[600:] < 5]  # half of the classes are never drawn
+    blurred = torch.nn.functional.avg_pool2d(other.float(), 3, stride=1, padding=1)
+    for worse in (noisy.to(torch.uint8), few, blurred.to(torch.uint8), other[:4].repeat(150, 1, 1, 1)):
+        assert distance(real, worse) > 2 * floor
+    assert distance(real, real) < 1e-6
+
+
+def test_random_features_leave_the_global_generator_alone_and_are_always_the_same() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    networks = [RandomFeatures(3) for _ in range(2)]
+    assert torch.equal(before, torch.get_rng_state())
+    images = torch.randint(0, 256, (2, 3, 100, 37), dtype=torch.uint8)
+    assert torch.equal(networks[0](images), networks[1](images)) and networks[0](images).shape == (2, 64)

@@ -48,9 +48,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sampler",
     },
     "report": {"evaluation", "files", "runs"},
+    "rating": {"files", "metrics"},
     "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"pictures", "report", "runs", "sample_writer", "sampling"},
+    | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"data", "runs"},

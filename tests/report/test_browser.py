@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from genimg.report import pages
 from genimg.report.run import read
+from tests.browser import needs_chromium, opened  # noqa: F401  pyright: ignore[reportUnusedImport]
 from tests.report.test_pages import make_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Page]:
-    """A telephone's page, which fails the test for whatever the console complains of or the network is asked for."""
-    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark", offline=True)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
-    yield page
-    context.close()
-    assert not complaints
-
-
-def test_the_slider_of_a_report_changes_the_picture(opened: Page, tmp_path: Path) -> None:
+def test_the_slider_of_a_report_changes_the_picture(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     run = make_run(tmp_path / "run")
     opened.goto(pages.report(read(run), {}, run.report).as_uri())
     last = opened.locator("#moment").get_attribute("src")
@@ -58,7 +31,10 @@ def test_the_slider_of_a_report_changes_the_picture(opened: Page, tmp_path: Path
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390  # a telephone need not scroll sideways
 
 
-def test_a_report_draws_its_curves_and_follows_the_light(opened: Page, tmp_path: Path) -> None:
+def test_a_report_draws_its_curves_and_follows_the_light(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     run = make_run(tmp_path / "run")
     opened.goto(pages.report(read(run), {}, run.report).as_uri())
     assert opened.locator(".chart .main-svg .scatterlayer .trace").count() >= 4
@@ -68,7 +44,10 @@ def test_a_report_draws_its_curves_and_follows_the_light(opened: Page, tmp_path:
     opened.wait_for_function(f"{ink} !== '{in_the_dark}'")
 
 
-def test_a_comparison_sorts_by_the_column_clicked(opened: Page, tmp_path: Path) -> None:
+def test_a_comparison_sorts_by_the_column_clicked(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     runs = [read(make_run(tmp_path / name, lr)) for name, lr in (("b", 3.0), ("a", 20.0), ("c", 1.0))]
     frechet = {"a": 100.0, "b": 9.0, "c": 20.0}
     for run in runs:

@@ -116,6 +116,28 @@ def _runs(config: Config) -> None:
     find_all(config["runs"], str(config["outputs"]))
 
 
+def _asked(config: Config) -> None:
+    if (config["runs"] is None) == (config["results"] is None):
+        got = "neither" if config["runs"] is None else "both"
+        raise UserError(
+            "runs", got, "runs=[A] to ask, or study=FOLDER results=[...] to count; one of them", "runs=[last]"
+        )
+    if config["results"] is not None and config["study"] is None:
+        raise UserError("study", None, "the folder of the study that results= answer", hint="study=outputs/studies/...")
+
+
+def _rated(config: Config) -> None:
+    for key, there in (("runs", lambda name: find(name, str(config["outputs"]), "runs")), ("results", _file)):
+        given = config[key]
+        for one in [] if given is None else given if isinstance(given, list) else [given]:
+            there(str(one))
+
+
+def _file(path: str) -> None:
+    if not Path(path).expanduser().is_file():
+        raise UserError("results", path, "a file that a rater saved", hint="there is no such file")
+
+
 def _pictures(config: Config) -> None:
     for key in ("start", "reconstruct"):
         given = config.get(key)
@@ -157,4 +179,5 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     "evaluate": {_run: True, _features: False, _files: True},
     "report": {_run: True},
     "compare": {_runs: True},
+    "rate": {_asked: False, _rated: True},
 }

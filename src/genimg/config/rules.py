@@ -154,8 +154,13 @@ RULES: dict[str, Rule] = {
     "device": Rule("text"),
     "out": Rule("text", null=True),
     "trust": Rule("list"),
-    # compare
+    # compare, rate
     "runs": Rule("paths", null=True),
+    "results": Rule("paths", null=True),
+    "study": Rule("text", null=True),
+    "trials": whole(2),
+    "repeats": Rule("number", low=0, high=0.5),
+    "exposure": Rule("number", low=0.25, high=5, null=True),
     # evaluate
     "features": Rule("text"),  # checked with the partners: a word of ours, or a class of the user's
     "weights": Rule("text", null=True),

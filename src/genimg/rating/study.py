@@ -1,0 +1,104 @@
+"""A study: which pictures are shown when, and what each of them is. The page has the first, the key the second.
+
+fooled   one picture a trial, real or generated: which is it?
+better   two pictures a trial, of two runs, left and right at random: which is better? Ties are allowed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from genimg.files import whole
+
+FORMAT = 1  # of key.json and of the raters' files
+Mode = Literal["fooled", "better"]
+ANSWERS: dict[str, tuple[str, ...]] = {"fooled": ("real", "generated"), "better": ("left", "tie", "right")}
+REAL = "real pictures"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """shown: (source, picture of it), from left to right. repeat_of: the earlier trial that this one is again."""
+
+    shown: tuple[tuple[int, int], ...]
+    repeat_of: int | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the page does not say. sources: names, which `shown` counts."""
+
+    study: str
+    mode: Mode
+    sources: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+
+def plan(mode: Mode, sources: int, count: int, repeats: float, generator: torch.Generator) -> list[Trial]:
+    """`count` trials in random order, and a share `repeats` of them again among the later half.
+
+    fooled: source 0 is real, and half of the trials show it; better: every pair of sources equally often, up to one.
+    Each picture is shown in one trial only, but for repeats, which show pairs the other way round.
+    """
+    if mode == "fooled":
+        trials = [Trial(((index % 2, index // 2),)) for index in range(count)]
+    else:
+        pairs = list(combinations(range(sources), 2))
+        trials = []
+        for index in range(count):
+            left, right = pairs[index % len(pairs)]
+            pair = ((left, index), (right, index))
+            trials.append(Trial(pair if torch.rand((), generator=generator) < 0.5 else pair[::-1]))
+    trials = [trials[index] for index in torch.randperm(count, generator=generator).tolist()]
+    again = torch.randperm(max(1, count // 2), generator=generator)[: round(repeats * count)]
+    for index in again.tolist():  # from the first half into the second, so that the picture is half forgotten
+        place = int(torch.randint(count, len(trials) + 1, (), generator=generator))
+        trials.insert(place, Trial(trials[index].shown[::-1], index))
+    return trials
+
+
+def write(mode: Mode, sources: Sequence[tuple[str, Sequence[bytes], str]], trials: list[Trial], **page: Any) -> Key:
+    """The key of the study, and in `page["folder"]` its rate.html and key.json.
+
+    sources: (name, encoded pictures, MIME type) of each.
+    page: folder, and exposure in milliseconds or None.
+    """
+    folder: Path = page["folder"]
+    shown = [[_uri(*sources[source][1:], index) for source, index in trial.shown] for trial in trials]
+    study = hashlib.sha256(json.dumps([mode, shown]).encode()).hexdigest()[:16]
+    key = Key(study, mode, tuple(name for name, _, _ in sources), tuple(trials))
+    environment = Environment(
+        loader=PackageLoader("genimg.rating", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    html = environment.get_template("rate.html").render(
+        study={"format": FORMAT, "study": study, "mode": mode, "exposure": page["exposure"], "trials": shown},
+        mode=mode,
+    )
+    with whole(folder / "rate.html") as file:
+        file.write(html.encode())
+    with whole(folder / "key.json") as file:
+        file.write(json.dumps({"format": FORMAT, **asdict(key)}).encode())
+    return key
+
+
+def _uri(pictures: Sequence[bytes], mime: str, index: int) -> str:
+    return f"data:{mime};base64,{base64.b64encode(pictures[index]).decode()}"
+
+
+def read_key(path: Path) -> Key:
+    """The inverse of `write`. ValueError where it is none."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.pop("format", None) != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    trials = tuple(Trial(tuple(map(tuple, one["shown"])), one["repeat_of"]) for one in content.pop("trials"))
+    return Key(content["study"], content["mode"], tuple(content["sources"]), trials)

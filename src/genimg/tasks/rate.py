@@ -1,0 +1,107 @@
+"""task=rate: ask people about pictures, and count what they say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from genimg.checkpoints import load_checkpoint
+from genimg.data.order import strides
+from genimg.errors import UserError
+from genimg.evaluation.figure import shown
+from genimg.evaluation.subject import load_data, read_pictures
+from genimg.files import whole
+from genimg.pictures.files import save_gif, save_png
+from genimg.pictures.sheets import to_uint8
+from genimg.rating import results, study
+from genimg.sampling import checkpoint_file, from_checkpoint
+
+log = logging.getLogger(__name__)
+
+PRINTED = 140  # columns of the table
+
+Source = tuple[str, list[bytes], str]  # name, encoded pictures, MIME type
+
+
+def run(config: dict[str, Any]) -> int:
+    """Writes a study, or reads its results, as configs/rate.yaml says. Returns the exit code."""
+    return _count(config) if config["results"] is not None else _ask(config)
+
+
+def _ask(config: dict[str, Any]) -> int:
+    count = config["trials"]
+    names = config["runs"] if isinstance(config["runs"], list) else [config["runs"]]
+    mode: study.Mode = "fooled" if len(names) == 1 else "better"
+    default = Path(config["outputs"], "studies", time.strftime("%Y-%m-%d-%H-%M-%S"))
+    folder = Path(config["study"]).expanduser() if config["study"] else default
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError("study", folder, "a new folder, or an empty one", hint="there is something in it already")
+    sources: list[Source] = []
+    for name in names:
+        file = checkpoint_file(name, config["checkpoint"], config["outputs"])
+        checkpoint = load_checkpoint(file)
+        if mode == "fooled":
+            test = read_pictures(load_data(checkpoint, config["root"], config["trust"])).test
+            if len(test) < (count + 1) // 2:
+                raise UserError("trials", count, f"at most {2 * len(test)}: half of them show a test picture")
+            sources.append((study.REAL, *_encoded(test[strides(len(test), (count + 1) // 2)])))
+        sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
+        made = torch.cat([to_uint8(part) for part in sampler.stream(count, seed=config["seed"])])
+        sources.append((str(name), *_encoded(made)))
+    generator = torch.Generator().manual_seed(config["seed"])
+    trials = study.plan(mode, len(sources), count, config["repeats"], generator)
+    exposure = None if config["exposure"] is None else round(1000 * config["exposure"])
+    try:
+        key = study.write(mode, sources, trials, folder=folder, exposure=exposure)
+    except OSError as error:
+        raise UserError("study", folder, f"a folder that can be written ({error.strerror})", "study=FOLDER") from error
+    log.info("study     %s, %d trials: send %s to those who judge", key.study, len(trials), folder / "rate.html")
+    log.info("keep      %s, which has the answers", folder / "key.json")
+    log.info("then      genimg rate study=%s results=[A.json,B.json]", folder)
+    return 0
+
+
+def _encoded(pictures: Tensor) -> tuple[list[bytes], str]:
+    """uint8 pictures (N, C, H, W) or clips (N, T, C, H, W) as files that tell nothing of where they come from."""
+    save, suffix, mime = (save_png, "png", "image/png") if pictures.ndim == 4 else (save_gif, "gif", "image/gif")
+    with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
+        path = Path(folder, f"picture.{suffix}")
+        found = []
+        for picture in pictures:
+            save(picture, path)
+            found.append(path.read_bytes())
+    return found, mime
+
+
+def _count(config: dict[str, Any]) -> int:
+    file = Path(config["study"]).expanduser() / "key.json"
+    try:
+        key = study.read_key(file)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError("study", config["study"], f"the folder of a study, with its key.json ({error})") from error
+    given = config["results"] if isinstance(config["results"], list) else [config["results"]]
+    raters = results.read([Path(one).expanduser() for one in given], key)
+    lines = results.figures(key, raters)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "value", "95 %", "p", "answers", "note"):
+        table.add_column(column, justify="left" if column in ("", "note") else "right")
+    for line in lines:
+        interval = "" if line.low is None or line.high is None else f"{shown(line.low)} to {shown(line.high)}"
+        p = "" if line.p is None else shown(line.p)
+        table.add_row(line.name, shown(line.value), interval, p, f"{line.n:,}", line.note)
+    Console(width=PRINTED).print(table)
+    path = file.with_name("ratings.json")
+    content = {"study": key.study, "raters": len(raters), "figures": [results.plain(line) for line in lines]}
+    with whole(path) as out:
+        out.write(json.dumps(content, indent=1, allow_nan=False).encode())
+    log.info("%d raters; written %s", len(raters), path)
+    return 0

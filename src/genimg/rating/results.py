@@ -71,7 +71,9 @@ def _read(path: Path, key: Key) -> Rater:
                 raise ValueError(f"{answer!r:.40} is no answer to it")
             answers[trial] = answer
         return Rater(str(content["rater"])[:60], answers)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except KeyError as error:
+        raise UserError("results", path, wanted, f"it has no {error}") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError("results", path, wanted, f"{error}") from error
 
 

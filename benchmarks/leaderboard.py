@@ -1,0 +1,84 @@
+"""Models against each other: the same data, the same minutes, the same figures, over several seeds.
+
+    python benchmarks/leaderboard.py                                          # GAN and VAE on digits, a minute each
+    python benchmarks/leaderboard.py --data fashion_mnist --minutes 3 --seeds 3
+    python benchmarks/leaderboard.py --models "gan" "gan model.objective=hinge" "vae model.beta=0.5"
+
+Each run trains by the command as a user would, on an idle machine, and `genimg evaluate` measures its best checkpoint.
+Means with 95 % intervals of Student's t over the seeds, as a table for docs/results.md. Models of still pictures: an
+RNN makes no picture without a first one.
+"""
+
+import argparse
+import json
+import math
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from scipy.stats import t
+
+FIGURES = (
+    "frechet distance",
+    "kernel distance",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "copying",
+    "images seen",
+)
+Row = dict[str, float]
+
+
+def genimg(*words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "genimg.cli", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{shlex.join(words)} failed:\n{done.stderr}")
+
+
+def one(model: str, data: str, minutes: float, seed: int, outputs: Path) -> tuple[Row, Row]:
+    """The figures of a run, and their floors."""
+    genimg(f"model={model.split()[0]}", *model.split()[1:], f"data={data}", f"budget.minutes={minutes}", f"seed={seed}",
+           f"outputs={outputs}")  # fmt: skip
+    genimg("evaluate", "run=last", f"outputs={outputs}")
+    written = max(outputs.glob("*/*/evaluation.json"), key=lambda path: path.stat().st_mtime)
+    figures = {figure["name"]: figure for figure in json.loads(written.read_text())["figures"]}
+    return tuple({name: figures[name][part] for name in FIGURES} for part in ("value", "floor"))  # pyright: ignore
+
+
+def interval(values: list[float]) -> str:
+    """Mean and half the width of its 95 % interval."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:,.4g}"
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean:,.0f} ± {half:,.0f}" if mean >= 1000 else f"{mean:.3f} ± {half:.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["gan", "vae"], help="a model each, with settings of its own")
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    print("| " + " | ".join(("model", *FIGURES)) + " |\n|" + "---|" * (len(FIGURES) + 1), flush=True)
+    with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
+        floors: list[Row] = []
+        for model in arguments.models:
+            runs = [
+                one(model, arguments.data, arguments.minutes, seed, Path(folder)) for seed in range(arguments.seeds)
+            ]
+            floors += [floor for _, floor in runs]
+            cells = [interval([row[name] for row, _ in runs]) for name in FIGURES]
+            print("| " + " | ".join((f"`{model}`", *cells)) + " |", flush=True)
+        known = [floors[0][name] for name in FIGURES]
+        print("| floor: training pictures | " + " | ".join("" if v is None else f"{v:.3f}" for v in known) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -43,8 +43,8 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
         "floor": 0.5, "spread": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
     }  # fmt: skip
     evaluation = {
-        "checkpoint": {"images_seen": 191936}, "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
-        "settings": {"num_images": 40}, "figures": [figure], "refused": {"likelihood": "no probability"},
+        "format": 1, "checkpoint": {"images_seen": 191936}, "settings": {"num_images": 40},
+        "extractor": {"name": "classifier", "digest": "0123456789abcdef"}, "figures": [figure], "refused": {"likelihood": "no probability"},
     }  # fmt: skip
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return run
@@ -118,6 +118,31 @@ def test_a_damaged_row_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogC
         file.write('{"images_seen": 12')
     assert len(read(run).rows) == rows
     assert "metrics.jsonl" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["format", "figures", "extractor", "refused"])
+def test_an_evaluation_of_another_kind_is_left_out(
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run(tmp_path / "run")
+    evaluation = run.path / "evaluation.json"
+    content = json.loads(evaluation.read_text())
+    evaluation.write_text(json.dumps(content | {change: [{"name": 1}]}))
+    assert read(run).evaluation == {} and "evaluation.json" in caplog.text
+    assert "Not measured yet" in pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+
+
+def test_a_configuration_that_is_none_is_a_users_mistake(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config.write_text("a: [")
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        read(run)
+
+
+def test_rows_without_a_place_or_a_number_are_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.metrics.write_text('{"loss": 1}\n[]\n{"images_seen": 1, "seconds": 1, "stage": "val", "a": "x", "b": 2}\n')
+    assert read(run).rows == [{"images_seen": 1, "seconds": 1, "stage": "val", "b": 2}]
 
 
 def test_curves_have_both_stages_and_few_points(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ class Checkpoints(Callback):
             optimizer.load_state_dict(state)
         best = run_folder(trainer).best
         # its own figure and not the last one's: after a crash it may be newer
-        self.best = load_checkpoint(best)["figures"]["best"] if best.exists() else None
+        figures = load_checkpoint(best)["figures"] if best.exists() else {}
+        judged_by = f"val_{cast(GenerativeModel, pl_module).monitor[0]}"
+        self.best = figures["best"] if judged_by in figures else None  # one of 0.3.0 was judged by another figure
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.resume is not None:  # the last thing before the first step, so that nothing draws in between

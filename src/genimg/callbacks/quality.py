@@ -65,7 +65,7 @@ class Quality(Callback):
                 wanted = None if labels is None else labels[start : start + count]
                 parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
-        return frechet_distance(self._real, fake) / float(self._real.var(dim=0).sum())
+        return frechet_distance(self._real, fake) / max(float(self._real.var(dim=0).sum()), 1e-12)
 
     def _look_at_data(self, trainer: Trainer, device: torch.device) -> Extractor:
         """The features of the pictures that samples are compared with, once a run."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from genimg.errors import UserError
+from genimg.evaluation.figure import Figure
+from genimg.evaluation.results import FORMAT
 from genimg.runs import RunFolder
 
 log = logging.getLogger(__name__)
@@ -70,13 +75,59 @@ def read(folder: RunFolder) -> Run:
     evaluation = folder.path / "evaluation.json"
     return Run(
         folder,
-        config=cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(folder.config))),
+        config=_config(folder.config),
         overrides=_lines(folder.overrides),
         commands=_lines(folder.command),
         machine=_machine(_lines(folder.log)),
-        rows=[row for line in _lines(folder.metrics) if (row := _json(line, folder.metrics))],
-        evaluation=_json("\n".join(_lines(evaluation)), evaluation) or {},
+        rows=[row for line in _lines(folder.metrics) if (row := _row(line, folder.metrics))],
+        evaluation=_evaluation("\n".join(_lines(evaluation)), evaluation),
     )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError("run", path, "the configuration of a run", f"{error}".splitlines()[0]) from error
+    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
+
+
+def _row(text: str, path: Path) -> Row | None:
+    """A row of metrics.jsonl, with the numbers of it, and null for those that are not finite."""
+    row = _json(text, path)
+    if row is None or not (_whole(row.get("images_seen")) and _number(row.get("seconds"))):
+        return None
+    return {name: value for name, value in row.items() if name == "stage" or value is None or _number(value)} | {
+        "stage": str(row.get("stage"))
+    }
+
+
+def _evaluation(text: str, path: Path) -> dict[str, Any]:
+    """evaluation.json, if a page can show it: of this version's format, and whole."""
+    found = _json(text, path)
+    if found is None:
+        return {}
+    try:
+        figures = [asdict(Figure(**figure)) for figure in found["figures"]]
+        shown = [found["checkpoint"]["images_seen"], *(figure["n"] for figure in figures)]
+        words = (found["extractor"]["name"], found["extractor"]["digest"], *found["refused"].values())
+        numbers = [figure[name] for figure in figures for name in ("value", "floor", "spread")]
+        shown.append(found["settings"]["num_images"])
+        right = all(map(_whole, shown)) and all(n is None or _number(n) for n in numbers)
+        if found["format"] == FORMAT and right and all(isinstance(word, str) for word in words):
+            return found | {"figures": figures}
+    except (KeyError, TypeError, AttributeError):
+        pass
+    log.warning("%s: not as this version writes it, and left out", path)
+    return {}
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _lines(path: Path) -> list[str]:

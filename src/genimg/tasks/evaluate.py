@@ -29,7 +29,7 @@ from genimg.features.extractor import Extractor
 from genimg.pictures.sheets import to_float
 from genimg.runs import RunFolder, home
 from genimg.sampling import checkpoint_file, from_checkpoint
-from genimg.tasks.report import write_report
+from genimg.tasks.report import leave_report
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def run(config: dict[str, Any]) -> int:
         log.info("no %s: %s", name, why)
     log.info("written   %s in %.0f s", written, time.monotonic() - started)
     if RunFolder(folder).config.is_file():
-        log.info("report    %s", write_report(RunFolder(folder)))
+        leave_report(RunFolder(folder))
     return 0
 
 

@@ -27,6 +27,14 @@ def run(config: dict[str, Any]) -> int:
     return 0
 
 
+def leave_report(folder: RunFolder) -> None:
+    """`write_report` at the end of another task, which has not failed where only the page has."""
+    try:
+        log.info("report    %s", write_report(folder))
+    except (OSError, UserError) as error:
+        log.warning("no report: %s", error)
+
+
 def write_report(folder: RunFolder) -> Path:
     """RUN/report.html, from what lies in the run's folder now."""
     newest = next((file for file in (folder.last, folder.best) if file.is_file()), None)

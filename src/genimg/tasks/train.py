@@ -23,7 +23,7 @@ from genimg.models.base import GenerativeModel
 from genimg.runs import RunFolder
 from genimg.sampling import load
 from genimg.tasks.dry_run import TIMED, StepTimer, report
-from genimg.tasks.report import write_report
+from genimg.tasks.report import leave_report
 from genimg.tasks.sample import SampleOptions, write_samples
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def run(config: dict[str, Any]) -> int:
     log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     if clock.exit_code == 0:
         draw_samples(folder)
-    log.info("report    %s", write_report(folder))
+    leave_report(folder)
     if clock.exit_code == 0:
         log.info("more with genimg sample run=%s num_images=64", folder.path)
     elif clock.exit_code in STOPPED:

@@ -43,9 +43,13 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
         "floor": 0.5, "spread": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
     }  # fmt: skip
     evaluation = {
-        "format": 1, "checkpoint": {"images_seen": 191936}, "settings": {"num_images": 40},
-        "extractor": {"name": "classifier", "digest": "0123456789abcdef"}, "figures": [figure], "refused": {"likelihood": "no probability"},
-    }  # fmt: skip
+        "format": 1,
+        "checkpoint": {"images_seen": 191936},
+        "settings": {"num_images": 40},
+        "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
+        "figures": [figure],
+        "refused": {"likelihood": "no probability"},
+    }
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return run
 

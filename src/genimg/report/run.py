@@ -109,11 +109,10 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
         return {}
     try:
         figures = [asdict(Figure(**figure)) for figure in found["figures"]]
-        shown = [found["checkpoint"]["images_seen"], *(figure["n"] for figure in figures)]
-        words = (found["extractor"]["name"], found["extractor"]["digest"], *found["refused"].values())
-        numbers = [figure[name] for figure in figures for name in ("value", "floor", "spread")]
-        shown.append(found["settings"]["num_images"])
-        right = all(map(_whole, shown)) and all(n is None or _number(n) for n in numbers)
+        counts = [found["checkpoint"]["images_seen"], found["settings"]["num_images"], *(one["n"] for one in figures)]
+        numbers = [one[name] for one in figures for name in ("value", "floor", "spread")]
+        words = [found["extractor"]["name"], found["extractor"]["digest"], *found["refused"].values()]
+        right = all(map(_whole, counts)) and all(number is None or _number(number) for number in numbers)
         if found["format"] == FORMAT and right and all(isinstance(word, str) for word in words):
             return found | {"figures": figures}
     except (KeyError, TypeError, AttributeError):

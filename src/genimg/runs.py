@@ -99,23 +99,25 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
     raise UserError(key, run, expected, hint=_which_runs(Path(outputs)))
 
 
-def find_all(given: str | list[str] | None, outputs: str | Path, key: str = "runs") -> list[RunFolder]:
+def find_all(given: str | list[str] | None, outputs: str | Path) -> list[RunFolder]:
     """The run folders that a list names, each as for `find`, or those inside one folder, of a sweep or of a day.
 
-    Raises UserError where they are not two or more.
+    Raises UserError, of the key `runs`, where they are not two or more, or one is there twice.
     """
     if isinstance(given, str):
         inside = sorted(config.parent for config in Path(given).expanduser().glob("*/config.yaml"))
         found: list[RunFolder | Path] = [RunFolder(path) for path in inside]
     else:
-        found = [find(str(Path(name).expanduser()), outputs, key) for name in given or []]
+        found = [find(str(Path(str(name)).expanduser()), outputs, "runs") for name in given or []]
     for place in found:
         if isinstance(place, Path):
-            raise UserError(key, place, "run folders: a checkpoint alone has no curves")
+            raise UserError("runs", place, "run folders: a checkpoint alone has no curves")
     folders = [place for place in found if isinstance(place, RunFolder)]
-    if len({folder.path.resolve() for folder in folders}) < max(2, len(folders)):
-        expected = "two different runs or more, [A,B], or a folder of runs"
-        raise UserError(key, given, expected, _which_runs(Path(outputs)))
+    expected = "two different runs or more, [A,B], or a folder of runs"
+    if len({folder.path.resolve() for folder in folders}) < len(folders):
+        raise UserError("runs", given, expected, "one of them is there twice")
+    if len(folders) < 2:
+        raise UserError("runs", given, expected, _which_runs(Path(outputs)))
     return folders
 
 

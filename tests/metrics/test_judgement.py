@@ -33,6 +33,13 @@ def test_one_who_never_won_has_a_small_strength() -> None:
     assert strengths[1] == pytest.approx(float(strengths[2]))
 
 
+def test_strengths_of_those_who_never_met_do_not_compare() -> None:
+    apart = torch.zeros(4, 4)
+    apart[0, 1] = apart[2, 3] = 3
+    with pytest.raises(ValueError, match="linked"):
+        bradley_terry(apart)
+
+
 def test_kappa_is_one_for_agreement_and_fleiss_own_example() -> None:
     assert fleiss_kappa(torch.tensor([[3, 0], [0, 3], [3, 0]])) == pytest.approx(1)
     # Fleiss 1971 as worked in textbooks: 10 subjects, 14 raters, 5 categories, kappa 0.210

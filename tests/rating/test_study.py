@@ -47,12 +47,28 @@ def test_half_of_the_trials_are_real_and_the_seed_decides_the_order() -> None:
     assert len({trial.shown for trial in plans[0]}) == 20
 
 
+def test_a_key_that_was_damaged_is_refused(tmp_path: Path) -> None:
+    make(tmp_path)
+    path = tmp_path / "key.json"
+    content = json.loads(path.read_text())
+    trials = content["trials"]
+    for change in (
+        {"mode": "other"}, {"format": 9}, {"trials": [{"shown": [[7, 0]], "repeat_of": None}, *trials]},
+        {"trials": [{"shown": [[0, 0], [1, 0]], "repeat_of": None}]}, {"trials": [{"shown": [[0, 0]], "repeat_of": 5}]},
+    ):  # fmt: skip
+        path.write_text(json.dumps(content | change))
+        with pytest.raises(ValueError, match=r"of it|no key"):
+            study.read_key(path)
+
+
 def test_every_pair_meets_as_often_and_sides_are_drawn() -> None:
     trials = study.plan("better", 3, 300, 0.0, GENERATOR.manual_seed(0))
     pairs = Counter(frozenset(source for source, _ in trial.shown) for trial in trials)
     assert set(pairs.values()) == {100}
     on_the_left = sum(trial.shown[0][0] < trial.shown[1][0] for trial in trials)
     assert 110 < on_the_left < 190
+    assert [study.needed(trials, source) for source in range(3)] == [200] * 3  # none is drawn in vain
+    assert len({one for trial in trials for one in trial.shown}) == 600
 
 
 def test_repeats_come_later_and_the_other_way_round() -> None:
@@ -111,6 +127,7 @@ def test_ties_are_counted_apart(tmp_path: Path) -> None:
     key = make(tmp_path, "better")
     told = dict.fromkeys(range(len(key.trials)), "tie")
     lines = results.figures(key, results.read([saved(tmp_path / "a.json", key, told)], key))
+    assert [line for line in lines if "Bradley" in line.note] == []
     assert lines[0].value == 0.5 and "20 found them alike" in lines[0].note
 
 

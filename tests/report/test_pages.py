@@ -115,11 +115,23 @@ def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
     assert "Not measured yet" in page and "plotly" not in page.lower()
 
 
+def test_a_link_out_of_the_run_and_a_file_that_is_no_picture_are_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (tmp_path / "secret").write_bytes(b"\x89PNG secret")
+    (run.samples / "final" / "sheet.png").unlink()
+    (run.samples / "final" / "sheet.png").symlink_to(tmp_path / "secret")
+    (run.samples / "during" / f"{64:09d}.png").write_bytes(b"no picture")
+    run.log.unlink()
+    run.log.symlink_to(tmp_path / "secret")
+    told = read(run)
+    assert told.pictures() == {} and [seen for seen, _ in told.moments] == [128, 192] and told.machine == []
+
+
 def test_a_damaged_row_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = make_run(tmp_path / "run")
     rows = len(read(run).rows)
     with run.metrics.open("a") as file:
-        file.write('{"images_seen": 12')
+        file.write('{"images_seen": 12\n' + "[" * 100_000)
     assert len(read(run).rows) == rows
     assert "metrics.jsonl" in caplog.text
 
@@ -170,6 +182,6 @@ def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
     a, b = (make_run(tmp_path / "sweep" / name) for name in "ab")
     assert find_all(str(tmp_path / "sweep"), tmp_path) == [a, b]
     assert find_all([str(a.path), str(b.path)], tmp_path) == [a, b]
-    for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path)):
+    for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
         with pytest.raises(UserError, match="two different runs"):
             find_all(wrong, tmp_path)

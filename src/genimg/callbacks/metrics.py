@@ -67,8 +67,12 @@ class Metrics(Callback):
         if not self._rows:
             return
         rows, self._rows = self._rows, []
-        means = torch.stack([torch.stack([row[name] for row in rows]).float().mean() for name in rows[0]])
-        row = dict(zip(rows[0], means.tolist(), strict=True))
+        steps: dict[str, list[Tensor]] = {}  # a model may tell a figure in some steps only
+        for told in rows:
+            for name, value in told.items():
+                steps.setdefault(name, []).append(value)
+        means = torch.stack([torch.stack(values).float().mean() for values in steps.values()])
+        row = dict(zip(steps, means.tolist(), strict=True))
         broken = [name for name, value in row.items() if not math.isfinite(value)]
         clock = find(trainer, Clock)
         (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)

@@ -28,7 +28,7 @@ class Quality(Callback):
     spread. It compares moments of one run, or runs on the same data with the same `num_images`; it is a proxy, and
     `genimg evaluate` measures.
 
-    For still pictures only. Training is bit for bit the same with it or without it.
+    For still pictures, two or more. Training is bit for bit the same with it or without it.
 
     Args:
         times: how often in a run.
@@ -45,7 +45,7 @@ class Quality(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        if data.num_frames is None and find(trainer, Clock).due(self.times):
+        if data.num_frames is None and data.num_items > 1 and find(trainer, Clock).due(self.times):
             started = time.monotonic()
             figures = {"quality": self.measure(trainer, cast(GenerativeModel, pl_module))}
             self.seconds_spent += time.monotonic() - started

@@ -133,6 +133,7 @@ RULES: dict[str, Rule] = {
     "model.futures": whole(1),
     # callbacks: the same words mean the same in each
     "callbacks.*.times": whole(1),
+    "callbacks.quality.num_images": whole(2),  # a distance between spreads
     "callbacks.*.num_images": whole(1),
     "callbacks.*.num_clips": whole(1),
     "callbacks.*.every_*": Rule("number", above=0),

@@ -33,9 +33,15 @@ def bradley_terry(wins: Tensor, iterations: int = 1000) -> Tensor:
 
     P(i before j) = s_i / (s_i + s_j): Bradley & Terry 1952, by Hunter 2004, eq. 3 (the MM algorithm). Half a win is
     added to each pair that met, to both sides, so that one who never won has a strength too.
+
+    Raises:
+        ValueError: where two of them are not linked by pairs that met: their strengths would not compare.
     """
     wins = wins.double()
     met = (wins + wins.T) > 0
+    linked = (met | torch.eye(len(wins), dtype=torch.bool)).double()
+    if not bool((torch.linalg.matrix_power(linked, len(wins)) > 0).all()):
+        raise ValueError("not all of them are linked by pairs that met")
     wins = wins + 0.5 * met
     games = wins + wins.T
     strengths = torch.full((len(wins),), 1 / len(wins), dtype=torch.float64)

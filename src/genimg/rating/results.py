@@ -118,7 +118,10 @@ def _better(key: Key, raters: Sequence[Rater]) -> list[Line]:
             lines.append(Line(f"{key.sources[a]} over {key.sources[b]}", 0.5, even, note=note))
     if count >= _ENOUGH:
         halves = 0.5 * (ties + ties.T)
-        strengths = bradley_terry(wins + halves).tolist()
+        try:
+            strengths = bradley_terry(wins + halves).tolist()
+        except ValueError:  # few answers
+            return lines
         games = (wins + wins.T + 2 * halves).sum(1).tolist()
         note = "Bradley-Terry strength; all sum to 1"
         ranked = sorted(zip(strengths, key.sources, games, strict=True), reverse=True)

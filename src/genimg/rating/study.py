@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -45,7 +45,7 @@ class Key:
 
 
 def plan(mode: Mode, sources: int, count: int, repeats: float, generator: torch.Generator) -> list[Trial]:
-    """`count` trials in random order, and a share `repeats` of them again among the later half.
+    """`count` trials in random order, and after them a share `repeats` of those of the first half again.
 
     fooled: source 0 is real, and half of the trials show it; better: every pair of sources equally often, up to one.
     Each picture is shown in one trial only, but for repeats, which show pairs the other way round.
@@ -54,26 +54,35 @@ def plan(mode: Mode, sources: int, count: int, repeats: float, generator: torch.
         trials = [Trial(((index % 2, index // 2),)) for index in range(count)]
     else:
         pairs = list(combinations(range(sources), 2))
-        trials = []
+        trials, used = [], [0] * sources
         for index in range(count):
             left, right = pairs[index % len(pairs)]
-            pair = ((left, index), (right, index))
+            pair = ((left, used[left]), (right, used[right]))
+            used[left], used[right] = used[left] + 1, used[right] + 1
             trials.append(Trial(pair if torch.rand((), generator=generator) < 0.5 else pair[::-1]))
     trials = [trials[index] for index in torch.randperm(count, generator=generator).tolist()]
     again = torch.randperm(max(1, count // 2), generator=generator)[: round(repeats * count)]
-    for index in again.tolist():  # from the first half into the second, so that the picture is half forgotten
-        place = int(torch.randint(count, len(trials) + 1, (), generator=generator))
-        trials.insert(place, Trial(trials[index].shown[::-1], index))
-    return trials
+    return trials + [Trial(trials[index].shown[::-1], index) for index in again.tolist()]
 
 
-def write(mode: Mode, sources: Sequence[tuple[str, Sequence[bytes], str]], trials: list[Trial], **page: Any) -> Key:
-    """The key of the study, and in `page["folder"]` its rate.html and key.json.
+def needed(trials: list[Trial], source: int) -> int:
+    """How many pictures of a source the trials show."""
+    return max((picture + 1 for trial in trials for of, picture in trial.shown if of == source), default=0)
+
+
+def write(
+    mode: Mode,
+    sources: Sequence[tuple[str, Sequence[bytes], str]],
+    trials: list[Trial],
+    *,
+    folder: Path,
+    exposure: int | None,
+) -> Key:
+    """The key of the study, and in `folder` its rate.html and key.json.
 
     sources: (name, encoded pictures, MIME type) of each.
-    page: folder, and exposure in milliseconds or None.
+    exposure: milliseconds that pictures are shown; None is until the answer.
     """
-    folder: Path = page["folder"]
     shown = [[_uri(*sources[source][1:], index) for source, index in trial.shown] for trial in trials]
     study = hashlib.sha256(json.dumps([mode, shown]).encode()).hexdigest()[:16]
     key = Key(study, mode, tuple(name for name, _, _ in sources), tuple(trials))
@@ -81,7 +90,7 @@ def write(mode: Mode, sources: Sequence[tuple[str, Sequence[bytes], str]], trial
         loader=PackageLoader("genimg.rating", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     html = environment.get_template("rate.html").render(
-        study={"format": FORMAT, "study": study, "mode": mode, "exposure": page["exposure"], "trials": shown},
+        study={"format": FORMAT, "study": study, "mode": mode, "exposure": exposure, "trials": shown},
         mode=mode,
     )
     with whole(folder / "rate.html") as file:
@@ -98,7 +107,14 @@ def _uri(pictures: Sequence[bytes], mime: str, index: int) -> str:
 def read_key(path: Path) -> Key:
     """The inverse of `write`. ValueError where it is none."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content.pop("format", None) != FORMAT:
-        raise ValueError(f"its format is not {FORMAT}")
-    trials = tuple(Trial(tuple(map(tuple, one["shown"])), one["repeat_of"]) for one in content.pop("trials"))
-    return Key(content["study"], content["mode"], tuple(content["sources"]), trials)
+    if not isinstance(content, dict) or content.get("format") != FORMAT or content["mode"] not in ANSWERS:
+        raise ValueError("it is no key of this version")
+    sources = tuple(map(str, content["sources"]))
+    trials = tuple(Trial(tuple(map(tuple, one["shown"])), one["repeat_of"]) for one in content["trials"])
+    for trial in trials:
+        right = len(trial.shown) == (1 if content["mode"] == "fooled" else 2)
+        if not right or not all(0 <= source < len(sources) for source, _ in trial.shown):
+            raise ValueError("a trial of it shows what is not there")
+        if trial.repeat_of is not None and not 0 <= trial.repeat_of < len(trials):
+            raise ValueError("a trial of it repeats none")
+    return Key(str(content["study"]), content["mode"], sources, trials)

@@ -51,9 +51,8 @@ class Run:
     def moments(self) -> list[tuple[int, Path]]:
         """(images seen, picture) of the sheets drawn on the way, in order; animations where there are any."""
         during = self.folder.samples / "during"
-        sheets = {int(path.stem): path for path in sorted(during.glob(f"{'[0-9]' * _SEEN}.png"))}
-        sheets |= {int(path.stem): path for path in sorted(during.glob(f"{'[0-9]' * _SEEN}.gif"))}
-        return sorted(sheets.items())
+        sheets = [*sorted(during.glob(f"{'[0-9]' * _SEEN}.png")), *sorted(during.glob(f"{'[0-9]' * _SEEN}.gif"))]
+        return sorted({int(path.stem): path for path in sheets if self._is_picture(path)}.items())
 
     def pictures(self) -> dict[str, Path]:
         """The pictures besides those of `moments`, by what they show; the first is the one to look at first."""
@@ -67,21 +66,37 @@ class Run:
             "Reconstructions: held-out pictures, each beside what the model makes of it": (rebuilt or [final])[-1],
             "Samples, each beside the training picture it is nearest to": self.folder.path / "nearest.png",
         }
-        return {title: path for title, path in possible.items() if path.is_file()}
+        return {title: path for title, path in possible.items() if self._is_picture(path)}
+
+    def _is_picture(self, path: Path) -> bool:
+        """A PNG or a GIF that lies in the run's folder: a link out of it would show a file of this machine."""
+        if not (path.is_file() and _inside(path, self.folder)):
+            return False
+        with path.open("rb") as file:
+            return file.read(4) in (b"\x89PNG", b"GIF8")
 
 
 def read(folder: RunFolder) -> Run:
     """The run in `folder`; files that are missing or broken are left out, broken ones with a warning."""
     evaluation = folder.path / "evaluation.json"
+
+    def lines(path: Path) -> list[str]:
+        there = path.is_file() and _inside(path, folder)
+        return path.read_text(encoding="utf-8", errors="replace").splitlines() if there else []
+
     return Run(
         folder,
         config=_config(folder.config),
-        overrides=_lines(folder.overrides),
-        commands=_lines(folder.command),
-        machine=_machine(_lines(folder.log)),
-        rows=[row for line in _lines(folder.metrics) if (row := _row(line, folder.metrics))],
-        evaluation=_evaluation("\n".join(_lines(evaluation)), evaluation),
+        overrides=lines(folder.overrides),
+        commands=lines(folder.command),
+        machine=_machine(lines(folder.log)),
+        rows=[row for line in lines(folder.metrics) if (row := _row(line, folder.metrics))],
+        evaluation=_evaluation("\n".join(lines(evaluation)), evaluation),
     )
+
+
+def _inside(path: Path, folder: RunFolder) -> bool:
+    return path.resolve().is_relative_to(folder.path.resolve())
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -129,16 +144,12 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-
-
 def _json(text: str, path: Path) -> dict[str, Any] | None:
     if not text:
         return None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         log.warning("%s: a part of it is no JSON, and is left out", path)
         return None
     return found if isinstance(found, dict) else None

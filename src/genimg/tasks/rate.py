@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from genimg.checkpoints import load_checkpoint
+from genimg.checkpoints import Checkpoint, load_checkpoint
 from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.figure import shown
@@ -38,27 +39,29 @@ def run(config: dict[str, Any]) -> int:
 
 
 def _ask(config: dict[str, Any]) -> int:
-    count = config["trials"]
     names = config["runs"] if isinstance(config["runs"], list) else [config["runs"]]
     mode: study.Mode = "fooled" if len(names) == 1 else "better"
     default = Path(config["outputs"], "studies", time.strftime("%Y-%m-%d-%H-%M-%S"))
     folder = Path(config["study"]).expanduser() if config["study"] else default
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError("study", folder, "a new folder, or an empty one", hint="there is something in it already")
+    checkpoints = _checkpoints([str(name) for name in names], config)
+    generator = torch.Generator().manual_seed(config["seed"])
+    trials = study.plan(mode, max(2, len(names)), config["trials"], config["repeats"], generator)
     sources: list[Source] = []
-    for name in names:
-        file = checkpoint_file(name, config["checkpoint"], config["outputs"])
-        checkpoint = load_checkpoint(file)
+    for name, checkpoint in checkpoints.items():
         if mode == "fooled":
             test = read_pictures(load_data(checkpoint, config["root"], config["trust"])).test
-            if len(test) < (count + 1) // 2:
-                raise UserError("trials", count, f"at most {2 * len(test)}: half of them show a test picture")
-            sources.append((study.REAL, *_encoded(test[strides(len(test), (count + 1) // 2)])))
+            count = study.needed(trials, 0)
+            if len(test) < count:
+                raise UserError(
+                    "trials", config["trials"], f"at most {2 * len(test)}: half of them show a test picture"
+                )
+            sources.append((study.REAL, *_encoded(test[strides(len(test), count)])))
         sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
-        made = torch.cat([to_uint8(part) for part in sampler.stream(count, seed=config["seed"])])
-        sources.append((str(name), *_encoded(made)))
-    generator = torch.Generator().manual_seed(config["seed"])
-    trials = study.plan(mode, len(sources), count, config["repeats"], generator)
+        count = study.needed(trials, len(sources))
+        made = [to_uint8(part) for part in sampler.stream(max(1, count), seed=config["seed"])]
+        sources.append((name, *_encoded(torch.cat(made))))
     exposure = None if config["exposure"] is None else round(1000 * config["exposure"])
     try:
         key = study.write(mode, sources, trials, folder=folder, exposure=exposure)
@@ -68,6 +71,20 @@ def _ask(config: dict[str, Any]) -> int:
     log.info("keep      %s, which has the answers", folder / "key.json")
     log.info("then      genimg rate study=%s results=[A.json,B.json]", folder)
     return 0
+
+
+def _checkpoints(names: list[str], config: dict[str, Any]) -> dict[str, Checkpoint]:
+    """The checkpoint of each run. UserError where their pictures cannot be compared."""
+    files = {name: checkpoint_file(name, config["checkpoint"], config["outputs"]) for name in names}
+    if len({file.resolve() for file in files.values()}) < len(names):
+        raise UserError("runs", names, "different runs", hint="one of them is there twice")
+    found = {name: load_checkpoint(file) for name, file in files.items()}
+    shapes = {name: (*one["data"]["image_shape"], one["data"]["num_frames"]) for name, one in found.items()}
+    if len(set(shapes.values())) > 1:
+        raise UserError("runs", names, "pictures of one shape, or clips of one length", hint=f"{shapes}")
+    if len({json.dumps(one["data"]["fingerprint"], sort_keys=True) for one in found.values()}) > 1:
+        log.warning("the runs were trained on different data: people will compare the data, too")
+    return found
 
 
 def _encoded(pictures: Tensor) -> tuple[list[bytes], str]:
@@ -86,7 +103,7 @@ def _count(config: dict[str, Any]) -> int:
     file = Path(config["study"]).expanduser() / "key.json"
     try:
         key = study.read_key(file)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError("study", config["study"], f"the folder of a study, with its key.json ({error})") from error
     given = config["results"] if isinstance(config["results"], list) else [config["results"]]
     raters = results.read([Path(one).expanduser() for one in given], key)
@@ -97,11 +114,14 @@ def _count(config: dict[str, Any]) -> int:
     for line in lines:
         interval = "" if line.low is None or line.high is None else f"{shown(line.low)} to {shown(line.high)}"
         p = "" if line.p is None else shown(line.p)
-        table.add_row(line.name, shown(line.value), interval, p, f"{line.n:,}", line.note)
+        table.add_row(escape(line.name), shown(line.value), interval, p, f"{line.n:,}", line.note)
     Console(width=PRINTED).print(table)
     path = file.with_name("ratings.json")
     content = {"study": key.study, "raters": len(raters), "figures": [results.plain(line) for line in lines]}
-    with whole(path) as out:
-        out.write(json.dumps(content, indent=1, allow_nan=False).encode())
+    try:
+        with whole(path) as out:
+            out.write(json.dumps(content, indent=1, allow_nan=False).encode())
+    except OSError as error:
+        raise UserError("study", path, f"a folder that can be written ({error.strerror})") from error
     log.info("%d raters; written %s", len(raters), path)
     return 0

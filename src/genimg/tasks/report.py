@@ -37,6 +37,15 @@ def leave_report(folder: RunFolder) -> None:
 
 def write_report(folder: RunFolder) -> Path:
     """RUN/report.html, from what lies in the run's folder now."""
-    newest = next((file for file in (folder.last, folder.best) if file.is_file()), None)
-    versions = load_checkpoint(newest)["versions"] if newest else {}
-    return pages.report(read(folder), versions, folder.report)
+    return pages.report(read(folder), versions(folder), folder.report)
+
+
+def versions(folder: RunFolder) -> dict[str, str]:
+    """Of the packages that the run was trained with, by its last checkpoint or its best; none where neither tells."""
+    for file in (folder.last, folder.best):
+        try:
+            if file.is_file():
+                return dict(load_checkpoint(file)["versions"])
+        except (UserError, KeyError, TypeError, ValueError) as error:
+            log.warning("%s does not tell its versions: %s", file, str(error).splitlines()[0])
+    return {}

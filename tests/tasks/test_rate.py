@@ -1,0 +1,64 @@
+"""task=rate from end to end, in short."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genimg.errors import UserError
+from genimg.rating import study
+from genimg.tasks import rate
+
+SHORT = [
+    "budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none", "trainer.threads=1",
+    "trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    words = {"a": ["data.image_size=16"], "b": ["data.image_size=16", "seed=1"], "large": ["data.image_size=24"]}
+    for name, own in words.items():
+        command = [sys.executable, "-m", "genimg.cli", *own, *SHORT, f"outputs={folder / name}"]
+        subprocess.run(command, capture_output=True, check=True, timeout=120)
+    return {name: next((folder / name).glob("*/*/config.yaml")).parent for name in words}
+
+
+def config(folder: Path, **settings: Any) -> dict[str, Any]:
+    return {
+        "runs": None, "results": None, "study": str(folder), "trials": 10, "repeats": 0.2, "exposure": None,
+        "checkpoint": "last", "seed": 0, "root": None, "device": "cpu", "outputs": "outputs", "trust": [],
+    } | settings  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_a_study_is_asked_and_counted(runs: dict[str, Path], names: str, tmp_path: Path) -> None:
+    asked = [str(runs[name]) for name in names]
+    assert rate.run(config(tmp_path / "study", runs=asked)) == 0
+    key = study.read_key(tmp_path / "study" / "key.json")
+    assert len(key.trials) == 12 and key.mode == ("fooled" if len(names) == 1 else "better")
+    word = study.ANSWERS[key.mode][0]
+    answers = [{"trial": trial, "answer": word, "milliseconds": 9} for trial in range(12)]
+    (tmp_path / "ann.json").write_text(
+        json.dumps({"format": 1, "study": key.study, "rater": "[/b] ann", "answers": answers})
+    )
+    assert rate.run(config(tmp_path / "study", results=[str(tmp_path / "ann.json")])) == 0
+    assert json.loads((tmp_path / "study" / "ratings.json").read_text())["raters"] == 1
+
+
+def test_what_cannot_be_asked_is_refused_and_nothing_written(runs: dict[str, Path], tmp_path: Path) -> None:
+    a, large = str(runs["a"]), str(runs["large"])
+    wrong = {"twice": {"runs": [a, a]}, "one shape": {"runs": [a, large]}, "at most": {"runs": [a], "trials": 10_000}}
+    for message, settings in wrong.items():
+        with pytest.raises(UserError, match=message):
+            rate.run(config(tmp_path / "study", **settings))
+    assert not (tmp_path / "study").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="empty one"):
+        rate.run(config(tmp_path / "file", runs=[a]))

@@ -179,5 +179,5 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     "evaluate": {_run: True, _features: False, _files: True},
     "report": {_run: True},
     "compare": {_runs: True},
-    "rate": {_asked: False, _rated: True},
+    "rate": {_asked: True, _rated: True},
 }

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": set(),
     "build": set(),
     "files": set(),
+    "html": {"files"},
     "runs": set(),
     # models get their networks handed in by YAML
     "models": {"objectives"},
@@ -47,8 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs",
         "sampler",
     },
-    "report": {"evaluation", "files", "runs"},
-    "rating": {"files", "metrics"},
+    "report": {"evaluation", "html", "runs"},
+    "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
     | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},

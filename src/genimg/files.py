@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
+import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -28,3 +30,17 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         os.fsync(folder)  # the new name itself must reach the disk
     finally:
         os.close(folder)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As `whole`, with null for what is not finite: JSON has no NaN."""
+    with whole(path) as file:
+        file.write(json.dumps(_finite(content), indent=1, allow_nan=False).encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -32,7 +32,8 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
         {"images_seen": 64 * step, "seconds": step, "stage": "train", "loss_d": 1 / step, "lr": lr}
         for step in range(1, 3000)
     ]
-    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "quality": frechet, "loss_d": None})
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "elbo": 1 / frechet, "loss_d": None})
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "quality": frechet})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for moment, level in enumerate((0, 100, 200)):
         picture = torch.full((1, 8, 8), level, dtype=torch.uint8)
@@ -171,7 +172,7 @@ def test_curves_have_both_stages_and_few_points(tmp_path: Path) -> None:
 def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> None:
     runs = [read(make_run(tmp_path / name, lr, frechet)) for name, lr, frechet in (("a", 0.1, 3.0), ("b", 0.2, 2.0))]
     page = pages.comparison(runs, tmp_path / "compare.html").read_text(encoding="utf-8")
-    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["2.0", "2.0"]  # quality and the Frechet distance
+    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["0.5", "2.0", "2.0"]  # elbo, quality, Frechet distance
     assert "<td>model.lr</td><td>0.1</td><td>0.2</td>" in page
     (tmp_path / "a" / "evaluation.json").unlink()
     pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")

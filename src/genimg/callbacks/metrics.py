@@ -67,12 +67,12 @@ class Metrics(Callback):
         if not self._rows:
             return
         rows, self._rows = self._rows, []
-        steps: dict[str, list[Tensor]] = {}  # a model may tell a figure in some steps only
-        for told in rows:
-            for name, value in told.items():
-                steps.setdefault(name, []).append(value)
-        means = torch.stack([torch.stack(values).float().mean() for values in steps.values()])
-        row = dict(zip(steps, means.tolist(), strict=True))
+        told: dict[str, list[Tensor]] = {}  # a model may tell a figure in some steps only
+        for step in rows:
+            for name, value in step.items():
+                told.setdefault(name, []).append(value)
+        means = torch.stack([torch.stack(values).float().mean() for values in told.values()])
+        row = dict(zip(told, means.tolist(), strict=True))
         broken = [name for name, value in row.items() if not math.isfinite(value)]
         clock = find(trainer, Clock)
         (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)

@@ -19,7 +19,7 @@ class FitPrior(Callback):
     """Refits the model's prior with the average weights, before validation and samples use it.
 
     Args:
-        times: how often in a run; the same as validation and samples, or they see an old prior.
+        times: how often in a run; the same as quality and samples, or they see an old prior.
         num_images: training pictures, at most; taken at equal strides, so that every class has its share.
     """
 

@@ -1,13 +1,11 @@
 """What an evaluation writes: evaluation.json, and rows in TensorBoard."""
 
-import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from genimg.evaluation.figure import Figure
-from genimg.files import whole
+from genimg.files import write_json
 from genimg.runs import RunFolder
 
 FORMAT = 1  # of evaluation.json
@@ -15,20 +13,10 @@ FORMAT = 1  # of evaluation.json
 
 def write(folder: Path, figures: list[Figure], refused: dict[str, str], about: dict[str, Any]) -> Path:
     """The file, with what the figures were computed from (`about`) and why some are missing (`refused`)."""
-    content = {"format": FORMAT, **about, "figures": [_plain(asdict(figure)) for figure in figures], "refused": refused}
+    content = {"format": FORMAT, **about, "figures": [asdict(figure) for figure in figures], "refused": refused}
     path = folder / "evaluation.json"
-    with whole(path) as out:
-        out.write(json.dumps(content, indent=1, allow_nan=False).encode())
+    write_json(path, content)
     return path
-
-
-def _plain(value: Any) -> Any:
-    """With null for what is not finite: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def log_to_tensorboard(run: RunFolder, figures: list[Figure], images_seen: int) -> None:

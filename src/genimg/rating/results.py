@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -157,8 +156,3 @@ def _mirrored(answer: str) -> str:
 
 def _line(name: str, of: Rate, note: str) -> Line:
     return Line(name, of.value, of.n, of.low, of.high, of.p, note)
-
-
-def plain(line: Line) -> dict[str, Any]:
-    """For JSON, which has no NaN."""
-    return {name: None if value != value else value for name, value in vars(line).items()}

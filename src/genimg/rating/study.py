@@ -6,7 +6,6 @@ better   two pictures a trial, of two runs, left and right at random: which is b
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genimg.files import whole
+from genimg.files import write_json
+from genimg.html import data_uri, write_page
 
 FORMAT = 1  # of key.json and of the raters' files
 Mode = Literal["fooled", "better"]
@@ -83,25 +82,15 @@ def write(
     sources: (name, encoded pictures, MIME type) of each.
     exposure: milliseconds that pictures are shown; None is until the answer.
     """
-    shown = [[_uri(*sources[source][1:], index) for source, index in trial.shown] for trial in trials]
+    shown = [
+        [data_uri(sources[source][1][index], sources[source][2]) for source, index in trial.shown] for trial in trials
+    ]
     study = hashlib.sha256(json.dumps([mode, shown]).encode()).hexdigest()[:16]
     key = Key(study, mode, tuple(name for name, _, _ in sources), tuple(trials))
-    environment = Environment(
-        loader=PackageLoader("genimg.rating", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    html = environment.get_template("rate.html").render(
-        study={"format": FORMAT, "study": study, "mode": mode, "exposure": exposure, "trials": shown},
-        mode=mode,
-    )
-    with whole(folder / "rate.html") as file:
-        file.write(html.encode())
-    with whole(folder / "key.json") as file:
-        file.write(json.dumps({"format": FORMAT, **asdict(key)}).encode())
+    asked = {"format": FORMAT, "study": study, "mode": mode, "exposure": exposure, "trials": shown}
+    write_page(folder / "rate.html", "genimg.rating", "rate.html", {}, study=asked, mode=mode)
+    write_json(folder / "key.json", {"format": FORMAT, **asdict(key)})
     return key
-
-
-def _uri(pictures: Sequence[bytes], mime: str, index: int) -> str:
-    return f"data:{mime};base64,{base64.b64encode(pictures[index]).decode()}"
 
 
 def read_key(path: Path) -> Key:

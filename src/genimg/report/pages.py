@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from collections.abc import Sequence
@@ -10,11 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from genimg.evaluation.figure import shown
-from genimg.files import whole
+from genimg.html import data_uri, write_page
 from genimg.report import charts
 from genimg.report.run import Run
 
@@ -56,20 +54,13 @@ def comparison(runs: Sequence[Run], path: Path) -> Path:
 
 
 def _write(path: Path, template: str, **content: Any) -> Path:
-    environment = Environment(
-        loader=PackageLoader("genimg.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["shown"] = lambda value: "" if value is None else shown(value)
     plotly = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-    page = environment.get_template(template).render(plotly=plotly, **content)
-    with whole(path) as file:
-        file.write(page.encode())
-    return path
+    filters = {"shown": lambda value: "" if value is None else shown(value)}
+    return write_page(path, "genimg.report", template, filters, plotly=plotly, **content)
 
 
 def _embedded(path: Path) -> str:
-    """The file as a data URI."""
-    return f"data:{_MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_uri(path.read_bytes(), _MIME[path.suffix])
 
 
 def _commands(run: Run) -> dict[str, str]:
@@ -96,7 +87,8 @@ def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for index, run in enumerate(runs):
         columns.setdefault("images seen", {})[index] = run.images_seen
         columns.setdefault("seconds", {})[index] = run.seconds
-        last = next((row for row in reversed(run.rows) if row["stage"] == "val"), {})
+        # the last of each figure: validation and quality write rows of their own
+        last = {key: value for row in run.rows if row["stage"] == "val" for key, value in row.items()}
         for key, value in last.items():
             if key not in ("images_seen", "seconds", "stage"):
                 columns.setdefault(f"val {key}", {})[index] = value

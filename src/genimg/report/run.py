@@ -86,7 +86,7 @@ def read(folder: RunFolder) -> Run:
 
     return Run(
         folder,
-        config=_config(folder.config),
+        config=_config(folder),
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
         machine=_machine(lines(folder.log)),
@@ -99,8 +99,11 @@ def _inside(path: Path, folder: RunFolder) -> bool:
     return path.resolve().is_relative_to(folder.path.resolve())
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(folder: RunFolder) -> dict[str, Any]:
+    path = folder.config
     try:
+        if not _inside(path, folder):
+            raise OSError("it is a link out of the run's folder")
         found = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise UserError("run", path, "the configuration of a run", f"{error}".splitlines()[0]) from error
@@ -126,8 +129,10 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
         figures = [asdict(Figure(**figure)) for figure in found["figures"]]
         counts = [found["checkpoint"]["images_seen"], found["settings"]["num_images"], *(one["n"] for one in figures)]
         numbers = [one[name] for one in figures for name in ("value", "floor", "spread")]
+        curves = [one[name] for one in figures for name in ("by_horizon", "floor_by_horizon")]
         words = [found["extractor"]["name"], found["extractor"]["digest"], *found["refused"].values()]
         right = all(map(_whole, counts)) and all(number is None or _number(number) for number in numbers)
+        right = right and all(isinstance(curve, list | tuple) for curve in curves)
         if found["format"] == FORMAT and right and all(isinstance(word, str) for word in words):
             return found | {"figures": figures}
     except (KeyError, TypeError, AttributeError):

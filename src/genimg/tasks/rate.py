@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.figure import shown
 from genimg.evaluation.subject import load_data, read_pictures
-from genimg.files import whole
+from genimg.files import write_json
 from genimg.pictures.files import save_gif, save_png
 from genimg.pictures.sheets import to_uint8
 from genimg.rating import results, study
@@ -117,10 +118,9 @@ def _count(config: dict[str, Any]) -> int:
         table.add_row(escape(line.name), shown(line.value), interval, p, f"{line.n:,}", line.note)
     Console(width=PRINTED).print(table)
     path = file.with_name("ratings.json")
-    content = {"study": key.study, "raters": len(raters), "figures": [results.plain(line) for line in lines]}
+    content = {"study": key.study, "raters": len(raters), "figures": [asdict(line) for line in lines]}
     try:
-        with whole(path) as out:
-            out.write(json.dumps(content, indent=1, allow_nan=False).encode())
+        write_json(path, content)
     except OSError as error:
         raise UserError("study", path, f"a folder that can be written ({error.strerror})") from error
     log.info("%d raters; written %s", len(raters), path)

@@ -84,8 +84,6 @@ def test_every_model_takes_its_shape_from_the_data(model: str, shape: tuple[obje
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_runs_for_a_step(choice: str, tmp_path: Path) -> None:
     words = [*_partners(choice), *_needs(choice, tmp_path)]
-    if choice.startswith("trainer="):
-        words.append("trainer.strategy=auto")  # of trainer=ddp and trainer=gpu what one processor can run
     _run(words, tmp_path)
 
 

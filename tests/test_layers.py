@@ -28,8 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "html": {"files"},
     "runs": set(),
+    "ranks": set(),
+    "processes": set(),
+    "parallel": {"ranks"},
     # models get their networks handed in by YAML
-    "models": {"objectives"},
+    "models": {"objectives", "parallel"},
     "checkpoints": {"build", "files", "models"},
     "features": {"build", "files"},
     "inputs": {"data"},
@@ -50,20 +53,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "report": {"evaluation", "html", "runs"},
     "rating": {"files", "html", "metrics"},
-    "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
+    "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
-    "worker": {"runs", "tasks"},
+    | {"files", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampling"},
+    "worker": {"processes", "ranks", "runs", "tasks"},
+    "agent": {"processes"},
     # the command: reaches the rest only by starting a worker
-    "config": {"data", "runs"},
-    "launch": {"runs"},
+    "config": {"data", "ranks", "runs"},
+    "launch": {"processes", "ranks", "runs"},
     "session": {"config", "launch"},
     "cli": {"config", "session"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
-TORCH_FREE = ("errors", "config", "cli", "session", "launch", "runs", "worker", "data.listing")
+TORCH_FREE = ("errors", "config", "cli", "session", "launch", "runs", "ranks", "processes", "worker", "data.listing")
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

@@ -17,7 +17,7 @@ from genimg.errors import UserError
 from genimg.files import whole
 from genimg.models.base import GenerativeModel
 
-FORMAT = 3  # raised where what a checkpoint holds, or the weights of a network, no longer fit: 3 since 0.3.0
+FORMAT = 4  # raised where what a checkpoint holds, or the weights of a network, no longer fit: 4 since 0.5.0
 
 Checkpoint = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""From a checked configuration to a finished process: run folder, worker, signals, exit code. Torch-free."""
+"""From a checked configuration to finished processes: run folder, workers, signals, exit code. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from types import FrameType
 
 from omegaconf import DictConfig, OmegaConf
 
+from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
+from genimg.processes import Control, as_parent
 from genimg.runs import RunFolder
 
 WORKER = (sys.executable, "-m", "genimg.worker")
+AGENT = (sys.executable, "-m", "genimg.agent")  # of a run on several devices: it starts a worker for each
 
 
 def start(config: DictConfig, name: str, overrides: list[str], command: str, folder: Path | None = None) -> int:
@@ -26,11 +29,12 @@ def start(config: DictConfig, name: str, overrides: list[str], command: str, fol
 
     name: `<model>-<data>`, for the run folder. overrides, command: written beside the configuration.
     folder: where a job of a sweep lies; None makes one named by the time.
-    A sample or a dry run makes no run folder: its configuration lies in a temporary one.
+    A sample or a dry run makes no run folder: its configuration lies in a temporary one. Nor does a process that
+    works for a run whose first process is elsewhere: that one's command makes it.
     """
-    if config.task != "train" or config.dry_run:
+    if config.task != "train" or config.dry_run or not _leads(config):
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
-            return _run_worker(_write(config, Path(temporary, "config.yaml")))
+            return _run_worker(config, _write(config, Path(temporary, "config.yaml")))
     if config.resume is not None:
         return _resume(RunFolder(Path(config.resume)), config, overrides, command)
     missing = _missing(Path(config.outputs))
@@ -64,7 +68,7 @@ def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: s
         file.writelines(f"{override}\n" for override in overrides)
     with run.command.open("a", encoding="utf-8") as file:
         file.write(f"{command}\n")
-    return _run_worker(run.config)
+    return _run_worker(config, run.config)
 
 
 def _write(config: DictConfig, path: Path) -> Path:
@@ -109,17 +113,37 @@ def _remove(folder: Path, made: list[Path]) -> None:
             path.rmdir()
 
 
-def _run_worker(config_path: Path) -> int:
-    """The worker's exit code; 128 + the signal where one ended it, 130 where a second Ctrl-C did."""
-    forward = _Forward()
-    environment = {"OMP_WAIT_POLICY": how_threads_wait(), **os.environ, "GENIMG_PARENT": str(os.getpid())}
+def _leads(config: DictConfig) -> bool:
+    """Whether the first process of the run is started by this command."""
+    return ranks.rank() == 0 and ("launch" not in config or config.launch.node_rank == 0)
+
+
+def _starts_several(config: DictConfig) -> bool:
+    """Whether this command starts the run's processes itself: not where torchrun or srun has started one for each."""
+    if "trainer" not in config or ranks.is_one_of_several():
+        return False
+    return config.trainer.devices > 1 or config.trainer.num_nodes > 1
+
+
+def _run_worker(config: DictConfig, config_path: Path) -> int:
+    """The exit code of the workers; 128 + the signal where one ended them, 130 where a second Ctrl-C did."""
+    if not _starts_several(config):
+        return _wait_for([*WORKER, str(config_path)], None)
+    with tempfile.TemporaryDirectory(prefix="genimg-") as control:
+        return _wait_for([*AGENT, str(config_path)], Control(Path(control)))
+
+
+def _wait_for(command: list[str], control: Control | None) -> int:
+    forward = _Forward(control)
+    environment = {"OMP_WAIT_POLICY": how_threads_wait(), **os.environ, **as_parent()}
     # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
     heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, forward) for number in heard}
     try:
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
-        forward.worker = subprocess.Popen([*WORKER, str(config_path)], env=environment, start_new_session=True)
-        code = forward.worker.wait()
+        environment |= control.environment if control else {}
+        forward.child = subprocess.Popen(command, env=environment, start_new_session=True)
+        code = forward.child.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -151,18 +175,24 @@ def _cpu_times(stat: Path) -> list[int]:
 
 
 class _Forward:
-    """Passes SIGINT, SIGTERM and SIGHUP (as SIGTERM) on to the worker; a second SIGINT kills it at once."""
+    """Passes SIGINT, SIGTERM and SIGHUP (as SIGTERM) on to the worker; a second SIGINT kills it at once.
 
-    def __init__(self) -> None:
-        self.worker: subprocess.Popen[bytes] | None = None
+    control: of a group, whose agent is the child; the signal goes to the worker that listens for all of them.
+    """
+
+    def __init__(self, control: Control | None) -> None:
+        self.control = control
+        self.child: subprocess.Popen[bytes] | None = None
         self.interrupted = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self.worker is None:
+        if self.child is None:
             sys.exit(128 + number)
-        if self.worker.poll() is None:
+        if self.child.poll() is None:
             if number == signal.SIGINT and self.interrupted:
-                os.killpg(self.worker.pid, signal.SIGKILL)
+                os.killpg(self.child.pid, signal.SIGKILL)
             else:
-                self.worker.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+                listener = self.control.listener() if self.control else None
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(listener or self.child.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
         self.interrupted = self.interrupted or number == signal.SIGINT

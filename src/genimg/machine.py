@@ -14,7 +14,6 @@ class Machine:
     accelerator: str
     devices: int
     num_nodes: int
-    strategy: str
     precision: str
     channels_last: bool
     fused: bool
@@ -22,8 +21,15 @@ class Machine:
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
+        if self.processes > 1:
+            where = f"{self.processes} x {where}"
         layout = "channels_last" if self.channels_last else "contiguous"
         return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers"
+
+    @property
+    def processes(self) -> int:
+        """That train together, each on a device of its own."""
+        return self.devices * self.num_nodes
 
     @property
     def device(self) -> torch.device:
@@ -46,7 +52,7 @@ def choose(settings: dict[str, Any]) -> Machine:
     if accelerator == "cpu":
         # torch's optimizers ask at every step whether there is a GPU; told that none is to be seen, the answer is cheap
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    threads = settings["threads"] or _cores()
+    threads = settings["threads"] or max(1, _cores() // settings["devices"])
     torch.set_num_threads(threads)
     half = _has_bf16(accelerator)
     precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
@@ -54,7 +60,6 @@ def choose(settings: dict[str, Any]) -> Machine:
         accelerator=accelerator,
         devices=settings["devices"],
         num_nodes=settings["num_nodes"],
-        strategy=settings["strategy"],
         precision=("bf16-mixed" if half else "32-true") if precision == "auto" else str(precision),
         # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md, Speed)
         channels_last=layout in ("auto", "channels_last"),

@@ -59,7 +59,11 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        return self.path / "train.log"
+        return self.log_of(rank=0)
+
+    def log_of(self, rank: int) -> Path:
+        """What the process of this rank tells; the first one's is the run's."""
+        return self.path / (f"train.rank{rank}.log" if rank else "train.log")
 
     @property
     def report(self) -> Path:

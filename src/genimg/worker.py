@@ -2,14 +2,13 @@
 
     python -m genimg.worker RUN/config.yaml
 
-Never sees Hydra. Exit codes: 0 done, 1 failed, 2 a user's mistake found late, 130 and 143 after a signal.
+Never sees Hydra. One of several reads its rank from the environment; the first of them speaks, the others write files
+of their own beside train.log. Exit codes: 0 done, 1 failed, 2 a user's mistake found late, 130 and 143 after a signal.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -19,7 +18,9 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
+from genimg.processes import Control, end_with_parent
 from genimg.runs import RunFolder
 
 log = logging.getLogger("genimg")
@@ -27,27 +28,50 @@ log = logging.getLogger("genimg")
 
 def main(config_path: str) -> int:
     """Runs the task of the configuration at `config_path` and returns the exit code of the process."""
-    _end_with_parent()
+    control = Control.of_environment()
+    end_with_parent(signal.SIGTERM if control is None else signal.SIGKILL)
+    if control is None:
+        return _run(config_path)[0]
+    if control.exit_code() is not None:  # started anew by the agent, after an end that another try will not change
+        return 1
+    exit_code, final = _run(config_path)
+    if final:
+        control.end_with(exit_code)
+    return 0 if final and exit_code != EXIT_CODE else exit_code
+
+
+def _run(config_path: str) -> tuple[int, bool]:
+    """The exit code, and whether it is the run's: not where this process has failed and might be started anew."""
     config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(config_path), resolve=True))
     run_dir = config.get("run_dir")
-    log_file = RunFolder(Path(run_dir)).log if run_dir else None
+    log_file = RunFolder(Path(run_dir)).log_of(ranks.rank()) if run_dir else None
     _set_up_logging(log_file)
     try:
-        return import_module(f"genimg.tasks.{config['task']}").run(config)
+        return import_module(f"genimg.tasks.{config['task']}").run(config), True
     except UserError as error:
-        log.error("error: %s", error)
-        return EXIT_CODE
+        _say(f"error: {error}")
+        return EXIT_CODE, True
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return 128 + signal.SIGINT, True
     except Exception as error:
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""
-        log.error("%s", traceback.format_exc().rstrip())
-        log.error("error: the run failed with %s: %s%s", type(error).__name__, error, lies_in)
-        return 1
+        trace = traceback.format_exc().rstrip()
+        _say(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{lies_in}")
+        return 1, False
+
+
+def _say(message: str) -> None:
+    """An error; of several processes, in the terminal by the first that fails alone: the others fail because of it."""
+    control = Control.of_environment()
+    speaks = control is None or control.speaks(ranks.restarts())
+    log.error("%s", message, extra={"file_only": not speaks})
 
 
 class _Console(logging.Handler):
     """Prints to the sys.stdout or sys.stderr of the moment, which a progress bar may have replaced."""
+
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        return not getattr(record, "file_only", False) and super().filter(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         print(
@@ -60,7 +84,7 @@ class _Console(logging.Handler):
 def _set_up_logging(log_file: Path | None) -> None:
     """Plain lines to the terminal, with the time to the run's train.log; warnings go the same way."""
     logging.captureWarnings(True)
-    console = _Console()
+    console = _Console(logging.INFO if ranks.rank() == 0 else logging.ERROR)
     console.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [console]
     if log_file:
@@ -69,17 +93,6 @@ def _set_up_logging(log_file: Path | None) -> None:
         handlers.append(file)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     log.setLevel(logging.INFO)
-
-
-def _end_with_parent() -> None:
-    """On Linux: SIGTERM when the parent dies, however it does, so that no training is left behind alone."""
-    if not sys.platform.startswith("linux"):
-        return
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-    parent = os.environ.get("GENIMG_PARENT")
-    if parent and os.getppid() != int(parent):  # it died before prctl took hold
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

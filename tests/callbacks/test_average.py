@@ -29,8 +29,8 @@ class Model(GenerativeModel):
 
 def followed(half_life: int, ramp: float, batch_size: int = 10) -> tuple[WeightAverage, Model, Any, Clock]:
     average, model = WeightAverage(half_life, ramp), Model()
-    clock = Clock(Budget(10_000, None), batch_size)
-    trainer = SimpleNamespace(callbacks=[clock, average], should_stop=False)
+    clock = Clock(Budget(10**6, None), batch_size)
+    trainer = SimpleNamespace(callbacks=[clock, average])
     average.on_fit_start(cast(Any, trainer), model)
     return average, model, trainer, clock
 
@@ -59,7 +59,7 @@ def test_a_run_that_ends_between_two_updates_has_its_last_steps_in_the_average()
     clock.images_seen = 30
     average.on_train_batch_end(trainer, model, None, None, 0)
     assert average.state_dict()["generator.weight"].item() == 0
-    trainer.should_stop = True
+    clock.budget = Budget(30, None)
     average.on_train_batch_end(trainer, model, None, None, 0)
     assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
 

@@ -74,7 +74,12 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "unknown task": (["task=smaple"], ["task", "smaple", "did you mean task=sample?"]),
     "no GPU": (["trainer=gpu"], ["trainer.accelerator", "gpu", "trainer=auto"]),
     "more devices than there are": (["trainer.devices=4"], ["trainer.devices", "4", "trainer.devices=1"]),
-    "several devices' strategy": (["trainer=ddp"], ["trainer.strategy", "ddp", "trainer=auto"]),
+    "unequal shares of a batch": (
+        ["trainer=cpu", "trainer.devices=3"],
+        ["data.batch_size", "64", "a multiple of 3", "data.batch_size=66"],
+    ),
+    "machines that do not meet": (["trainer.num_nodes=2"], ["launch.rdzv_endpoint", "HOST:29400"]),
+    "a machine too many": (["launch.node_rank=1"], ["launch.node_rank", "1", "trainer.num_nodes=1"]),
     "stills for an animation": (["model=rnn", "data=digits"], ["data", "digits", "data=moving_digits"]),
     "animations for stills": (["model=gan", "data=moving_digits"], ["data", "moving_digits", "data=digits"]),
     "no budget": (["budget.minutes=null"], ["budget", "budget.minutes=10"]),

@@ -47,7 +47,7 @@ class WeightAverage(Callback):
         clock = find(trainer, Clock)
         stride = EVERY * clock.batch_size
         images = clock.images_seen % stride or stride  # seen since the last update
-        if images < stride and not trainer.should_stop:
+        if images < stride and not clock.spent:
             return
         half_life = max(1.0, min(self.half_life, self.ramp * clock.images_seen))
         keep = 0.5 ** (images / half_life)

@@ -14,6 +14,7 @@ from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
 from genimg.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint, versions
 from genimg.models.base import GenerativeModel
+from genimg.parallel import gathered
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Checkpoints(Callback):
         self.resume = resume
         self.best: float | None = None
         self.seconds_spent = 0.0
-        self._last_save = time.monotonic()
+        self._saved_at = 0.0  # of the clock's seconds, which all processes share
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Everything but the weights, which the task loaded, and the data's position, which follows the clock."""
@@ -48,24 +49,26 @@ class Checkpoints(Callback):
             return
         for optimizer, state in zip(trainer.optimizers, self.resume["optimizers"], strict=True):
             optimizer.load_state_dict(state)
+        find(trainer, Metrics).latest = {n: v for n, v in self.resume["figures"].items() if n != "best"}
         best = run_folder(trainer).best
         # its own figure and not the last one's: after a crash it may be newer
-        figures = load_checkpoint(best)["figures"] if best.exists() else {}
+        figures = load_checkpoint(best)["figures"] if trainer.is_global_zero and best.exists() else {}
+        figures = trainer.strategy.broadcast(figures)
         judged_by = f"val_{cast(GenerativeModel, pl_module).monitor[0]}"
         self.best = figures["best"] if judged_by in figures else None  # one of 0.3.0 was judged by another figure
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.resume is not None:  # the last thing before the first step, so that nothing draws in between
-            restore_random_state(self.resume["random"])
-            self.resume = None
-        self._last_save = time.monotonic()
+        # the last thing before the first step, so that nothing draws in between
+        restore_process(trainer, self.resume, self.config["seed"])
+        self.resume = None
+        self._saved_at = find(trainer, Clock).seconds
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         clock = find(trainer, Clock)
         by_images = self.every_images is not None and clock.passed(self.every_images)
-        minutes = (time.monotonic() - self._last_save) / 60
+        minutes = (clock.seconds - self._saved_at) / 60
         by_time = self.every_minutes is not None and minutes >= self.every_minutes
         if by_images or by_time or trainer.should_stop:
             self.save_last(trainer)
@@ -84,17 +87,19 @@ class Checkpoints(Callback):
 
     def save_last(self, trainer: Trainer) -> None:
         """Write `last`, unless what was trained since is not finite."""
-        find(trainer, Metrics).flush(trainer)
+        find(trainer, Metrics).check(trainer)
         clock = find(trainer, Clock)
         if clock.exit_code in (0, 130, 143):
             self._save(trainer, "last")
-        self._last_save = time.monotonic()
+        self._saved_at = clock.seconds
 
     def _save(self, trainer: Trainer, name: str) -> None:
         started = time.monotonic()
         path = run_folder(trainer).checkpoints / f"{name}.pt"
+        state = capture(trainer, self.config, self.best)
         try:
-            save_checkpoint(path, capture(trainer, self.config, self.best))
+            if trainer.is_global_zero:
+                save_checkpoint(path, state)
         except OSError as error:
             log.warning("could not write %s: %s. The run goes on; the older checkpoint is intact.", path, error)
         self.seconds_spent += time.monotonic() - started
@@ -113,7 +118,7 @@ def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Che
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "clock": clock.state_dict(),
         "images_seen": clock.images_seen,
-        "random": random_state(),
+        "processes": gathered(process_state(trainer)),
         "data": {
             "fingerprint": data.fingerprint,
             "classes": list(data.classes),
@@ -125,16 +130,29 @@ def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Che
     }
 
 
-def random_state() -> dict[str, Any]:
-    """The state of torch's generators; everything else that draws in training is a function of seeds and counters."""
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+def process_state(trainer: Trainer) -> dict[str, Any]:
+    """What the processes of a run do not share: the state of torch's generators, and the figures not yet written.
+
+    Everything else that draws in training is a function of seeds and counters.
+    """
+    pending = [{name: value.cpu() for name, value in step.items()} for step in find(trainer, Metrics).pending]
+    state: dict[str, Any] = {"random": torch.get_rng_state(), "pending": pending}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
-    """The inverse of `random_state`."""
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+def restore_process(trainer: Trainer, checkpoint: Checkpoint | None, seed: int) -> None:
+    """The inverse of `process_state`. A process that the checkpoint does not know draws numbers of its own rank."""
+    known = checkpoint["processes"] if checkpoint is not None else []
+    rank = trainer.global_rank
+    if rank < len(known):
+        device = trainer.strategy.root_device
+        find(trainer, Metrics).pending = [
+            {name: value.to(device) for name, value in step.items()} for step in known[rank]["pending"]
+        ]
+        torch.set_rng_state(known[rank]["random"])
+        if "cuda" in known[rank] and device.type == "cuda":
+            torch.cuda.set_rng_state(known[rank]["cuda"])
+    elif rank > 0:  # the first goes on from the seed that the networks were made with
+        torch.manual_seed((rank << 32) + seed)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.models.base import GenerativeModel
+from genimg.parallel import highest
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class Budget:
 
 
 class Clock(Callback):
-    """Counts images and seconds, tells the model, and stops the run.
+    """Counts images and seconds, tells the model, and stops the run. Alike on all of a run's processes: the seconds
+    are the first one's, and a stop that one of them is asked for is agreed on at the end of the step.
 
     Progress is a function of the images seen where the budget is in images, so that a run repeats bit for bit; then
     `minutes` only cuts it short. With `minutes` alone, progress follows the time trained.
@@ -41,14 +43,10 @@ class Clock(Callback):
         self.budget, self.batch_size = budget, batch_size
         self.images_seen = 0
         self.exit_code = 0  # what the run ends with: 0, or the reason it was stopped for
+        self.seconds = 0.0  # trained up to the last step, earlier sessions of a resumed run included
+        self.asked_to_stop = 0  # an exit code to stop with after the step at hand; 0: nobody has asked
         self._progress_before = 0.0
-        self._seconds_before = 0.0  # trained before a resume
-        self._started: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds trained, earlier sessions of a resumed run included."""
-        return self._seconds_before + (time.monotonic() - self._started if self._started is not None else 0.0)
+        self._started = 0.0  # of time.monotonic
 
     @property
     def progress(self) -> float:
@@ -87,7 +85,7 @@ class Clock(Callback):
         trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.monotonic()
+        self._started = time.monotonic() - self.seconds
         self._progress_now = self.progress
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -98,6 +96,10 @@ class Clock(Callback):
     ) -> None:
         self.images_seen += self.batch_size
         # read once a step, so that everything that asks in this step gets one answer
+        measured = time.monotonic() - self._started if trainer.is_global_zero else 0.0
+        self.seconds, asked = highest(trainer, [measured, self.asked_to_stop])
+        if asked:
+            self.stop(trainer, int(asked))
         self._progress_before, self._progress_now = self._progress_now, self.progress
         if self.spent:
             if self._progress_now < 1:
@@ -109,4 +111,4 @@ class Clock(Callback):
         return {"images_seen": self.images_seen, "seconds": self.seconds, "progress": self._progress_now}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.images_seen, self._seconds_before = state_dict["images_seen"], state_dict["seconds"]
+        self.images_seen, self.seconds = state_dict["images_seen"], state_dict["seconds"]

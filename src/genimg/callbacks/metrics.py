@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
+from genimg.files import whole
 from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
@@ -20,10 +21,11 @@ DIVERGED = 1  # exit code
 
 
 class Metrics(Callback):
-    """Means of the training metrics over `every_steps` steps, with the speed and the learning rates.
+    """Means of the training metrics over `every_steps` steps and all processes, with the speed and the learning rates.
 
     The device is read once in `every_steps` steps. A figure that is not finite stops the run: the message says
-    when, which figure, and which checkpoint is good.
+    when, which figure, and which checkpoint is good. The steps since the last row are a part of the checkpoint, so that
+    a run that is killed and resumed writes the rows of one that was not.
 
     Args:
         every_steps: optimizer steps between two rows.
@@ -33,17 +35,17 @@ class Metrics(Callback):
     def __init__(self, every_steps: int, hyperparameters: dict[str, Any]) -> None:
         self.every_steps, self.hyperparameters = every_steps, hyperparameters
         self.latest: dict[str, float] = {}
-        self._rows: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
+        self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         clock = find(trainer, Clock)
         self._mark = (clock.images_seen, clock.seconds)
         table = run_folder(trainer).metrics
-        if table.exists():  # resumed: what was written after the checkpoint happens again
-            rows = table.read_text(encoding="utf-8").splitlines()
-            kept = [row for row in rows if json.loads(row)["images_seen"] <= clock.images_seen]
-            table.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
+        if table.exists() and trainer.is_global_zero:  # resumed: what was written after the checkpoint happens again
+            rows = table.read_bytes().splitlines(keepends=True)
+            with whole(table) as file:
+                file.writelines(row for row in rows if _images_seen(row) <= clock.images_seen)
         self._log_hyperparameters(trainer)
 
     def _log_hyperparameters(self, trainer: Trainer) -> None:
@@ -58,22 +60,17 @@ class Metrics(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._rows.append({name: value.detach() for name, value in outputs.items()})
-        if len(self._rows) >= self.every_steps or trainer.should_stop:
+        self.pending.append({name: value.detach() for name, value in outputs.items()})
+        if len(self.pending) >= self.every_steps or find(trainer, Clock).spent:
             self.flush(trainer)
 
     def flush(self, trainer: Trainer) -> None:
         """Write what was collected since the last row; stops the run if any of it is not finite."""
-        if not self._rows:
+        if not self.pending:
             return
-        rows, self._rows = self._rows, []
-        told: dict[str, list[Tensor]] = {}  # a model may tell a figure in some steps only
-        for step in rows:
-            for name, value in step.items():
-                told.setdefault(name, []).append(value)
-        means = torch.stack([torch.stack(values).float().mean() for values in told.values()])
-        row = dict(zip(told, means.tolist(), strict=True))
-        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        means = self._means(trainer)
+        steps, self.pending = len(self.pending), []
+        row = dict(means)
         clock = find(trainer, Clock)
         (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)
         row["images_per_second"] = (clock.images_seen - images) / max(clock.seconds - seconds, 1e-9)
@@ -81,14 +78,30 @@ class Metrics(Callback):
         for index, optimizer in enumerate(model.optimizer_list()):
             row[f"lr_{index}" if index else "lr"] = optimizer.param_groups[0]["lr"]
         self.write(trainer, "train", row)
-        if broken:
-            self._stop_diverged(trainer, broken, row, len(rows))
+        if broken := [name for name, value in means.items() if not math.isfinite(value)]:
+            self._stop_diverged(trainer, broken, row, steps)
+
+    def check(self, trainer: Trainer) -> None:
+        """Stops the run if a figure since the last row is not finite; writes no row otherwise."""
+        if self.pending and not all(map(math.isfinite, self._means(trainer).values())):
+            self.flush(trainer)
+
+    def _means(self, trainer: Trainer) -> dict[str, float]:
+        """Of the pending steps, over all processes; a model may tell a figure in some steps only."""
+        told: dict[str, list[Tensor]] = {}
+        for step in self.pending:
+            for name, value in step.items():
+                told.setdefault(name, []).append(value)
+        means = torch.stack([torch.stack(values).float().mean() for values in told.values()])
+        return dict(zip(told, trainer.strategy.reduce(means).tolist(), strict=True))
 
     def write(self, trainer: Trainer, stage: str, row: dict[str, float]) -> None:
         """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`, as `val_name` where
         the stage is not training."""
         clock = find(trainer, Clock)
         self.latest |= row if stage == "train" else {f"{stage}_{name}": value for name, value in row.items()}
+        if not trainer.is_global_zero:
+            return
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
         entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **finite}
         with open(run_folder(trainer).metrics, "a", encoding="utf-8") as file:
@@ -112,3 +125,11 @@ class Metrics(Callback):
             f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
         )
         clock.stop(trainer, DIVERGED)
+
+
+def _images_seen(row: bytes) -> float:
+    """Of a line of metrics.jsonl; infinity for one that a kill has cut off."""
+    try:
+        return json.loads(row)["images_seen"] if row.endswith(b"\n") else math.inf
+    except ValueError:
+        return math.inf

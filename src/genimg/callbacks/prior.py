@@ -11,6 +11,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.validation import first_items
 from genimg.models.base import GenerativeModel
+from genimg.parallel import share
 
 _SEED = 4321  # of the latents' noise and of the fit, from a generator of its own
 
@@ -33,7 +34,12 @@ class FitPrior(Callback):
         if not (hasattr(pl_module, "fit_prior") and find(trainer, Clock).due(self.times)):
             return
         started = time.monotonic()
-        model: Any = cast(GenerativeModel, pl_module)
+        if trainer.is_global_zero:
+            self._fit(trainer, cast(GenerativeModel, pl_module))
+        share(list(pl_module.buffers()))
+        self.seconds_spent += time.monotonic() - started
+
+    def _fit(self, trainer: Trainer, model: Any) -> None:
         generator = torch.Generator(model.device).manual_seed(_SEED)
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
@@ -44,4 +50,3 @@ class FitPrior(Callback):
                 labels.append(batch.get("labels"))
             known = None if labels[0] is None else torch.cat(labels)
             model.fit_prior(torch.cat(latents), known, generator)
-        self.seconds_spent += time.monotonic() - started

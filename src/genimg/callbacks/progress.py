@@ -31,7 +31,7 @@ class ProgressDisplay(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._line_at = time.monotonic()
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and trainer.is_global_zero:
             self._bar = Progress(
                 BarColumn(bar_width=12, table_column=Column(min_width=12)),
                 TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),

@@ -47,7 +47,8 @@ class Quality(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         if data.num_frames is None and data.num_items > 1 and find(trainer, Clock).due(self.times):
             started = time.monotonic()
-            figures = {"quality": self.measure(trainer, cast(GenerativeModel, pl_module))}
+            measured = self.measure(trainer, cast(GenerativeModel, pl_module)) if trainer.is_global_zero else 0.0
+            figures = {"quality": trainer.strategy.broadcast(measured)}
             self.seconds_spent += time.monotonic() - started
             find(trainer, Metrics).write(trainer, "val", figures)
             find(trainer, Checkpoints).on_measured(trainer, figures)

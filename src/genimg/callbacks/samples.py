@@ -39,7 +39,7 @@ class Samples(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         clock = find(trainer, Clock)
-        if clock.due(self.times):
+        if clock.due(self.times) and trainer.is_global_zero:
             started = time.monotonic()
             self.draw(trainer, cast(GenerativeModel, pl_module), clock.images_seen)
             self.seconds_spent += time.monotonic() - started

@@ -9,30 +9,37 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
+from genimg.processes import Control
 
 log = logging.getLogger(__name__)
 
 
 class Signals(Callback):
-    """SIGINT ends the run with 130, SIGTERM with 143, after the step at hand. A second SIGINT stops at once."""
+    """SIGINT ends the run with 130, SIGTERM with 143, after the step at hand. A second SIGINT stops at once.
+
+    Of several processes each may be told; all of them stop after the same step.
+    """
 
     def __init__(self) -> None:
-        self._received: int | None = None
+        self._clock: Clock | None = None
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._clock = find(trainer, Clock)
         # after Lightning has registered its own handler, which would raise inside the step
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask of jobs in the background
                 continue
             self._before[number] = signal.signal(number, self._receive)
+        control = Control.of_environment()
+        if control is not None and trainer.local_rank == 0:
+            control.listen()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._received is not None:
-            log.info("%s: saving and stopping", signal.Signals(self._received).name)
-            find(trainer, Clock).stop(trainer, 128 + self._received)
+        if (code := find(trainer, Clock).exit_code) > 128:
+            log.info("%s: saving and stopping", signal.Signals(code - 128).name)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()
@@ -41,9 +48,10 @@ class Signals(Callback):
         self._restore()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received == signal.SIGINT and number == signal.SIGINT:
+        assert self._clock is not None
+        if self._clock.asked_to_stop == 128 + signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._received = number
+        self._clock.asked_to_stop = 128 + number
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

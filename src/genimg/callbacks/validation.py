@@ -37,7 +37,8 @@ class Validation(Callback):
     ) -> None:
         if find(trainer, Clock).due(self.times):
             started = time.monotonic()
-            figures = self.evaluate(trainer, cast(GenerativeModel, pl_module))
+            figures = self.evaluate(trainer, cast(GenerativeModel, pl_module)) if trainer.is_global_zero else {}
+            figures = trainer.strategy.broadcast(figures)
             self.seconds_spent += time.monotonic() - started
             find(trainer, Metrics).write(trainer, "val", figures)
             find(trainer, Checkpoints).on_measured(trainer, figures)

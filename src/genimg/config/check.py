@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from genimg.config import choices as groups
 from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
+from genimg.config.machine import count_gpus
 from genimg.config.partners import check_partners
 from genimg.config.resume import merged, resumed_run
 from genimg.errors import UserError
@@ -44,6 +45,8 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     with open_dict(config):
         values.as_meant(config, overrides, nodes)
     values.check_rules(composer, words, config, nodes)
+    if on_this_machine and "trainer" in config and config.trainer.devices == "auto":
+        config.trainer.devices = 1 if config.trainer.accelerator == "cpu" else max(1, count_gpus())
     check_partners(_plain(config), on_this_machine)
     return config
 

@@ -11,6 +11,7 @@ from genimg.config.names import nearest
 from genimg.config.pages import find as find_page
 from genimg.data import listing
 from genimg.errors import UserError
+from genimg.ranks import is_one_of_several
 from genimg.runs import find, find_all
 
 # the extractors of genimg.features
@@ -98,14 +99,30 @@ def _devices(config: Config) -> None:
     gpus = count_gpus()
     if trainer["accelerator"] == "gpu" and gpus == 0:
         raise UserError("trainer.accelerator", "gpu", "a GPU, and this machine has none", hint="trainer=auto")
-    if trainer["devices"] > 1 and trainer["accelerator"] != "cpu" and trainer["devices"] > gpus:
+    if (
+        trainer["devices"] != "auto"
+        and trainer["devices"] > 1
+        and trainer["accelerator"] != "cpu"
+        and trainer["devices"] > gpus
+    ):
         has = f"at most {gpus} GPUs, which this machine has" if gpus else "1, for this machine has no GPU"
-        raise UserError("trainer.devices", trainer["devices"], has, hint="trainer.devices=1")
-    if trainer["strategy"] == "ddp" and trainer["devices"] == 1 and trainer["num_nodes"] == 1:
-        raise UserError("trainer.strategy", "ddp", "auto: this version trains on one device", hint="trainer=auto")
-    for key in ("devices", "num_nodes"):
-        if trainer[key] > 1:
-            raise UserError(f"trainer.{key}", trainer[key], "1: this version trains on one device", hint="leave it out")
+        hint = f"trainer.devices={gpus}" if gpus else "trainer.devices=1, or processes beside each other: trainer=cpu"
+        raise UserError("trainer.devices", trainer["devices"], has, hint)
+
+
+def _processes(config: Config) -> None:
+    trainer, launch, batch = config["trainer"], config["launch"], config["data"]["batch_size"]
+    if trainer["num_nodes"] > 1 and launch["rdzv_endpoint"] is None and not is_one_of_several():
+        hint = "launch.rdzv_endpoint=HOST:29400, an open port of the first machine"
+        raise UserError("launch.rdzv_endpoint", None, "where the machines of trainer.num_nodes meet", hint)
+    if launch["node_rank"] >= trainer["num_nodes"]:
+        last = trainer["num_nodes"] - 1
+        raise UserError("launch.node_rank", launch["node_rank"], f"0 to {last}, for trainer.num_nodes={last + 1}")
+    processes = trainer["devices"] * trainer["num_nodes"] if trainer["devices"] != "auto" else 1
+    if batch % processes:
+        more = (batch // processes + 1) * processes
+        expected = f"a multiple of {processes}: each of trainer.devices and trainer.num_nodes takes an equal share"
+        raise UserError("data.batch_size", batch, expected, f"data.batch_size={more}")
 
 
 def _run(config: Config) -> None:
@@ -174,6 +191,7 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
         _labels: False,
         _num_classes: False,
         _devices: True,
+        _processes: False,
     },
     "sample": {_run: True, _pictures: True},
     "evaluate": {_run: True, _features: False, _files: True},

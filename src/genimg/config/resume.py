@@ -10,7 +10,7 @@ from genimg.errors import UserError
 from genimg.runs import RunFolder, find
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what
-CHANGEABLE = ("budget", "logger", "trainer", "checkpoint", "callbacks", "log_every_steps", "dry_run")
+CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "callbacks", "log_every_steps", "dry_run")
 _BESIDES = ("resume", "outputs", "hydra")
 
 

@@ -78,13 +78,17 @@ RULES: dict[str, Rule] = {
     "log_every_steps": whole(1),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
-    "trainer.devices": whole(1),
+    "trainer.devices": Rule("whole", low=1, choices=("auto",)),
     "trainer.num_nodes": whole(1),
     "trainer.strategy": one_of("auto", "ddp"),
     "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),  # 16-mixed has a scaler, which is in no checkpoint
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
     "trainer.threads": whole(1, null=True),
+    # launch
+    "launch.rdzv_endpoint": Rule("text", null=True),
+    "launch.node_rank": whole(0),
+    "launch.max_restarts": whole(0),
     # data
     "data.image_size": Rule("size", low=8, high=256, everywhere=True),
     "data.channels": Rule("text", choices=("1", "3"), everywhere=True),

@@ -84,6 +84,8 @@ class GenerativeData(LightningDataModule):
             self.rank, self.world_size = self.trainer.global_rank, self.trainer.world_size
         if _TRAIN not in self._splits:
             self._load_train()
+        if self.batch_size % self.world_size:
+            raise UserError("data.batch_size", self.batch_size, f"a multiple of the {self.world_size} devices")
         if stage == "test" and _TEST not in self._splits:
             self._splits[_TEST] = self.source.load("test", self.image_shape)
 
@@ -111,8 +113,6 @@ class GenerativeData(LightningDataModule):
             expected = f"at most {len(train)}, the training items of {self.name}"
             hint = f"data.batch_size={1 << (len(train).bit_length() - 1)}" if len(train) else None
             raise UserError("data.batch_size", self.batch_size, expected, hint)
-        if self.batch_size % self.world_size:
-            raise UserError("data.batch_size", self.batch_size, f"a multiple of the {self.world_size} devices")
 
     def _placed(self, train: Items) -> Items:
         """The training items on the accelerator, where they fit: no copy to it then at each step."""

@@ -83,9 +83,10 @@ class GAN(GenerativeModel):
         labels = batch["labels"] if self.num_classes else None
         discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
 
+        discriminator_optimizer.zero_grad()
+        generator_optimizer.zero_grad()
         fake = self._generate(self.sample_latents(len(real)), labels)
         metrics, real_logits = self._discriminator_loss(real, fake.detach(), labels)
-        discriminator_optimizer.zero_grad()
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
 
@@ -93,7 +94,6 @@ class GAN(GenerativeModel):
         self.discriminator.requires_grad_(False)
         fake_logits = self._logits(self.augment(fake), labels)
         metrics["loss_g"] = self.game.generator(real_logits.detach(), fake_logits).mean()
-        generator_optimizer.zero_grad()
         self.manual_backward(metrics["loss_g"])
         generator_optimizer.step()
         self.discriminator.requires_grad_(True)

@@ -13,6 +13,7 @@ from genimg.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
 from genimg.objectives import likelihoods
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
+from genimg.parallel import average
 
 LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic")
 PRIORS = ("normal", "fitted")
@@ -108,7 +109,9 @@ class VAE(GenerativeModel):
         outputs = self.decoder(reparameterise(mean, log_var, torch.randn_like(mean)), labels)
         if self.likelihood == "gaussian":
             # detached: at its optimum the likelihood does not change with sigma: the same gradients
-            log_sigma = likelihoods.optimal_log_sigma(outputs.detach(), images)
+            mse = (images - outputs.detach().float()).square().mean()
+            average([mse])  # the batch is that of all processes
+            log_sigma = likelihoods.optimal_log_sigma(mse)
             self.log_scale.lerp_(log_sigma, SIGMA_RATE)
         else:
             log_sigma = self.log_scale

@@ -42,12 +42,11 @@ def gaussian(mean: Tensor, log_sigma: Tensor, images: Tensor) -> Tensor:
     return -(0.5 * standardised.square() + log_sigma + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
 
 
-def optimal_log_sigma(mean: Tensor, images: Tensor) -> Tensor:
-    """log of the one sigma that maximises `gaussian` over the whole batch: sigma^2 = MSE; shape ().
+def optimal_log_sigma(mse: Tensor) -> Tensor:
+    """log of the one sigma that maximises `gaussian` over a whole batch, from its mean squared error: sigma^2 = MSE.
 
-    Softly above `MIN_LOG_SIGMA`. Rybkin et al. 2021 (sigma-VAE), eq. 6.
+    Shape (). Softly above `MIN_LOG_SIGMA`. Rybkin et al. 2021 (sigma-VAE), eq. 6.
     """
-    mse = (images.float() - mean.float()).square().mean()
     tiny = torch.finfo(torch.float32).tiny  # a perfect batch has log 0
     return soft_bound(0.5 * (mse + tiny).log(), low=MIN_LOG_SIGMA)
 

@@ -20,6 +20,8 @@ from genimg.checkpoints import Checkpoint, load_checkpoint
 from genimg.errors import UserError
 from genimg.machine import Machine, choose
 from genimg.models.base import GenerativeModel
+from genimg.parallel import AveragedGradients, environment, gathered, join, leave
+from genimg.ranks import restarts
 from genimg.runs import RunFolder
 from genimg.sampling import load
 from genimg.tasks.dry_run import TIMED, StepTimer, report
@@ -36,9 +38,12 @@ def run(config: dict[str, Any]) -> int:
     """Train as the configuration says and return the exit code: 0, 1 diverged, 130 or 143 stopped by a signal."""
     if config["dry_run"]:
         return try_out(config)
-    folder = RunFolder(Path(config["run_dir"]))
     machine = choose(config["trainer"])
-    resume = newest_checkpoint(folder) if config["resume"] else None
+    join(machine.device)
+    config["run_dir"] = gathered(config["run_dir"])[0]  # that of the first process, whose command has made it
+    folder = RunFolder(Path(config["run_dir"]))
+    again = config["resume"] or (restarts() and folder.has_checkpoint())
+    resume = newest_checkpoint(folder) if again else None
     data, model = prepare(config, machine, resume)
     log.info("run       %s", folder.path)
     trainer = make_trainer(config, machine, data, resume)
@@ -52,6 +57,9 @@ def run(config: dict[str, Any]) -> int:
         )
     trainer.fit(model, datamodule=data)
     log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
+    leave()
+    if not trainer.is_global_zero:
+        return clock.exit_code
     if clock.exit_code == 0:
         draw_samples(folder)
     leave_report(folder)
@@ -65,6 +73,7 @@ def run(config: dict[str, Any]) -> int:
 def try_out(config: dict[str, Any]) -> int:
     """A few real steps in a temporary run folder, and what they tell of the whole run."""
     machine = choose(config["trainer"])
+    join(machine.device)
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         unlimited = {"images": None, "epochs": None, "minutes": 60}
         bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir, "budget": unlimited}
@@ -74,7 +83,8 @@ def try_out(config: dict[str, Any]) -> int:
         trainer.fit(model, datamodule=data)
         if exit_code := find(trainer, Clock).exit_code:
             return exit_code
-        report(config, trainer, model, data, timer)
+        if trainer.is_global_zero:
+            report(config, trainer, model, data, timer)
     return 0
 
 
@@ -150,11 +160,13 @@ def make_trainer(
         Checkpoints(config, **config["checkpoint"], resume=resume),  # last: it sees the step whole
     ]
     quiet_lightning()
-    return Trainer(
+    trainer = Trainer(
         accelerator=machine.accelerator,
         devices=machine.devices,
         num_nodes=machine.num_nodes,
-        strategy=machine.strategy,
+        strategy=AveragedGradients() if machine.processes > 1 else "auto",
+        plugins=[environment()],
+        sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
         logger=[build(node) for node in loggers(config, clock.images_seen)],
@@ -166,6 +178,10 @@ def make_trainer(
         limit_val_batches=0,  # validation is a callback: it must follow the clock
         use_distributed_sampler=False,
     )
+    # Lightning would ask all processes before each step whether one has a signal, and wait for the GPU to hear it; the
+    # clock asks after each step
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
+    return trainer
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""Several processes that train one model: each its share of every batch, all with the same weights.
+
+What must be alike on all of them is agreed on here: the gradients after each backward pass, the clock after each step.
+What only one of them needs to do (measure, draw, write) the first one does; where the others need its result, they
+get it from it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning import Trainer
+from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor
+
+from genimg import ranks
+
+Value = TypeVar("Value")
+
+
+class AveragedGradients(DDPStrategy):
+    """Data parallelism without the DistributedDataParallel wrapper: one all-reduce of all gradients a backward pass.
+
+    The wrapper must know before each backward pass which parameters it will reach, and searches the graph for them
+    where that differs, as between the two phases of a GAN. Here the gradients that are there are averaged: those of
+    the parameters that require one, in one message. `benchmarks/parallel.py` compares the two.
+    """
+
+    def setup_distributed(self) -> None:
+        super().setup_distributed()
+        # numbers of the host go over gloo, so that no GPU is waited for
+        self._control: Any = None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+
+    def configure_ddp(self) -> None:
+        assert self.lightning_module is not None
+        share(list(self.lightning_module.state_dict().values()))
+
+    def post_backward(self, closure_loss: Tensor) -> None:
+        assert self.lightning_module is not None
+        parameters = self.lightning_module.parameters()
+        average([p.grad for p in parameters if p.requires_grad and p.grad is not None])
+
+    def highest(self, values: list[float]) -> list[float]:
+        """Each value's maximum over the processes."""
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._control)
+        return tensor.tolist()
+
+
+def average(tensors: list[Tensor]) -> None:
+    """The mean of each tensor over the processes, in place and in one message. All of one type.
+
+    Does nothing where there is one process.
+    """
+    if not dist.is_initialized():
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat.div_(dist.get_world_size())  # gloo has no average of its own
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    views = [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+    torch._foreach_copy_(tensors, views)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def share(tensors: list[Tensor]) -> None:
+    """Gives every process the first one's values, in place; does nothing where there is one process."""
+    if not dist.is_initialized():
+        return
+    with torch.no_grad():
+        for tensor in tensors:
+            whole = tensor.detach().contiguous()
+            dist.broadcast(whole, src=0)
+            tensor.copy_(whole)
+
+
+def highest(trainer: Trainer, values: list[float]) -> list[float]:
+    """Each value's maximum over the processes that train together."""
+    return trainer.strategy.highest(values) if isinstance(trainer.strategy, AveragedGradients) else values
+
+
+def gathered(value: Value) -> list[Value]:
+    """`value` of every process, by rank."""
+    if not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def environment() -> ClusterEnvironment:
+    """Where Lightning reads this process's place: from torchrun or srun if they started it, else it is alone."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return TorchElasticEnvironment()
+    return SLURMEnvironment(auto_requeue=False) if ranks.is_one_of_several() else LightningEnvironment()
+
+
+def join(device: torch.device) -> None:
+    """Joins the group of the run's processes; a process alone has none."""
+    if not ranks.is_one_of_several():
+        return
+    place = environment()
+    os.environ.setdefault("MASTER_ADDR", place.main_address)
+    os.environ.setdefault("MASTER_PORT", str(place.main_port))
+    if device.type == "cuda":
+        torch.cuda.set_device(place.local_rank())
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, rank=place.global_rank(), world_size=place.world_size())
+
+
+def leave() -> None:
+    """Leaves the group: from here on the first process works alone."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,133 @@
+"""Runs of the command that are killed: started, watched, ended, and what they leave compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genimg.checkpoints import load_checkpoint
+from genimg.runs import RunFolder
+
+COMMAND = [sys.executable, "-m", "genimg.cli"]
+
+# small and quick; saves often, and has all the habits of a real run
+SMALL = [
+    "data.image_size=8", "data.batch_size=16", "data.flip=true", "model.width=4", "model.latent_dim=4",
+    "trainer=cpu", "trainer.threads=1", "logger=none", "log_every_steps=7", "checkpoint.every_images=320",
+    "callbacks.validation.times=4", "callbacks.validation.num_images=32", "callbacks.samples.times=4",
+    "callbacks.quality.times=4", "callbacks.quality.num_images=16",
+]  # fmt: skip
+MODELS = {
+    "gan": ["model=gan", "budget.images=4800"],
+    "vae": ["model=vae", "budget.images=4800", "callbacks.prior.num_images=64"],
+    "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4", "budget.images=1600"],
+}
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A run of the command in a folder of its own."""
+
+    folder: Path
+    words: list[str]
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        """The command with the run's words, or with resume=last and none of them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return subprocess.Popen(
+            [*COMMAND, *([] if "resume=last" in more else self.words), *more],
+            cwd=self.folder,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self, *more: str, timeout: float = 240) -> tuple[int, str]:
+        """The exit code and what was said."""
+        process = self.start(*more)
+        out, _ = process.communicate(timeout=timeout)
+        return process.returncode, out
+
+    @property
+    def run(self) -> RunFolder:
+        (run,) = self.folder.glob("outputs/*/*")
+        return RunFolder(run)
+
+    def wait_for_images(self, count: int, timeout: float = 120) -> None:
+        """Until a row of figures tells that so many were seen."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            for table in self.folder.glob("outputs/*/*/metrics.jsonl"):
+                lines = table.read_bytes().splitlines(keepends=True)
+                if lines and lines[-1].endswith(b"\n") and json.loads(lines[-1])["images_seen"] >= count:
+                    return
+            time.sleep(0.01)
+        raise AssertionError(f"no {count} images within {timeout} s")
+
+    def processes(self, module: str = "genimg") -> list[int]:
+        """Of this run, living ones, by their working folder; `module` narrows to genimg.worker, genimg.agent."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                alive = (place / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+                here = (place / "cwd").resolve() == self.folder.resolve()
+                if alive and here and module in (place / "cmdline").read_text():
+                    found.append(int(place.name))
+            except OSError:
+                continue
+        return sorted(found)
+
+    def all_gone(self, timeout: float = 10) -> bool:
+        """Whether no process of the run is left, soon."""
+        end = time.monotonic() + timeout
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.05)
+        return not self.processes()
+
+    def clean_up(self) -> None:
+        for process in self.processes():
+            os.kill(process, signal.SIGKILL)
+
+    def what_it_is(self) -> dict[str, str]:
+        """Digests of the parts of a finished run that must not depend on whether it was killed."""
+        checkpoint = load_checkpoint(self.run.last)
+        parts = {name: digest(checkpoint[name]) for name in ("model", "ema", "optimizers", "processes", "images_seen")}
+        rows = [json.loads(line) for line in self.run.metrics.read_text().splitlines()]
+        timed = ("seconds", "images_per_second")
+        parts["rows"] = digest([{n: v for n, v in row.items() if n not in timed} for row in rows])
+        pictures = sorted(p for p in self.run.samples.rglob("*") if p.is_file())
+        parts["pictures"] = digest([[str(p.relative_to(self.run.path)), p.read_bytes()] for p in pictures])
+        return parts
+
+
+def digest(state: Any) -> str:
+    """Of nested plain types and tensors, by every bit."""
+    sha = hashlib.sha256()
+
+    def feed(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            sha.update(f"{value.dtype}{tuple(value.shape)}".encode() + value.contiguous().numpy().tobytes())
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                sha.update(repr(name).encode())
+                feed(part)
+        elif isinstance(value, list | tuple):
+            sha.update(f"[{len(value)}".encode())
+            for part in value:
+                feed(part)
+        else:
+            sha.update(repr(value).encode())
+
+    feed(state)
+    return sha.hexdigest()

@@ -31,7 +31,7 @@ def main(config_path: str) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable(logging.WARNING)  # the agent's own notes on every death: ours is one sentence
+    logging.disable(logging.ERROR)  # the agent's own notes on every death: ours is one sentence
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
     control = Control.of_environment()

@@ -32,3 +32,7 @@ class UserError(Exception):
         if self.default_in:
             lines.append(f"default:  set in {self.default_in}")
         return "\n  ".join(lines)
+
+
+class LostProcess(Exception):
+    """Another process of the same run has ended, and this one cannot go on without it. What that one said is why."""

@@ -8,6 +8,8 @@ get it from it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -19,8 +21,10 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from genimg import ranks
+from genimg.errors import LostProcess
 
 Value = TypeVar("Value")
 
@@ -42,6 +46,14 @@ class AveragedGradients(DDPStrategy):
         assert self.lightning_module is not None
         share(list(self.lightning_module.state_dict().values()))
 
+    def broadcast(self, obj: Value, src: int = 0) -> Value:
+        with _together():
+            return super().broadcast(obj, src)
+
+    def reduce(self, tensor: Tensor, group: Any = None, reduce_op: Any = "mean") -> Tensor:
+        with _together():
+            return super().reduce(tensor, group, reduce_op)
+
     def post_backward(self, closure_loss: Tensor) -> None:
         assert self.lightning_module is not None
         parameters = self.lightning_module.parameters()
@@ -50,7 +62,8 @@ class AveragedGradients(DDPStrategy):
     def highest(self, values: list[float]) -> list[float]:
         """Each value's maximum over the processes."""
         tensor = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._control)
+        with _together():
+            dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._control)
         return tensor.tolist()
 
 
@@ -62,7 +75,8 @@ def average(tensors: list[Tensor]) -> None:
     if not dist.is_initialized():
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    dist.all_reduce(flat)
+    with _together():
+        dist.all_reduce(flat)
     flat.div_(dist.get_world_size())  # gloo has no average of its own
     parts = flat.split([tensor.numel() for tensor in tensors])
     views = [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
@@ -76,7 +90,8 @@ def share(tensors: list[Tensor]) -> None:
     with torch.no_grad():
         for tensor in tensors:
             whole = tensor.detach().contiguous()
-            dist.broadcast(whole, src=0)
+            with _together():
+                dist.broadcast(whole, src=0)
             tensor.copy_(whole)
 
 
@@ -90,8 +105,18 @@ def gathered(value: Value) -> list[Value]:
     if not dist.is_initialized():
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
+    with _together():
+        dist.all_gather_object(values, value)
     return values
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """What fails in here fails because another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostProcess(str(error)) from error
 
 
 def environment() -> ClusterEnvironment:
@@ -110,8 +135,12 @@ def join(device: torch.device) -> None:
     os.environ.setdefault("MASTER_PORT", str(place.main_port))
     if device.type == "cuda":
         torch.cuda.set_device(place.local_rank())
+    rank, processes = place.global_rank(), place.world_size()
+    store, _, _ = next(rendezvous("env://", rank, processes))
+    # the agent's store outlives a group that has died, and so would the addresses in it
+    store = dist.PrefixStore(f"attempt-{ranks.restarts()}", store)  # pyright: ignore[reportPrivateImportUsage]
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=place.global_rank(), world_size=place.world_size())
+    dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
 
 
 def leave() -> None:

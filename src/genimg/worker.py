@@ -19,7 +19,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from genimg import ranks
-from genimg.errors import EXIT_CODE, UserError
+from genimg.errors import EXIT_CODE, LostProcess, UserError
 from genimg.processes import Control, end_with_parent
 from genimg.runs import RunFolder
 
@@ -53,6 +53,13 @@ def _run(config_path: str) -> tuple[int, bool]:
         return EXIT_CODE, True
     except KeyboardInterrupt:
         return 128 + signal.SIGINT, True
+    except LostProcess as error:
+        log.error(
+            "error: another process of the run has ended (%s)",
+            error,
+            extra={"file_only": Control.of_environment() is not None},
+        )
+        return 1, False
     except Exception as error:
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""
         trace = traceback.format_exc().rstrip()

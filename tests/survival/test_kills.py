@@ -87,4 +87,29 @@ def test_the_commands_death_takes_the_group_with_it(runs: tuple[Killed, Killed])
     process = killed.start()
     killed.wait_for_images(700)
     process.kill()
+    process.communicate()
     assert killed.all_gone(timeout=20)
+
+
+BROKEN = """
+from pytorch_lightning import Callback
+class Broken(Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_rank == 1 and batch_idx == 3:
+            raise OSError("this device has fallen off the bus")
+"""
+
+
+def test_one_process_fails_and_its_message_is_the_runs(runs: tuple[Killed, Killed]) -> None:
+    folder = runs[1].folder
+    (folder / "mine" / "callbacks").mkdir(parents=True)
+    (folder / "broken.py").write_text(BROKEN)
+    (folder / "mine" / "callbacks" / "mine.yaml").write_text("broken:\n  _target_: broken.Broken\n")
+    small = [word for word in SMALL if not word.startswith("callbacks.")]
+    killed = Killed(folder, ["--config-dir", "mine", *small, *MODELS["gan"], *TOGETHER, "callbacks=mine"])
+    code, out = killed.finish()
+    assert code == 1, out
+    assert out.splitlines()[-1].startswith("error: the run failed with OSError: this device has fallen off the bus")
+    assert "another process" not in out and "gloo" not in out, out
+    assert "another process" in killed.run.log.read_text()
+    assert killed.all_gone()

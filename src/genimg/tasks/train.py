@@ -44,6 +44,9 @@ def run(config: dict[str, Any]) -> int:
     folder = RunFolder(Path(config["run_dir"]))
     again = config["resume"] or (restarts() and folder.has_checkpoint())
     resume = newest_checkpoint(folder) if again else None
+    if restarts():
+        seen = resume["images_seen"] if resume else 0
+        log.warning("a process died; all are started again (%d), at %s images", restarts(), f"{seen:,}")
     data, model = prepare(config, machine, resume)
     log.info("run       %s", folder.path)
     trainer = make_trainer(config, machine, data, resume)

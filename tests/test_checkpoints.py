@@ -36,6 +36,24 @@ def test_a_crash_while_writing_leaves_the_older_file(tmp_path: Path, monkeypatch
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_the_one_before_is_kept_under_its_own_name(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    for number in range(3):
+        save_checkpoint(last, {**CHECKPOINT, "images_seen": number}, previous)
+    assert (load_checkpoint(previous)["images_seen"], load_checkpoint(last)["images_seen"]) == (1, 2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_one_bit_that_is_not_what_was_written_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, CHECKPOINT)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(3.0).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(path)
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("evil-was-here",)

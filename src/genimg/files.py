@@ -1,10 +1,11 @@
 """Files that appear whole or not at all."""
 
+import errno
 import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +31,20 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         os.fsync(folder)  # the new name itself must reach the disk
     finally:
         os.close(folder)
+
+
+def append(path: Path, text: str) -> None:
+    """`text` at the end of a file, all of it or, where the disk is full, nothing: OSError."""
+    with open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            data = text.encode()
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
 
 
 def write_json(path: Path, content: Any) -> None:

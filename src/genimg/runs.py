@@ -41,6 +41,11 @@ class RunFolder:
         return self.checkpoints / "last.pt"
 
     @property
+    def previous(self) -> Path:
+        """What `last` was before: for a run whose last one is damaged."""
+        return self.checkpoints / "previous.pt"
+
+    @property
     def best(self) -> Path:
         return self.checkpoints / "best.pt"
 

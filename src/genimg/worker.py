@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 import traceback
 from importlib import import_module
 from pathlib import Path
@@ -88,9 +89,16 @@ class _Console(logging.Handler):
         )
 
 
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Threads are the libraries': what their failure means for the run is told where it is noticed."""
+    log.error("a thread failed: %r", failure.exc_value, extra={"file_only": True})
+
+
 def _set_up_logging(log_file: Path | None) -> None:
     """Plain lines to the terminal, with the time to the run's train.log; warnings go the same way."""
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a full disk costs lines of the file, not the run
+    threading.excepthook = _thread_failed
     console = _Console(logging.INFO if ranks.rank() == 0 else logging.ERROR)
     console.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [console]

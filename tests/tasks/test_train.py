@@ -11,10 +11,12 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 
+from genimg.callbacks import checkpoints, metrics
 from genimg.callbacks.quality import Quality
 from genimg.checkpoints import load_checkpoint, rebuild_model
 from genimg.config.compose import Composer, without_hydra
 from genimg.errors import UserError
+from genimg.files import append
 from genimg.runs import RunFolder
 from genimg.tasks import train
 
@@ -161,6 +163,56 @@ def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Pat
     table = (tmp_path / "metrics.csv").read_text().splitlines()
     assert table[0].startswith("images_seen,seconds,stage,")
     assert len(table) == 1 + len(rows(tmp_path))
+
+
+def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(tmp_path)
+    assert train.run(config(tmp_path, "budget.images=320", "checkpoint.every_images=128")) == 0
+    folder.best.unlink()
+    before = load_checkpoint(folder.previous)["images_seen"]
+    folder.last.write_bytes(folder.last.read_bytes()[:1000])
+    assert train.newest_checkpoint(folder)["images_seen"] == before < 320
+    assert "last.pt" in caplog.text and "going on from an older one" in caplog.text
+
+
+def test_a_full_disk_is_told_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
+
+    def full_in_the_middle(path: Path, state: dict[str, Any], previous: Path | None) -> None:
+        if 100 < state["images_seen"] < 300:
+            raise OSError(28, "No space left on device")
+        real(path, state, previous)
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_middle)
+    words = ["budget.images=400", "checkpoint.every_images=32", "callbacks.quality.times=10"]
+    assert train.run(config(tmp_path, *words)) == 0
+    assert caplog.text.count("could not write last.pt") == 1
+    assert caplog.text.count("could not write best.pt") <= 1
+    assert load_checkpoint(folder.last)["images_seen"] == 400
+    lowest = min(row["quality"] for row in rows(tmp_path) if "quality" in row and not 100 < row["images_seen"] < 300)
+    assert load_checkpoint(folder.best)["figures"]["best"] == pytest.approx(lowest)
+
+
+def test_figures_that_cannot_be_written_are_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def full_at_first(path: Path, text: str) -> None:
+        tries.append(text)
+        if len(tries) < 5:
+            raise OSError(28, "No space left on device")
+        append(path, text)
+
+    monkeypatch.setattr(metrics, "append", full_at_first)
+    assert train.run(config(tmp_path, "budget.images=320", "log_every_steps=2")) == 0
+    assert caplog.text.count("figures cannot be written") == 1
+    trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+    assert trained == list(range(32, 321, 32))
 
 
 def test_a_spent_budget_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import torch
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 class Checkpoints(Callback):
     """Writes `last` every so often and at the end, and `best` whenever the model's monitored figure improves.
+
+    Training goes on while a file is written: from a copy, by a thread. A disk that is full is a warning, and the next
+    checkpoint another try.
 
     Args:
         config: the resolved configuration, stored whole.
@@ -41,6 +45,10 @@ class Checkpoints(Callback):
         self.resume = resume
         self.best: float | None = None
         self.seconds_spent = 0.0
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._writing: tuple[str, Future[None]] | None = None  # what, and its end
+        self._refused: set[str] = set()  # what the disk did not take the last time
+        self._older_best: float | None = None
         self._saved_at = 0.0  # of the clock's seconds, which all processes share
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -80,9 +88,11 @@ class Checkpoints(Callback):
             return
         figure = figures[name]
         find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
+        self._finish_writing()
         better = self.best is None or (figure > self.best if direction == "max" else figure < self.best)
+        better = trainer.strategy.broadcast(better)  # the first process knows what was written
         if better and math.isfinite(figure) and find(trainer, Clock).exit_code == 0:
-            self.best = figure
+            self._older_best, self.best = self.best, figure
             self._save(trainer, "best")
 
     def save_last(self, trainer: Trainer) -> None:
@@ -93,16 +103,45 @@ class Checkpoints(Callback):
             self._save(trainer, "last")
         self._saved_at = clock.seconds
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._finish_writing()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._finish_writing()
+
     def _save(self, trainer: Trainer, name: str) -> None:
         started = time.monotonic()
-        path = run_folder(trainer).checkpoints / f"{name}.pt"
+        folder = run_folder(trainer)
         state = capture(trainer, self.config, self.best)
-        try:
-            if trainer.is_global_zero:
-                save_checkpoint(path, state)
-        except OSError as error:
-            log.warning("could not write %s: %s. The run goes on; the older checkpoint is intact.", path, error)
+        self._finish_writing()
+        if trainer.is_global_zero:
+            path, previous = (folder.last, folder.previous) if name == "last" else (folder.best, None)
+            self._writing = name, self._writer.submit(save_checkpoint, path, copied(state), previous)
         self.seconds_spent += time.monotonic() - started
+
+    def _finish_writing(self) -> None:
+        if self._writing is None:
+            return
+        (name, written), self._writing = self._writing, None
+        try:
+            written.result()
+            self._refused.discard(name)
+        except OSError as error:
+            if name == "best":
+                self.best = self._older_best  # the next one that is better than what lies there is tried again
+            if name not in self._refused:
+                kept = "The run goes on and tries again; the older checkpoints are intact."
+                log.warning("could not write %s.pt: %s. %s", name, error, kept)
+            self._refused.add(name)
+
+
+def copied(state: Any) -> Any:
+    """Nested plain types, with copies of their tensors on the CPU that no later step changes."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {name: copied(part) for name, part in state.items()}
+    return type(state)(map(copied, state)) if isinstance(state, list | tuple) else state
 
 
 def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Checkpoint:

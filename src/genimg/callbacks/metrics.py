@@ -3,16 +3,17 @@
 import json
 import logging
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
-from genimg.files import whole
+from genimg.files import append, whole
 from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Metrics(Callback):
         self.latest: dict[str, float] = {}
         self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
+        self._unwritten: list[str] = []  # rows that a full disk has refused
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         clock = find(trainer, Clock)
@@ -104,10 +106,18 @@ class Metrics(Callback):
             return
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
         entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **finite}
-        with open(run_folder(trainer).metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        for logger in trainer.loggers:
-            logger.log_metrics({f"{stage}/{name}": value for name, value in row.items()}, step=clock.images_seen)
+        self._unwritten.append(json.dumps(entry) + "\n")
+        try:
+            append(run_folder(trainer).metrics, "".join(self._unwritten))
+            self._unwritten = []
+        except OSError as error:
+            if len(self._unwritten) == 1:
+                log.warning("figures cannot be written: %s. The run goes on and tries again.", error)
+        figures = {f"{stage}/{name}": value for name, value in row.items()}
+        _to_loggers(trainer, lambda logger: logger.log_metrics(figures, step=clock.images_seen))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _to_loggers(trainer, lambda logger: logger.save())
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], row: dict[str, float], steps: int) -> None:
         clock = find(trainer, Clock)
@@ -125,6 +135,18 @@ class Metrics(Callback):
             f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
         )
         clock.stop(trainer, DIVERGED)
+
+
+def _to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:
+    """A logger that cannot write is left out from there on: TensorBoard's does not recover."""
+    for logger in trainer.loggers:
+        try:
+            tell(logger)
+        except (OSError, ValueError) as error:  # Lightning's TensorBoardLogger makes the one the other
+            if not isinstance(error.__cause__ or error, OSError):
+                raise
+            log.warning("%s ends here: %s. The run goes on.", type(logger).__name__, error.__cause__ or error)
+            trainer.loggers = [other for other in trainer.loggers if other is not logger]
 
 
 def _images_seen(row: bytes) -> float:

@@ -1,5 +1,6 @@
 """Pictures while a run goes on: always from the same latents, so that one sees them grow."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,8 @@ from genimg.callbacks.validation import held_out
 from genimg.models.base import GenerativeModel
 from genimg.pictures.files import save_gif, save_png
 from genimg.pictures.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
+
+log = logging.getLogger(__name__)
 
 _SEED = 0  # of the fixed latents, the same in every run: sheets of two runs can be laid side by side
 _PAIRS = 16  # pictures on a sheet of reconstructions
@@ -41,7 +44,10 @@ class Samples(Callback):
         clock = find(trainer, Clock)
         if clock.due(self.times) and trainer.is_global_zero:
             started = time.monotonic()
-            self.draw(trainer, cast(GenerativeModel, pl_module), clock.images_seen)
+            try:
+                self.draw(trainer, cast(GenerativeModel, pl_module), clock.images_seen)
+            except OSError as error:
+                log.warning("no sheet of this moment: %s. The run goes on.", error)
             self.seconds_spent += time.monotonic() - started
 
     def draw(self, trainer: Trainer, model: GenerativeModel, images_seen: int) -> None:

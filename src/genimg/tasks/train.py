@@ -64,7 +64,11 @@ def run(config: dict[str, Any]) -> int:
     if not trainer.is_global_zero:
         return clock.exit_code
     if clock.exit_code == 0:
-        draw_samples(folder)
+        try:
+            draw_samples(folder)
+        except OSError as error:
+            log.error("error: the run is trained and its checkpoint kept, but no pictures were drawn: %s", error)
+            return 1
     leave_report(folder)
     if clock.exit_code == 0:
         log.info("more with genimg sample run=%s num_images=64", folder.path)
@@ -92,17 +96,22 @@ def try_out(config: dict[str, Any]) -> int:
 
 
 def newest_checkpoint(folder: RunFolder) -> Checkpoint:
-    """The last checkpoint of a run to go on from; where it is missing or damaged, the best one."""
-    if not folder.last.exists() and not folder.best.exists():
-        raise UserError(key="resume", got=str(folder.path), expected="a run with a checkpoint")
-    try:
-        return load_checkpoint(folder.last, key="resume")
-    except UserError as error:
-        if not folder.best.exists():
-            raise
-        best = load_checkpoint(folder.best, key="resume")
-        log.warning("no last checkpoint to read, going on from the best: %s", str(error).splitlines()[0])
-        return best
+    """The last checkpoint of a run to go on from; where it is missing or damaged, the newest that is not."""
+    found: list[Checkpoint] = []
+    problems: list[UserError] = []
+    for file in (folder.last, folder.previous, folder.best):
+        try:
+            found += [load_checkpoint(file, key="resume")] if file.exists() else []
+        except UserError as error:
+            problems.append(error)
+        if file == folder.last and found:
+            return found[0]
+    if not found:
+        raise problems[0] if problems else UserError("resume", str(folder.path), "a run with a checkpoint")
+    newest = max(found, key=lambda checkpoint: checkpoint["images_seen"])
+    why = "; ".join(str(error).splitlines()[0] for error in problems) or "there is none"
+    log.warning("no last checkpoint to read (%s): going on from an older one, at %s images", why, newest["images_seen"])
+    return newest
 
 
 def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:

@@ -1,0 +1,26 @@
+"""Files that appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+from genimg.files import append
+
+
+def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    """In a process of its own, whose files may grow to 64 bytes only: as a disk that fills up in the middle."""
+    path = tmp_path / "rows"
+    append(path, "x" * 40 + "\n")
+    child = os.fork()
+    if child == 0:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+        try:
+            append(path, "y" * 40 + "\n")
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert path.read_text() == "x" * 40 + "\n"
+    append(path, "z\n")
+    assert path.read_text().endswith("x\nz\n")

@@ -151,6 +151,22 @@ def test_a_non_finite_loss_stops_the_run_and_spares_the_checkpoint(
     assert all(tensor.isfinite().all() for tensor in checkpoint["model"].values())
 
 
+@pytest.mark.parametrize(("breaks", "exit_code"), [(2, 0), (9, 1)])
+def test_a_run_that_diverges_goes_back_with_half_the_learning_rate_three_times_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, breaks: int, exit_code: int
+) -> None:
+    make_trainer, left = train.make_trainer, [Break()] * breaks
+    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, *([left.pop()] if left else [])))
+    words = ["budget.images=640", "log_every_steps=5", "checkpoint.every_images=32", "health.on_divergence=rollback"]
+    assert train.run(config(tmp_path, *words, "model.final_lr=1")) == exit_code
+    assert caplog.text.count("rollback ") == min(breaks, 3)
+    if exit_code == 0:
+        lr = [row["lr"] for row in rows(tmp_path) if row["stage"] == "train"]
+        assert lr[-1] == pytest.approx(lr[0] / 4) and load_checkpoint(RunFolder(tmp_path).last)["rollbacks"] == 2
+        seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+        assert seen == sorted(set(seen)), "rows of the way that was given up are gone"
+
+
 def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Path) -> None:
     settings = ["budget.images=320", "log_every_steps=1", "logger=csv"]
     assert train.run(config(tmp_path, *settings)) == 0

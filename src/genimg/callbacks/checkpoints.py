@@ -157,6 +157,7 @@ def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Che
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "clock": clock.state_dict(),
         "images_seen": clock.images_seen,
+        "rollbacks": model.rollbacks,
         "processes": gathered(process_state(trainer)),
         "data": {
             "fingerprint": data.fingerprint,

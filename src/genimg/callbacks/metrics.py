@@ -125,7 +125,7 @@ class Metrics(Callback):
         good = folder.last if folder.last.exists() else folder.best
         log.error(
             "error: %s became non-finite within the last %d steps, at %s images (lr %.3g, progress %.0f%%).\n"
-            "  The run stops here. %s\n"
+            "  %s\n"
             "  What often helps: a lower model.lr, trainer.precision=32-true, for the GAN a larger model.gamma.",
             " and ".join(broken),
             steps,

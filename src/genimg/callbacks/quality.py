@@ -26,7 +26,8 @@ class Quality(Callback):
     """`quality`: the Frechet distance between samples and training pictures by the features of a random network,
     divided by the total variance of the pictures' features: 0 for the data themselves, 1 for as far away as their own
     spread. It compares moments of one run, or runs on the same data with the same `num_images`; it is a proxy, and
-    `genimg evaluate` measures.
+    `genimg evaluate` measures. `spread`: the total variance of the samples' features in that of the pictures'; far
+    under 1 the samples are alike.
 
     For still pictures, two or more. Training is bit for bit the same with it or without it.
 
@@ -47,14 +48,14 @@ class Quality(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         if data.num_frames is None and data.num_items > 1 and find(trainer, Clock).due(self.times):
             started = time.monotonic()
-            measured = self.measure(trainer, cast(GenerativeModel, pl_module)) if trainer.is_global_zero else 0.0
-            figures = {"quality": trainer.strategy.broadcast(measured)}
+            figures = self.measure(trainer, cast(GenerativeModel, pl_module)) if trainer.is_global_zero else {}
+            figures = trainer.strategy.broadcast(figures)
             self.seconds_spent += time.monotonic() - started
             find(trainer, Metrics).write(trainer, "val", figures)
             find(trainer, Checkpoints).on_measured(trainer, figures)
 
-    def measure(self, trainer: Trainer, model: GenerativeModel) -> float:
-        """The figure of this moment."""
+    def measure(self, trainer: Trainer, model: GenerativeModel) -> dict[str, float]:
+        """The figures of this moment."""
         if self._extractor is None:
             self._extractor = self._look_at_data(trainer, model.device)
         generator = torch.Generator(model.device).manual_seed(_SEED)
@@ -66,7 +67,11 @@ class Quality(Callback):
                 wanted = None if labels is None else labels[start : start + count]
                 parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
-        return frechet_distance(self._real, fake) / max(float(self._real.var(dim=0).sum()), 1e-12)
+        variance = max(float(self._real.var(dim=0).sum()), 1e-12)
+        return {
+            "quality": frechet_distance(self._real, fake) / variance,
+            "spread": float(fake.var(dim=0).sum()) / variance,
+        }
 
     def _look_at_data(self, trainer: Trainer, device: torch.device) -> Extractor:
         """The features of the pictures that samples are compared with, once a run."""

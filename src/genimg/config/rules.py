@@ -76,6 +76,7 @@ RULES: dict[str, Rule] = {
     "average.half_life": Rule("number", above=0),
     "average.ramp": Rule("number", above=0, high=1),
     "log_every_steps": whole(1),
+    "health.on_divergence": one_of("stop", "rollback"),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": Rule("whole", low=1, choices=("auto",)),

@@ -23,6 +23,8 @@ class GenerativeModel(LightningModule):
 
     images_seen: int = 0
     progress: float = 0.0
+    #: How often the run went back to a checkpoint after it diverged; each halves the learning rates.
+    rollbacks: int = 0
 
     #: The validation figure that chooses the best checkpoint, and which way it improves.
     monitor: ClassVar[tuple[str, Literal["min", "max"]]]
@@ -37,7 +39,7 @@ class GenerativeModel(LightningModule):
         for optimizer in self.optimizer_list():
             for group in optimizer.param_groups:
                 base = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = base * cosine(progress, 1.0, self.final_lr)
+                group["lr"] = base * cosine(progress, 1.0, self.final_lr) * 0.5**self.rollbacks
 
     def optimizer_list(self) -> list[Optimizer]:
         """The optimizers as a list, whether Lightning holds one or several."""

@@ -66,7 +66,7 @@ def report(config: dict[str, Any], trainer: Trainer, model: LightningModule, dat
     log.info("speed     %s images a second, from %d steps after %d", f"{speed:,.0f}", TIMED, WARM_UP)
     log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
     log.info("memory    %s at the most so far", size(peak_memory(model.device)))
-    log.info("disk      %s: two checkpoints of %s, besides sheets and logs", size(2 * checkpoint), size(checkpoint))
+    log.info("disk      %s: three checkpoints of %s, besides sheets and logs", size(3 * checkpoint), size(checkpoint))
 
 
 def checkpoint_bytes(trainer: Trainer, config: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
-from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.metrics import DIVERGED, Metrics
 from genimg.callbacks.signals import Signals
 from genimg.checkpoints import Checkpoint, load_checkpoint
 from genimg.errors import UserError
@@ -30,6 +30,7 @@ from genimg.tasks.sample import SampleOptions, write_samples
 
 log = logging.getLogger(__name__)
 
+ROLLBACKS = 3  # at most, of health.on_divergence=rollback
 STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM
 FEW_PICTURES = 10_000  # under which a discriminator soon knows them by heart, so that what it sees is augmented
 
@@ -47,19 +48,9 @@ def run(config: dict[str, Any]) -> int:
     if restarts():
         seen = resume["images_seen"] if resume else 0
         log.warning("a process died; all are started again (%d), at %s images", restarts(), f"{seen:,}")
-    data, model = prepare(config, machine, resume)
     log.info("run       %s", folder.path)
-    trainer = make_trainer(config, machine, data, resume)
+    trainer = fit(config, machine, folder, resume)
     clock = find(trainer, Clock)
-    if clock.spent:
-        raise UserError(
-            key="resume",
-            got=f"a run whose budget is spent, at {clock.images_seen:,} images",
-            expected="a larger budget",
-            hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
-        )
-    trainer.fit(model, datamodule=data)
-    log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     leave()
     if not trainer.is_global_zero:
         return clock.exit_code
@@ -75,6 +66,39 @@ def run(config: dict[str, Any]) -> int:
     elif clock.exit_code in STOPPED:
         log.info("go on with: genimg-train resume=%s", folder.path)
     return clock.exit_code
+
+
+def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Checkpoint | None) -> Trainer:
+    """Trains, and returns the trainer with what it came to.
+
+    With health.on_divergence=rollback a figure that is not finite is answered with half the learning rate, from the
+    last checkpoint, so many times as `ROLLBACKS` says.
+    """
+    while True:
+        data, model = prepare(config, machine, resume)
+        trainer = make_trainer(config, machine, data, resume)
+        clock = find(trainer, Clock)
+        if clock.spent:
+            raise UserError(
+                key="resume",
+                got=f"a run whose budget is spent, at {clock.images_seen:,} images",
+                expected="a larger budget",
+                hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
+            )
+        trainer.fit(model, datamodule=data)
+        log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
+        gathered(None)  # until the first process has written what the others read
+        back = clock.exit_code == DIVERGED and config["health"]["on_divergence"] == "rollback"
+        if not back or model.rollbacks == ROLLBACKS or not folder.has_checkpoint():
+            return trainer
+        resume = newest_checkpoint(folder)
+        resume["rollbacks"] = model.rollbacks + 1
+        log.warning(
+            "rollback  %d of %d: back to %s images, the learning rate halved",
+            resume["rollbacks"],
+            ROLLBACKS,
+            f"{resume['images_seen']:,}",
+        )
 
 
 def try_out(config: dict[str, Any]) -> int:
@@ -138,6 +162,7 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
                 expected=f"the data that the run began with, {resume['data']['fingerprint']}",
             )
         model.load_state_dict(resume["model"])
+        model.rollbacks = resume["rollbacks"]
         data.images_seen = resume["images_seen"]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))

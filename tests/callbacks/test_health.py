@@ -1,0 +1,50 @@
+"""Health: each trouble is seen in the figures that show it, and health is not called an illness."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from genimg.callbacks.health import Health
+
+WELL = {
+    "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0, "val_spread": 0.9,
+}  # fmt: skip
+
+
+def symptoms(ill: dict[str, float], model: Any = None, rows: int = 5, best_at: float = 0.5) -> set[str]:
+    health = Health(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
+    health._best, health._best_at = 0.3, best_at
+    health._rows = [dict(WELL)] * 5
+    model = model or SimpleNamespace(monitor=("quality", "min"), wasserstein=False)
+    assert health.symptoms(cast(Any, model), 0.5) == {}
+    health._rows = [*[dict(WELL)] * (5 - rows), *[WELL | ill] * rows]
+    return set(health.symptoms(cast(Any, model), 0.9 if best_at == 0.5 else 1.0))
+
+
+@pytest.mark.parametrize(
+    ("ill", "told"),
+    [
+        ({"real_logits": 9.0, "fake_logits": -8.0}, "won"),
+        ({"val_spread": 0.02}, "alike"),
+        ({"kl": 0.1}, "silent"),
+        ({"images_per_second": 300.0}, "slow"),
+    ],
+)
+def test_each_is_seen_in_its_figures(ill: dict[str, float], told: str) -> None:
+    assert symptoms(ill) == {told}
+
+
+def test_a_run_without_a_better_checkpoint_for_long_is_told() -> None:
+    assert symptoms({}) == set()
+    assert symptoms({}, best_at=0.3) == {"stale"}
+
+
+def test_one_row_is_no_illness_nor_is_a_kl_that_is_still_let_go() -> None:
+    assert symptoms({"real_logits": 9.0, "fake_logits": -8.0, "kl": 0.1}, rows=4) == set()
+    assert symptoms({"kl": 0.1, "beta": 0.5}, rows=4) == set()
+
+
+def test_wassersteins_critic_gives_no_logits() -> None:
+    critic = SimpleNamespace(monitor=("quality", "min"), wasserstein=True)
+    assert symptoms({"real_logits": 90.0}, critic) == set()

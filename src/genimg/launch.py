@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -24,11 +25,19 @@ WORKER = (sys.executable, "-m", "genimg.worker")
 AGENT = (sys.executable, "-m", "genimg.agent")  # of a run on several devices: it starts a worker for each
 
 
-def start(config: DictConfig, name: str, overrides: list[str], command: str, folder: Path | None = None) -> int:
+def start(
+    config: DictConfig,
+    name: str,
+    overrides: list[str],
+    command: str,
+    folder: Path | None = None,
+    defaults: Callable[[DictConfig], DictConfig | None] = lambda config: None,
+) -> int:
     """Runs the task of `config` in a worker process of its own and returns the exit code.
 
     name: `<model>-<data>`, for the run folder. overrides, command: written beside the configuration.
     folder: where a job of a sweep lies; None makes one named by the time.
+    defaults: from the configuration to what it would be by its model and data alone, where that can be told.
     A sample or a dry run makes no run folder: its configuration lies in a temporary one. Nor does a process that
     works for a run whose first process is elsewhere: that one's command makes it.
     """
@@ -39,6 +48,9 @@ def start(config: DictConfig, name: str, overrides: list[str], command: str, fol
         return _resume(RunFolder(Path(config.resume)), config, overrides, command)
     missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
+    config.run_dir = str(run.path)  # some settings follow it
+    if (by_default := defaults(config)) is not None:
+        _write(by_default, run.defaults)
     exit_code = _run_in(run, config, overrides, command)
     if exit_code == EXIT_CODE and not run.has_checkpoint():
         _remove(run.path, missing)

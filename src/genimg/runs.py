@@ -23,6 +23,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def defaults(self) -> Path:
+        """What the configuration would be with nothing asked for but the model and the data."""
+        return self.path / "defaults.yaml"
+
+    @property
     def overrides(self) -> Path:
         """What the user gave besides the defaults, one override a line."""
         return self.path / "overrides.txt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from genimg import launch
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
+from genimg.config.defaults import plain
 
 
 class Session:
@@ -34,8 +36,10 @@ class Session:
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
         """Starts the worker of a checked configuration and returns its exit code."""
         chosen = config.hydra.runtime.choices
-        name = "-".join(str(chosen.get(group, "")).replace("/", "-") for group in ("model", "data"))
-        return launch.start(without_hydra(config), name, words, self.command(words), folder)
+        model, data = (str(chosen.get(group, "")) for group in ("model", "data"))
+        name = f"{model}-{data}".replace("/", "-")
+        defaults = partial(plain, self.composer, model, data)
+        return launch.start(without_hydra(config), name, words, self.command(words), folder, defaults)
 
     def command(self, words: list[str]) -> str:
         """The shell command that does the same again."""

@@ -45,6 +45,7 @@ def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None
         "checkpoints",
         "command.txt",
         "config.yaml",
+        "defaults.yaml",
         "overrides.txt",
     ]
     assert found[0].command.read_text() == "genimg-train seed=0 model.lr=0.001\n"

@@ -108,6 +108,24 @@ def test_names_and_notes_are_escaped(tmp_path: Path) -> None:
         assert "x" not in Addresses(text).found
 
 
+def test_a_report_tells_what_is_not_the_default(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config.write_text("model:\n  name: gan\n  lr: 0.1\ndata:\n  size: [16, 24]\noutputs: here\n")
+    run.defaults.write_text("model:\n  name: gan\n  lr: 0.2\ndata:\n  size: 32\noutputs: outputs\n")
+    page = pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+    told = re.findall("<td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", page.partition('id="changes"')[2])
+    assert told == [("model.lr", "0.2", "0.1"), ("data.size", "32", "[16, 24]")]
+
+
+@pytest.mark.parametrize("defaults", [None, "a: [", "\0"])
+def test_a_run_that_does_not_tell_its_defaults_tells_what_was_asked_for(tmp_path: Path, defaults: str | None) -> None:
+    run = make_run(tmp_path / "run")
+    if defaults:
+        run.defaults.write_text(defaults)
+    page = pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+    assert "does not tell its defaults" in page and "<pre>model.lr=0.1</pre>" in page
+
+
 def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()

@@ -69,6 +69,16 @@ class Composer:
             self._defaults[asked] = self.compose(choices)
         return self._defaults[asked]
 
+    def shipped(self, choices: list[str]) -> DictConfig:
+        """What `choices` of groups compose to by the package's own files; of a user's folder only what no other has."""
+        path = create_config_search_path(PACKAGE)
+        if self.config_dir is not None:
+            path.prepend("--config-dir", f"file://{self.config_dir.resolve()}", anchor="schema")  # the last
+        try:
+            return ConfigLoaderImpl(path).load_configuration(self.task, choices, RunMode.RUN)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explained(error, choices) from error
+
     def apply(self, overrides: list[Override], config: DictConfig) -> None:
         """Sets in `config`, which keeps its struct flag, what the overrides say."""
         try:

@@ -13,13 +13,12 @@ from omegaconf import OmegaConf
 
 from genimg.evaluation.figure import shown
 from genimg.html import data_uri, write_page
-from genimg.report import charts
+from genimg.report import charts, settings
 from genimg.report.run import Run
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
 #: The validation figures whose better direction is known; those of an evaluation tell it themselves.
 _BETTER = {"elbo": "higher", "bits_per_dim": "lower", "quality": "lower"}
-_PLACES = ("run_dir", "outputs", "resume")  # keys that say where a run lies, not what it is
 
 
 def report(run: Run, versions: dict[str, str], path: Path) -> Path:
@@ -32,6 +31,7 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
         moments=[{"images_seen": seen, "picture": _embedded(file)} for seen, file in run.moments],
         pictures={title: _embedded(file) for title, file in run.pictures().items()},
         charts=charts.of_run(run),
+        changes=settings.changes(run),
         config=OmegaConf.to_yaml(run.config),
         commands=_commands(run),
     )
@@ -49,7 +49,7 @@ def comparison(runs: Sequence[Run], path: Path) -> Path:
         ],
         columns=_columns(runs),
         charts=charts.of_runs(list(zip(names, runs, strict=True))),
-        differences=_differences(runs),
+        differences=settings.between(runs),
     )
 
 
@@ -115,25 +115,3 @@ def _best(values: dict[int, float], better: str) -> list[int]:
         return []
     best = max(finite.values()) if better == "higher" else min(finite.values())
     return [index for index, value in finite.items() if value == best]
-
-
-def _differences(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """{key: value of each run} of the settings that are not the same in all."""
-    flat = [_flat(run.config) for run in runs]
-    keys = dict.fromkeys(key for one in flat for key in one if not _copied(key, one))
-    rows = {key: [str(one.get(key, "")) for one in flat] for key in keys if key.split(".")[0] not in _PLACES}
-    return {key: values for key, values in rows.items() if len(set(values)) > 1}
-
-
-def _copied(key: str, flat: dict[str, Any]) -> bool:
-    """Whether a part has it by interpolation: model.generator.width, where there is model.width."""
-    group, *parts = key.split(".")
-    return len(parts) > 1 and flat.get(f"{group}.{parts[-1]}") == flat[key]
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in node.items():
-        key = f"{prefix}{name}"
-        found |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
-    return found

@@ -19,16 +19,22 @@ from genimg.runs import RunFolder
 
 log = logging.getLogger(__name__)
 
+_UNREADABLE = (OSError, UnicodeError, YAMLError, OmegaConfBaseException)
+
 Row = dict[str, Any]  # of metrics.jsonl
 _SEEN = 9  # digits of the images seen in the name of a sheet
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its files tell it; what is not there is empty."""
+    """One run as its files tell it; what is not there is empty.
+
+    defaults: what its configuration would be by its model and data alone; None where the run does not tell.
+    """
 
     folder: RunFolder
     config: dict[str, Any]
+    defaults: dict[str, Any] | None
     overrides: list[str]
     commands: list[str]
     machine: list[str]
@@ -87,6 +93,7 @@ def read(folder: RunFolder) -> Run:
     return Run(
         folder,
         config=_config(folder),
+        defaults=_defaults(folder),
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
         machine=_machine(lines(folder.log)),
@@ -100,13 +107,26 @@ def _inside(path: Path, folder: RunFolder) -> bool:
 
 
 def _config(folder: RunFolder) -> dict[str, Any]:
-    path = folder.config
     try:
-        if not _inside(path, folder):
-            raise OSError("it is a link out of the run's folder")
-        found = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError("run", path, "the configuration of a run", f"{error}".splitlines()[0]) from error
+        return _yaml(folder.config, folder)
+    except _UNREADABLE as error:
+        raise UserError("run", folder.config, "the configuration of a run", f"{error}".splitlines()[0]) from error
+
+
+def _defaults(folder: RunFolder) -> dict[str, Any] | None:
+    """None for a run of a version that did not write them."""
+    try:
+        return _yaml(folder.defaults, folder) if folder.defaults.exists() else None
+    except _UNREADABLE as error:
+        log.warning("%s: left out: %s", folder.defaults, f"{error}".splitlines()[0])
+        return None
+
+
+def _yaml(path: Path, folder: RunFolder) -> dict[str, Any]:
+    """A mapping; an empty one for YAML that is none. Raises what `_UNREADABLE` names."""
+    if not _inside(path, folder):
+        raise OSError("it is a link out of the run's folder")
+    found = OmegaConf.to_container(OmegaConf.load(path))
     return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 

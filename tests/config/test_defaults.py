@@ -1,0 +1,87 @@
+"""What a run folder tells of its defaults, and so what its report says was changed: by whom does not matter."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from genimg import launch
+from genimg.cli import run
+from genimg.report.run import read
+from genimg.report.settings import changes
+from genimg.runs import runs
+
+# Stands in for genimg.worker: leaves a checkpoint, without torch.
+WORKER = """
+import sys
+from pathlib import Path
+checkpoints = Path(sys.argv[1]).parent / "checkpoints"
+checkpoints.mkdir(exist_ok=True)
+(checkpoints / "last.pt").touch()
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "worker.py").write_text(WORKER)
+    monkeypatch.setattr(launch, "WORKER", (sys.executable, str(tmp_path / "worker.py")))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def changed(*words: str) -> dict[str, tuple[str, str]]:
+    """{key: (default, value)} as the newest run tells after the command has run with `words`."""
+    assert run(list(words)) == 0
+    found = changes(read(runs("outputs")[-1]))
+    assert found is not None
+    return {key: (default, value) for key, default, value in found}
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("model=vae", "data=fashion_mnist"), ("model=rnn",), ("experiment=fashion_gan",)]
+)
+def test_the_choice_of_model_and_data_changes_nothing(words: tuple[str, ...]) -> None:
+    assert changed(*words) == {}
+
+
+def test_what_follows_a_setting_is_no_change_of_its_own() -> None:
+    assert changed("data.image_size=16", "budget.images=64") == {
+        "data.image_size": ("32", "16"),
+        "budget.images": ("null", "64"),
+    }
+    assert changed("seed=3", "data.seed=4") == {"seed": ("0", "3"), "data.seed": ("0", "4")}
+
+
+def test_a_part_that_is_taken_away_is_one_change() -> None:
+    found = changed("callbacks=none")
+    assert {key.split(".")[0] for key in found} == {"callbacks"} and found["callbacks.samples"][1] == ""
+
+
+def test_an_experiment_and_a_file_in_the_place_of_the_packages_are_changes(here: Path) -> None:
+    own = here / "own"
+    (own / "experiment").mkdir(parents=True)
+    (own / "experiment" / "mine.yaml").write_text("# @package _global_\n# mine\nmodel:\n  width: 4\n")
+    (own / "model").mkdir()
+    packaged = Path(__file__).parents[2] / "configs" / "model" / "gan.yaml"
+    (own / "model" / "gan.yaml").write_text(packaged.read_text().replace("hidden: 128 ", "hidden: 64 "))
+    (own / "model" / "other.yaml").write_text(packaged.read_text().replace("hidden: 128 ", "hidden: 64 "))
+    words = ("--config-dir", str(own), "experiment=mine")
+    assert changed(*words) == {"model.width": ("16", "4"), "model.hidden": ("128", "64")}
+    assert changed(*words, "model=other") == {"model.width": ("16", "4")}  # a choice has its own defaults
+
+
+def test_a_resumed_run_is_held_against_the_defaults_it_began_with() -> None:
+    changed("budget.images=64")
+    assert changed("resume=last", "budget.images=128")["budget.images"] == ("null", "128")
+
+
+def test_a_root_of_the_users_own_that_the_package_cannot_compose_leaves_the_defaults_untold(here: Path) -> None:
+    (here / "own" / "model").mkdir(parents=True)
+    root = (Path(__file__).parents[2] / "configs" / "train.yaml").read_text()
+    (here / "own" / "train.yaml").write_text(f"{root}\nmine: 4\n")
+    packaged = Path(__file__).parents[2] / "configs" / "model" / "gan.yaml"
+    (here / "own" / "model" / "other.yaml").write_text(packaged.read_text().replace("width: 16 ", "width: ${mine} "))
+    assert run(["--config-dir", str(here / "own"), "model=other", "model.width=8"]) == 0
+    assert changes(read(runs("outputs")[-1])) is None

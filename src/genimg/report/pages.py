@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import math
 import shlex
 from collections.abc import Sequence
@@ -54,9 +56,14 @@ def comparison(runs: Sequence[Run], path: Path) -> Path:
 
 
 def _write(path: Path, template: str, **content: Any) -> Path:
-    plotly = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
     filters = {"shown": lambda value: "" if value is None else shown(value)}
-    return write_page(path, "genimg.report", template, filters, plotly=plotly, **content)
+    return write_page(path, "genimg.report", template, filters, plotly=_plotly, **content)
+
+
+def _plotly() -> str:
+    """The library that draws the charts, as its package brings it: gzip in base64."""
+    code = files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(code, mtime=0)).decode()
 
 
 def _embedded(path: Path) -> str:

@@ -76,3 +76,52 @@ def test_a_comparison_sorts_by_the_column_clicked(
     assert order() == ["a", "b", "c"]
     opened.locator("#figures th button", has_text="run").first.click()
     assert order() == ["a", "b", "c"]
+
+
+def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    a, b = (make_run(tmp_path / name) for name in "ab")  # both drew at 64, 128 and 192
+    (b.samples / "during" / f"{64:09d}.png").unlink()
+    (b.samples / "during" / f"{192:09d}.png").rename(b.samples / "during" / f"{160:09d}.png")
+    opened.goto(pages.comparison([read(a), read(b)], tmp_path / "compare.html").as_uri())
+
+    def told() -> list[str]:
+        return [opened.locator("#seen").inner_text(), *opened.locator(".moment figcaption").all_inner_texts()]
+
+    opened.locator("#when").focus()
+    seen, pictures = [told()], []
+    for _ in range(3):
+        pictures.append(opened.locator(".moment img").first.get_attribute("src"))
+        opened.keyboard.press("ArrowLeft")
+        seen.append(told())
+    assert seen == [
+        ["192", "at 192 images", "at 160 images"],
+        ["160", "at 128 images", "at 160 images"],
+        ["128", "at 128 images", "at 128 images"],
+        ["64", "at 64 images", "nothing drawn yet"],
+    ]
+    assert len(set(pictures)) == 2 and opened.locator(".moment img").nth(1).is_hidden()
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_run_may_be_called_anything(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    names = ["<img src=x onerror=alert(1)>", "<b>&lt;bold&gt;"]
+    runs = [make_run(tmp_path / name) for name in names]
+    runs[0].last.parent.mkdir()
+    runs[0].last.touch()
+    for page in (
+        pages.report(read(runs[0]), {names[0]: names[0]}, runs[0].report),
+        pages.comparison([read(run) for run in runs], tmp_path / "compare.html"),
+    ):
+        opened.goto(page.as_uri())
+        opened.wait_for_function("document.querySelectorAll('.chart .scatterlayer .trace').length >= 4")
+        assert names[0] in opened.locator("h1, h3").all_inner_texts()
+        assert opened.locator("img[src=x], b").count() == 0
+    legend = opened.locator(".chart").first.locator(".legendtext").all_text_contents()
+    assert legend == names  # as they are: plotly reads tags and entities
+    assert opened.locator("#failed").inner_text() == f"{names[1]}: no checkpoint"

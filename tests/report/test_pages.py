@@ -16,6 +16,7 @@ from genimg.pictures.files import save_gif, save_png
 from genimg.report import charts, pages
 from genimg.report.run import read
 from genimg.runs import RunFolder, find_all
+from genimg.tasks import compare
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -204,3 +205,36 @@ def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
     for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
         with pytest.raises(UserError, match="two different runs"):
             find_all(wrong, tmp_path)
+
+
+def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = tmp_path / "sweep"
+    for name in ("whole", "late", "resumed"):
+        run = make_run(sweep / name)
+        run.last.parent.mkdir()
+        run.last.touch()
+    error = "2026-01-01 00:00:00,000 ERROR   genimg: error: the run failed with ValueError: nan"
+    for name, more in (("late", ""), ("resumed", "2026-01-01 00:00:00,000 INFO    genimg: machine   CPU\n")):
+        with (sweep / name / "train.log").open("a") as file:
+            file.write(f"{error}\nand more of it\n{more}")
+    begun = RunFolder(sweep / "begun")
+    begun.path.mkdir()
+    begun.config.write_text("model:\n  name: gan\n  lr: 9.0\n")
+    (sweep / "broken").mkdir()
+    (sweep / "broken" / "config.yaml").write_text("a: [")
+    page = compare.write_comparison(find_all(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
+    named = re.findall("<li>(.*?)</li>", page)
+    assert named[:2] == ["begun: no checkpoint", "late: error: the run failed with ValueError: nan"]
+    assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
+    assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
+
+
+def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"a.config\.yaml"):
+        compare.write_comparison(find_all(str(tmp_path), tmp_path), tmp_path / "compare.html")
+    assert not (tmp_path / "compare.html").exists()

@@ -6,7 +6,7 @@ import base64
 import gzip
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
         "report.html",
         run=run,
         versions=versions,
-        moments=[{"images_seen": seen, "picture": _embedded(file)} for seen, file in run.moments],
+        moments=_moments(run),
         pictures={title: _embedded(file) for title, file in run.pictures().items()},
         charts=charts.of_run(run),
         changes=settings.changes(run),
@@ -39,9 +39,13 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
     )
 
 
-def comparison(runs: Sequence[Run], path: Path) -> Path:
-    """Writes the page that lays runs side by side to `path`."""
+def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None = None) -> Path:
+    """Writes the page that lays runs side by side to `path`.
+
+    unread: {folder: why} of runs that are to be named only.
+    """
     names = _told_apart(runs)
+    moments = [_moments(run) for run in runs]
     return _write(
         path,
         "comparison.html",
@@ -49,10 +53,28 @@ def comparison(runs: Sequence[Run], path: Path) -> Path:
             {"name": name, "run": run, "sheet": next(iter(map(_embedded, run.pictures().values())), None)}
             for name, run in zip(names, runs, strict=True)
         ],
+        failed=_failed(zip(names, runs, strict=True)) | dict(unread or {}),
+        moments=moments,
+        times=sorted({moment["images_seen"] for one in moments for moment in one}),
         columns=_columns(runs),
         charts=charts.of_runs(list(zip(names, runs, strict=True))),
         differences=settings.between(runs),
     )
+
+
+def _moments(run: Run) -> list[dict[str, Any]]:
+    """The sheets drawn on the way, in order."""
+    return [{"images_seen": seen, "picture": _embedded(file)} for seen, file in run.moments]
+
+
+def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:
+    """{name: why} of the runs that left no checkpoint or ended with an error."""
+    found = {}
+    for name, run in runs:
+        said = [] if run.folder.has_checkpoint() else ["no checkpoint"]
+        if said or run.error:
+            found[name] = "; ".join([*said, *filter(None, [run.error])])
+    return found
 
 
 def _write(path: Path, template: str, **content: Any) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 _UNREADABLE = (OSError, UnicodeError, YAMLError, OmegaConfBaseException)
 
 Row = dict[str, Any]  # of metrics.jsonl
+_LOGGED = re.compile(r"\S+ \S+ (?P<level>[A-Z]+) +\S+: (?P<message>.*)")  # a line of train.log; others go on with it
 _SEEN = 9  # digits of the images seen in the name of a sheet
 
 
@@ -30,6 +32,7 @@ class Run:
     """One run as its files tell it; what is not there is empty.
 
     defaults: what its configuration would be by its model and data alone; None where the run does not tell.
+    error: what ended it, by its log; empty where nothing did.
     """
 
     folder: RunFolder
@@ -38,6 +41,7 @@ class Run:
     overrides: list[str]
     commands: list[str]
     machine: list[str]
+    error: str
     rows: list[Row]
     evaluation: dict[str, Any]
 
@@ -97,6 +101,7 @@ def read(folder: RunFolder) -> Run:
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
         machine=_machine(lines(folder.log)),
+        error=_error(lines(folder.log)),
         rows=[row for line in lines(folder.metrics) if (row := _row(line, folder.metrics))],
         evaluation=_evaluation("\n".join(lines(evaluation)), evaluation),
     )
@@ -189,3 +194,14 @@ def _machine(lines: list[str]) -> list[str]:
         if word in ("machine", "data", "model"):
             said[word] = message
     return list(said.values())
+
+
+def _error(lines: list[str]) -> str:
+    """The last error in the log since the run began or was resumed, which both say by the machine first."""
+    error = ""
+    for logged in filter(None, map(_LOGGED.match, lines)):
+        if logged["level"] == "ERROR":
+            error = logged["message"]
+        elif logged["message"].startswith("machine "):
+            error = ""
+    return error

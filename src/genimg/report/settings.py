@@ -46,9 +46,9 @@ def _is_place(key: str) -> bool:
 
 
 def _copied(key: str, flat: dict[str, Any]) -> bool:
-    """Whether a part has it by interpolation: model.generator.width, where there is model.width."""
+    """Whether it follows another key: model.generator.width, where there is model.width, or the run's folder."""
     group, *parts = key.split(".")
-    return len(parts) > 1 and flat.get(f"{group}.{parts[-1]}") == flat[key]
+    return len(parts) > 1 and flat[key] in (flat.get(f"{group}.{parts[-1]}", _ABSENT), flat.get("run_dir", _ABSENT))
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genimg.errors import UserError
 from genimg.report import pages
 from genimg.report.run import read
-from genimg.runs import find_all
+from genimg.runs import RunFolder, find_all
 
 log = logging.getLogger(__name__)
 
 
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/compare.yaml asks for. Returns the exit code."""
-    runs = [read(folder) for folder in find_all(config["runs"], config["outputs"])]
+    folders = find_all(config["runs"], config["outputs"])
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
     try:
-        log.info("comparison of %d runs: %s", len(runs), pages.comparison(runs, path))
+        log.info("comparison of %d runs: %s", len(folders), write_comparison(folders, path))
     except OSError as error:
         raise UserError("out", path, f"a file that can be written ({error.strerror})", "out=FILE.html") from error
     return 0
+
+
+def write_comparison(folders: Sequence[RunFolder], path: Path) -> Path:
+    """The page of these runs at `path`; it names those that failed, too. UserError where none can be read."""
+    runs, errors = [], {}
+    for folder in folders:
+        try:
+            runs.append(read(folder))
+        except UserError as error:
+            errors[folder.path.name] = error
+            log.warning("left out: %s", error)
+    if not runs:
+        raise next(iter(errors.values()))
+    return pages.comparison(runs, path, {name: f"{error.got}: {error.hint}" for name, error in errors.items()})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,34 +17,133 @@ from tests.browser import needs_chromium, opened  # noqa: F401  pyright: ignore[
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 
-@pytest.mark.parametrize(("mode", "presses"), [("fooled", "fjffj"), ("better", "fj fj")])
+WORDS = {"fooled": {"f": "real", "j": "generated"}, "better": {"f": "left", "j": "right", " ": "tie"}}
+NUMBERS = "document.querySelectorAll('#pictures img').length"
+
+
+def make(folder: Path, mode: study.Mode, exposure: int | None = None) -> study.Key:
+    """A study of five trials and two repeats; every picture has a grey level of its own."""
+    sources = []
+    for source in range(2):
+        encoded = []
+        for index in range(5):
+            save_png(torch.full((1, 8, 8), 100 * source + 10 * index, dtype=torch.uint8), folder / "one.png")
+            encoded.append((folder / "one.png").read_bytes())
+        sources.append((f"<img src=x onerror=alert({source})>", encoded, "image/png"))
+    trials = study.plan(mode, 2, 5, torch.Generator().manual_seed(0))
+    return study.write(mode, sources, trials, repeats=2, folder=folder / "study", exposure=exposure)
+
+
+def begin(page: Page, folder: Path, rater: str) -> None:
+    page.goto((folder / "study" / "rate.html").as_uri())
+    page.locator("#rater").fill(rater)
+    page.locator("#begin").click()
+
+
+def judge(page: Page, presses: str) -> list[list[str]]:
+    """Answers by keys; the addresses of the pictures that were shown."""
+    seen = []
+    for press in presses:
+        page.wait_for_function(f"{NUMBERS} > 0")
+        seen.append(page.locator("#pictures img").evaluate_all("pictures => pictures.map((one) => one.src)"))
+        page.keyboard.press("Space" if press == " " else press)
+    return seen
+
+
+def answers(page: Page, path: Path) -> dict[str, Any]:
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    download.value.save_as(path)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(("mode", "presses"), [("fooled", "fjffjfj"), ("better", "fj fjfj")])
 def test_a_rater_judges_by_keys_and_saves_what_can_be_counted(
     opened: Page,  # noqa: F811
     tmp_path: Path,
     mode: study.Mode,
     presses: str,
 ) -> None:
-    save_png(torch.full((1, 8, 8), 128, dtype=torch.uint8), tmp_path / "one.png")
-    source = [(tmp_path / "one.png").read_bytes()] * 5
-    trials = study.plan(mode, 2, 5, 0.0, torch.Generator().manual_seed(0))
-    shown = [("one", source, "image/png"), ("two", source, "image/png")]
-    key = study.write(mode, shown, trials, folder=tmp_path / "study", exposure=250)
-    opened.goto((tmp_path / "study" / "rate.html").as_uri())
-    opened.locator("#begin").click()
+    key = make(tmp_path, mode)
+    begin(opened, tmp_path, "")
     assert opened.locator("#trial").is_hidden()  # not without a name
-    opened.locator("#rater").fill("A <b> rater")
-    opened.locator("#begin").click()
-    for number, press in enumerate(presses):
-        opened.wait_for_function("document.querySelectorAll('#pictures img').length > 0")
-        assert opened.locator("#count").inner_text() == f"{number + 1} of 5"
-        if number == 0:  # the exposure ends, and the question stays
-            opened.wait_for_function("document.querySelectorAll('#pictures img').length === 0")
-        opened.keyboard.press("Space" if press == " " else press)
-    with opened.expect_download() as download:
-        opened.locator("#save").click()
-    saved = tmp_path / "answers.json"
-    download.value.save_as(saved)
-    (rater,) = results.read([saved], key)
-    words = {"fooled": {"f": "real", "j": "generated"}, "better": {"f": "left", "j": "right", " ": "tie"}}[mode]
+    begin(opened, tmp_path, "A <b> rater")
+    assert opened.locator("#count").inner_text() == "1 of 7"
+    seen = judge(opened, presses)
+    seed = answers(opened, tmp_path / "answers.json")["seed"]
+    (rater,) = results.read([tmp_path / "answers.json"], key)  # which finds the order in which the page asked
+    order = study.order(5, 2, seed)
+    words = [WORDS[mode][press] for press in presses]
     assert rater.name == "A <b> rater"
-    assert rater.answers == {number: words[press] for number, press in enumerate(presses)}
+    assert rater.answers == dict(zip(order[:5], words[:5], strict=True))
+    assert rater.again == dict(zip(order[5:], words[5:], strict=True))
+    for trial, pictures in zip(order[5:], seen[5:], strict=True):
+        assert pictures == seen[order.index(trial)][::-1]  # the other way round
+    assert len({tuple(pictures) for pictures in seen[:5]}) == 5
+
+
+def test_an_exposure_ends_and_the_question_stays(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    make(tmp_path, "fooled", exposure=250)
+    begin(opened, tmp_path, "ann")
+    opened.wait_for_function(f"{NUMBERS} === 1")
+    opened.wait_for_function(f"{NUMBERS} === 0")
+    opened.keyboard.press("f")
+    assert opened.locator("#count").inner_text() == "2 of 7"
+
+
+def test_a_closed_page_loses_no_answers_and_can_be_started_over(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    key = make(tmp_path, "better")
+    name = "<img src=x onerror=alert(1)>"  # a rater may be called anything
+    begin(opened, tmp_path, name)
+    seen = judge(opened, "fjf")
+    opened.reload()
+    assert opened.locator("#judged").inner_text() == f"{name} has judged 3 of 7."
+    opened.locator("#continue").click()
+    seen += judge(opened, "jfjf")
+    opened.reload()  # all of them judged, and not yet saved
+    opened.locator("#continue").click()
+    first = answers(opened, tmp_path / "ann.json")
+    assert [one["answer"] for one in first["answers"]] == [WORDS["better"][press] for press in "fjfjfjf"]
+    assert len({tuple(sorted(pictures)) for pictures in seen}) == 5
+    opened.reload()
+    opened.locator("#restart").click()
+    opened.locator("#rater").fill("bob")
+    opened.locator("#begin").click()
+    judge(opened, "fffffff")
+    second = answers(opened, tmp_path / "bob.json")
+    assert second["rater"] == "bob" and second["seed"] != first["seed"]
+    assert len(results.read([tmp_path / "ann.json", tmp_path / "bob.json"], key)) == 2
+
+
+def test_what_is_kept_of_another_study_or_damaged_is_not_gone_on_with(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    key = make(tmp_path, "fooled")
+    begin(opened, tmp_path, "ann")
+    judge(opened, "ff")
+    for kept in ("[1", '{"rater": "ann", "seed": 1, "answers": [{"trial": 9, "answer": "real"}]}'):
+        opened.evaluate(f"kept => localStorage.setItem('genimg-rate-{key.study}', kept)", kept)
+        opened.reload()
+        assert opened.locator("#start").is_visible() and opened.locator("#before").is_hidden()
+    make(tmp_path, "better")
+    begin(opened, tmp_path, "ann")
+    assert opened.locator("#count").inner_text() == "1 of 7"
+
+
+def test_a_browser_that_keeps_nothing_can_rate(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    key = make(tmp_path, "fooled")
+    opened.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('off'); } })")
+    begin(opened, tmp_path, "ann")
+    judge(opened, "fffffff")
+    answers(opened, tmp_path / "ann.json")
+    assert len(results.read([tmp_path / "ann.json"], key)) == 1

@@ -226,7 +226,7 @@ def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
     (sweep / "broken" / "config.yaml").write_text("a: [")
     page = compare.write_comparison(find_all(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
     named = re.findall("<li>(.*?)</li>", page)
-    assert named[:2] == ["begun: no checkpoint", "late: error: the run failed with ValueError: nan"]
+    assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
     assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
     assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
 

@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from genimg.data.module import GenerativeData
 from genimg.errors import UserError
 from genimg.rating import study
 from genimg.tasks import rate
@@ -42,14 +43,28 @@ def test_a_study_is_asked_and_counted(runs: dict[str, Path], names: str, tmp_pat
     asked = [str(runs[name]) for name in names]
     assert rate.run(config(tmp_path / "study", runs=asked)) == 0
     key = study.read_key(tmp_path / "study" / "key.json")
-    assert len(key.trials) == 12 and key.mode == ("fooled" if len(names) == 1 else "better")
+    assert (len(key.trials), key.repeats) == (10, 2) and key.mode == ("fooled" if len(names) == 1 else "better")
     word = study.ANSWERS[key.mode][0]
-    answers = [{"trial": trial, "answer": word, "milliseconds": 9} for trial in range(12)]
-    (tmp_path / "ann.json").write_text(
-        json.dumps({"format": 1, "study": key.study, "rater": "[/b] ann", "answers": answers})
-    )
+    answers = [{"trial": trial, "answer": word, "milliseconds": 9} for trial in study.order(10, 2, seed=5)]
+    content = {"format": 2, "study": key.study, "rater": "[/b] ann", "seed": 5, "answers": answers}
+    (tmp_path / "ann.json").write_text(json.dumps(content))
     assert rate.run(config(tmp_path / "study", results=[str(tmp_path / "ann.json")])) == 0
     assert json.loads((tmp_path / "study" / "ratings.json").read_text())["raters"] == 1
+
+
+def test_no_training_picture_is_read_for_a_study(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, int]] = []
+    spread = GenerativeData.spread
+
+    def noted(data: GenerativeData, split: Literal["train", "test"], most: int) -> Any:
+        read.append((split, most))
+        return spread(data, split, most)
+
+    monkeypatch.setattr(GenerativeData, "spread", noted)
+    assert rate.run(config(tmp_path / "study", runs=[str(runs["a"])])) == 0
+    assert read == [("test", 5)]
 
 
 def test_what_cannot_be_asked_is_refused_and_nothing_written(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -103,15 +103,16 @@ def _with(node: Any, key: str, new: object) -> Any:
 
 
 def read_pictures(data: Any) -> Pictures:
-    """The test and the training split, each up to a bound of memory."""
+    """The training and the test split, each up to a bound of memory."""
     most = max(1, min(READ, BYTES // math.prod(data.image_shape)) // (data.num_frames or 1))
-    return Pictures(*_whole(data.spread("train", most)), *_whole(data.spread("test", most)))
+    return Pictures(*read_split(data, "train", most), *read_split(data, "test", most))
 
 
-def _whole(batches: Iterable[dict[str, Any]]) -> tuple[Tensor, Tensor | None]:
-    """All images and labels of the batches."""
-    images, labels = zip(*((batch["images"], batch.get("labels")) for batch in batches), strict=True)
-    return torch.cat(images), None if labels[0] is None else torch.cat(labels)
+def read_split(data: Any, split: Literal["train", "test"], most: int) -> tuple[Tensor, Tensor | None]:
+    """At most `most` pictures of one split at equal strides, and their labels; as in `Pictures`."""
+    batches = list(data.spread(split, most))
+    labels = None if "labels" not in batches[0] else torch.cat([batch["labels"] for batch in batches])
+    return torch.cat([batch["images"] for batch in batches]), labels
 
 
 def kept_file(folder: Path, name: str, *what: object) -> Path:

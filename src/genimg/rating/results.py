@@ -12,7 +12,7 @@ import torch
 
 from genimg.errors import UserError
 from genimg.metrics.judgement import Rate, bradley_terry, fleiss_kappa, rate, same
-from genimg.rating.study import ANSWERS, FORMAT, Key
+from genimg.rating.study import ANSWERS, FORMAT, Key, order
 
 _LARGEST = 10 * 2**20  # bytes of a rater's file
 _ENOUGH = 3  # sources from which strengths are told
@@ -20,10 +20,11 @@ _ENOUGH = 3  # sources from which strengths are told
 
 @dataclass(frozen=True)
 class Rater:
-    """One file: answers by trial; not every trial need be answered."""
+    """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time."""
 
     name: str
     answers: dict[int, str]
+    again: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,16 @@ def _read(path: Path, key: Key) -> Rater:
             raise UserError(
                 "results", path, f"answers to study {key.study}", f"it is of study {content['study']!r:.40}"
             )
-        answers: dict[int, str] = {}
-        for one in content["answers"]:
-            trial, answer = one["trial"], one["answer"]
-            if type(trial) is not int or not 0 <= trial < len(key.trials) or trial in answers:
-                raise ValueError(f"trial {trial!r:.40} is not of the study, or answered twice")
+        seed, given = content["seed"], [(one["trial"], one["answer"]) for one in content["answers"]]
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise ValueError(f"{seed!r:.40} is no seed")
+        if [trial for trial, _ in given] != order(len(key.trials), key.repeats, seed)[: len(given)]:
+            raise ValueError(f"its answers are not in the order that its seed, {seed}, gives the study's trials")
+        for _, answer in given:
             if answer not in ANSWERS[key.mode]:
                 raise ValueError(f"{answer!r:.40} is no answer to it")
-            answers[trial] = answer
-        return Rater(str(content["rater"])[:60], answers)
+        count = len(key.trials)
+        return Rater(str(content["rater"])[:60], dict(given[:count]), dict(given[count:]))
     except KeyError as error:
         raise UserError("results", path, wanted, f"it has no {error}") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -82,15 +84,15 @@ def figures(key: Key, raters: Sequence[Rater]) -> list[Line]:
     return [*counted, *_agreement(key, raters)]
 
 
-def _first(key: Key, raters: Sequence[Rater]) -> list[tuple[int, str]]:
+def _first(raters: Sequence[Rater]) -> list[tuple[int, str]]:
     """(trial, answer) of all raters, without the repeats."""
-    return [(t, a) for one in raters for t, a in one.answers.items() if key.trials[t].repeat_of is None]
+    return [answered for rater in raters for answered in rater.answers.items()]
 
 
 def _fooled(key: Key, raters: Sequence[Rater]) -> list[Line]:
     lines = []
     for source, name in reversed(list(enumerate(key.sources))):
-        given = [answer for trial, answer in _first(key, raters) if key.trials[trial].shown[0][0] == source]
+        given = [answer for trial, answer in _first(raters) if key.trials[trial][0][0] == source]
         note = "taken for real" if source else "real pictures taken for real: what can be reached"
         if given:
             lines.append(_line(name, rate(given.count("real"), len(given)), note))
@@ -101,8 +103,8 @@ def _better(key: Key, raters: Sequence[Rater]) -> list[Line]:
     count = len(key.sources)
     wins = torch.zeros(count, count, dtype=torch.float64)
     ties = torch.zeros(count, count, dtype=torch.int64)
-    for trial, answer in _first(key, raters):
-        left, right = (source for source, _ in key.trials[trial].shown)
+    for trial, answer in _first(raters):
+        left, right = (source for source, _ in key.trials[trial])
         if answer == "tie":
             ties[min(left, right), max(left, right)] += 1
         else:
@@ -130,19 +132,13 @@ def _better(key: Key, raters: Sequence[Rater]) -> list[Line]:
 
 def _agreement(key: Key, raters: Sequence[Rater]) -> list[Line]:
     lines = []
-    everyone = set.intersection(*(set(rater.answers) for rater in raters)) if len(raters) > 1 else set()
-    asked = sorted(trial for trial in everyone if key.trials[trial].repeat_of is None)
+    asked = sorted(set.intersection(*(set(rater.answers) for rater in raters))) if len(raters) > 1 else []
     if asked:
         words = ANSWERS[key.mode]
         counts = torch.tensor([[sum(r.answers[t] == word for r in raters) for word in words] for t in asked])
         note = f"Fleiss' kappa of {len(raters)} raters: 1 agreed, 0 chance"
         lines.append(Line("agreement between raters", fleiss_kappa(counts), len(asked), note=note))
-    again = [
-        (answer, _mirrored(rater.answers[first]))
-        for rater in raters
-        for trial, answer in rater.answers.items()
-        if (first := key.trials[trial].repeat_of) is not None and first in rater.answers
-    ]
+    again = [(a, _mirrored(rater.answers[trial])) for rater in raters for trial, a in rater.again.items()]
     if again:
         note = "share of repeated trials that a rater answered alike"
         lines.append(Line("agreement within raters", same(again), len(again), note=note))

@@ -1,14 +1,16 @@
-"""A study: which pictures are shown when, and what each of them is. The page has the first, the key the second.
+"""A study: which pictures are shown, and what each of them is. The page has the first, the key the second.
 
 fooled   one picture a trial, real or generated: which is it?
 better   two pictures a trial, of two runs, left and right at random: which is better? Ties are allowed.
+
+The page draws a seed for each rater, who sees the trials in an order of their own: `order` is what it does with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -19,38 +21,35 @@ import torch
 from genimg.files import write_json
 from genimg.html import data_uri, write_page
 
-FORMAT = 1  # of key.json and of the raters' files
+FORMAT = 2  # of key.json and of the raters' files
 Mode = Literal["fooled", "better"]
 ANSWERS: dict[str, tuple[str, ...]] = {"fooled": ("real", "generated"), "better": ("left", "tie", "right")}
 REAL = "real pictures"
+_BITS = 2**32 - 1
 
 
-@dataclass(frozen=True)
-class Trial:
-    """shown: (source, picture of it), from left to right. repeat_of: the earlier trial that this one is again."""
-
-    shown: tuple[tuple[int, int], ...]
-    repeat_of: int | None = None
+Trial = tuple[tuple[int, int], ...]  # (source, picture of it), from left to right
 
 
 @dataclass(frozen=True)
 class Key:
-    """What the page does not say. sources: names, which `shown` counts."""
+    """What the page does not say. sources: names, which the trials count. repeats: trials that a rater sees twice."""
 
     study: str
     mode: Mode
     sources: tuple[str, ...]
     trials: tuple[Trial, ...]
+    repeats: int
 
 
-def plan(mode: Mode, sources: int, count: int, repeats: float, generator: torch.Generator) -> list[Trial]:
-    """`count` trials in random order, and after them a share `repeats` of those of the first half again.
+def plan(mode: Mode, sources: int, count: int, generator: torch.Generator) -> list[Trial]:
+    """`count` trials.
 
-    fooled: source 0 is real, and half of the trials show it; better: every pair of sources equally often, up to one.
-    Each picture is shown in one trial only, but for repeats, which show pairs the other way round.
+    fooled: source 0 is real, and half of the trials show it; better: every pair of sources equally often, up to one,
+    sides at random. Each picture is shown in one trial only.
     """
     if mode == "fooled":
-        trials = [Trial(((index % 2, index // 2),)) for index in range(count)]
+        trials: list[Trial] = [((index % 2, index // 2),) for index in range(count)]
     else:
         pairs = list(combinations(range(sources), 2))
         trials, used = [], [0] * sources
@@ -58,15 +57,34 @@ def plan(mode: Mode, sources: int, count: int, repeats: float, generator: torch.
             left, right = pairs[index % len(pairs)]
             pair = ((left, used[left]), (right, used[right]))
             used[left], used[right] = used[left] + 1, used[right] + 1
-            trials.append(Trial(pair if torch.rand((), generator=generator) < 0.5 else pair[::-1]))
-    trials = [trials[index] for index in torch.randperm(count, generator=generator).tolist()]
-    again = torch.randperm(max(1, count // 2), generator=generator)[: round(repeats * count)]
-    return trials + [Trial(trials[index].shown[::-1], index) for index in again.tolist()]
+            trials.append(pair if torch.rand((), generator=generator) < 0.5 else pair[::-1])
+    return [trials[index] for index in torch.randperm(count, generator=generator).tolist()]
+
+
+def order(count: int, repeats: int, seed: int) -> list[int]:
+    """The trials as the rater with this seed sees them: all `count`, then `repeats` of their first half again.
+
+    seed: 0 to 2^32 - 1. rate.html has the same function. Pairs come back the other way round.
+    """
+
+    def shuffled(trials: Iterable[int], round_: int) -> list[int]:
+        return sorted(trials, key=lambda trial: _mixed(_mixed(seed) + round_ * count + trial))
+
+    first = shuffled(range(count), 0)
+    return first + shuffled(first[: count // 2], 1)[:repeats]
+
+
+def _mixed(number: int) -> int:
+    """A permutation of 32-bit numbers: the finalizer of MurmurHash3 (Appleby 2011)."""
+    number &= _BITS
+    number = (number ^ number >> 16) * 0x85EBCA6B & _BITS
+    number = (number ^ number >> 13) * 0xC2B2AE35 & _BITS
+    return number ^ number >> 16
 
 
 def needed(trials: list[Trial], source: int) -> int:
     """How many pictures of a source the trials show."""
-    return max((picture + 1 for trial in trials for of, picture in trial.shown if of == source), default=0)
+    return max((picture + 1 for trial in trials for of, picture in trial if of == source), default=0)
 
 
 def write(
@@ -74,21 +92,22 @@ def write(
     sources: Sequence[tuple[str, Sequence[bytes], str]],
     trials: list[Trial],
     *,
+    repeats: int,
     folder: Path,
     exposure: int | None,
 ) -> Key:
     """The key of the study, and in `folder` its rate.html and key.json.
 
     sources: (name, encoded pictures, MIME type) of each.
+    repeats: how many trials are shown twice, at most half of them.
     exposure: milliseconds that pictures are shown; None is until the answer.
     """
-    shown = [
-        [data_uri(sources[source][1][index], sources[source][2]) for source, index in trial.shown] for trial in trials
-    ]
-    study = hashlib.sha256(json.dumps([mode, shown]).encode()).hexdigest()[:16]
-    key = Key(study, mode, tuple(name for name, _, _ in sources), tuple(trials))
-    asked = {"format": FORMAT, "study": study, "mode": mode, "exposure": exposure, "trials": shown}
-    write_page(folder / "rate.html", "genimg.rating", "rate.html", {}, study=asked, mode=mode)
+    repeats = min(repeats, len(trials) // 2)
+    shown = [[data_uri(sources[source][1][index], sources[source][2]) for source, index in trial] for trial in trials]
+    asked = {"format": FORMAT, "mode": mode, "exposure": exposure, "repeats": repeats, "trials": shown}
+    study = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    key = Key(study, mode, tuple(name for name, _, _ in sources), tuple(trials), repeats)
+    write_page(folder / "rate.html", "genimg.rating", "rate.html", {}, study=asked | {"study": study}, mode=mode)
     write_json(folder / "key.json", {"format": FORMAT, **asdict(key)})
     return key
 
@@ -99,11 +118,11 @@ def read_key(path: Path) -> Key:
     if not isinstance(content, dict) or content.get("format") != FORMAT or content["mode"] not in ANSWERS:
         raise ValueError("it is no key of this version")
     sources = tuple(map(str, content["sources"]))
-    trials = tuple(Trial(tuple(map(tuple, one["shown"])), one["repeat_of"]) for one in content["trials"])
+    trials = tuple(tuple((source, picture) for source, picture in trial) for trial in content["trials"])
     for trial in trials:
-        right = len(trial.shown) == (1 if content["mode"] == "fooled" else 2)
-        if not right or not all(0 <= source < len(sources) for source, _ in trial.shown):
+        right = len(trial) == (1 if content["mode"] == "fooled" else 2)
+        if not right or not all(0 <= source < len(sources) for source, _ in trial):
             raise ValueError("a trial of it shows what is not there")
-        if trial.repeat_of is not None and not 0 <= trial.repeat_of < len(trials):
-            raise ValueError("a trial of it repeats none")
-    return Key(str(content["study"]), content["mode"], sources, trials)
+    if type(content["repeats"]) is not int or not 0 <= content["repeats"] <= len(trials) // 2:
+        raise ValueError("it repeats more than half of its trials")
+    return Key(str(content["study"]), content["mode"], sources, trials, content["repeats"])

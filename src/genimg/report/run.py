@@ -201,7 +201,7 @@ def _error(lines: list[str]) -> str:
     error = ""
     for logged in filter(None, map(_LOGGED.match, lines)):
         if logged["level"] == "ERROR":
-            error = logged["message"]
+            error = logged["message"].removeprefix("error: ")
         elif logged["message"].startswith("machine "):
             error = ""
     return error

@@ -17,10 +17,9 @@ from rich.table import Table
 from torch import Tensor
 
 from genimg.checkpoints import Checkpoint, load_checkpoint
-from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.figure import shown
-from genimg.evaluation.subject import load_data, read_pictures
+from genimg.evaluation.subject import load_data, read_split
 from genimg.files import write_json
 from genimg.pictures.files import save_gif, save_png
 from genimg.pictures.sheets import to_uint8
@@ -48,27 +47,33 @@ def _ask(config: dict[str, Any]) -> int:
         raise UserError("study", folder, "a new folder, or an empty one", hint="there is something in it already")
     checkpoints = _checkpoints([str(name) for name in names], config)
     generator = torch.Generator().manual_seed(config["seed"])
-    trials = study.plan(mode, max(2, len(names)), config["trials"], config["repeats"], generator)
+    trials = study.plan(mode, max(2, len(names)), config["trials"], generator)
     sources: list[Source] = []
     for name, checkpoint in checkpoints.items():
         if mode == "fooled":
-            test = read_pictures(load_data(checkpoint, config["root"], config["trust"])).test
             count = study.needed(trials, 0)
+            test, _ = read_split(load_data(checkpoint, config["root"], config["trust"]), "test", count)
             if len(test) < count:
                 raise UserError(
                     "trials", config["trials"], f"at most {2 * len(test)}: half of them show a test picture"
                 )
-            sources.append((study.REAL, *_encoded(test[strides(len(test), count)])))
+            sources.append((study.REAL, *_encoded(test)))
         sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
         count = study.needed(trials, len(sources))
         made = [to_uint8(part) for part in sampler.stream(max(1, count), seed=config["seed"])]
         sources.append((name, *_encoded(torch.cat(made))))
+    repeats = round(config["repeats"] * config["trials"])
     exposure = None if config["exposure"] is None else round(1000 * config["exposure"])
     try:
-        key = study.write(mode, sources, trials, folder=folder, exposure=exposure)
+        key = study.write(mode, sources, trials, repeats=repeats, folder=folder, exposure=exposure)
     except OSError as error:
         raise UserError("study", folder, f"a folder that can be written ({error.strerror})", "study=FOLDER") from error
-    log.info("study     %s, %d trials: send %s to those who judge", key.study, len(trials), folder / "rate.html")
+    log.info(
+        "study     %s, %d trials: send %s to those who judge",
+        key.study,
+        len(trials) + key.repeats,
+        folder / "rate.html",
+    )
     log.info("keep      %s, which has the answers", folder / "key.json")
     log.info("then      genimg rate study=%s results=[A.json,B.json]", folder)
     return 0

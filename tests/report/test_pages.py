@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genimg.errors import UserError
 from genimg.pictures.files import save_gif, save_png
@@ -87,6 +90,17 @@ def test_a_report_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
     moments = json.loads(re.findall(r'id="moments">(.*?)</script>', page, re.DOTALL)[0])
     assert [moment["images_seen"] for moment in moments] == [64, 128, 192]
     assert len({moment["picture"] for moment in moments}) == 3
+
+
+@pytest.mark.parametrize("name", ["plain", "0-lr=1,width=4", "my run's", '<img src="x" onerror=alert(1)>', 'a\\"b$c\\'])
+def test_the_commands_of_a_report_name_the_run_as_the_command_reads_it(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / name)
+    page = pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+    shown = [unescape(command) for command in re.findall("<pre>(genimg.*?)</pre>", page)]
+    words = [shlex.split(command) for command in shown if str(tmp_path) in command]
+    assert [part[1] for part in words[1:]] == ["sample", "evaluate", "report"]
+    given = [word for part in words for word in part if word.startswith(("run=", "resume="))]
+    assert [override.value() for override in OverridesParser.create().parse_overrides(given)] == [str(run.path)] * 4
 
 
 def test_an_animation_takes_the_place_of_its_sheet(tmp_path: Path) -> None:

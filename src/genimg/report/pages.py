@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import math
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -93,14 +94,24 @@ def _embedded(path: Path) -> str:
 
 
 def _commands(run: Run) -> dict[str, str]:
-    place = shlex.quote(str(run.folder.path))
+    run_word, resume = (_word(key, str(run.folder.path)) for key in ("run", "resume"))
     return {
         "repeat it": "\n".join(run.commands),
-        "go on": f"genimg-train resume={place}",
-        "sample from it": f"genimg sample run={place} num_images=64",
-        "measure it": f"genimg evaluate run={place}",
-        "make this page again": f"genimg report run={place}",
+        "go on": f"genimg-train {resume}",
+        "sample from it": f"genimg sample {run_word} num_images=64",
+        "measure it": f"genimg evaluate {run_word}",
+        "make this page again": f"genimg report {run_word}",
     }
+
+
+def _word(key: str, value: str) -> str:
+    """`key=value` as the shell and then Hydra read it, whatever the value holds."""
+    if not re.fullmatch(r"[\w./+-]+", value):
+        escaped = re.sub(
+            r'(\\*)"', r'\1\1\\"', f'{value}"'
+        )  # to Hydra backslashes before a quote are special, no others
+        value = f'"{escaped[:-2]}"'
+    return shlex.quote(f"{key}={value}")
 
 
 def _told_apart(runs: Sequence[Run]) -> list[str]:

@@ -40,7 +40,6 @@ def main(config_path: str) -> int:
         min_nodes=config.trainer.num_nodes,
         max_nodes=config.trainer.num_nodes,
         nproc_per_node=config.trainer.devices,
-        run_id=uuid.uuid4().hex,
         max_restarts=config.launch.max_restarts,
         shutdown_timeout=SECONDS_TO_END,
         **_meeting(config),
@@ -61,9 +60,11 @@ def main(config_path: str) -> int:
 def _meeting(config: DictConfig) -> dict[str, Any]:
     """Where the machines of a run meet: a port of its own for one, launch.rdzv_endpoint for several."""
     if config.trainer.num_nodes == 1:
-        return {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
+        meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
+        return {**meeting, "run_id": uuid.uuid4().hex}
     return {
         "rdzv_backend": "static",
+        "run_id": "genimg",  # the same on every machine
         "rdzv_endpoint": config.launch.rdzv_endpoint,
         "rdzv_configs": {"rank": config.launch.node_rank, "timeout": 900},
     }

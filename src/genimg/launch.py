@@ -149,7 +149,8 @@ def _wait_for(command: list[str], control: Control | None) -> int:
     forward = _Forward(control)
     environment = {"OMP_WAIT_POLICY": how_threads_wait(), **os.environ, **as_parent()}
     # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    heard = [number for number in passed_on if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, forward) for number in heard}
     try:
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
@@ -187,7 +188,7 @@ def _cpu_times(stat: Path) -> list[int]:
 
 
 class _Forward:
-    """Passes SIGINT, SIGTERM and SIGHUP (as SIGTERM) on to the worker; a second SIGINT kills it at once.
+    """Passes SIGINT, and SIGTERM, SIGHUP and SIGUSR1 as SIGTERM, on to the worker; a second SIGINT kills it at once.
 
     control: of a group, whose agent is the child; the signal goes to the worker that listens for all of them.
     """

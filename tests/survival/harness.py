@@ -41,13 +41,13 @@ class Killed:
     folder: Path
     words: list[str]
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
+    def start(self, *more: str, **environment: str) -> subprocess.Popen[str]:
         """The command with the run's words, or with resume=last and none of them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
             [*COMMAND, *([] if "resume=last" in more else self.words), *more],
             cwd=self.folder,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 
 class Signals(Callback):
-    """SIGINT ends the run with 130, SIGTERM with 143, after the step at hand. A second SIGINT stops at once.
+    """SIGINT ends the run with 130, SIGTERM and SIGUSR1 with 143, after the step at hand.
 
-    Of several processes each may be told; all of them stop after the same step.
+    A second SIGINT ends it at once. Of several processes each may be told; all of them stop after the same step.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Signals(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock = find(trainer, Clock)
         # after Lightning has registered its own handler, which would raise inside the step
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):  # USR1: a scheduler's warning (sbatch --signal)
             if signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask of jobs in the background
                 continue
             self._before[number] = signal.signal(number, self._receive)
@@ -51,7 +51,7 @@ class Signals(Callback):
         assert self._clock is not None
         if self._clock.asked_to_stop == 128 + signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._clock.asked_to_stop = 128 + number
+        self._clock.asked_to_stop = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

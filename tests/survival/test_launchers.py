@@ -1,0 +1,49 @@
+"""Whoever starts two processes, they are the same run: this project's agent, two machines that meet, srun."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.survival.harness import MODELS, SMALL, Killed
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def by_the_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    run = Killed(tmp_path_factory.mktemp("agent"), [*SMALL, *MODELS["gan"], "trainer.devices=2"])
+    code, out = run.finish()
+    assert code == 0, out
+    yield run.what_it_is()
+    run.clean_up()
+
+
+def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
+    said = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    return said
+
+
+def test_two_machines_that_meet(by_the_agent: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = f"launch.rdzv_endpoint=127.0.0.1:{free.getsockname()[1]}"
+    run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", meeting])
+    said = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
+    assert "pictures" in said[0] and said[1] == "", "the first speaks"
+    assert run.what_it_is() == by_the_agent
+    assert run.all_gone()
+
+
+def test_tasks_that_srun_has_started(by_the_agent: dict[str, str], tmp_path: Path) -> None:
+    run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.devices=2"])
+    step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
+    step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
+    said = finished(started)
+    assert "pictures" in said[0] and said[1] == "", "the first speaks"
+    assert run.what_it_is() == by_the_agent

@@ -108,11 +108,14 @@ def test_manifold_figures_equal_their_definitions() -> None:
     assert list(manifold(real, fake, k=5)) == pytest.approx(by_definition(real.numpy(), fake.numpy(), 5), rel=1e-9)
 
 
-def test_manifold_in_blocks_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tile", [3, 16])  # the last one is smaller; the first is smaller than k
+def test_neighbours_by_parts_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     real, fake = features(70, 0), features(60, 1)
-    whole = manifold(real, fake)
-    monkeypatch.setattr("genimg.metrics.neighbours._ROWS", 16)
+    whole, (distance, index) = manifold(real, fake), nearest(fake, real)
+    monkeypatch.setattr("genimg.metrics.neighbours._TILE", tile)
     assert manifold(real, fake) == whole
+    assert torch.equal(nearest(fake, real)[1], index)
+    torch.testing.assert_close(nearest(fake, real)[0], distance)
 
 
 def test_a_set_covers_itself() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genimg.evaluation.fidelity import Features, fidelity
+from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.results import write
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
@@ -59,8 +59,8 @@ class Nearest(nn.Module):
 
 def measured(fake: Tensor, labels: Tensor | None = None, name: str = "classifier") -> dict[str, Figure]:
     extractor = Extractor(name, nn.Identity(), "none", head=Nearest())
-    found = Features(vectors(600, 0), vectors(600, 1), vectors(1200, 2), fake)
-    return by_name(fidelity(found, extractor, labels))
+    real = reference(vectors(600, 0), vectors(600, 1), vectors(1200, 2))
+    return by_name(fidelity(real, fake, extractor, labels))
 
 
 def test_fresh_pictures_of_the_same_kind_are_at_the_floor() -> None:

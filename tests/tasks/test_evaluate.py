@@ -95,8 +95,30 @@ def test_the_same_seed_gives_the_same_figures(runs: dict[str, Path], tmp_path: P
         evaluate.run(config(runs["gan"], out=str(tmp_path / name), seed=int(name == "c"), cache=str(tmp_path / "kept")))
     a, b, c = (figures(tmp_path / name)["frechet distance"]["value"] for name in ("a", "b", "c"))
     assert a == b != c
-    kept = list((tmp_path / "kept").glob("features-*.pt"))
+    kept = list((tmp_path / "kept").glob("reference-*.pt"))
     assert len(kept) == 1
+
+
+def test_what_the_real_pictures_say_is_computed_once(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For any run on the data, and any seed; other numbers of pictures have a file of their own."""
+    kept = str(tmp_path / "kept")
+    evaluate.run(config(runs["gan"], out=str(tmp_path / "a"), cache=kept))
+
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("computed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("genimg.evaluation.stills.reference", forbidden)
+        evaluate.run(config(runs["gan"], out=str(tmp_path / "b"), cache=kept))
+        evaluate.run(config(runs["vae"], out=str(tmp_path / "c"), cache=kept, seed=1))
+        with pytest.raises(AssertionError, match="again"):
+            evaluate.run(config(runs["gan"], out=str(tmp_path / "d"), cache=kept, num_images=39))
+    a, b, c = (figures(tmp_path / name) for name in "abc")
+    names = ("frechet distance", "kernel distance", "precision", "recall", "density", "coverage", "copying")
+    assert all((a[name]["value"], a[name]["floor"]) == (b[name]["value"], b[name]["floor"]) for name in names)
+    assert all(a[name]["floor"] == c[name]["floor"] for name in names)
 
 
 def test_the_classifier_is_the_default_where_there_are_labels(
@@ -106,7 +128,7 @@ def test_the_classifier_is_the_default_where_there_are_labels(
     evaluate.run(config(runs["gan"], features="auto", out=str(tmp_path), cache=str(tmp_path / "kept")))
     found = figures(tmp_path)
     assert 0 <= found["class accuracy"]["value"] <= 1 and found["class coverage"]["floor"] > 0.8
-    assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "features"]
+    assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "reference"]
 
 
 def test_classes_are_told_by_name() -> None:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from genimg.data.order import strides
 from genimg.errors import UserError
-from genimg.evaluation.fidelity import NEIGHBOURS, Features, fidelity
+from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, reference
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.structure import structure
-from genimg.evaluation.subject import Subject, others, reference
+from genimg.evaluation.subject import Subject, others
+from genimg.features.kept import keep, read
 from genimg.metrics.neighbours import nearest
 from genimg.pictures.files import save_png
 from genimg.pictures.sheets import side_by_side, to_float, to_uint8
@@ -27,16 +28,31 @@ def stills(subject: Subject, folder: Path) -> list[Figure]:
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
         raise UserError("num_images", count, expected, hint=f"the test split has {len(test)} pictures")
-    real, floor, rest = reference(subject, count)
+    real = _reference(subject, count)
     shown: list[Tensor] = []
     fake = subject.extractor.stream(_drawn(subject, count, shown), subject.device)
     asked = subject.sampler.labels(None, count)
-    found = Features(real, floor, rest, fake)
-    figures = fidelity(found, subject.extractor, None if asked is None else asked.cpu())
+    figures = fidelity(real, fake, subject.extractor, None if asked is None else asked.cpu())
     first = torch.cat(shown)[:_ON_SHEET]
-    _, index = nearest(fake[: len(first)], rest)
+    _, index = nearest(fake[: len(first)], real.train)
     save_png(side_by_side(first, train[others(len(train), count)[index]]), folder / "nearest.png")
     return figures + _structure(subject, strides(len(test), count))
+
+
+def _reference(subject: Subject, count: int) -> Reference:
+    """Of `count` test pictures, as many training pictures, and the other training pictures; kept."""
+    pictures, extractor = subject.pictures, subject.extractor
+    kept = subject.kept("reference", RECIPE, extractor.digest, count, len(pictures.train)) if extractor.known else None
+    if found := read(kept):
+        return Reference(**found)
+    parts = (
+        pictures.test[strides(len(pictures.test), count)],
+        pictures.train[strides(len(pictures.train), count)],
+        pictures.train[others(len(pictures.train), count)],
+    )
+    made = reference(*(extractor(part, subject.device) for part in parts))
+    keep(vars(made), kept)
+    return made
 
 
 def _drawn(subject: Subject, count: int, shown: list[Tensor]) -> Iterator[Tensor]:

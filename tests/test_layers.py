@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
+    | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampler", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"data", "runs"},

@@ -14,7 +14,6 @@ from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.results import write
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
-from genimg.evaluation.structure import SMALLEST_MS, pixel_figures, structure
 from genimg.features.extractor import Extractor
 from genimg.metrics.classes import class_coverage, class_entropy
 
@@ -110,33 +109,6 @@ def test_coverage_and_entropy_of_classes_by_hand() -> None:
     assert class_coverage(fake, real, 4) == 0.25  # a tenth of a quarter is 2.5 %: only class 0 has it
     assert class_entropy(torch.tensor([0, 0, 1, 1]), 4) == pytest.approx(0.5)
     assert class_entropy(torch.zeros(5, dtype=torch.long), 4) == 0
-
-
-def test_identical_pictures_have_no_error() -> None:
-    images = pictures(5, 0)
-    found = by_name(structure(images, lambda part, _: part, pixels(), CPU))
-    assert found["mse"].value == 0 and found["ssim"].value == pytest.approx(1)
-    assert found["cosine distance of features"].value == pytest.approx(0, abs=1e-12)
-    assert found["psnr"].value == pytest.approx(20 * math.log10(255 / 0.5))  # half a level, the least that counts
-    assert {figure.n for figure in found.values()} == {5}
-
-
-def test_structure_by_hand_and_by_part() -> None:
-    images = torch.full((260, 1, 16, 16), 100, dtype=torch.uint8)  # more than one part
-    found = by_name(structure(images, lambda part, _: part + 51, pixels(), CPU))
-    assert found["mse"].value == pytest.approx(0.04)
-    assert found["psnr"].value == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
-    # two flat pictures: only SSIM's luminance term is left (Wang et al. 2004, eq. 6)
-    a, b, c = 100 / 255, 151 / 255, 0.01**2
-    assert found["ssim"].value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), rel=1e-4)
-
-
-@pytest.mark.parametrize("side", [8, 16, SMALLEST_MS - 1, SMALLEST_MS])
-def test_structure_at_every_size(side: int) -> None:
-    a, b = (pictures(2, seed, side).float() / 255 for seed in (0, 1))
-    found = pixel_figures(a, b)
-    assert ("ms-ssim" in found) == (side >= SMALLEST_MS)
-    assert all(values.shape == (2,) and values.isfinite().all() for values in found.values())
 
 
 def clips(count: int, frames: int = 4) -> Tensor:

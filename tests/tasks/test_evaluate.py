@@ -72,10 +72,14 @@ def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path]) -> None:
     assert any(RunFolder(runs["gan"]).tensorboard.rglob("events*"))
 
 
-def test_a_vae_has_structure_and_a_bound(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_vae_has_structure_and_a_bound(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     evaluate.run(config(runs["vae"], out=str(tmp_path / "new")))
     found = figures(tmp_path / "new")
-    assert -1 <= found["ssim"]["value"] <= 1
+    assert -1 <= found["ssim"]["value"] <= 1 and -1 <= found["ssim"]["floor"] <= 1
+    assert "AlexNet" in json.loads((tmp_path / "new" / "evaluation.json").read_text())["refused"]["lpips"]
     assert found["bits_per_dim"]["kind"] == "upper bound, K = 2"
     nats = -found["log p(x)"]["value"]
     assert found["bits_per_dim"]["value"] == pytest.approx(nats / (256 * torch.log(torch.tensor(2.0)).item()), rel=1e-6)

@@ -10,6 +10,7 @@ from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, reference
 from genimg.evaluation.figure import Figure
+from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.structure import structure
 from genimg.evaluation.subject import Subject, others
 from genimg.features.kept import keep, read
@@ -73,4 +74,5 @@ def _structure(subject: Subject, chosen: Tensor) -> list[Figure]:
     def reconstruct(part: Tensor, where: slice) -> Tensor:
         return to_uint8(sampler.reconstruct(to_float(part), None if classes is None else classes[where]))
 
-    return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device)
+    perceptual = None if missing() else lpips(subject.device)
+    return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device, perceptual)

@@ -88,9 +88,7 @@ def _prepared(*sets: Tensor) -> list[Tensor]:
 def _reach(features: Tensor, k: int) -> Tensor:
     """Squared distance of each vector to its k-th nearest neighbour in the set, itself not counted: (N,)."""
     least = torch.full((len(features), k + 1), torch.inf, dtype=torch.float64, device=features.device)
-    for rows, columns, distances in _tiles(features, features):
-        if rows == columns:
-            distances.fill_diagonal_(0.0)
+    for rows, _, distances in _tiles(features, features):
         here = distances.topk(min(k + 1, distances.shape[1]), largest=False).values
         least[rows] = torch.cat([least[rows], here], dim=1).topk(k + 1, largest=False).values
     return least.max(1).values

@@ -21,6 +21,7 @@ from genimg.evaluation.clips import clips
 from genimg.evaluation.cost import cost
 from genimg.evaluation.figure import Figure, table
 from genimg.evaluation.likelihood import Likely, likelihood, refusal
+from genimg.evaluation.perceptual import missing
 from genimg.evaluation.results import log_to_tensorboard, write
 from genimg.evaluation.stills import stills
 from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
@@ -28,6 +29,7 @@ from genimg.features.choose import extractor as choose_extractor
 from genimg.features.extractor import Extractor
 from genimg.pictures.sheets import to_float
 from genimg.runs import RunFolder, home
+from genimg.sampler import Reconstructs
 from genimg.sampling import checkpoint_file, from_checkpoint
 from genimg.tasks.report import leave_report
 
@@ -53,6 +55,8 @@ def run(config: dict[str, Any]) -> int:
     subject = Subject(sampler, pictures, extractor, data.fingerprint, config["num_images"], config["seed"], cache)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
+    if isinstance(sampler.model, Reconstructs) and (reason := missing()):
+        refused["lpips"] = reason
     if reason := refusal(sampler.model):
         refused["likelihood"] = reason
     else:

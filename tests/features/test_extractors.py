@@ -163,6 +163,14 @@ class Evil:
         return (Path.touch, (Path("evil-was-here"),))
 
 
+@pytest.mark.parametrize("content", [nn.Linear(2, 3).state_dict(), torch.zeros(3)])
+def test_weights_of_another_network_are_refused(tmp_path: Path, content: object) -> None:
+    pytest.importorskip("torch_fidelity")
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(UserError, match="other names or shapes"):
+        choose("inception", weights=str(tmp_path / "weights.pt"))
+
+
 def test_inception_runs_no_strangers_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity")
     monkeypatch.chdir(tmp_path)

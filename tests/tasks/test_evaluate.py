@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from genimg.errors import UserError
 from genimg.evaluation.subject import Pictures, Subject
 from genimg.features import classifier as classifier_module
 from genimg.features.extractor import Extractor
+from genimg.pictures.files import save_png
 from genimg.runs import RunFolder
 from genimg.sampler import Sampler
 from genimg.tasks import evaluate
@@ -37,7 +39,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "gan": ["model=gan", "model.conditional=true"],
         "vae": ["model=vae", "model.prior=normal"],
         "rnn": ["model=rnn", "data.num_frames=4"],
+        "flat": ["data=image_folder", f"data.root={folder / 'flat pictures'}", "data.test_fraction=0.25"],
     }
+    (folder / "flat pictures").mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for index in range(40):
+        noise = torch.randint(0, 256, (3, 20, 24), generator=generator, dtype=torch.uint8)
+        save_png(noise, folder / "flat pictures" / f"{index}.png")
     for name, own in words.items():
         command = [sys.executable, "-m", "genimg.cli", *own, *SHORT, f"outputs={folder / name}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -135,6 +143,46 @@ def test_the_classifier_is_the_default_where_there_are_labels(
     assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "reference"]
 
 
+def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    assert evaluate.run(config(runs["flat"], features="auto", out=str(tmp_path))) == 0
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    assert content["extractor"]["name"] == "efficientnet_lite0"
+    assert {figure["group"] for figure in content["figures"]} == {"fidelity", "cost"}
+    assert figures(tmp_path)["frechet distance"]["n"] == 10  # of 40 pictures a quarter is for the test
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"features": "classifier"}, "data with labels"),
+        ({"num_images": 5}, "more than 5"),
+        ({"checkpoints": "none"}, "a run with a checkpoint"),
+        ({"checkpoints": "cut short"}, "a checkpoint written by genimg-train"),
+        ({"pictures": "of another size"}, "the data of the run"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_message(
+    runs: dict[str, Path], tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    run = shutil.copytree(runs["flat"], tmp_path / "run")
+    last = RunFolder(run).last
+    given = {name: value for name, value in settings.items() if name not in ("checkpoints", "pictures")}
+    if settings.get("checkpoints") == "none":
+        shutil.rmtree(last.parent)
+    elif "checkpoints" in settings:
+        for file in last.parent.iterdir():
+            file.write_bytes(last.read_bytes()[:5000])
+    elif "pictures" in settings:
+        (tmp_path / "others").mkdir()
+        for index in range(40):
+            save_png(torch.full((3, 30, 30), 6 * index, dtype=torch.uint8), tmp_path / "others" / f"{index}.png")
+        given["root"] = str(tmp_path / "others")
+    with pytest.raises(UserError, match=said):
+        evaluate.run(config(run, **given))
+    assert not (run / "evaluation.json").exists()
+
+
 def test_classes_are_told_by_name() -> None:
     """A class may be called 1 and be number 0."""
     labels = torch.tensor([0, 1, 2])
@@ -197,6 +245,7 @@ def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest
         (["cache=3"], "true, false or a folder"),
         (["importance_samples=0"], "importance_samples"),
         (["data=mnist"], "takes its data from the run"),
+        (["data.image_size=32"], "takes its data from the run"),
         (["run=nowhere"], "nowhere"),
     ],
 )

@@ -156,7 +156,6 @@ def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_
     ("settings", "said"),
     [
         ({"features": "classifier"}, "data with labels"),
-        ({"num_images": 5}, "more than 5"),
         ({"checkpoints": "none"}, "a run with a checkpoint"),
         ({"checkpoints": "cut short"}, "a checkpoint written by genimg-train"),
         ({"pictures": "of another size"}, "the data of the run"),
@@ -215,9 +214,13 @@ def test_a_place_that_does_not_do_is_named_before_the_work(
         evaluate.run(config(runs["gan"], **{key: str(tmp_path / value)}))
 
 
-def test_too_few_pictures_are_refused(runs: dict[str, Path]) -> None:
+@pytest.mark.parametrize(("name", "number"), [("gan", 5), ("rnn", 1)])
+def test_too_few_pictures_are_refused_before_a_classifier_is_trained(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    monkeypatch.setattr(evaluate, "choose_extractor", None)
     with pytest.raises(UserError, match="num_images"):
-        evaluate.run(config(runs["gan"], num_images=5))
+        evaluate.run(config(runs[name], num_images=number, features="classifier"))
 
 
 def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

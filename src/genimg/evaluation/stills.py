@@ -12,7 +12,7 @@ from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, 
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.structure import structure
-from genimg.evaluation.subject import Subject, others
+from genimg.evaluation.subject import Pictures, Subject, others
 from genimg.features.kept import keep, read
 from genimg.metrics.neighbours import nearest
 from genimg.pictures.files import save_png
@@ -22,13 +22,18 @@ from genimg.sampler import Reconstructs
 _ON_SHEET = 24  # pairs of a sample and its nearest training picture
 
 
-def stills(subject: Subject, folder: Path) -> list[Figure]:
-    """Fidelity, diversity, classes and copies; structure where the model reconstructs. Writes `nearest.png`."""
-    test, train = subject.pictures.test, subject.pictures.train
-    count = min(subject.num_images, len(test), len(train) // 2)
+def compared_stills(pictures: Pictures, asked: int) -> int:
+    """How many samples are compared with as many test pictures. UserError where they are too few."""
+    count = min(asked, len(pictures.test), len(pictures.train) // 2)
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
-        raise UserError("num_images", count, expected, hint=f"the test split has {len(test)} pictures")
+        raise UserError("num_images", count, expected, hint=f"the test split has {len(pictures.test)} pictures")
+    return count
+
+
+def stills(subject: Subject, folder: Path) -> list[Figure]:
+    """Fidelity, diversity, classes and copies; structure where the model reconstructs. Writes `nearest.png`."""
+    test, train, count = subject.pictures.test, subject.pictures.train, subject.num_images
     real = _reference(subject, count)
     shown: list[Tensor] = []
     fake = subject.extractor.stream(_drawn(subject, count, shown), subject.device)

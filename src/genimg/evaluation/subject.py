@@ -40,7 +40,7 @@ class Subject:
     """A run, as its figures need it.
 
     data: the fingerprint of the data set.
-    num_images: samples and test pictures, at most.
+    num_images: samples, and as many test pictures or clips; the splits have them.
     cache: folder of what can be made again; None keeps nothing.
     """
 

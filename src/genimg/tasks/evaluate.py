@@ -17,13 +17,13 @@ from genimg.checkpoints import load_checkpoint, versions
 from genimg.data.cache import cache_folder
 from genimg.data.order import strides
 from genimg.errors import UserError
-from genimg.evaluation.clips import clips
+from genimg.evaluation.clips import clips, compared_clips
 from genimg.evaluation.cost import cost
 from genimg.evaluation.figure import Figure, table
 from genimg.evaluation.likelihood import Likely, likelihood, refusal
 from genimg.evaluation.perceptual import missing
 from genimg.evaluation.results import log_to_tensorboard, write
-from genimg.evaluation.stills import stills
+from genimg.evaluation.stills import compared_stills, stills
 from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
 from genimg.features.choose import extractor as choose_extractor
 from genimg.features.extractor import Extractor
@@ -49,10 +49,11 @@ def run(config: dict[str, Any]) -> int:
     folder = writable(Path(config["out"]).expanduser() if config["out"] else home(file))
     data = load_data(checkpoint, config["root"], config["trust"])
     pictures = read_pictures(data)
+    count = (compared_clips if sampler.makes_sequences else compared_stills)(pictures, config["num_images"])
     cache = cache_folder(config["cache"], "evaluation")
     extractor = extractor_for(config, data, pictures, cache, sampler.device)
     log.info("features  %s", "  ".join([extractor.name, extractor.digest[:12], *map(_fact, extractor.facts.items())]))
-    subject = Subject(sampler, pictures, extractor, data.fingerprint, config["num_images"], config["seed"], cache)
+    subject = Subject(sampler, pictures, extractor, data.fingerprint, count, config["seed"], cache)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
     if isinstance(sampler.model, Reconstructs) and (reason := missing()):

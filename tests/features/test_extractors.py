@@ -1,6 +1,7 @@
 """What an extractor promises, and where its weights come from."""
 
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,12 @@ def test_efficientnet_sees_grey_as_colour(size: int) -> None:
     vectors = found(grey, CPU)
     assert vectors.shape == (2, 1280)
     torch.testing.assert_close(vectors, found(grey.expand(-1, 3, -1, -1), CPU))
+
+
+def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(UserError, match=r'pip install "genimg-train\[metrics\]"'):
+        choose("auto")
 
 
 @pytest.fixture

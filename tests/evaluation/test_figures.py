@@ -127,7 +127,7 @@ def drawn(made: Tensor) -> Iterator[Tensor]:
 def test_a_perfect_future_and_one_that_stands_still() -> None:
     truth = clips(5)
     still = truth[:, :1].expand_as(truth)
-    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2))
+    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2, pixels(), CPU))
     best, mean = found["mse, best"], found["mse, mean"]
     assert best.value == 0 and best.by_horizon == (0, 0, 0)
     assert mean.floor is not None and mean.value == pytest.approx(mean.floor / 2)
@@ -135,6 +135,9 @@ def test_a_perfect_future_and_one_that_stands_still() -> None:
     assert found["mse summed, mean"].value == pytest.approx(mean.value * 144)
     assert found["diversity"].value == pytest.approx(mean.floor)
     assert found["ssim, best"].value == pytest.approx(1)
+    content = found["cosine distance of features, best"]
+    assert content.value == pytest.approx(0, abs=1e-12)
+    assert content.floor_by_horizon == pytest.approx((2 / 3, 1, 1), rel=1e-5)  # a column of three is shared, then none
 
 
 def test_diversity_of_one_future_and_of_equal_ones_is_nothing() -> None:

@@ -30,7 +30,7 @@ def clips(subject: Subject) -> list[Figure]:
     chosen = strides(len(test), count)
     real, floor = test[chosen], train[strides(len(train), count)]
     firsts: list[Tensor] = []
-    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES)
+    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES, subject.extractor, subject.device)
     still = real[:, :1].expand_as(real)
     compared = (real, floor, torch.cat(firsts), still)
     return figures + clip_fidelity(*(clip_vectors(part, subject.extractor, subject.device) for part in compared))

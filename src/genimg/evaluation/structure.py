@@ -49,7 +49,7 @@ def structure(
         compared = ((values, made, extractor(made, device)), (floors, images[other], features[other]))
         for found, pictures, vectors in compared:
             now = pixel_figures(pictures.float() / 255, images[where].float() / 255)
-            now[COSINE] = 1 - torch.cosine_similarity(vectors.double(), features[where].double())
+            now[COSINE] = cosine_distance(vectors, features[where])
             if perceptual is not None:
                 now[LPIPS] = perceptual(pictures, images[where])
             for name, value in now.items():
@@ -81,6 +81,11 @@ def ssim(made: Tensor, real: Tensor) -> Tensor:
 def psnr(error: Tensor) -> Tensor:
     """Decibels of mean squared errors in [0, 1]; an error of 0 counts as that of half a level of 255."""
     return -10 * error.clamp_min((0.5 / 255) ** 2).log10()
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 minus the cosine of the angle between vectors (..., D): (...), in float64."""
+    return 1 - torch.cosine_similarity(a.double(), b.double(), dim=-1)
 
 
 def _figure(name: str, values: Tensor, floors: Tensor) -> Figure:

@@ -99,6 +99,9 @@ def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Pat
     found = figures(runs["rnn"])
     assert len(found["mse, best"]["by_horizon"]) == len(found["mse, best"]["floor_by_horizon"]) == 3
     assert found["mse, best"]["value"] <= found["mse, mean"]["value"]
+    assert (
+        "lpips" not in json.loads((runs["rnn"] / "evaluation.json").read_text())["refused"]
+    )  # of reconstructions alone
     assert found["mse, best"]["n"] == 10 and "images seen" not in found
 
 

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"files", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampling"},
+    | {"files", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler", "sampling"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker

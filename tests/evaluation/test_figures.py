@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genimg.evaluation.fidelity import Features, fidelity
+from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.results import write
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
-from genimg.evaluation.structure import SMALLEST_MS, pixel_figures, structure
 from genimg.features.extractor import Extractor
 from genimg.metrics.classes import class_coverage, class_entropy
 
@@ -59,8 +58,8 @@ class Nearest(nn.Module):
 
 def measured(fake: Tensor, labels: Tensor | None = None, name: str = "classifier") -> dict[str, Figure]:
     extractor = Extractor(name, nn.Identity(), "none", head=Nearest())
-    found = Features(vectors(600, 0), vectors(600, 1), vectors(1200, 2), fake)
-    return by_name(fidelity(found, extractor, labels))
+    real = reference(vectors(600, 0), vectors(600, 1), vectors(1200, 2))
+    return by_name(fidelity(real, fake, extractor, labels))
 
 
 def test_fresh_pictures_of_the_same_kind_are_at_the_floor() -> None:
@@ -112,33 +111,6 @@ def test_coverage_and_entropy_of_classes_by_hand() -> None:
     assert class_entropy(torch.zeros(5, dtype=torch.long), 4) == 0
 
 
-def test_identical_pictures_have_no_error() -> None:
-    images = pictures(5, 0)
-    found = by_name(structure(images, lambda part, _: part, pixels(), CPU))
-    assert found["mse"].value == 0 and found["ssim"].value == pytest.approx(1)
-    assert found["cosine distance of features"].value == pytest.approx(0, abs=1e-12)
-    assert found["psnr"].value == pytest.approx(20 * math.log10(255 / 0.5))  # half a level, the least that counts
-    assert {figure.n for figure in found.values()} == {5}
-
-
-def test_structure_by_hand_and_by_part() -> None:
-    images = torch.full((260, 1, 16, 16), 100, dtype=torch.uint8)  # more than one part
-    found = by_name(structure(images, lambda part, _: part + 51, pixels(), CPU))
-    assert found["mse"].value == pytest.approx(0.04)
-    assert found["psnr"].value == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
-    # two flat pictures: only SSIM's luminance term is left (Wang et al. 2004, eq. 6)
-    a, b, c = 100 / 255, 151 / 255, 0.01**2
-    assert found["ssim"].value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), rel=1e-4)
-
-
-@pytest.mark.parametrize("side", [8, 16, SMALLEST_MS - 1, SMALLEST_MS])
-def test_structure_at_every_size(side: int) -> None:
-    a, b = (pictures(2, seed, side).float() / 255 for seed in (0, 1))
-    found = pixel_figures(a, b)
-    assert ("ms-ssim" in found) == (side >= SMALLEST_MS)
-    assert all(values.shape == (2,) and values.isfinite().all() for values in found.values())
-
-
 def clips(count: int, frames: int = 4) -> Tensor:
     """A square that goes right."""
     found = torch.zeros(count, frames, 1, 12, 12, dtype=torch.uint8)
@@ -155,7 +127,7 @@ def drawn(made: Tensor) -> Iterator[Tensor]:
 def test_a_perfect_future_and_one_that_stands_still() -> None:
     truth = clips(5)
     still = truth[:, :1].expand_as(truth)
-    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2))
+    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2, pixels(), CPU))
     best, mean = found["mse, best"], found["mse, mean"]
     assert best.value == 0 and best.by_horizon == (0, 0, 0)
     assert mean.floor is not None and mean.value == pytest.approx(mean.floor / 2)
@@ -163,6 +135,9 @@ def test_a_perfect_future_and_one_that_stands_still() -> None:
     assert found["mse summed, mean"].value == pytest.approx(mean.value * 144)
     assert found["diversity"].value == pytest.approx(mean.floor)
     assert found["ssim, best"].value == pytest.approx(1)
+    content = found["cosine distance of features, best"]
+    assert content.value == pytest.approx(0, abs=1e-12)
+    assert content.floor_by_horizon == pytest.approx((2 / 3, 1, 1), rel=1e-5)  # a column of three is shared, then none
 
 
 def test_diversity_of_one_future_and_of_equal_ones_is_nothing() -> None:

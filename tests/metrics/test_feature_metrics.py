@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.spatial
+import scipy.stats
 import torch
 from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
@@ -70,6 +72,17 @@ def test_kernel_distance_of_whole_sets_equals_torchmetrics() -> None:
     assert found.std is None  # every subset is the whole
 
 
+def test_kernel_distance_of_subsets_is_torchmetrics_of_each() -> None:
+    a, b = features(90, 0).double(), features(60, 1, shift=0.3).double()
+    found = kernel_distance(a, b, generator=seeded(), subsets=20, size=40)
+    draws = seeded()
+    each = []
+    for _ in range(20):
+        drawn = (x[torch.randperm(len(x), generator=draws)[:40]] for x in (a, b))
+        each.append(float(poly_mmd(*drawn)))  # pyright: ignore[reportArgumentType]
+    assert found == pytest.approx((np.mean(each), np.std(each)), rel=1e-8)
+
+
 def _mmd(aa: Tensor, ab: Tensor, bb: Tensor) -> Tensor:
     """Term by term, as the definition says."""
     n = len(aa)
@@ -108,11 +121,14 @@ def test_manifold_figures_equal_their_definitions() -> None:
     assert list(manifold(real, fake, k=5)) == pytest.approx(by_definition(real.numpy(), fake.numpy(), 5), rel=1e-9)
 
 
-def test_manifold_in_blocks_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tile", [3, 16])  # the last one is smaller; the first is smaller than k
+def test_neighbours_by_parts_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     real, fake = features(70, 0), features(60, 1)
-    whole = manifold(real, fake)
-    monkeypatch.setattr("genimg.metrics.neighbours._ROWS", 16)
+    whole, (distance, index) = manifold(real, fake), nearest(fake, real)
+    monkeypatch.setattr("genimg.metrics.neighbours._TILE", tile)
     assert manifold(real, fake) == whole
+    assert torch.equal(nearest(fake, real)[1], index)
+    torch.testing.assert_close(nearest(fake, real)[0], distance)
 
 
 def test_a_set_covers_itself() -> None:
@@ -149,6 +165,20 @@ def test_nearest_is_found() -> None:
     assert index.tolist() == [3, 30]
     assert distance.tolist() == pytest.approx([DIM * 1e-6] * 2, rel=1e-2)
     assert nearest(among, among)[0].max() == 0  # rounding leaves nothing between equals
+
+
+def test_nearest_equals_scipys_tree() -> None:
+    queries, among = features(300, 0).double(), features(2000, 1, shift=0.3).double()
+    distance, index = nearest(queries, among)
+    expected, at = scipy.spatial.KDTree(among.numpy()).query(queries.numpy())
+    assert index.tolist() == at.tolist()
+    assert distance.sqrt().tolist() == pytest.approx(expected.tolist(), rel=1e-8)
+
+
+def test_copying_equals_scipys_mann_whitney() -> None:
+    of_fake, of_held_out = (torch.randint(0, 50, (n,), generator=seeded()).double() for n in (120, 90))  # with ties
+    expected = scipy.stats.mannwhitneyu(of_held_out.numpy(), of_fake.numpy()).statistic / (120 * 90)
+    assert copying(of_fake, of_held_out) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_common_offset_changes_nothing() -> None:

@@ -27,20 +27,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     draw = random.Random(given.seed)
-    failures = kills = 0
+    failures = kills = runs = 0
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
         straight: dict[tuple[str, int], tuple[dict[str, str], float]] = {}
         while kills < given.kills:
-            kind = KINDS[kills % len(KINDS)]
+            kind = KINDS[runs % len(KINDS)]
             words = [*SMALL, *MODELS[kind[0]], f"trainer.devices={kind[1]}"]
             if kind not in straight:
                 run, started = Killed(Path(folder, f"straight-{kind}"), words), time.monotonic()
                 assert run.finish()[0] == 0
                 straight[kind] = run.what_it_is(), time.monotonic() - started
             digests, seconds = straight[kind]
-            killed = Killed(Path(folder, f"{kills}-{kind}"), words)
+            killed = Killed(Path(folder, f"{runs}-{kind}"), words)
             moments = finish_between_kills(killed, seconds, draw, most=min(3, given.kills - kills))
-            kills += len(moments)
+            kills, runs = kills + len(moments), runs + 1
             same = killed.what_it_is() == digests and killed.all_gone()
             failures += not same
             print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from genimg.errors import UserError
 from genimg.evaluation.subject import Pictures, Subject
 from genimg.features import classifier as classifier_module
 from genimg.features.extractor import Extractor
+from genimg.pictures.files import save_png
 from genimg.runs import RunFolder
 from genimg.sampler import Sampler
 from genimg.tasks import evaluate
@@ -37,7 +39,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "gan": ["model=gan", "model.conditional=true"],
         "vae": ["model=vae", "model.prior=normal"],
         "rnn": ["model=rnn", "data.num_frames=4"],
+        "flat": ["data=image_folder", f"data.root={folder / 'flat pictures'}", "data.test_fraction=0.25"],
     }
+    (folder / "flat pictures").mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for index in range(40):
+        noise = torch.randint(0, 256, (3, 20, 24), generator=generator, dtype=torch.uint8)
+        save_png(noise, folder / "flat pictures" / f"{index}.png")
     for name, own in words.items():
         command = [sys.executable, "-m", "genimg.cli", *own, *SHORT, f"outputs={folder / name}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -72,10 +80,14 @@ def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path]) -> None:
     assert any(RunFolder(runs["gan"]).tensorboard.rglob("events*"))
 
 
-def test_a_vae_has_structure_and_a_bound(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_vae_has_structure_and_a_bound(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     evaluate.run(config(runs["vae"], out=str(tmp_path / "new")))
     found = figures(tmp_path / "new")
-    assert -1 <= found["ssim"]["value"] <= 1
+    assert -1 <= found["ssim"]["value"] <= 1 and -1 <= found["ssim"]["floor"] <= 1
+    assert "AlexNet" in json.loads((tmp_path / "new" / "evaluation.json").read_text())["refused"]["lpips"]
     assert found["bits_per_dim"]["kind"] == "upper bound, K = 2"
     nats = -found["log p(x)"]["value"]
     assert found["bits_per_dim"]["value"] == pytest.approx(nats / (256 * torch.log(torch.tensor(2.0)).item()), rel=1e-6)
@@ -87,6 +99,9 @@ def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Pat
     found = figures(runs["rnn"])
     assert len(found["mse, best"]["by_horizon"]) == len(found["mse, best"]["floor_by_horizon"]) == 3
     assert found["mse, best"]["value"] <= found["mse, mean"]["value"]
+    assert (
+        "lpips" not in json.loads((runs["rnn"] / "evaluation.json").read_text())["refused"]
+    )  # of reconstructions alone
     assert found["mse, best"]["n"] == 10 and "images seen" not in found
 
 
@@ -95,8 +110,30 @@ def test_the_same_seed_gives_the_same_figures(runs: dict[str, Path], tmp_path: P
         evaluate.run(config(runs["gan"], out=str(tmp_path / name), seed=int(name == "c"), cache=str(tmp_path / "kept")))
     a, b, c = (figures(tmp_path / name)["frechet distance"]["value"] for name in ("a", "b", "c"))
     assert a == b != c
-    kept = list((tmp_path / "kept").glob("features-*.pt"))
+    kept = list((tmp_path / "kept").glob("reference-*.pt"))
     assert len(kept) == 1
+
+
+def test_what_the_real_pictures_say_is_computed_once(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For any run on the data, and any seed; other numbers of pictures have a file of their own."""
+    kept = str(tmp_path / "kept")
+    evaluate.run(config(runs["gan"], out=str(tmp_path / "a"), cache=kept))
+
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("computed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("genimg.evaluation.stills.reference", forbidden)
+        evaluate.run(config(runs["gan"], out=str(tmp_path / "b"), cache=kept))
+        evaluate.run(config(runs["vae"], out=str(tmp_path / "c"), cache=kept, seed=1))
+        with pytest.raises(AssertionError, match="again"):
+            evaluate.run(config(runs["gan"], out=str(tmp_path / "d"), cache=kept, num_images=39))
+    a, b, c = (figures(tmp_path / name) for name in "abc")
+    names = ("frechet distance", "kernel distance", "precision", "recall", "density", "coverage", "copying")
+    assert all((a[name]["value"], a[name]["floor"]) == (b[name]["value"], b[name]["floor"]) for name in names)
+    assert all(a[name]["floor"] == c[name]["floor"] for name in names)
 
 
 def test_the_classifier_is_the_default_where_there_are_labels(
@@ -106,7 +143,46 @@ def test_the_classifier_is_the_default_where_there_are_labels(
     evaluate.run(config(runs["gan"], features="auto", out=str(tmp_path), cache=str(tmp_path / "kept")))
     found = figures(tmp_path)
     assert 0 <= found["class accuracy"]["value"] <= 1 and found["class coverage"]["floor"] > 0.8
-    assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "features"]
+    assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "reference"]
+
+
+def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    assert evaluate.run(config(runs["flat"], features="auto", out=str(tmp_path))) == 0
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    assert content["extractor"]["name"] == "efficientnet_lite0"
+    assert {figure["group"] for figure in content["figures"]} == {"fidelity", "cost"}
+    assert figures(tmp_path)["frechet distance"]["n"] == 10  # of 40 pictures a quarter is for the test
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"features": "classifier"}, "data with labels"),
+        ({"checkpoints": "none"}, "a run with a checkpoint"),
+        ({"checkpoints": "cut short"}, "a checkpoint written by genimg-train"),
+        ({"pictures": "of another size"}, "the data of the run"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_message(
+    runs: dict[str, Path], tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    run = shutil.copytree(runs["flat"], tmp_path / "run")
+    last = RunFolder(run).last
+    given = {name: value for name, value in settings.items() if name not in ("checkpoints", "pictures")}
+    if settings.get("checkpoints") == "none":
+        shutil.rmtree(last.parent)
+    elif "checkpoints" in settings:
+        for file in last.parent.iterdir():
+            file.write_bytes(last.read_bytes()[:5000])
+    elif "pictures" in settings:
+        (tmp_path / "others").mkdir()
+        for index in range(40):
+            save_png(torch.full((3, 30, 30), 6 * index, dtype=torch.uint8), tmp_path / "others" / f"{index}.png")
+        given["root"] = str(tmp_path / "others")
+    with pytest.raises(UserError, match=said):
+        evaluate.run(config(run, **given))
+    assert not (run / "evaluation.json").exists()
 
 
 def test_classes_are_told_by_name() -> None:
@@ -141,9 +217,13 @@ def test_a_place_that_does_not_do_is_named_before_the_work(
         evaluate.run(config(runs["gan"], **{key: str(tmp_path / value)}))
 
 
-def test_too_few_pictures_are_refused(runs: dict[str, Path]) -> None:
+@pytest.mark.parametrize(("name", "number"), [("gan", 5), ("rnn", 1)])
+def test_too_few_pictures_are_refused_before_a_classifier_is_trained(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    monkeypatch.setattr(evaluate, "choose_extractor", None)
     with pytest.raises(UserError, match="num_images"):
-        evaluate.run(config(runs["gan"], num_images=5))
+        evaluate.run(config(runs[name], num_images=number, features="classifier"))
 
 
 def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +251,7 @@ def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest
         (["cache=3"], "true, false or a folder"),
         (["importance_samples=0"], "importance_samples"),
         (["data=mnist"], "takes its data from the run"),
+        (["data.image_size=32"], "takes its data from the run"),
         (["run=nowhere"], "nowhere"),
     ],
 )

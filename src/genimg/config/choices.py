@@ -7,7 +7,7 @@ from hydra.core.override_parser.types import Override
 from genimg.config import pages
 from genimg.config.compose import Composer, line
 from genimg.config.flags import FLAGS
-from genimg.config.names import nearest
+from genimg.config.names import elsewhere, nearest
 from genimg.errors import UserError
 
 
@@ -44,19 +44,13 @@ def check_choices(composer: Composer, overrides: list[Override]) -> None:
             hint = f"{group}=none" if "none" in known else f"choose another: {group}={known[0] if known else 'null'}"
             raise UserError(f"~{group}", None, "a group keeps one of its choices", hint)
         if "/" not in group and group not in of_task:
-            raise UserError(group, line(override), f"a key of task={composer.task}", _elsewhere(composer, group))
+            raise UserError(group, line(override), f"a key of task={composer.task}", elsewhere(composer, group))
         if group in of_task and (override.is_add() or override.is_force_add()):
             raise UserError(group, line(override), "one choice, in place of the default", line(override).lstrip("+"))
         value = override.value()
         for choice in value if isinstance(value, list) else [value]:
             if str(choice) not in known:
                 raise _unknown_choice(composer, group, "null" if choice is None else str(choice), known)
-
-
-def _elsewhere(composer: Composer, group: str) -> str:
-    if chosen := composer.chosen_groups():
-        return f"the groups are {', '.join(chosen)}"
-    return f"leave it out: task={composer.task} takes its {group} from the run"
 
 
 def _unknown_choice(composer: Composer, group: str, choice: str, known: list[str]) -> UserError:

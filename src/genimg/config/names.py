@@ -92,6 +92,8 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
         if group == "experiment" or (inner == key and ("." in key or f"{group}.{key}" in nodes)):
             continue
         having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
+        if having and group not in composer.chosen_groups():
+            return UserError(key, word, f"a key of task={composer.task}", elsewhere(composer, group))
         if having:
             return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}={having[0]} has {group}.{inner}")
     if "." not in key:
@@ -112,6 +114,13 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     hint = f"did you mean {meant}?" if meant else "genimg-train --help lists the keys, --cfg job prints them all"
     source = composer.source_of(meant, []) if meant else None
     return UserError(key, word, "a key that exists", hint=hint, default_in=source)
+
+
+def elsewhere(composer: Composer, group: str) -> str:
+    """What to do with a group that the task has not."""
+    if chosen := composer.chosen_groups():
+        return f"the groups are {', '.join(chosen)}"
+    return f"leave it out: task={composer.task} takes its {group} from the run"
 
 
 def _tasks_with(key: str, composer: Composer) -> str:

@@ -10,22 +10,27 @@ from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
-from genimg.evaluation.subject import Subject
+from genimg.evaluation.subject import Pictures, Subject
 from genimg.pictures.sheets import to_float, to_uint8
 
 CLIPS, FUTURES = 200, 4  # clips that futures are compared with, at most, and how many of each
 
 
+def compared_clips(pictures: Pictures, asked: int) -> int:
+    """How many test clips futures are compared with. UserError where they are too few."""
+    count = min(asked, CLIPS, len(pictures.test), len(pictures.train))
+    if count < 2:
+        raise UserError("num_images", count, "2 or more", hint=f"the test split has {len(pictures.test)} clips")
+    return count
+
+
 def clips(subject: Subject) -> list[Figure]:
     """Futures against what came, and the Frechet distance of clips."""
-    test, train = subject.pictures.test, subject.pictures.train
-    count = min(subject.num_images, CLIPS, len(test), len(train))
-    if count < 2:
-        raise UserError("num_images", count, "2 or more", hint=f"the test split has {len(test)} clips")
+    test, train, count = subject.pictures.test, subject.pictures.train, subject.num_images
     chosen = strides(len(test), count)
     real, floor = test[chosen], train[strides(len(train), count)]
     firsts: list[Tensor] = []
-    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES)
+    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES, subject.extractor, subject.device)
     still = real[:, :1].expand_as(real)
     compared = (real, floor, torch.cat(firsts), still)
     return figures + clip_fidelity(*(clip_vectors(part, subject.extractor, subject.device) for part in compared))

@@ -16,50 +16,60 @@ from genimg.metrics.kernel import kernel_distance
 from genimg.metrics.neighbours import copying, manifold, nearest
 
 NEIGHBOURS = 5  # k of precision, recall, density and coverage
+RECIPE = 1  # raised where a `Reference` of the same features would be another: kept ones are made anew
 _SEED = 0  # of the kernel distance's subsets
 
 
 @dataclass(frozen=True)
-class Features:
-    """Of one extractor, float32 (N, D) each; `test`, `floor` and `fake` hold equally many.
+class Reference:
+    """What the real pictures alone say through one extractor, as `reference` computes it.
 
-    floor: training pictures, which are compared with `test` as the samples are.
-    train: the other training pictures, in which copies are looked for.
+    test, floor, train: features, float32 (N, D) each. `floor`: training pictures, as many as `test`, compared with it
+        as samples are. `train`: the other training pictures, in which copies are looked for.
+    floors: {figure: its value for `floor`}.
+    to_train: squared distances of `test` to the nearest of `train`, float64 (N,).
     """
 
     test: Tensor
     floor: Tensor
     train: Tensor
-    fake: Tensor
+    floors: dict[str, float]
+    to_train: Tensor
 
 
-def fidelity(found: Features, extractor: Extractor, labels: Tensor | None) -> list[Figure]:
+def reference(test: Tensor, floor: Tensor, train: Tensor) -> Reference:
+    """See there: this takes as long as the figures of the samples do, and is the same for every run on the data."""
+    to_train = nearest(test, train)[0]
+    floors = {name: value for (name, _), (value, _) in _compared(test, floor).items()}
+    return Reference(test, floor, train, floors | {"copying": copying(nearest(floor, train)[0], to_train)}, to_train)
+
+
+def fidelity(real: Reference, fake: Tensor, extractor: Extractor, labels: Tensor | None) -> list[Figure]:
     """The figures of a set of samples.
 
-    labels: int64 (N,), the classes that the samples were asked to be of, where the model is conditional.
+    Args:
+        fake: their features, float32 (N, D), as many as of test pictures.
+        labels: int64 (N,), the classes that the samples were asked to be of, where the model is conditional.
     """
-    ours, floors = _figures(found.test, found.fake), _figures(found.test, found.floor)
     figures = []
-    for (name, better), (value, spread) in ours.items():
+    for (name, better), (value, spread) in _compared(real.test, fake).items():
         shown = "FID" if (name, extractor.name) == ("frechet distance", "inception") else name
-        floor = floors[name, better][0]
-        figures.append(Figure("fidelity", shown, value, "proxy", len(found.fake), better, floor, spread))
-    to_train = {name: nearest(getattr(found, name), found.train)[0] for name in ("fake", "test", "floor")}
+        figures.append(Figure("fidelity", shown, value, "proxy", len(fake), better, real.floors[name], spread))
     figures.append(
         Figure(
             "fidelity",
             "copying",
-            copying(to_train["fake"], to_train["test"]),
+            copying(nearest(fake, real.train)[0], real.to_train),
             "proxy",
-            len(found.fake),
-            floor=copying(to_train["floor"], to_train["test"]),
+            len(fake),
+            floor=real.floors["copying"],
             note="share nearer to the training set than a test picture is; over the floor: memorised",
         )
     )
-    return figures + (_class_figures(found, extractor, extractor.head, labels) if extractor.head is not None else [])
+    return figures + (_class_figures(real, fake, extractor, extractor.head, labels) if extractor.head else [])
 
 
-def _figures(real: Tensor, fake: Tensor) -> dict[tuple[str, Better], tuple[float, float | None]]:
+def _compared(real: Tensor, fake: Tensor) -> dict[tuple[str, Better], tuple[float, float | None]]:
     """{(name, which way is better): (value, spread)}."""
     kernel = kernel_distance(real, fake, generator=torch.Generator().manual_seed(_SEED))
     reached = manifold(real, fake, NEIGHBOURS)
@@ -74,9 +84,11 @@ def _figures(real: Tensor, fake: Tensor) -> dict[tuple[str, Better], tuple[float
 
 
 @torch.no_grad()
-def _class_figures(found: Features, extractor: Extractor, head: torch.nn.Module, labels: Tensor | None) -> list[Figure]:
+def _class_figures(
+    real: Reference, fake: Tensor, extractor: Extractor, head: torch.nn.Module, labels: Tensor | None
+) -> list[Figure]:
     device = next(head.parameters()).device
-    logits = [head(features.to(device)).cpu() for features in (found.fake, found.test, found.floor)]
+    logits = [head(features.to(device)).cpu() for features in (fake, real.test, real.floor)]
     fake, test, floor = (part.argmax(1) for part in logits)
     classes, count = logits[0].shape[1], len(fake)
     figures = [

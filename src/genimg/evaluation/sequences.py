@@ -8,21 +8,25 @@ import torch
 from torch import Tensor
 
 from genimg.evaluation.figure import Better, Figure, shown
-from genimg.evaluation.structure import pixel_figures
+from genimg.evaluation.structure import COSINE, cosine_distance, pixel_figures
 from genimg.features.extractor import Extractor
 from genimg.metrics.frechet import frechet_distance
 
-#: {name: (which way is better, unit)}; sums are over a frame, as papers on moving digits have them
 _PART = 100  # frames compared at once
+
+#: {name: (which way is better, unit)}; sums are over a frame, as papers on moving digits have them
 NAMES: dict[str, tuple[Better, str]] = {
     "mse": ("lower", "a pixel, pictures in [0, 1]"),
     "mse summed": ("lower", "a frame, pictures in [0, 1]"),
     "psnr": ("higher", "dB"),
     "ssim": ("higher", ""),
+    COSINE: ("lower", ""),
 }
 
 
-def futures(clips: Tensor, drawn: Iterator[Tensor], count: int) -> list[Figure]:
+def futures(
+    clips: Tensor, drawn: Iterator[Tensor], count: int, extractor: Extractor, device: torch.device
+) -> list[Figure]:
     """Free-running futures from the first frame of held-out clips, by horizon, beside that frame held still.
 
     Args:
@@ -37,6 +41,9 @@ def futures(clips: Tensor, drawn: Iterator[Tensor], count: int) -> list[Figure]:
         position += len(made)
         every = frame_figures(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]))  # (n, K, T - 1) each
         still = frame_figures(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:])  # (n, T - 1)
+        of_truth, of_made = (frame_features(part, extractor, device) for part in (truth, made[:, :, 1:]))
+        every[COSINE] = cosine_distance(of_made, of_truth[:, None, 1:])
+        still[COSINE] = cosine_distance(of_truth[:, :1], of_truth[:, 1:])
         best = every["mse"].mean(2).argmin(1)
         for name, values in every.items():
             parts.setdefault(f"mean/{name}", []).append(values.mean(1))
@@ -50,9 +57,8 @@ def futures(clips: Tensor, drawn: Iterator[Tensor], count: int) -> list[Figure]:
         for name, (better, unit) in NAMES.items():
             value, floor = horizon[f"{which}/{name}"], horizon[f"still/{name}"]
             note = f"{words}; floor: the start held still"
-            found = Figure(
-                "sequences", f"{name}, {which}", float(value.mean()), "exact", n, better, float(floor.mean())
-            )
+            kind = "proxy" if name == COSINE else "exact"
+            found = Figure("sequences", f"{name}, {which}", float(value.mean()), kind, n, better, float(floor.mean()))
             horizons = {"by_horizon": rounded(value), "floor_by_horizon": rounded(floor)}
             figures.append(replace(found, unit=unit, note=note, **horizons))
     spread = horizon["diversity"]
@@ -72,6 +78,11 @@ def frame_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
     return values | {"mse summed": values["mse"] * made.shape[-3:].numel()}
 
 
+def frame_features(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:
+    """uint8 (..., C, H, W) -> (..., D)."""
+    return extractor(clips.flatten(0, -4), device).unflatten(0, clips.shape[:-3])
+
+
 def diversity(made: Tensor) -> Tensor:
     """Mean squared error, in [0, 1], between two futures: uint8 (n, K, T, C, H, W) -> (n, T); 0 where K is 1."""
     pairs = list(combinations(range(made.shape[1]), 2))
@@ -83,7 +94,7 @@ def diversity(made: Tensor) -> Tensor:
 
 def clip_vectors(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:
     """uint8 (N, T, C, H, W) -> (N, 2 D): the mean of the frames' features, and of how much they change a frame."""
-    frames = extractor(clips.flatten(0, 1), device).unflatten(0, clips.shape[:2])  # (N, T, D)
+    frames = frame_features(clips, extractor, device)  # (N, T, D)
     return torch.cat([frames.mean(1), frames.diff(dim=1).abs().mean(1)], dim=1)
 
 

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from genimg.data.order import strides
 from genimg.errors import UserError
-from genimg.evaluation.fidelity import NEIGHBOURS, Features, fidelity
+from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, reference
 from genimg.evaluation.figure import Figure
+from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.structure import structure
-from genimg.evaluation.subject import Subject, others, reference
+from genimg.evaluation.subject import Pictures, Subject, others
+from genimg.features.kept import keep, read
 from genimg.metrics.neighbours import nearest
 from genimg.pictures.files import save_png
 from genimg.pictures.sheets import side_by_side, to_float, to_uint8
@@ -20,23 +22,43 @@ from genimg.sampler import Reconstructs
 _ON_SHEET = 24  # pairs of a sample and its nearest training picture
 
 
-def stills(subject: Subject, folder: Path) -> list[Figure]:
-    """Fidelity, diversity, classes and copies; structure where the model reconstructs. Writes `nearest.png`."""
-    test, train = subject.pictures.test, subject.pictures.train
-    count = min(subject.num_images, len(test), len(train) // 2)
+def compared_stills(pictures: Pictures, asked: int) -> int:
+    """How many samples are compared with as many test pictures. UserError where they are too few."""
+    count = min(asked, len(pictures.test), len(pictures.train) // 2)
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
-        raise UserError("num_images", count, expected, hint=f"the test split has {len(test)} pictures")
-    real, floor, rest = reference(subject, count)
+        raise UserError("num_images", count, expected, hint=f"the test split has {len(pictures.test)} pictures")
+    return count
+
+
+def stills(subject: Subject, folder: Path) -> list[Figure]:
+    """Fidelity, diversity, classes and copies; structure where the model reconstructs. Writes `nearest.png`."""
+    test, train, count = subject.pictures.test, subject.pictures.train, subject.num_images
+    real = _reference(subject, count)
     shown: list[Tensor] = []
     fake = subject.extractor.stream(_drawn(subject, count, shown), subject.device)
     asked = subject.sampler.labels(None, count)
-    found = Features(real, floor, rest, fake)
-    figures = fidelity(found, subject.extractor, None if asked is None else asked.cpu())
+    figures = fidelity(real, fake, subject.extractor, None if asked is None else asked.cpu())
     first = torch.cat(shown)[:_ON_SHEET]
-    _, index = nearest(fake[: len(first)], rest)
+    _, index = nearest(fake[: len(first)], real.train)
     save_png(side_by_side(first, train[others(len(train), count)[index]]), folder / "nearest.png")
     return figures + _structure(subject, strides(len(test), count))
+
+
+def _reference(subject: Subject, count: int) -> Reference:
+    """Of `count` test pictures, as many training pictures, and the other training pictures; kept."""
+    pictures, extractor = subject.pictures, subject.extractor
+    kept = subject.kept("reference", RECIPE, extractor.digest, count, len(pictures.train)) if extractor.known else None
+    if found := read(kept):
+        return Reference(**found)
+    parts = (
+        pictures.test[strides(len(pictures.test), count)],
+        pictures.train[strides(len(pictures.train), count)],
+        pictures.train[others(len(pictures.train), count)],
+    )
+    made = reference(*(extractor(part, subject.device) for part in parts))
+    keep(vars(made), kept)
+    return made
 
 
 def _drawn(subject: Subject, count: int, shown: list[Tensor]) -> Iterator[Tensor]:
@@ -57,4 +79,5 @@ def _structure(subject: Subject, chosen: Tensor) -> list[Figure]:
     def reconstruct(part: Tensor, where: slice) -> Tensor:
         return to_uint8(sampler.reconstruct(to_float(part), None if classes is None else classes[where]))
 
-    return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device)
+    perceptual = None if missing() else lpips(subject.device)
+    return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device, perceptual)

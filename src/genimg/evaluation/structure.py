@@ -13,34 +13,48 @@ from torchmetrics.functional.image import (
 )
 
 from genimg.evaluation.figure import Figure
+from genimg.evaluation.perceptual import Perceptual
 from genimg.features.extractor import Extractor
 
 _PART = 250
 _WINDOW = 11  # of SSIM, in pixels
 _SCALES = 5  # of MS-SSIM: four halvings, and at the last a window must still fit
+COSINE, LPIPS = "cosine distance of features", "lpips"
 SMALLEST_MS = _WINDOW * 2 ** (_SCALES - 1)  # pixels: 176
 
 
 def structure(
-    images: Tensor, reconstruct: Callable[[Tensor, slice], Tensor], extractor: Extractor, device: torch.device
+    images: Tensor,
+    reconstruct: Callable[[Tensor, slice], Tensor],
+    extractor: Extractor,
+    device: torch.device,
+    perceptual: Perceptual | None,
 ) -> list[Figure]:
-    """Figures between pictures and what a model makes of them.
+    """Figures between pictures and what a model makes of them; floor: another of the pictures in its place.
 
     Args:
         images: uint8 (N, C, H, W), held-out.
         reconstruct: a part of them, uint8, and where it lies among them -> uint8 of the same shape.
+        perceptual: LPIPS, where it can be had.
     """
-    sums: dict[str, float] = {}
+    features = extractor(images, device)
+    # half the set away, so that a picture does not meet its own class where the set is sorted
+    others = torch.arange(len(images)).roll(len(images) // 2)
+    values: dict[str, list[Tensor]] = {}
+    floors: dict[str, list[Tensor]] = {}
     for start in range(0, len(images), _PART):
         where = slice(start, start + _PART)
-        real = images[where]
-        made = reconstruct(real, where)
-        values = pixel_figures(made.float() / 255, real.float() / 255)
-        of_made, of_real = (extractor(part, device).double() for part in (made, real))
-        values["cosine distance of features"] = 1 - torch.cosine_similarity(of_made, of_real)
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + float(value.double().sum())
-    return [figure(name, total / len(images), len(images)) for name, total in sums.items()]
+        made = reconstruct(images[where], where)
+        other = others[where]
+        compared = ((values, made, extractor(made, device)), (floors, images[other], features[other]))
+        for found, pictures, vectors in compared:
+            now = pixel_figures(pictures.float() / 255, images[where].float() / 255)
+            now[COSINE] = cosine_distance(vectors, features[where])
+            if perceptual is not None:
+                now[LPIPS] = perceptual(pictures, images[where])
+            for name, value in now.items():
+                found.setdefault(name, []).append(value.double())
+    return [_figure(name, torch.cat(parts), torch.cat(floors[name])) for name, parts in values.items()]
 
 
 def pixel_figures(made: Tensor, real: Tensor, multiscale: bool = True) -> dict[str, Tensor]:
@@ -69,8 +83,21 @@ def psnr(error: Tensor) -> Tensor:
     return -10 * error.clamp_min((0.5 / 255) ** 2).log10()
 
 
-def figure(name: str, value: float, n: int) -> Figure:
-    lower = name in ("mse", "cosine distance of features")
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 minus the cosine of the angle between vectors (..., D): (...), in float64."""
+    return 1 - torch.cosine_similarity(a.double(), b.double(), dim=-1)
+
+
+def _figure(name: str, values: Tensor, floors: Tensor) -> Figure:
     unit = {"psnr": "dB", "mse": "a pixel, pictures in [0, 1]"}.get(name, "")
-    kind = "proxy" if name == "cosine distance of features" else "exact"
-    return Figure("structure", name, value, kind, n, "lower" if lower else "higher", unit=unit)
+    return Figure(
+        "structure",
+        name,
+        float(values.mean()),
+        "proxy" if name in (COSINE, LPIPS) else "exact",
+        len(values),
+        "lower" if name in ("mse", COSINE, LPIPS) else "higher",
+        float(floors.mean()),
+        unit=unit,
+        note="floor: another test picture in place of the reconstruction",
+    )

@@ -18,7 +18,6 @@ from genimg.checkpoints import Checkpoint
 from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.features.extractor import Extractor
-from genimg.features.kept import keep, read
 from genimg.sampler import Sampler
 
 DATA = ("genimg.data",)  # what a checkpoint's data are built of, besides what the user trusts
@@ -41,7 +40,7 @@ class Subject:
     """A run, as its figures need it.
 
     data: the fingerprint of the data set.
-    num_images: samples and test pictures, at most.
+    num_images: samples, and as many test pictures or clips; the splits have them.
     cache: folder of what can be made again; None keeps nothing.
     """
 
@@ -125,19 +124,3 @@ def others(total: int, count: int) -> Tensor:
     left = torch.ones(total, dtype=torch.bool)
     left[strides(total, count)] = False
     return left.nonzero().squeeze(1)
-
-
-def reference(subject: Subject, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of `count` test pictures, of as many training pictures, and of the other training pictures."""
-    pictures, extractor = subject.pictures, subject.extractor
-    kept = subject.kept("features", extractor.digest, count, len(pictures.train)) if extractor.known else None
-    if found := read(kept):
-        return found["test"], found["floor"], found["train"]
-    parts = (
-        pictures.test[strides(len(pictures.test), count)],
-        pictures.train[strides(len(pictures.train), count)],
-        pictures.train[others(len(pictures.train), count)],
-    )
-    test, floor, train = (extractor(part, subject.device) for part in parts)
-    keep({"test": test, "floor": floor, "train": train}, kept)
-    return test, floor, train

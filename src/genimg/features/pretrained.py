@@ -61,8 +61,9 @@ class Inception(nn.Module):
             raise UserError(
                 "weights", None, "the file of torch-fidelity's Inception weights", hint=f"the download failed: {error}"
             ) from error
-        except RuntimeError as error:
-            raise UserError("weights", weights, "torch-fidelity's Inception weights", str(error)[:100]) from error
+        except (RuntimeError, TypeError) as error:
+            hint = "its tensors have other names or shapes"
+            raise UserError("weights", weights, "torch-fidelity's Inception weights", hint) from error
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (B, 1 or 3, H, W) -> (B, 2048)."""

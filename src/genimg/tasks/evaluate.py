@@ -17,17 +17,19 @@ from genimg.checkpoints import load_checkpoint, versions
 from genimg.data.cache import cache_folder
 from genimg.data.order import strides
 from genimg.errors import UserError
-from genimg.evaluation.clips import clips
+from genimg.evaluation.clips import clips, compared_clips
 from genimg.evaluation.cost import cost
 from genimg.evaluation.figure import Figure, table
 from genimg.evaluation.likelihood import Likely, likelihood, refusal
+from genimg.evaluation.perceptual import missing
 from genimg.evaluation.results import log_to_tensorboard, write
-from genimg.evaluation.stills import stills
+from genimg.evaluation.stills import compared_stills, stills
 from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
 from genimg.features.choose import extractor as choose_extractor
 from genimg.features.extractor import Extractor
 from genimg.pictures.sheets import to_float
 from genimg.runs import RunFolder, home
+from genimg.sampler import Reconstructs
 from genimg.sampling import checkpoint_file, from_checkpoint
 from genimg.tasks.report import leave_report
 
@@ -47,12 +49,15 @@ def run(config: dict[str, Any]) -> int:
     folder = writable(Path(config["out"]).expanduser() if config["out"] else home(file))
     data = load_data(checkpoint, config["root"], config["trust"])
     pictures = read_pictures(data)
+    count = (compared_clips if sampler.makes_sequences else compared_stills)(pictures, config["num_images"])
     cache = cache_folder(config["cache"], "evaluation")
     extractor = extractor_for(config, data, pictures, cache, sampler.device)
     log.info("features  %s", "  ".join([extractor.name, extractor.digest[:12], *map(_fact, extractor.facts.items())]))
-    subject = Subject(sampler, pictures, extractor, data.fingerprint, config["num_images"], config["seed"], cache)
+    subject = Subject(sampler, pictures, extractor, data.fingerprint, count, config["seed"], cache)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
+    if not sampler.makes_sequences and isinstance(sampler.model, Reconstructs) and (reason := missing()):
+        refused["lpips"] = reason
     if reason := refusal(sampler.model):
         refused["likelihood"] = reason
     else:

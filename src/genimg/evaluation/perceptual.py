@@ -1,0 +1,58 @@
+"""LPIPS: how unlike two pictures look, by AlexNet's activations, weighted as people judged (Zhang et al. 2018, eq. 1).
+
+torchmetrics computes it and brings the weighting. AlexNet's own weights are torchvision's; an evaluation downloads
+nothing unasked, so the figure is there where they lie in torch's cache.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
+from torchvision.models import AlexNet_Weights
+
+from genimg.errors import UserError
+from genimg.features.extractor import as_rgb
+from genimg.pictures.sheets import to_float
+
+_URL: str = AlexNet_Weights.DEFAULT.url
+_LEAST = 32  # pixels of the shorter side, under which AlexNet's poolings leave nothing
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+
+
+def missing() -> str | None:
+    """Why there is no LPIPS here; None where AlexNet's weights are at hand."""
+    return None if _file().is_file() else f"torchvision's AlexNet weights are not at hand: {_URL} as {_file()}"
+
+
+def lpips(device: torch.device) -> Perceptual:
+    """uint8 (N, 1 or 3, H, W) twice -> (N,), 0 for equal pictures. Grey is repeated, small pictures are enlarged."""
+    try:
+        torch.load(_file(), map_location="cpu", weights_only=True, mmap=True)  # first: torch.hub runs what it reads
+        network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
+    except Exception as error:  # torch raises half a dozen types
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError("lpips", _file(), f"the weights of {_URL}", hint=reason[:100]) from error
+
+    @torch.no_grad()
+    def distance(made: Tensor, real: Tensor) -> Tensor:
+        return network(*(_seen(part.to(device)) for part in (made, real))).flatten().cpu()
+
+    return distance
+
+
+def _file() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / _URL.rpartition("/")[2]
+
+
+def _seen(pictures: Tensor) -> Tensor:
+    """As AlexNet takes them: float32 (N, 3, H, W) in [-1, 1]."""
+    images = to_float(as_rgb(pictures))
+    shorter = min(images.shape[2:])
+    if shorter >= _LEAST:
+        return images
+    size = [round(side * _LEAST / shorter) for side in images.shape[2:]]
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True)

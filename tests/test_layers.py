@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "html": {"files"},
     "runs": set(),
+    "saved_config": set(),
     # models get their networks handed in by YAML
     "models": {"objectives"},
     "checkpoints": {"build", "files", "models"},
@@ -47,15 +48,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pictures",
         "runs",
         "sampler",
+        "saved_config",
     },
-    "report": {"evaluation", "html", "runs"},
+    "report": {"evaluation", "html", "runs", "saved_config"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
     | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
-    "config": {"data", "runs"},
+    "config": {"build", "data", "runs", "saved_config"},
     "launch": {"runs"},
     "session": {"config", "launch"},
     "cli": {"config", "session"},

@@ -6,16 +6,12 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.results import FORMAT
 from genimg.runs import RunFolder
+from genimg.saved_config import read_config
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +82,7 @@ def read(folder: RunFolder) -> Run:
 
     return Run(
         folder,
-        config=_config(folder),
+        config=read_config(folder.config, "run"),
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
         machine=_machine(lines(folder.log)),
@@ -97,17 +93,6 @@ def read(folder: RunFolder) -> Run:
 
 def _inside(path: Path, folder: RunFolder) -> bool:
     return path.resolve().is_relative_to(folder.path.resolve())
-
-
-def _config(folder: RunFolder) -> dict[str, Any]:
-    path = folder.config
-    try:
-        if not _inside(path, folder):
-            raise OSError("it is a link out of the run's folder")
-        found = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError("run", path, "the configuration of a run", f"{error}".splitlines()[0]) from error
-    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 
 def _row(text: str, path: Path) -> Row | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 
-from genimg.build import build
+from genimg.build import build, packaged
 from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Budget, Clock
@@ -53,13 +53,23 @@ def run(config: dict[str, Any]) -> int:
     trainer.fit(model, datamodule=data)
     log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     if clock.exit_code == 0:
-        draw_samples(folder)
+        draw_samples(folder, trusted(config))
     leave_report(folder)
     if clock.exit_code == 0:
         log.info("more with genimg sample run=%s num_images=64", folder.path)
     elif clock.exit_code in STOPPED:
         log.info("go on with: genimg-train resume=%s", folder.path)
     return clock.exit_code
+
+
+def trusted(config: dict[str, Any], group: str | None = None) -> tuple[str, ...] | None:
+    """Whose classes a configuration may name: anyone's where the user composed it; a resumed one may be a stranger's.
+
+    group: of our own YAML, whose classes it may name too.
+    """
+    if not config["resume"]:
+        return None
+    return (*config["trust"], *(packaged(group) if group else ()))
 
 
 def try_out(config: dict[str, Any]) -> int:
@@ -95,14 +105,14 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
 def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:
     """The data, loaded, and the model, on its way to the device; both continue from `resume` if there is one."""
     seed_everything(config["seed"], verbose=False)
-    data = build(config["data"])
+    data = build(config["data"], trusted(config, "data"))
     data.setup("fit")
     if config["model"].get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
     few = data.num_items < FEW_PICTURES
     answers = {"fused": machine.fused, "policy": ["translation"] if few else []}
     config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
-    model: GenerativeModel = build(config["model"])
+    model: GenerativeModel = build(config["model"], trusted(config))
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
         batches = list(data.val_dataloader())
         labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
@@ -144,7 +154,7 @@ def make_trainer(
         clock,  # first: the others ask it what is due
         average,
         Metrics(config["log_every_steps"], hyperparameters(config)),
-        *(build(node) for node in config["callbacks"].values()),
+        *(build(node, trusted(config, "callbacks")) for node in config["callbacks"].values()),
         *extra,
         Signals(),
         Checkpoints(config, **config["checkpoint"], resume=resume),  # last: it sees the step whole
@@ -157,7 +167,7 @@ def make_trainer(
         strategy=machine.strategy,
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
-        logger=[build(node) for node in loggers(config, clock.images_seen)],
+        logger=[build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen)],
         default_root_dir=config["run_dir"],
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,
@@ -213,9 +223,9 @@ def besides(trainer: Trainer) -> str:
     return "of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items())
 
 
-def draw_samples(folder: RunFolder) -> None:
+def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
-    sampler = load(folder.path, trust=None)  # the user's own classes: they trained it just now
+    sampler = load(folder.path, trust=trust)
     options = SampleOptions(interpolate=None if sampler.makes_sequences else 8)
     first_look = write_samples(sampler, options, folder.samples / "final")
     log.info("pictures  %s", first_look)

@@ -15,12 +15,13 @@ SOURCE = Path(__file__).parent.parent / "src"
 # A new part is added here, below everything that uses it.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "limits": set(),
     # the bottom: functions, networks and data, which know nothing of the project
     "objectives": set(),
-    "networks": set(),
+    "networks": {"limits"},
     "metrics": set(),
     "pictures": set(),
-    "data": set(),
+    "data": {"limits"},
     "class_names": set(),
     "latents": set(),
     "machine": set(),
@@ -31,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "saved_config": set(),
     # models get their networks handed in by YAML
     "models": {"objectives"},
-    "checkpoints": {"build", "files", "models"},
+    "archive": {"limits"},
+    "checkpoints": {"archive", "build", "files", "models"},
     "features": {"build", "files"},
     "inputs": {"data"},
     "sampler": {"class_names", "latents", "models"},
@@ -57,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
-    "config": {"build", "data", "runs", "saved_config"},
+    "config": {"build", "data", "limits", "runs", "saved_config"},
     "launch": {"runs"},
     "session": {"config", "launch"},
     "cli": {"config", "session"},
@@ -65,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
-TORCH_FREE = ("errors", "config", "cli", "session", "launch", "runs", "worker", "data.listing")
+TORCH_FREE = ("errors", "limits", "config", "cli", "session", "launch", "runs", "worker", "data.listing")
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

@@ -96,9 +96,14 @@ def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
             yield from targets(child, f"{key}[{index}]")
 
 
+def only_ours(node: Any) -> bool:
+    """Whether a node names nothing but what is `ALLOWED`."""
+    return all(_allowed(target) for _, target in targets(node))
+
+
 def check_name(key: str, target: str, trust: Sequence[str]) -> None:
     """Refuse the name of a class that is neither `ALLOWED` nor in `trust`."""
-    if not any(re.fullmatch(pattern, target) for pattern in ALLOWED) and not _trusted(target, trust):
+    if not _allowed(target) and not _trusted(target, trust):
         hint = f"if you know where it comes from: trust=[{target.split('.')[0]}]"
         raise UserError(key=key, got=target, expected=_expected(trust), hint=hint)
 
@@ -135,6 +140,10 @@ def check_class(key: str, target: str, trust: Sequence[str] | None) -> None:
         homes = {name.split(".")[0] for name in trust}
     if not (inspect.isclass(found) and made_in.startswith(tuple(f"{home}." for home in homes))):
         raise UserError(key=key, got=target, expected=expected)
+
+
+def _allowed(target: str) -> bool:
+    return any(re.fullmatch(pattern, target) for pattern in ALLOWED)
 
 
 def _trusted(target: str, trust: Iterable[str]) -> bool:

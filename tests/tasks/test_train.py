@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 
 from genimg.callbacks.quality import Quality
-from genimg.checkpoints import load_checkpoint, rebuild_model
+from genimg.checkpoints import load_checkpoint, rebuild_model, save_checkpoint
 from genimg.config.compose import Composer, without_hydra
 from genimg.errors import UserError
 from genimg.runs import RunFolder
@@ -178,6 +178,22 @@ def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeyp
     run = tmp_path / "run"
     assert train.run(config(run, "budget.images=32", "model.generator._target_=mynets.Mine")) == 0
     assert (run / "samples" / "final" / "sheet.png").exists()
+
+
+def test_a_resumed_run_builds_nothing_that_its_folder_names_and_the_user_does_not(tmp_path: Path) -> None:
+    train.run(config(tmp_path, "budget.images=32"))
+    for harm in (
+        "model.generator._target_=tests.stub_models.StubGenerator",
+        "+callbacks.evil._target_=tests.stub_models.StubGenerator",
+        "model.generator.width=1000000000",
+    ):
+        with pytest.raises(UserError, match=r"tests\.stub_models|GAN"):
+            train.run(config(tmp_path, "budget.images=64", f"resume={tmp_path}", harm))
+    best = load_checkpoint(RunFolder(tmp_path).best)
+    best["config"]["model"]["generator"]["_target_"] = "tests.stub_models.StubGenerator"
+    save_checkpoint(RunFolder(tmp_path).best, best)
+    with pytest.raises(UserError, match=r"tests\.stub_models"):  # at its end, when it draws samples
+        train.run(config(tmp_path, "budget.images=64", "~callbacks.quality", f"resume={tmp_path}"))
 
 
 def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:

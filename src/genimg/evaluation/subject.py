@@ -76,7 +76,7 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
         if "root" not in node:
             raise UserError("root", root, f"null: data={node['name']} has no folder")
         node = replaced(node, "root", str(Path(root).expanduser()))
-    elif node.get("root") is not None and not Path(node["root"]).is_dir():
+    elif node.get("root") is not None and not Path(str(node["root"])).is_dir():
         raise UserError("root", node["root"], "the folder of the run's data", hint="where it lies now: root=FOLDER")
     try:
         data = build(node, trust=(*packaged("data"), *trust))

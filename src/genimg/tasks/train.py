@@ -16,7 +16,7 @@ from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.signals import Signals
-from genimg.checkpoints import Checkpoint, load_checkpoint
+from genimg.checkpoints import Checkpoint, check_fits, load_checkpoint
 from genimg.errors import UserError
 from genimg.machine import Machine, choose
 from genimg.models.base import GenerativeModel
@@ -112,6 +112,8 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     few = data.num_items < FEW_PICTURES
     answers = {"fused": machine.fused, "policy": ["translation"] if few else []}
     config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
+    if resume is not None:
+        check_fits(config["model"], resume["model"], trusted(config), key="resume")
     model: GenerativeModel = build(config["model"], trusted(config))
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
         batches = list(data.val_dataloader())

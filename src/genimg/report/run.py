@@ -16,6 +16,7 @@ from genimg.saved_config import read_config
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]  # of metrics.jsonl
+_LARGEST = 2**26  # bytes of a file that a page reads
 _SEEN = 9  # digits of the images seen in the name of a sheet
 
 
@@ -66,7 +67,7 @@ class Run:
 
     def _is_picture(self, path: Path) -> bool:
         """A PNG or a GIF that lies in the run's folder: a link out of it would show a file of this machine."""
-        if not (path.is_file() and _inside(path, self.folder)):
+        if not _readable(path, self.folder):
             return False
         with path.open("rb") as file:
             return file.read(4) in (b"\x89PNG", b"GIF8")
@@ -77,8 +78,8 @@ def read(folder: RunFolder) -> Run:
     evaluation = folder.path / "evaluation.json"
 
     def lines(path: Path) -> list[str]:
-        there = path.is_file() and _inside(path, folder)
-        return path.read_text(encoding="utf-8", errors="replace").splitlines() if there else []
+        text = path.read_text(encoding="utf-8", errors="replace") if _readable(path, folder) else ""
+        return text.splitlines()
 
     return Run(
         folder,
@@ -91,8 +92,14 @@ def read(folder: RunFolder) -> Run:
     )
 
 
-def _inside(path: Path, folder: RunFolder) -> bool:
-    return path.resolve().is_relative_to(folder.path.resolve())
+def _readable(path: Path, folder: RunFolder) -> bool:
+    """Whether it is a file in the run's folder, and not too large for a page; a warning says that it is."""
+    if not (path.is_file() and path.resolve().is_relative_to(folder.path.resolve())):
+        return False
+    if path.stat().st_size > _LARGEST:
+        log.warning("%s: more than %d MB, and left out", path, _LARGEST >> 20)
+        return False
+    return True
 
 
 def _row(text: str, path: Path) -> Row | None:

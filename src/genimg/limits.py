@@ -1,6 +1,8 @@
-"""How large a picture or a clip may be: what the command line allows is what networks, data and files keep to."""
+"""How large a picture or a clip may be: what the command line allows is what networks, data and checkpoints keep to."""
 
 SIDES = (8, 256)  # pixels of a side, least and most
+MOST_PIXELS = 2**26  # of a picture file: 8192 x 8192, 200 MB once decoded; one with more is taken for a bomb
+MOST_FRAMES = 100_000  # of a clip's file: an hour of video
 LARGEST_ITEM = 2**26  # values of one picture or clip: 341 frames of 256 x 256 in colour
 
 

@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": {"build", "files"},
     "inputs": {"data"},
     "sampler": {"class_names", "latents", "models"},
-    "sampling": {"checkpoints", "runs", "sampler"},
+    "exporting": {"archive", "build", "checkpoints", "html", "models", "sampler"},
+    "sampling": {"checkpoints", "exporting", "models", "runs", "sampler"},
     "sample_writer": {"class_names", "inputs", "pictures", "sampler"},
     "evaluation": {
         "build",
@@ -55,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"evaluation", "html", "runs", "saved_config"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
-    "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
+    "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
+    | {"files", "models", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"build", "data", "limits", "runs", "saved_config"},

@@ -90,12 +90,17 @@ def check_fits(node: Any, state: dict[str, Tensor], trust: Iterable[str] | None,
     """
     trust = None if trust is None else tuple(trust)
     try:
-        with torch.device("meta"), _at_most(2 * len(state) + 100):
+        with torch.device("meta"), at_most(2 * len(state) + 100):
             model = build(node, trust=trust)
     except UserError:
         if only_ours(node):
             raise
         return
+    check_weights(model, state, key)
+
+
+def check_weights(model: object, state: dict[str, Tensor], key: str) -> None:
+    """UserError unless `state` has a model's weights, by name and shape."""
     if not isinstance(model, nn.Module):
         raise UserError(key, f"a {type(model).__name__}", "a configuration of a model")
     wanted = {name: tuple(one.shape) for name, one in model.state_dict().items()}
@@ -104,11 +109,11 @@ def check_fits(node: Any, state: dict[str, Tensor], trust: Iterable[str] | None,
         if wanted.get(name) != given.get(name):
             got = f"{name} of shape {given[name]}" if name in given else f"no {name}"
             expected = f"one of shape {wanted[name]}" if name in wanted else "no such weights"
-            raise UserError(key, got, f"{expected}, by the checkpoint's own configuration")
+            raise UserError(key, got, f"{expected}, by the file's own configuration")
 
 
 @contextmanager
-def _at_most(tensors: int) -> Iterator[None]:
+def at_most(tensors: int) -> Iterator[None]:
     """ValueError at the first parameter or buffer beyond so many."""
     count = 0
 

@@ -50,6 +50,10 @@ class RunFolder:
         return self.path / "samples"
 
     @property
+    def exports(self) -> Path:
+        return self.path / "export"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
@@ -79,7 +83,7 @@ def home(checkpoint: Path) -> Path:
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint.parent != run.checkpoints:
         return checkpoint.parent
-    for path in (run.samples, run.tensorboard):
+    for path in (run.samples, run.tensorboard, run.exports):
         _refuse_link_out(str(path), _inside(run), "run")
     return run.path
 

@@ -158,6 +158,8 @@ RULES: dict[str, Rule] = {
     "device": Rule("text"),
     "out": Rule("text", null=True),
     "trust": Rule("list"),
+    # export
+    "format": one_of("safetensors", "torchscript", "pt2", "onnx"),
     # compare, rate
     "runs": Rule("paths", null=True),
     "results": Rule("paths", null=True),

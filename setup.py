@@ -5,5 +5,10 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages("src"), "genimg.configs"],
     package_dir={"": "src", "genimg.configs": "configs"},
-    package_data={"genimg.configs": ["**/*.yaml"], "genimg.report": ["*.html"], "genimg.rating": ["*.html"]},
+    package_data={
+        "genimg.configs": ["**/*.yaml"],
+        "genimg.exporting": ["*.md"],
+        "genimg.report": ["*.html"],
+        "genimg.rating": ["*.html"],
+    },
 )

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from genimg.build import build
+from genimg.build import build, check_class, check_name, packaged
 from genimg.errors import UserError
 
 NETWORK = {
@@ -40,6 +40,13 @@ def test_it_builds_with_arguments_and_factories() -> None:
         "genimg.networks.blocks.pyramid",  # a function
         "torch.optim.lr_scheduler.warnings.warn",
         "genimgevil.Model",
+        "genimg.launch.RunFolder",  # ours, and no part of a model
+        "genimg.callbacks.samples.Samples",
+        "genimg.data.cache.Cache",
+        "genimg.networks.frames.Generator",  # made elsewhere
+        "genimg.models.gan.Any",
+        "genimg.networks.blocks.nn.Module",
+        "torch.optim.lr_scheduler.LambdaLR",
     ],
 )
 def test_a_stranger_cannot_name_what_is_not_allowed(target: str) -> None:
@@ -65,6 +72,34 @@ def test_a_trusted_package_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="trust"):
         build({"_target_": "mine.Net"}, trust=())
     assert type(build({"_target_": "mine.Net"}, trust=["mine"])).__name__ == "Net"
+
+
+def test_one_class_may_be_trusted_and_no_other_of_its_package() -> None:
+    node = {"_target_": "genimg.data.digits.Digits"}
+    assert build(node, trust=["genimg.data.digits.Digits"]).margin == 1
+    for wrong in (["genimg.data.digits.Digit"], ["genimg.data.fit"]):
+        with pytest.raises(UserError):
+            build(node, trust=wrong)
+
+
+def test_our_own_yaml_is_built_of_what_a_stranger_may_name() -> None:
+    """What `packaged` gives are classes that open nothing before they are asked to, and models need none of it."""
+    for group in ("model", "data", "callbacks", "logger"):
+        assert packaged(group)
+        for name in packaged(group):
+            check_class("", name, packaged(group))
+    for name in packaged("model"):
+        check_name("", name, ())
+
+
+def test_what_a_class_raises_is_a_message_where_the_configuration_is_a_strangers() -> None:
+    node = {**NETWORK, "channels": [1]}
+    with pytest.raises(UserError):
+        build(node, trust=())
+    with pytest.raises(UserError):
+        build({**NETWORK, "width": 10**30}, trust=())
+    with pytest.raises(UserError):
+        build({**NETWORK, "width": {1, 2}}, trust=())
 
 
 def test_the_nearest_name_is_told() -> None:

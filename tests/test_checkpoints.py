@@ -3,14 +3,20 @@
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from genimg.checkpoints import FORMAT, load_checkpoint, save_checkpoint
 from genimg.errors import UserError
+from tests import test_sampling as made
 
-CHECKPOINT = {"format": FORMAT, "model": {"w": torch.arange(3.0)}, "config": {"model": {"lr": 1e-4}}}
+CHECKPOINT: dict[str, Any] = {
+    **made.CHECKPOINT,
+    "model": {"w": torch.arange(3.0)},
+    "config": {"model": {"lr": 1e-4}, "data": {}},
+}
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

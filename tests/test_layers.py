@@ -15,12 +15,13 @@ SOURCE = Path(__file__).parent.parent / "src"
 # A new part is added here, below everything that uses it.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "limits": set(),
     # the bottom: functions, networks and data, which know nothing of the project
     "objectives": set(),
-    "networks": set(),
+    "networks": {"limits"},
     "metrics": set(),
     "pictures": set(),
-    "data": set(),
+    "data": {"limits"},
     "class_names": set(),
     "latents": set(),
     "machine": set(),
@@ -31,13 +32,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ranks": set(),
     "processes": set(),
     "parallel": {"ranks"},
+    "saved_config": set(),
     # models get their networks handed in by YAML
     "models": {"objectives", "parallel"},
-    "checkpoints": {"build", "files", "models"},
+    "archive": {"limits"},
+    "checkpoints": {"archive", "build", "files", "models"},
     "features": {"build", "files"},
     "inputs": {"data"},
     "sampler": {"class_names", "latents", "models"},
-    "sampling": {"checkpoints", "runs", "sampler"},
+    "exporting": {"archive", "build", "checkpoints", "html", "models", "sampler"},
+    "sampling": {"checkpoints", "exporting", "models", "runs", "sampler"},
     "sample_writer": {"class_names", "inputs", "pictures", "sampler"},
     "evaluation": {
         "build",
@@ -50,16 +54,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pictures",
         "runs",
         "sampler",
+        "saved_config",
     },
-    "report": {"evaluation", "html", "runs"},
+    "report": {"evaluation", "html", "runs", "saved_config"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"},
-    "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
-    | {"files", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler", "sampling"},
+    "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
+    | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
+    | {"sampling"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker
-    "config": {"data", "ranks", "runs"},
+    "config": {"build", "data", "limits", "ranks", "runs", "saved_config"},
     "launch": {"processes", "ranks", "runs"},
     "session": {"config", "launch"},
     "cli": {"config", "session"},
@@ -67,7 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
-TORCH_FREE = ("errors", "config", "cli", "session", "launch", "runs", "ranks", "processes", "worker", "data.listing")
+TORCH_FREE = ("errors", "limits", "config", "cli", "session", "launch", "runs", "ranks", "processes", "worker")
+TORCH_FREE += ("data.listing",)
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

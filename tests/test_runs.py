@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genimg.errors import UserError
-from genimg.runs import RunFolder, find, runs
+from genimg.runs import RunFolder, find, find_all, home, runs
 
 
 def _run(path: Path, age: int, checkpoint: bool = True) -> RunFolder:
@@ -44,3 +44,43 @@ def test_what_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
         find("last", tmp_path, key="resume")
     with pytest.raises(UserError, match=r"run: got nowhere"):
         find("nowhere*", tmp_path / "none")
+
+
+@pytest.mark.parametrize("place", ["metrics.jsonl", "samples", "checkpoints/best.pt", "samples/deep/sheet.png"])
+def test_a_run_with_a_link_out_of_it_is_refused_by_every_way_to_it(place: str, tmp_path: Path) -> None:
+    run, other = (_run(tmp_path / "out" / "2026-01-01" / name, age) for name, age in (("a", 0), ("b", 10)))
+    (tmp_path / "secret").mkdir()
+    link = run.path / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path / "secret")
+    ways = [
+        lambda: find("last", tmp_path / "out"),
+        lambda: find(str(run.path), tmp_path),
+        lambda: find("a", tmp_path / "out"),
+        lambda: find_all(str(run.path.parent), tmp_path),
+        lambda: find_all([str(other.path), str(run.path)], tmp_path),
+    ]
+    for way in ways:
+        with pytest.raises(UserError, match="secret"):
+            way()
+    assert find(str(other.path), tmp_path) == other
+
+
+def test_links_inside_a_run_are_followed_and_pipes_are_not(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", age=0)
+    (run.checkpoints / "best.pt").symlink_to("last.pt")
+    assert find(str(run.path), tmp_path) == run
+    (tmp_path / "link").symlink_to(run.path)  # the user named it
+    assert find(str(tmp_path / "link"), tmp_path) == RunFolder(tmp_path / "link")
+    os.mkfifo(run.metrics)
+    with pytest.raises(UserError, match="files and folders"):
+        find(str(run.path), tmp_path)
+
+
+def test_nothing_is_written_through_a_link_beside_a_checkpoint_that_is_named_itself(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", age=0)
+    assert home(run.last) == run.path
+    assert home(tmp_path / "mine.pt") == tmp_path
+    run.samples.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="samples"):
+        home(run.last)

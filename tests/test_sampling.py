@@ -224,8 +224,15 @@ CHECKPOINT: dict[str, Any] = {
     "model": {},
     "ema": {},
     "images_seen": 1234,
-    "config": {"model": {"conditional": True}},
-    "data": {"classes": list(NAMES), "image_shape": [1, 8, 8], "num_frames": None},
+    "clock": {"seconds": 1.0},
+    "config": {"model": {"conditional": True}, "data": {}},
+    "data": {
+        "classes": list(NAMES),
+        "image_shape": [1, 8, 8],
+        "num_frames": None,
+        "fingerprint": {"name": "garments", "count": 3, "shape": [1, 8, 8], "digest": ""},
+    },
+    "versions": {},
 }
 
 

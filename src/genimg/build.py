@@ -1,13 +1,33 @@
 """Build what a configuration names by `_target_`, and nothing that it is not allowed to name."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from genimg.errors import UserError
 
-#: Packages whose classes any configuration may name, one out of a stranger's checkpoint too.
-ALLOWED = ("genimg.models.", "genimg.networks.", "genimg.objectives.", "torch.optim.")
+#: Classes that any configuration may name, one out of a stranger's checkpoint too: modules and optimizers, which hold
+#: tensors and open nothing. `genimg.` as a whole would let in what writes files and starts processes.
+ALLOWED = (r"genimg\.(models|networks|objectives)\.\w+\.[A-Z]\w*", r"torch\.optim\.[A-Z]\w*")
+
+_TARGET = re.compile(r"\b_target_: *[\"']?([\w.]+)")
+
+
+def named_in(folder: Path) -> tuple[str, ...]:
+    """Every `_target_` in the YAML files below a folder."""
+    pages = (page.read_text(encoding="utf-8", errors="replace") for page in sorted(folder.rglob("*.yaml")))
+    return tuple(dict.fromkeys(name for page in pages for name in _TARGET.findall(page)))
+
+
+@cache
+def packaged(group: str) -> tuple[str, ...]:
+    """The classes that the project's own YAML of a group names: what a saved configuration of ours is built of."""
+    from importlib import import_module
+
+    return named_in(Path(import_module("genimg.configs").__path__[0], group))
 
 
 def build(node: Any, trust: Iterable[str] | None = None) -> Any:
@@ -15,45 +35,53 @@ def build(node: Any, trust: Iterable[str] | None = None) -> Any:
 
     Args:
         node: plain containers; `_partial_: true` gives a factory.
-        trust: packages allowed besides `ALLOWED`, as `["mypackage"]`; None allows every target, for a
+        trust: packages or classes allowed besides `ALLOWED`, as `["mypackage"]`; None allows every target, for a
             configuration that the user composed on this command line.
 
     Raises:
-        UserError: for a target outside the allowed packages, one that does not exist, or a value that its class
-            refuses.
+        UserError: for a target that is not allowed, one that does not exist, or a value that its class refuses; where
+            the configuration is a stranger's (`trust` is not None), for whatever its classes raise.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
+    from omegaconf.errors import OmegaConfBaseException
 
+    trust = None if trust is None else tuple(trust)
     if trust is not None:
-        refuse_interpolations(node)
+        check_names(node, trust)
     for key, target in targets(node):
-        check_target(key, target, trust)
+        check_class(key, target, trust)
     try:
         return instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        if isinstance(error.__cause__, ValueError | TypeError):
-            raise UserError(key=node["_target_"], got=None, expected=str(error.__cause__)) from error
+    except (InstantiationException, OmegaConfBaseException) as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError) or trust is not None:
+            key = node["_target_"] if isinstance(node, Mapping) and "_target_" in node else "configuration"
+            raise UserError(key=key, got=None, expected=_first_line(cause or error)) from error
         raise
 
 
-def refuse_interpolations(node: Any, key: str = "") -> None:
-    """Refuse `${...}`: it is resolved after the targets are checked, and `${oc.create:...}` makes new targets.
+def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
+    """Refuse what a stranger's configuration must not hold, by names alone: nothing is imported.
 
-    A saved configuration is resolved and has none.
+    `${...}` is refused because it is resolved after the targets are checked: `${oc.create:...}` makes new ones, and
+    `${oc.env:...}` reads what is none of its business. A saved configuration is resolved and has none.
     """
+    trust = tuple(trust)
     if isinstance(node, Mapping):
+        if "_target_" in node:
+            check_name(f"{key}._target_".lstrip("."), str(node["_target_"]), trust)
         for name, child in node.items():
-            refuse_interpolations(name, key)
-            refuse_interpolations(child, f"{key}.{name}".lstrip("."))
+            check_names(name, trust, key)
+            check_names(child, trust, f"{key}.{name}".lstrip("."))
     elif isinstance(node, str):
         if "${" in node:
-            raise UserError(key=key, got=node, expected="a resolved value, as every checkpoint of ours holds")
+            raise UserError(key=key, got=node, expected="a resolved value, as every configuration that was saved holds")
     elif isinstance(node, Sequence):
         for index, child in enumerate(node):
-            refuse_interpolations(child, f"{key}[{index}]")
+            check_names(child, trust, f"{key}[{index}]")
 
 
 def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
@@ -68,19 +96,27 @@ def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
             yield from targets(child, f"{key}[{index}]")
 
 
-def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
-    """Refuse a target that is missing, or whose object was made outside the allowed packages.
+def only_ours(node: Any) -> bool:
+    """Whether a node names nothing but what is `ALLOWED`."""
+    return all(_allowed(target) for _, target in targets(node))
 
-    The name alone is not enough: `genimg.models.gan.torch.os.system` begins well and ends in `os`, so what it
-    resolves to must itself be a class of an allowed package.
+
+def check_name(key: str, target: str, trust: Sequence[str]) -> None:
+    """Refuse the name of a class that is neither `ALLOWED` nor in `trust`."""
+    if not _allowed(target) and not _trusted(target, trust):
+        hint = f"if you know where it comes from: trust=[{target.split('.')[0]}]"
+        raise UserError(key=key, got=target, expected=_expected(trust), hint=hint)
+
+
+def check_class(key: str, target: str, trust: Sequence[str] | None) -> None:
+    """Refuse a target that is missing, or that is no class of the package its name begins with.
+
+    The name alone is not enough: `genimg.models.gan.Any` is allowed by its name, and made elsewhere.
     """
     import importlib
     import inspect
 
-    prefixes = None if trust is None else (*ALLOWED, *(f"{name.rstrip('.')}." for name in trust))
-    expected = "a class of " + ", ".join(p.rstrip(".") for p in prefixes or ("an installed package",))
-    if prefixes is not None and not target.startswith(prefixes):
-        raise UserError(key=key, got=target, expected=expected, hint="if you know where it comes from: trust=[package]")
+    expected = "a class of an installed package" if trust is None else _expected(trust)
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)
@@ -93,6 +129,33 @@ def check_target(key: str, target: str, trust: Iterable[str] | None) -> None:
             expected=f"{expected} ({error})",
             hint=f"did you mean {near[0]}?" if near else None,
         ) from error
+    if trust is None:
+        return
     made_in = f"{getattr(found, '__module__', '')}."
-    if prefixes is not None and not (inspect.isclass(found) and made_in.startswith(prefixes)):
+    if target.startswith("genimg."):
+        homes = {module_name}
+    elif target.startswith("torch.optim."):
+        homes = {"torch.optim"}
+    else:
+        homes = {name.split(".")[0] for name in trust}
+    if not (inspect.isclass(found) and made_in.startswith(tuple(f"{home}." for home in homes))):
         raise UserError(key=key, got=target, expected=expected)
+
+
+def _allowed(target: str) -> bool:
+    return any(re.fullmatch(pattern, target) for pattern in ALLOWED)
+
+
+def _trusted(target: str, trust: Iterable[str]) -> bool:
+    return any(target == name or target.startswith(f"{name.rstrip('.')}.") for name in trust)
+
+
+def _expected(trust: Sequence[str]) -> str:
+    packages = dict.fromkeys(name.split(".")[0] for name in trust if not name.startswith("genimg."))
+    return "a class of " + ", ".join(
+        ("genimg.models", "genimg.networks", "genimg.objectives", "torch.optim", *packages)
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

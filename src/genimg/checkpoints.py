@@ -8,15 +8,21 @@ import contextlib
 import io
 import os
 import platform
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from genimg import __version__
-from genimg.build import build
+from genimg.archive import check_archive, check_content, check_fields
+from genimg.build import build, only_ours
 from genimg.errors import UserError
 from genimg.files import whole
 from genimg.models.base import GenerativeModel
@@ -51,9 +57,9 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
     """
     expected = "a checkpoint written by genimg-train"
     try:
-        if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
-            raise ValueError(f"{damaged} in it is damaged")
+        check_archive(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        check_content(checkpoint, path.stat().st_size)
     except FileNotFoundError as error:
         raise UserError(key=key, got=str(path), expected=expected, hint="there is no such file") from error
     except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
@@ -68,6 +74,10 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
             expected=f"format {FORMAT}, which version {__version__} reads",
             hint=f"use version {checkpoint.get('versions', {}).get('genimg')}, which wrote it, or train anew",
         )
+    try:
+        check_fields(checkpoint)
+    except ValueError as error:
+        raise UserError(key=key, got=str(path), expected=expected, hint=str(error)) from error
     return checkpoint
 
 
@@ -77,11 +87,67 @@ def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> G
     `trust` names packages besides this one whose classes it may be made of; None allows all, for one's own run.
 
     Raises:
-        UserError: if its configuration names a target outside the allow-list.
+        UserError: if its configuration names a target outside the allow-list, or asks for other weights than it has.
     """
-    model = build(checkpoint["config"]["model"], trust=trust)
-    model.load_state_dict({**checkpoint["model"], **checkpoint["ema"]})
+    node, state = checkpoint["config"]["model"], {**checkpoint["model"], **checkpoint["ema"]}
+    check_fits(node, state, trust)
+    model = build(node, trust=trust)
+    model.load_state_dict(state)
     return model.eval()
+
+
+def check_fits(node: Any, state: dict[str, Tensor], trust: Iterable[str] | None, key: str = "run") -> None:
+    """UserError unless the model of a configuration has the weights in `state`, by name and shape.
+
+    It is built without memory (torch's meta device) and given up once it has many more tensors than there are: width
+    or num_classes may be 10^12. A class that the user trusts may need memory to be built; then nothing is checked.
+    """
+    trust = None if trust is None else tuple(trust)
+    try:
+        with torch.device("meta"), at_most(2 * len(state) + 100):
+            model = build(node, trust=trust)
+    except UserError:
+        if only_ours(node):
+            raise
+        return
+    check_weights(model, state, key)
+
+
+def check_weights(model: object, state: dict[str, Tensor], key: str) -> None:
+    """UserError unless `state` has a model's weights, by name and shape."""
+    if not isinstance(model, nn.Module):
+        raise UserError(key, f"a {type(model).__name__}", "a configuration of a model")
+    wanted = {name: tuple(one.shape) for name, one in model.state_dict().items()}
+    given = {name: tuple(one.shape) for name, one in state.items()}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
+            got = f"{name} of shape {given[name]}" if name in given else f"no {name}"
+            expected = f"one of shape {wanted[name]}" if name in wanted else "no such weights"
+            raise UserError(key, got, f"{expected}, by the file's own configuration")
+
+
+@contextmanager
+def at_most(tensors: int) -> Iterator[None]:
+    """ValueError at the first parameter or buffer beyond so many."""
+    count = 0
+
+    def registered(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > tensors:
+            raise ValueError(
+                f"its configuration asks for more than {tensors:,} tensors, and it has half of them at most"
+            )
+
+    hooks = (
+        register_module_parameter_registration_hook(registered),
+        register_module_buffer_registration_hook(registered),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def versions() -> dict[str, str]:

@@ -6,8 +6,11 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from genimg.errors import UserError
 
 
 @contextmanager
@@ -45,6 +48,21 @@ def append(path: Path, text: str) -> None:
             with suppress(OSError):
                 file.truncate(end)
             raise
+
+
+def unused(folder: Path) -> Path:
+    """`folder`, or with a number behind it where it is there already: 10-seed0, then 10-seed0-2."""
+    names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
+    return next(path for path in names if not path.exists())
+
+
+def empty(folder: Path, key: str = "out") -> Path:
+    """`folder`, if there is nothing in it: what two commands wrote into one cannot be told apart. Else UserError."""
+    if folder.is_file():
+        raise UserError(key, folder, "a folder", hint="that is a file")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(key, folder, "a new folder, or an empty one", hint="there is something in it already")
+    return folder
 
 
 def write_json(path: Path, content: Any) -> None:

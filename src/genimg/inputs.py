@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genimg.data.decode import Decoder
 from genimg.data.items import ImageShape
-from genimg.data.listing import PICTURES
+from genimg.data.listing import PICTURES, own_pictures
 from genimg.errors import UserError
 
 Paths = str | Path | Sequence[str | Path]
@@ -21,7 +21,7 @@ _WHITE = (255, 255, 255)  # behind what is transparent, as viewers show it
 
 
 def find_pictures(paths: Paths, key: str) -> list[Path]:
-    """The files that `paths` names: files as they are, and a folder's own pictures by name.
+    """The files that `paths` names: files as they are, and a folder's own pictures by name, no links out of it.
 
     Raises:
         UserError: if a path does not exist, or there is no picture; `key` is what the user called it.
@@ -30,7 +30,7 @@ def find_pictures(paths: Paths, key: str) -> list[Path]:
     found: list[Path] = []
     for path in (Path(one).expanduser() for one in given):
         if path.is_dir():
-            found += sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
+            found += map(Path, own_pictures(path))
         elif path.exists():
             found.append(path)
         else:
@@ -40,7 +40,7 @@ def find_pictures(paths: Paths, key: str) -> list[Path]:
             key,
             paths,
             "at least one picture",
-            hint=f"of a folder, its own files: {' '.join(sorted(PICTURES))}",
+            hint=f"of a folder, its own files, no links out of it: {' '.join(sorted(PICTURES))}",
         )
     return found
 

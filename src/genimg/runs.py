@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,10 @@ class RunFolder:
         return self.path / "samples"
 
     @property
+    def exports(self) -> Path:
+        return self.path / "export"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
@@ -85,19 +90,52 @@ class RunFolder:
 
 
 def home(checkpoint: Path) -> Path:
-    """The run folder of a checkpoint file; the file's own folder where it lies in no run."""
+    """The run folder of a checkpoint file, to write into; the file's own folder where it lies in no run.
+
+    Raises UserError where what is written would go through a link out of it.
+    """
     run = RunFolder(checkpoint.parent.parent)
-    return run.path if checkpoint.parent == run.checkpoints else checkpoint.parent
+    if checkpoint.parent != run.checkpoints:
+        return checkpoint.parent
+    for path in (run.samples, run.tensorboard, run.exports):
+        _refuse_link_out(str(path), _inside(run), "run")
+    return run.path
+
+
+def closed(run: RunFolder, key: str = "run") -> RunFolder:
+    """`run`, if it holds files and folders only, and no link that leads out of it.
+
+    Through a link a stranger's folder would have other files read, or written; a pipe would be waited for.
+    Raises UserError, of the key `key`, for the first such thing.
+    """
+    inside = _inside(run)
+    for folder, folders, files in os.walk(run.path):
+        for path in (os.path.join(folder, name) for name in (*folders, *files)):
+            _refuse_link_out(path, inside, key)
+            if not (os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)):
+                raise UserError(key, path, "files and folders in a run folder", hint="remove it: it is neither")
+    return run
+
+
+def _inside(run: RunFolder) -> str:
+    return os.path.join(os.path.realpath(run.path), "")
+
+
+def _refuse_link_out(path: str, inside: str, key: str) -> None:
+    if os.path.islink(path) and not os.path.realpath(path).startswith(inside):
+        got, hint = f"{path} -> {os.readlink(path)}", "remove it; a checkpoint alone: genimg sample run=FILE out=FOLDER"
+        raise UserError(key, got, "a run folder without links out of it", hint)
 
 
 def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
     """The run that `run` names: a run folder, a checkpoint file, or `last`, the newest with a checkpoint.
 
     A name that is no path is also looked for inside `outputs` and its date folders.
-    `key` is what the user called it (`run`, `resume`). Raises UserError where there is none.
+    `key` is what the user called it (`run`, `resume`). Raises UserError where there is none, and where a link leads out
+    of it.
     """
     if run == "last":
-        return _newest(Path(outputs), key)
+        return closed(_newest(Path(outputs), key), key)
     for place in (
         Path(run),
         Path(outputs, run),
@@ -106,7 +144,7 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
         if place.is_file():
             return place
         if place.is_dir() and RunFolder(place).config.is_file():
-            return RunFolder(place)
+            return closed(RunFolder(place), key)
     expected = "a run folder, a checkpoint file, or last (the newest run)"
     if Path(run).is_dir():
         raise UserError(key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder")
@@ -116,11 +154,11 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
 def find_all(given: str | list[str] | None, outputs: str | Path) -> list[RunFolder]:
     """The run folders that a list names, each as for `find`, or those inside one folder, of a sweep or of a day.
 
-    Raises UserError, of the key `runs`, where they are not two or more, or one is there twice.
+    Raises UserError, of the key `runs`, where they are not two or more, one is there twice, or a link leads out of one.
     """
     if isinstance(given, str):
         inside = sorted(config.parent for config in Path(given).expanduser().glob("*/config.yaml"))
-        found: list[RunFolder | Path] = [RunFolder(path) for path in inside]
+        found: list[RunFolder | Path] = [closed(RunFolder(path), "runs") for path in inside]
     else:
         found = [find(str(Path(str(name)).expanduser()), outputs, "runs") for name in given or []]
     for place in found:

@@ -11,6 +11,8 @@ import torch
 
 from genimg.checkpoints import Checkpoint, load_checkpoint, rebuild_model
 from genimg.errors import UserError
+from genimg.exporting import weights
+from genimg.models.base import GenerativeModel
 from genimg.runs import RunFolder, find
 from genimg.sampler import Sampler
 
@@ -25,22 +27,29 @@ def load(
     trust: Iterable[str] | None = (),
     outputs: str | Path = "outputs",
 ) -> Sampler:
-    """The sampler of a run folder, of a checkpoint file, or of "last", the newest run in `outputs`.
+    """The sampler of a run folder, a checkpoint file, an export (safetensors), or "last", the newest run in `outputs`.
 
     Args:
         checkpoint: "best" or "last" of a run folder.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
         trust: packages besides this one whose classes the checkpoint may name; None allows all of them.
     """
-    return from_checkpoint(load_checkpoint(checkpoint_file(run, checkpoint, outputs)), device, trust)
+    file = checkpoint_file(run, checkpoint, outputs)
+    if file.suffix == weights.SUFFIX:
+        return _sampler(*weights.read(file, trust), device)
+    return from_checkpoint(load_checkpoint(file), device, trust)
 
 
 def from_checkpoint(checkpoint: Checkpoint, device: str = "auto", trust: Iterable[str] | None = ()) -> Sampler:
     """The sampler of a checkpoint that is read already: the model with its averaged weights."""
+    return _sampler(rebuild_model(checkpoint, trust), checkpoint, device)
+
+
+def _sampler(model: GenerativeModel, checkpoint: Checkpoint, device: str) -> Sampler:
     data: dict[str, Any] = checkpoint["data"]
     conditional = checkpoint["config"]["model"].get("conditional", False)
     return Sampler(
-        rebuild_model(checkpoint, trust),
+        model,
         data["image_shape"],
         data["num_frames"],
         data["classes"] if conditional else (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -66,3 +67,104 @@ def test_a_run_without_a_checkpoint_cannot_go_on(run: RunFolder) -> None:
     run.last.unlink()
     with pytest.raises(UserError, match="checkpoint"):
         _checked(f"resume={run.path}")
+
+
+def _rewritten(run: RunFolder, key: str, value: Any) -> None:
+    """The saved configuration with one key set as a stranger would."""
+    config = OmegaConf.load(run.config)
+    OmegaConf.update(config, key, value, merge=False, force_add=True)
+    OmegaConf.save(config, run.config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.generator._target_", "mynets.Mine"),
+        ("model.generator._target_", "os.system"),
+        ("model.generator._target_", "genimg.launch.start"),
+        ("model.generator._target_", "genimg.callbacks.samples.Samples"),
+        ("model.generator_optimizer.lr", {"_target_": "os.system", "command": "touch evil"}),
+        ("data.source._target_", "genimg.data.cache.Cache"),
+        ("callbacks.mine", {"_target_": "mynets.Mine"}),
+        ("logger.mine", {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "x"}),
+        ("model.name", "${oc.env:HOME}"),
+        ("model.name", "${oc.create:{_target_:os.system}}"),
+        ("logger.tensorboard.save_dir", "elsewhere"),
+        ("logger.tensorboard.save_dir", "/tmp"),
+        ("logger.tensorboard.name", "../../elsewhere"),
+        ("logger.tensorboard.version", ".."),
+        ("budget", 5),
+        ("budget.evil", 5),
+        ("model", {"_target_": "genimg.models.gan.GAN"}),
+        ("data", [1]),
+        ("seed", {"a": 1}),
+    ],
+)
+def test_a_strangers_configuration_is_refused_before_anything_is_built(key: str, value: Any, run: RunFolder) -> None:
+    _rewritten(run, key, value)
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(UserError) as mistake:
+        _checked("resume=last")
+    assert key.split(".")[0] in str(mistake.value)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_what_the_user_names_may_be_resumed(run: RunFolder, tmp_path: Path) -> None:
+    _rewritten(run, "model.generator._target_", "mynets.Mine")
+    _rewritten(run, "trust", ["mynets"])  # the file cannot trust itself
+    with pytest.raises(UserError, match=r"trust=\[mynets\]"):
+        _checked("resume=last")
+    assert _checked("resume=last", "trust=[mynets]").trust == ["mynets"]
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "mine.yaml").write_text("defaults: [gan]\ngenerator:\n  _target_: mynets.Mine\n")
+    assert check(Composer("train", tmp_path / "mine"), ["resume=last"]).trust == ["mynets.Mine"]
+
+
+def test_a_class_written_on_the_command_line_needs_no_trust(run: RunFolder) -> None:
+    assert _checked("resume=last", "+callbacks.mine._target_=mynets.Mine").trust == ["mynets.Mine"]
+    assert run.config.exists()
+
+
+def test_a_moved_run_writes_where_it_lies_now(run: RunFolder, tmp_path: Path) -> None:
+    moved = RunFolder(run.path.rename(tmp_path / "moved"))
+    config = _checked(f"resume={moved.path}")
+    assert config.run_dir == config.logger.tensorboard.save_dir == str(moved.path)
+
+
+def test_the_users_own_logger_replaces_a_strangers(run: RunFolder) -> None:
+    _rewritten(run, "logger.tensorboard.save_dir", "/tmp")
+    assert list(_checked("resume=last", "logger=csv").logger) == ["csv"]
+
+
+def test_a_strangers_run_says_not_where_arrays_are_written_and_its_data_may_have_moved(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    folder = {"_target_": "genimg.data.image_folder.ImageFolder", "root": "gone", "cache": "/tmp/evil"}
+    for key, value in (("data.root", "gone"), ("data.cache", "/tmp/evil"), ("data.source", folder)):
+        _rewritten(run, key, value)
+    with pytest.raises(UserError, match="where it lies now"):
+        _checked("resume=last")
+    (tmp_path / "here").mkdir()
+    for number in range(9):
+        (tmp_path / "here" / f"{number}.png").touch()
+    data = _checked("resume=last", f"data.root={tmp_path / 'here'}").data
+    assert (data.cache, data.source.cache) == (False, False)
+    assert data.root == data.source.root == str(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "aliases"),
+        (f"a: {'x' * 2**18}\n", "bytes"),
+        ("- 1\n", "mapping"),
+        ("a: [1", "config.yaml"),
+        ("a: !!python/object/apply:os.system [touch evil]\n", "config.yaml"),
+    ],
+    ids=["aliases", "large", "list", "torn", "python"],
+)
+def test_a_file_that_no_run_of_ours_wrote_is_a_message(text: str, said: str, run: RunFolder) -> None:
+    run.config.write_text(text)
+    with pytest.raises(UserError, match=said):
+        _checked("resume=last")
+    assert not Path("evil").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 
 import torch
@@ -35,3 +37,22 @@ def numbered(count: int = 500, own_test: bool = False, **settings: object) -> Ge
     data = GenerativeData(Numbered(count, own_test), **(defaults | settings))  # type: ignore[arg-type]
     data.setup("fit")
     return data
+
+
+def png_bomb(side: int) -> bytes:
+    """A PNG that says it has `side` x `side` pixels, and ends after the first."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\0"))]
+    chunks = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def gif_of(count: int, side: int = 8, grows_to: int = 1) -> bytes:
+    """A black GIF of `count` frames, 16 bytes each; the last one draws a pixel at `grows_to`."""
+
+    def frame(at: int) -> bytes:  # one pixel: clear, colour 0, end, as codes of three bits
+        return b"," + struct.pack("<HHHHB", at - 1, at - 1, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+
+    screen = b"GIF89a" + struct.pack("<HH", side, side) + b"\x80\x00\x00" + b"\x00\x00\x00\xff\xff\xff"
+    return screen + frame(1) * (count - 1) + frame(grows_to) + b";"

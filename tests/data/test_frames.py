@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 
 from genimg.data import frame_folder
+from genimg.data import frames as frames_module
 from genimg.data.frame_folder import FrameFolder, Windows, join
 from genimg.data.listing import list_clips
 from genimg.data.module import GenerativeData
 from genimg.errors import UserError
+from tests.data.stand_ins import gif_of, png_bomb
 
 SHAPE = (1, 8, 8)
 
@@ -54,7 +56,7 @@ def levels(windows: Windows) -> torch.Tensor:
 
 
 def test_every_kind_of_clip_is_read_in_the_order_of_its_frames(folder: Path) -> None:
-    assert [clip.kind for clip in list_clips(folder)].count("animation") == 7
+    assert [clip.kind for clip in list_clips(folder)[0]].count("animation") == 7
     found = levels(load(folder))
     expected = [[10 * clip + start + frame for frame in range(4)] for clip in range(10) for start in range(3)]
     assert sorted(found.tolist()) == expected
@@ -72,6 +74,46 @@ def test_short_and_damaged_clips_are_listed_and_skipped(folder: Path, caplog: py
     assert "2 of 12 clips" in caplog.text
     assert "short.gif: ValueError (3 frames, fewer than data.num_frames=4)" in caplog.text
     assert "damaged.gif" in caplog.text
+
+
+def test_clips_without_end_and_bombs_are_listed_and_skipped(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "MOST_FRAMES", 1000)
+    (folder / "endless.gif").write_bytes(gif_of(1001))
+    (folder / "long.gif").write_bytes(gif_of(1000))
+    (folder / "bomb.gif").write_bytes(gif_of(6, side=9000))
+    (folder / "grows.gif").write_bytes(gif_of(6, grows_to=9000))
+    (folder / "10").mkdir()
+    for number in range(6):
+        (folder / "10" / f"{number}.png").write_bytes(png_bomb(9000))
+    found = load(folder)
+    assert (levels(found) == 0).all(1).sum() == 1000 - 3
+    assert "4 of 15 clips" in caplog.text
+    assert "endless.gif: ValueError (more than 1,000 frames)" in caplog.text
+    for name in ("bomb.gif", "grows.gif", "10"):
+        assert f"{name}: TooLargeError" in caplog.text
+
+
+def test_a_clip_that_fills_the_memory_alone_is_not_read_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(frame_folder, "IN_MEMORY_BYTES", 100 * 64)
+    (folder / "long.gif").write_bytes(gif_of(10_000))
+    load(folder)
+    assert "long.gif: ValueError (more than 100 frames)" in caplog.text
+
+
+def test_links_out_of_the_folder_are_named_and_skipped_unless_allowed(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_gif(tmp_path / "outside.gif", frames(200, 6))
+    (folder / "link.gif").symlink_to(tmp_path / "outside.gif")
+    assert levels(load(folder)).max() < 100
+    assert "link.gif" in caplog.text and "data.follow_links=true" in caplog.text
+    assert levels(load(folder, follow_links=True)).max() == 205
+    (tmp_path / "alias").symlink_to(folder)  # the user named it
+    assert len(load(tmp_path / "alias")) == len(load(folder))
 
 
 def test_too_few_clips_are_an_error(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_clips_are_animations_videos_and_folders_of_frames(tmp_path: Path) -> No
     touch(tmp_path, "run/frame10.png", "run/frame9.png", "sub/b.gif", "a.mp4", "run2/x.webp", ".gone/1.gif")
     riff = b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes([2]) + bytes(9)
     (tmp_path / "moving.webp").write_bytes(riff)
-    clips = {Path(clip.path).relative_to(tmp_path).as_posix(): clip for clip in list_clips(tmp_path)}
+    clips = {Path(clip.path).relative_to(tmp_path).as_posix(): clip for clip in list_clips(tmp_path)[0]}
     kinds = {name: clip.kind for name, clip in clips.items()}
     assert kinds == {
         "a.mp4": "video",

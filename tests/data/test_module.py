@@ -8,6 +8,7 @@ import torch
 
 from genimg.data.loader import Batch
 from genimg.data.module import GenerativeData, mirror
+from genimg.data.moving import MovingStills
 from genimg.errors import UserError
 from tests.data.stand_ins import Numbered, numbered, numbers_of
 
@@ -167,6 +168,21 @@ def test_a_batch_too_large_is_told_what_fits() -> None:
     with pytest.raises(UserError) as caught:
         numbered(batch_size=429)
     assert caught.value.hint == "data.batch_size=256"
+
+
+def test_a_clip_that_would_fill_the_memory_is_refused_before_it_is_made() -> None:
+    stills = MovingStills(Numbered(40), num_frames=10**12)
+    with pytest.raises(UserError, match="fewer frames") as told:
+        GenerativeData(
+            stills, name="endless", image_size=8, channels=1, batch_size=4, kind="sequences", num_frames=10**12
+        ).setup("fit")
+    assert told.value.key == "data.num_frames"
+
+
+@pytest.mark.parametrize("settings", [{"image_size": 10**6}, {"image_size": [8, 7]}, {"channels": 10**9}])
+def test_pictures_of_another_size_than_the_command_line_allows_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises((UserError, ValueError), match=r"pixels|channels"):
+        numbered(**settings)
 
 
 def test_a_setting_that_nothing_reads_is_refused() -> None:

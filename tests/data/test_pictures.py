@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from genimg.data.items import Items
 from genimg.data.module import GenerativeData
 from genimg.data.pictures import LazyPictures
 from genimg.errors import UserError
+from tests.data.stand_ins import png_bomb
 
 SHAPE = (1, 8, 8)
 COUNT = 40
@@ -67,9 +69,24 @@ def test_damaged_files_are_listed_and_skipped(folder: Path, caplog: pytest.LogCa
 
 
 @pytest.mark.filterwarnings("default")
-def test_decompression_bombs_are_skipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.new("L", (50, 50), 2).save(folder / "even" / "002.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+@pytest.mark.parametrize("lazily", [False, True])
+def test_decompression_bombs_are_named_and_skipped(
+    folder: Path, lazily: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Above the one limit, above Pillow's first and above its second."""
+    for number, side in ((2, 8193), (4, 9500), (6, 50_000)):
+        (folder / "even" / f"{number:03d}.png").write_bytes(png_bomb(side))
+    if lazily:
+        monkeypatch.setattr(pictures, "IN_MEMORY_BYTES", 0)
+    found = load(folder)
+    assert not {2, 4, 6} & set(levels(found)) and len(found) == len(list(folder.rglob("*.png"))) - 3
+    for number in (2, 4, 6):
+        assert re.search(rf"{number:03d}\.png: TooLargeError \(.*more than 67,108,864 pixels\)", caplog.text)
+
+
+def test_a_file_of_a_kind_that_is_not_a_picture_is_not_opened(folder: Path) -> None:
+    """Pillow would hand it to a PostScript interpreter."""
+    (folder / "even" / "002.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     assert 2 not in levels(load(folder))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from html import unescape
@@ -159,6 +160,15 @@ def test_a_link_out_of_the_run_and_a_file_that_is_no_picture_are_left_out(tmp_pa
     run.log.symlink_to(tmp_path / "secret")
     told = read(run)
     assert told.pictures() == {} and [seen for seen, _ in told.moments] == [128, 192] and told.machine == []
+
+
+def test_a_file_too_large_for_a_page_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = make_run(tmp_path / "run")
+    for path in (run.metrics, run.samples / "final" / "sheet.png"):
+        os.truncate(path, 2**40)  # a hole: it takes no room on the disk
+    told = read(run)
+    assert told.rows == [] and run.samples / "final" / "sheet.png" not in told.pictures().values()
+    assert "metrics.jsonl" in caplog.text and "sheet.png" in caplog.text
 
 
 def test_a_damaged_row_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

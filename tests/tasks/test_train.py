@@ -13,7 +13,7 @@ from pytorch_lightning import Callback
 
 from genimg.callbacks import checkpoints, metrics
 from genimg.callbacks.quality import Quality
-from genimg.checkpoints import load_checkpoint, rebuild_model
+from genimg.checkpoints import load_checkpoint, rebuild_model, save_checkpoint
 from genimg.config.compose import Composer, without_hydra
 from genimg.errors import UserError
 from genimg.files import append
@@ -238,7 +238,7 @@ def test_a_spent_budget_is_told(tmp_path: Path) -> None:
 
 
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Quality, "measure", lambda *_: float("nan"))
+    monkeypatch.setattr(Quality, "measure", lambda *_: {"quality": float("nan")})
     train.run(config(tmp_path, "budget.images=160"))
     assert not RunFolder(tmp_path).best.exists()
     assert [row["quality"] for row in rows(tmp_path) if "quality" in row] == [None, None]
@@ -252,6 +252,22 @@ def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeyp
     run = tmp_path / "run"
     assert train.run(config(run, "budget.images=32", "model.generator._target_=mynets.Mine")) == 0
     assert (run / "samples" / "final" / "sheet.png").exists()
+
+
+def test_a_resumed_run_builds_nothing_that_its_folder_names_and_the_user_does_not(tmp_path: Path) -> None:
+    train.run(config(tmp_path, "budget.images=32"))
+    for harm in (
+        "model.generator._target_=tests.stub_models.StubGenerator",
+        "+callbacks.evil._target_=tests.stub_models.StubGenerator",
+        "model.generator.width=1000000000",
+    ):
+        with pytest.raises(UserError, match=r"tests\.stub_models|GAN"):
+            train.run(config(tmp_path, "budget.images=64", f"resume={tmp_path}", harm))
+    best = load_checkpoint(RunFolder(tmp_path).best)
+    best["config"]["model"]["generator"]["_target_"] = "tests.stub_models.StubGenerator"
+    save_checkpoint(RunFolder(tmp_path).best, best)
+    with pytest.raises(UserError, match=r"tests\.stub_models"):  # at its end, when it draws samples
+        train.run(config(tmp_path, "budget.images=64", "~callbacks.quality", f"resume={tmp_path}"))
 
 
 def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.machine import count_gpus
 from genimg.config.partners import check_partners
 from genimg.config.resume import merged, resumed_run
+from genimg.config.saved import MOVABLE
 from genimg.errors import UserError
 
 
@@ -36,7 +37,7 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     groups.check_choices(composer, choices)
     defaults = composer.defaults([line(override) for override in choices])
     names.check_experiments(composer, choices, defaults)
-    nodes = names.flatten(without_hydra(defaults))
+    nodes = names.flatten(without_hydra(defaults)) | ({} if run is None else dict.fromkeys(MOVABLE))
     names.check_keys(composer, settings, nodes)
     values.check_types(settings, nodes, defaults)
     config = composer.compose(words) if run is None else merged(composer, run, overrides, defaults)

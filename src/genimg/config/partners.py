@@ -198,6 +198,7 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     },
     "sample": {_run: True, _pictures: True},
     "evaluate": {_run: True, _features: False, _files: True},
+    "export": {_run: True},
     "report": {_run: True},
     "compare": {_runs: True},
     "rate": {_asked: True, _rated: True},

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from genimg.config.compose import Composer
+from genimg.config.compose import Composer, without_hydra
+from genimg.config.saved import MOVABLE, saved
 from genimg.errors import UserError
 from genimg.runs import RunFolder, find
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what
-CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "callbacks", "log_every_steps", "dry_run")
-_BESIDES = ("resume", "outputs", "hydra")
+CHANGEABLE = (
+    "budget",
+    "logger",
+    "trainer",
+    "launch",
+    "health",
+    "checkpoint",
+    "callbacks",
+    "log_every_steps",
+    "dry_run",
+)
+_BESIDES = ("resume", "outputs", "hydra", "trust")
 
 
 def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | None:
@@ -25,11 +36,12 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     if not run.has_checkpoint():
         raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew")
     for override in overrides:
-        if override.key_or_group.split(".")[0].split("/")[0] not in (*CHANGEABLE, *_BESIDES):
+        group = override.key_or_group.split(".")[0].split("/")[0]
+        if group not in (*CHANGEABLE, *_BESIDES) and override.key_or_group not in MOVABLE:
             raise UserError(
                 override.key_or_group,
                 override.input_line,
-                f"with resume= only {', '.join(CHANGEABLE)} may change",
+                f"with resume= only {', '.join((*CHANGEABLE, *MOVABLE))} may change",
                 hint="leave it out, or start a new run without resume=",
             )
     return run
@@ -40,8 +52,8 @@ def merged(composer: Composer, run: RunFolder, overrides: list[Override], chosen
 
     chosen: the configuration composed from the overrides that choose groups (`logger=csv`).
     """
-    config = OmegaConf.load(run.config)
-    assert isinstance(config, DictConfig)
+    config = saved(run, overrides, composer.config_dir, without_hydra(chosen))
+    trust = list(config.trust)
     with open_dict(config), open_dict(chosen):
         config.hydra = chosen.hydra
         for override in overrides:
@@ -54,4 +66,6 @@ def merged(composer: Composer, run: RunFolder, overrides: list[Override], chosen
     composer.apply(settings, config)
     config.resume = str(run.path)
     config.run_dir = str(run.path)
+    if isinstance(config.trust, ListConfig):
+        config.trust = trust  # with what the other words name
     return config

@@ -9,6 +9,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from genimg.limits import SIDES
+
 
 class Rule(NamedTuple):
     """What one key may be. Bounds are inclusive, save `above`.
@@ -91,18 +93,18 @@ RULES: dict[str, Rule] = {
     "launch.node_rank": whole(0),
     "launch.max_restarts": whole(0),
     # data
-    "data.image_size": Rule("size", low=8, high=256, everywhere=True),
+    "data.image_size": Rule("size", low=SIDES[0], high=SIDES[1], everywhere=True),
     "data.channels": Rule("text", choices=("1", "3"), everywhere=True),
     "data.batch_size": whole(1, everywhere=True),
     "data.root": Rule("text", null=True),
-    "data.num_frames": whole(2),
+    "data.num_frames": whole(2, 100_000),
     "data.stills": Rule("pair", low=1, high=3),
     "data.still_scale": Rule("number", above=0, high=1),
     "data.speed": Rule("two", above=0),
     "data.val_fraction": Rule("number", above=0, high=0.5),
     "data.test_fraction": Rule("number", above=0, high=0.5),
     "data.flip": Rule("flag"),
-    "data.workers": whole(0, null=True),
+    "data.workers": whole(0, 1000, null=True),
     "data.fit": one_of("crop", "pad", "stretch"),
     "data.variant": one_of("balanced", "letters", "digits", "mnist", "bymerge", "byclass"),
     "data.background": Rule("any"),  # a colour in many spellings: the data set reads it
@@ -140,7 +142,8 @@ RULES: dict[str, Rule] = {
     "callbacks.*.times": whole(1),
     "callbacks.quality.num_images": whole(2),  # a distance between spreads
     "callbacks.*.num_images": whole(1),
-    "callbacks.*.num_clips": whole(1),
+    "callbacks.samples.num_images": whole(1, 10_000),  # on one sheet
+    "callbacks.*.num_clips": whole(1, 1000),
     "callbacks.*.every_*": Rule("number", above=0),
     # sample
     "run": Rule("text"),
@@ -160,6 +163,8 @@ RULES: dict[str, Rule] = {
     "device": Rule("text"),
     "out": Rule("text", null=True),
     "trust": Rule("list"),
+    # export
+    "format": one_of("safetensors", "torchscript", "pt2", "onnx"),
     # compare, rate
     "runs": Rule("paths", null=True),
     "results": Rule("paths", null=True),

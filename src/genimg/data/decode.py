@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +12,38 @@ from PIL import Image, ImageColor, ImageOps
 from genimg.data.fit import Fit, crop_box, padded_size
 from genimg.data.items import ImageShape
 from genimg.errors import UserError
+from genimg.limits import MOST_PIXELS
 
 Background = str | int | tuple[int, int, int]
+
+
+#: What is tried on a file, whatever its name says. Pillow knows more, and hands PostScript to a program of its own.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+class TooLargeError(ValueError):
+    """A picture that would fill the memory: a few hundred bytes may unpack to billions of pixels."""
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Image.Image]:
+    """The picture in a file, its header read and its pixels not yet.
+
+    Raises TooLargeError above `limits.MOST_PIXELS`; Pillow's errors pass through.
+    """
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # its own limits are higher
+        raise TooLargeError(f"more than {MOST_PIXELS:,} pixels") from error
+    with image:
+        check_size(image)
+        yield image
+
+
+def check_size(image: Image.Image) -> None:
+    """TooLargeError above `limits.MOST_PIXELS`."""
+    if image.width * image.height > MOST_PIXELS:
+        raise TooLargeError(f"{image.width} x {image.height}, more than {MOST_PIXELS:,} pixels")
 
 
 @dataclass(frozen=True)
@@ -29,13 +61,14 @@ class Decoder:
 
     def read(self, path: str) -> np.ndarray:
         """uint8 (C, H, W) of the picture, or an animation's first frame. Pillow's errors pass through."""
-        with Image.open(path) as image:
+        with opened(path) as image:
             side = 2 * max(self.shape)
             image.draft(None, (side, side))  # a large JPEG is decoded at a half, a quarter, ...
             return self.convert(image)
 
     def convert(self, image: Image.Image) -> np.ndarray:
         """uint8 (C, H, W) of an open picture."""
+        check_size(image)  # a frame may be larger than the first one
         upright = _eight_bits(ImageOps.exif_transpose(image))
         flat = _over(upright, self.background) if upright.has_transparency_data else upright
         fitted = self._fitted(flat.convert("L" if self.shape[0] == 1 and _is_grey(flat) else "RGB"))

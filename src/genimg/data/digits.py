@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, Stored
+from genimg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Digits:
     def load(self, part: Part, shape: ImageShape) -> Stored:
         from sklearn.datasets import load_digits
 
+        if not 0 <= self.margin <= 8:
+            raise UserError("data.source.margin", self.margin, "0 to 8 pixels around 8x8")
         data: Any = load_digits()
         sixteenths = torch.from_numpy(data.images)  # (1797, 8, 8), 0..16
         images = (sixteenths * 255 / 16).round().byte().unsqueeze(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from genimg.data.fit import FITS, Fit
 from genimg.data.frames import read_clip
 from genimg.data.items import ImageShape, Part
 from genimg.data.listing import ClipListing, list_clips, require_clips
-from genimg.data.reading import read_each, warn_of
+from genimg.data.reading import read_each, warn_of, warn_of_links
 from genimg.errors import UserError
 
 FEWEST = 3  # clips: one each for training, validation and test
@@ -42,7 +43,8 @@ class FrameFolder:
         if self.frame_stride < 1:
             raise UserError("data.frame_stride", self.frame_stride, "1 or more")
         require_clips(self.root, self.follow_links)
-        listed = list_clips(str(self.root), self.follow_links)
+        listed, skipped = list_clips(str(self.root), self.follow_links)
+        warn_of_links(skipped, str(self.root))
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
             raise UserError(
@@ -57,10 +59,11 @@ class FrameFolder:
         """uint8 (F, C, H, W) of every clip that is long enough; a warning lists the others."""
         clips: list[Tensor | None] = [None] * len(listed)
         room = IN_MEMORY_BYTES
+        most = max(1, room // math.prod(decoder.shape))
 
         def read(row: int) -> None:
             nonlocal room
-            clip = torch.from_numpy(read_clip(listed[row], decoder, self.frame_stride))
+            clip = torch.from_numpy(read_clip(listed[row], decoder, self.frame_stride, most))
             if len(clip) < self.num_frames:
                 raise ValueError(f"{len(clip)} frames, fewer than data.num_frames={self.num_frames}")
             clips[row], room = clip, room - clip.numel()

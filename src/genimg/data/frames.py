@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageSequence
 
-from genimg.data.decode import Decoder
+from genimg.data.decode import Decoder, check_size, opened
 from genimg.data.listing import ClipListing
 from genimg.errors import UserError
+from genimg.limits import MOST_FRAMES
 
 
-def read_clip(clip: ClipListing, decoder: Decoder, stride: int) -> np.ndarray:
-    """uint8 (F, C, H, W), every `stride`-th frame. The readers' errors on a damaged file pass through."""
-    frames = _READERS[clip.kind](clip)
-    return np.stack([decoder.convert(frame) for frame in islice(frames, 0, None, stride)])
+def read_clip(clip: ClipListing, decoder: Decoder, stride: int, most: int) -> np.ndarray:
+    """uint8 (F, C, H, W), every `stride`-th frame.
+
+    Raises ValueError where there are more than `most` of them, or than `limits.MOST_FRAMES` before any is left out. The
+    readers' errors on a damaged file pass through.
+    """
+    kept = []
+    for number, frame in enumerate(_READERS[clip.kind](clip)):
+        if number == MOST_FRAMES or len(kept) > most:
+            raise ValueError(f"more than {min(most, MOST_FRAMES):,} frames")
+        if number % stride == 0:
+            kept.append(decoder.convert(frame))
+    return np.stack(kept)
 
 
 def _animation(clip: ClipListing) -> Iterator[Image.Image]:
-    with Image.open(clip.path) as image:
+    with opened(clip.path) as image:
         yield from ImageSequence.Iterator(image)
 
 
 def _folder(clip: ClipListing) -> Iterator[Image.Image]:
     for path in clip.frames:
-        with Image.open(path) as image:
+        with opened(path) as image:
             yield image
 
 
 def _video(clip: ClipListing) -> Iterator[Image.Image]:
     with _open_video(clip.path) as container:
         for frame in container.decode(video=0):
+            check_size(frame)
             yield frame.to_image()
 
 

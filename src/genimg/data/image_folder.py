@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 
 from genimg.data.cache import cache_folder
@@ -11,9 +10,8 @@ from genimg.data.fit import FITS, Fit
 from genimg.data.items import ImageShape, Items, Part
 from genimg.data.listing import list_pictures, require_pictures
 from genimg.data.pictures import PictureFiles, load_pictures
+from genimg.data.reading import warn_of_links
 from genimg.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,7 @@ class ImageFolder:
             raise UserError("data.fit", self.fit, ", ".join(FITS))
         require_pictures(self.root, self.follow_links)
         found = list_pictures(str(self.root), self.follow_links)
-        if found.skipped_links:
-            first, count = found.skipped_links[0], len(found.skipped_links)
-            log.warning(
-                "%d links lead out of %s and are skipped (%s); data.follow_links=true",
-                count,
-                self.root,
-                first,
-            )
+        warn_of_links(found.skipped_links, str(self.root))
         files = PictureFiles(found.paths, found.labels, found.classes)
         decoder = Decoder(shape, self.fit, as_rgb(self.background))
         return load_pictures(files, decoder, cache_folder(self.cache, "pictures"))

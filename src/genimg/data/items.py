@@ -104,7 +104,7 @@ def fingerprint(items: Items, name: str) -> dict[str, Any]:
     kept = len(items) if len(items) * bytes_each <= _WHOLE_BYTES else max(1, _SAMPLE_BYTES // bytes_each)
     indices = torch.arange(kept) * len(items) // kept
     digest = hashlib.sha256()
-    for part in indices.split(256):
+    for part in indices.split(max(1, min(256, _WHOLE_BYTES // bytes_each))):
         digest.update(items.fetch(part, hash_int(_FROZEN_DRAW)).cpu().contiguous().numpy().data)
     if items.labels is not None:
         digest.update(items.labels.cpu().contiguous().numpy().data)

@@ -61,11 +61,12 @@ def list_pictures(root: str | Path, follow_links: bool = False) -> PictureListin
     return PictureListing(tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped))
 
 
-def list_clips(root: str | Path, follow_links: bool = False) -> list[ClipListing]:
-    """Clips below `root`, sorted: GIFs, animated WebPs, videos, and folders that hold still pictures."""
+def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipListing], list[str]]:
+    """Clips below `root`, sorted: GIFs, animated WebPs, videos, folders of still pictures; and the links out of it."""
     clips: list[ClipListing] = []
     frames: dict[str, list[str]] = {}
-    for path in _walk(str(root), PICTURES | VIDEOS, follow_links, []):
+    skipped: list[str] = []
+    for path in _walk(str(root), PICTURES | VIDEOS, follow_links, skipped):
         if _suffix(path) in VIDEOS:
             clips.append(ClipListing(path, "video"))
         elif _suffix(path) == ".gif" or _is_animated_webp(path):
@@ -73,7 +74,15 @@ def list_clips(root: str | Path, follow_links: bool = False) -> list[ClipListing
         else:
             frames.setdefault(os.path.dirname(path), []).append(path)
     clips += [ClipListing(where, "frames", tuple(sorted(f, key=_natural))) for where, f in frames.items()]
-    return sorted(clips, key=lambda clip: clip.path)
+    return sorted(clips, key=lambda clip: clip.path), skipped
+
+
+def own_pictures(folder: str | Path) -> list[str]:
+    """Pictures directly in a folder, sorted, without links that lead out of it."""
+    inside = os.path.join(os.path.realpath(folder), "")
+    with os.scandir(folder) as entries:
+        pictures = [one for one in entries if _suffix(one.name) in PICTURES and not one.name.startswith(".")]
+        return sorted(one.path for one in pictures if one.is_file() and not _leads_out(one, inside))
 
 
 def require_pictures(root: str | Path | None, follow_links: bool = False) -> None:

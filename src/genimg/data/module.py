@@ -17,6 +17,7 @@ from genimg.data.loader import Batch, Batches
 from genimg.data.order import EvaluationOrder, Request, TrainOrder, strides
 from genimg.data.splits import carve
 from genimg.errors import UserError
+from genimg.limits import LARGEST_ITEM, check_sides
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 _FROZEN_SEED = 0  # validation and test clips are the same for every run's seed
@@ -64,7 +65,9 @@ class GenerativeData(LightningDataModule):
         super().__init__()
         if unread := read_by_source.keys() - _settings(source):
             raise TypeError(f"{type(source).__name__} reads no {', '.join(unread)}")
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = check_sides(*((image_size, image_size) if isinstance(image_size, int) else image_size))
+        if channels not in (1, 3):
+            raise UserError("data.channels", channels, "1 or 3")
         self.source, self.name, self.kind = source, name, kind
         self.image_shape: ImageShape = (channels, height, width)
         self.batch_size, self.num_classes, self.seed, self.flip = batch_size, num_classes, seed, flip
@@ -109,6 +112,9 @@ class GenerativeData(LightningDataModule):
             raise UserError("data.kind", self.kind, f"{kind}, which is what data={self.name} holds")
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
             raise UserError("data.num_classes", self.num_classes, f"{len(train.classes)}, as the data have, or 0")
+        if (values := torch.Size(train.shape).numel()) > LARGEST_ITEM:
+            expected = f"fewer frames: a clip of {LARGEST_ITEM:,} values at most, and this is {values:,}"
+            raise UserError("data.num_frames", train.shape[0], expected)
         if len(train) < self.batch_size:
             expected = f"at most {len(train)}, the training items of {self.name}"
             hint = f"data.batch_size={1 << (len(train).bit_length() - 1)}" if len(train) else None

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from genimg.data.cache import Cache, key_of
-from genimg.data.decode import Decoder
+from genimg.data.decode import Decoder, opened
 from genimg.data.items import Items, Stored
 from genimg.data.reading import Failures, read_each, reason, warn_of
 from genimg.errors import UserError
@@ -113,7 +112,8 @@ def _decode_all(paths: Sequence[str], decoder: Decoder, out: np.ndarray) -> Fail
 
 def _check_headers(paths: Sequence[str]) -> Failures:
     def check(row: int) -> None:
-        Image.open(paths[row]).close()
+        with opened(paths[row]):
+            pass
 
     return read_each(paths, check)
 

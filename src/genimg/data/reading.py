@@ -36,7 +36,7 @@ def read_each(paths: Sequence[str], work: Callable[[int], None]) -> Failures:
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # a picture that would fill the memory
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # `decode.opened` says what it means
         reasons = pool.map(attempt, range(len(paths)))
         return {path: said for path, said in zip(paths, reasons, strict=True) if said}
 
@@ -53,3 +53,11 @@ def warn_of(failures: Failures, total: int, what: str) -> None:
         named = "".join(f"\n  {said}" for said in list(failures.values())[:_NAMED])
         more = f"\n  and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
         log.warning("%d of %d %s are left out:%s%s", len(failures), total, what, named, more)
+
+
+def warn_of_links(skipped: Sequence[str], root: str) -> None:
+    """The links that lead out of a folder, with the key that follows them."""
+    if skipped:
+        log.warning(
+            "%d links lead out of %s and are skipped (%s); data.follow_links=true", len(skipped), root, skipped[0]
+        )

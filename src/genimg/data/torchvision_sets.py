@@ -79,6 +79,8 @@ class TorchvisionStills:
     own_test: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Stored:
+        if self.name not in _SETS:
+            raise UserError("data.source.name", self.name, f"one of {', '.join(_SETS)}")
         if self.variants and self.variant not in self.variants:
             raise UserError("data.variant", self.variant, ", ".join(self.variants))
         arguments, axes = _SETS[self.name]

@@ -13,14 +13,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genimg.build import build
+from genimg.build import build, packaged
 from genimg.checkpoints import Checkpoint
 from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.features.extractor import Extractor
 from genimg.sampler import Sampler
+from genimg.saved_config import replaced
 
-DATA = ("genimg.data",)  # what a checkpoint's data are built of, besides what the user trusts
 READ = 60_000  # pictures or frames of a split, at most: a classifier learns from them, copies are looked for in them
 BYTES = 2 * 2**30  # of them in memory, at most
 
@@ -70,13 +70,15 @@ class Subject:
 
 def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) -> Any:
     """The data that a checkpoint was trained on, its folder now at `root`. UserError where they are others now."""
-    node = _with(checkpoint["config"]["data"], "cache", False)  # a stranger's run says not where arrays are written
+    node = replaced(checkpoint["config"]["data"], "cache", False)  # a stranger's run says not where arrays are written
     if root is not None:
         if "root" not in node:
             raise UserError("root", root, f"null: data={node['name']} has no folder")
-        node = _with(node, "root", str(Path(root).expanduser()))
+        node = replaced(node, "root", str(Path(root).expanduser()))
+    elif node.get("root") is not None and not Path(str(node["root"])).is_dir():
+        raise UserError("root", node["root"], "the folder of the run's data", hint="where it lies now: root=FOLDER")
     try:
-        data = build(node, trust=(*DATA, *trust))
+        data = build(node, trust=(*packaged("data"), *trust))
         data.setup("test")
     except UserError as error:
         if error.key != "data.root":
@@ -92,13 +94,6 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
             f"the data of the run: {known['count']:,} of shape {tuple(known['shape'])}",
         )
     return data
-
-
-def _with(node: Any, key: str, new: object) -> Any:
-    """A data node with every `key` in it, that of its source too, replaced."""
-    if not isinstance(node, dict):
-        return node
-    return {name: new if name == key else _with(value, key, new) for name, value in node.items()}
 
 
 def read_pictures(data: Any) -> Pictures:

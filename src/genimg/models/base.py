@@ -30,6 +30,8 @@ class GenerativeModel(LightningModule):
     monitor: ClassVar[tuple[str, Literal["min", "max"]]]
     #: Prefixes of the parameters and buffers that the weight average follows; "" is the whole model.
     averaged: ClassVar[tuple[str, ...]] = ("",)
+    #: Prefixes of the parameters and buffers that `decode`, or `animate` of a sequence model, needs: what is exported.
+    generates: ClassVar[tuple[str, ...]] = ("",)
     #: Each optimizer's learning rate falls on a cosine to this fraction of itself at progress 1.
     final_lr: float = 0.1
 

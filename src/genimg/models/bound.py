@@ -1,8 +1,10 @@
-"""What the RNN computes on the way to its loss: a path of the dynamics, and the parts of the bound."""
+"""What the RNN computes on the way to its figures: a path of the dynamics, the parts of the bound, errors of frames."""
 
 from typing import Any, NamedTuple
 
 from torch import Tensor
+
+from genimg.errors import UserError
 
 
 class Path(NamedTuple):
@@ -35,3 +37,20 @@ class Bound(NamedTuple):
             "kl_clip": self.kl_clip,
         }
         return {name: value / count for name, value in parts.items()}
+
+
+def frame_error(frames: Tensor, truth: Tensor) -> Tensor:
+    """Squared error in [0, 1], summed over C, H, W and averaged over frames: (B,)."""
+    return (0.5 * (frames - truth)).square().sum((2, 3, 4)).mean(1)
+
+
+def check_clips(images: Tensor) -> Tensor:
+    """Clips (B, T, C, H, W), T 2 or more; UserError for anything else."""
+    if images.ndim != 5 or images.shape[1] < 2:
+        raise UserError(
+            "data",
+            f"items of shape {tuple(images.shape[1:])}",
+            "clips of two frames or more: model=rnn learns from sequences",
+            "data=moving_digits, another data=moving_..., or data=frame_folder data.root=FOLDER",
+        )
+    return images

@@ -33,6 +33,7 @@ class GAN(GenerativeModel):
 
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
     averaged: ClassVar[tuple[str, ...]] = ("generator.",)
+    generates: ClassVar[tuple[str, ...]] = ("generator.",)
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from genimg.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
-from genimg.models.bound import Bound, Path
+from genimg.models.bound import Bound, Path, check_clips, frame_error
 from genimg.models.starts import KeptStarts
 from genimg.objectives import likelihoods
 from genimg.objectives.curriculum import Curriculum
@@ -60,6 +60,7 @@ class RNN(GenerativeModel):
 
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
     averaged: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
+    generates: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
 
     # modules, with methods of their own that the docstring names
     encoder: Any
@@ -112,7 +113,7 @@ class RNN(GenerativeModel):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The loss in nats a pixel, so that `grad_clip` means the same at every size; metrics in nats a frame."""
-        clips, labels = _check_clips(batch["images"]), self._labels_of(batch)
+        clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         curriculum, progress = self.curriculum, self.progress
         clips = clips[:, : curriculum.frames(progress, clips.shape[1])]
         bound = self._bound(clips, labels, opening=curriculum.opening(progress))
@@ -132,15 +133,15 @@ class RNN(GenerativeModel):
         `mse_best` is the best of `futures` roll-outs, `mse_copy` the start picture held still, which is the floor
         to beat: squared error of pixels in [0, 1], summed over a frame, averaged over frames.
         """
-        clips, labels = _check_clips(batch["images"]), self._labels_of(batch)
+        clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         start, truth = clips[:, 0], clips[:, 1:]
         free = partial(
             self.sample, len(clips), generator=generator, labels=labels, start=start, num_frames=clips.shape[1]
         )
-        errors = [_frame_error(free()[:, 1:], truth) for _ in range(self.futures)]
+        errors = [frame_error(free()[:, 1:], truth) for _ in range(self.futures)]
         return self._bound(clips, labels, generator).figures() | {
             "mse_best": torch.stack(errors).amin(0),
-            "mse_copy": _frame_error(start.unsqueeze(1), truth),
+            "mse_copy": frame_error(start.unsqueeze(1), truth),
         }
 
     def sample(
@@ -178,16 +179,35 @@ class RNN(GenerativeModel):
         temperature: float = 1.0,
     ) -> Iterator[Tensor]:
         """`sample` in pieces (N, t, C, H, W) of at most `CHUNK` frames, in bounded memory however long it goes on."""
+
+        def noise(_: int) -> Tensor:
+            shape = (len(start), self.dynamics.latent_dim)
+            return temperature * torch.randn(shape, generator=generator, device=start.device)
+
+        yield from self._roll_out(start, num_frames, noise, labels)
+
+    @torch.no_grad()
+    def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1], frame 0 the start.
+
+        Args:
+            start: (N, C, H, W) in [-1, 1].
+            noise: standard normal (N, T, latent_dim): row 0 for the clip, row t for frame t.
+        """
+        return torch.cat(list(self._roll_out(start, noise.shape[1], lambda t: noise[:, t], labels)), dim=1)
+
+    def _roll_out(
+        self, start: Tensor, num_frames: int, noise: Callable[[int], Tensor], labels: Tensor | None
+    ) -> Iterator[Tensor]:
+        """Frames from the priors, a few at a time. noise: standard normal (N, latent_dim), 0 of w and t of z_t."""
         yield start.unsqueeze(1)
         context, maps = self.encoder(start)
         layers = self.decoder.cut(start, maps)
-        shape = (len(start), self.dynamics.latent_dim)
-        w = temperature * torch.randn(shape, generator=generator, device=start.device)
-        step = self.dynamics.begin(w, context, maps[-1], layers.places(), labels if self.num_classes else None)
+        step = self.dynamics.begin(noise(0), context, maps[-1], layers.places(), labels if self.num_classes else None)
 
         def from_prior(step: Any, t: int) -> Tensor:
             mean, log_var = _bounded(self.dynamics.prior(step))
-            return reparameterise(mean, log_var, temperature * _normal_like(mean, generator))
+            return reparameterise(mean, log_var, noise(t))
 
         for begin in range(1, num_frames, CHUNK):
             path = self._walk(step, from_prior, range(begin, min(begin + CHUNK, num_frames)))
@@ -273,19 +293,3 @@ def _bounded(gaussian: tuple[Tensor, Tensor]) -> Latent:
 
 def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(tensor.shape, generator=generator, device=tensor.device)
-
-
-def _frame_error(frames: Tensor, truth: Tensor) -> Tensor:
-    """Squared error in [0, 1], summed over C, H, W and averaged over frames: (B,)."""
-    return (0.5 * (frames - truth)).square().sum((2, 3, 4)).mean(1)
-
-
-def _check_clips(images: Tensor) -> Tensor:
-    if images.ndim != 5 or images.shape[1] < 2:
-        raise UserError(
-            "data",
-            f"items of shape {tuple(images.shape[1:])}",
-            "clips of two frames or more: model=rnn learns from sequences",
-            "data=moving_digits, another data=moving_..., or data=frame_folder data.root=FOLDER",
-        )
-    return images

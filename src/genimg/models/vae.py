@@ -62,6 +62,7 @@ class VAE(GenerativeModel):
 
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
     averaged: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
+    generates: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
 
     log_scale: Tensor
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from genimg.limits import check_sides
+
 ImageSize = int | Sequence[int]
 
 
 def as_pair(image_size: ImageSize) -> tuple[int, int]:
-    """`(height, width)` of one number or of two."""
-    if isinstance(image_size, int):
-        return image_size, image_size
-    height, width = image_size
-    return int(height), int(width)
+    """`(height, width)` of one number or of two. ValueError outside of `limits.SIDES`."""
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return check_sides(height, width)
 
 
 def pyramid(image_size: ImageSize, smallest: int) -> list[tuple[int, int]]:
@@ -25,6 +25,8 @@ def pyramid(image_size: ImageSize, smallest: int) -> list[tuple[int, int]]:
     >>> pyramid(50, smallest=4)
     [(50, 50), (25, 25), (13, 13), (7, 7), (4, 4)]
     """
+    if smallest < 1:
+        raise ValueError(f"smallest must be at least 1 pixel, got {smallest}")
     sizes = [as_pair(image_size)]
     while min(sizes[-1]) > smallest:
         height, width = sizes[-1]

@@ -9,7 +9,7 @@ every latent is still a function of standard normal noise: interpolation and tru
 
 import math
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,49 @@ MIN_VARIANCE = 1e-3
 
 #: Steps of the map from N(0, I); error of the mean log-density below 0.01 nats a dimension (tests).
 STEPS = 24
+
+
+class Components(NamedTuple):
+    """The Gaussians of a mixture: one for all latents (M = 1), or each latent's own (M = N)."""
+
+    log_weights: Tensor  # (K, M)
+    means: Tensor  # (K, M, dim)
+    axes: Tensor  # (K, dim, dim), or (K, N, dim, dim)
+    variances: Tensor  # (K, M, dim)
+
+    def transport(self, noise: Tensor) -> Tensor:
+        """Standard normal noise (N, dim) to latents of the mixture, smoothly and one to one.
+
+        Where components are far apart, the noise between them is thin: a path crosses the gap quickly.
+        Follows the probability flow of z_a = sin(a) x + cos(a) noise from a = 0 to pi/2, x from the mixture,
+        whose velocity E[dz_a / da | z_a] is known for a mixture of Gaussians (Albergo & Vanden-Eijnden 2023,
+        stochastic interpolants, with their trigonometric path). By Heun's method, in steps that become
+        shorter towards the end, where the components are narrow. For N(0, I) it is the identity.
+        """
+        grid = [0.5 * math.pi * (1 - (1 - i / STEPS) ** 2) for i in range(STEPS + 1)]
+        z = noise.float()
+        with torch.autocast(z.device.type, enabled=False):
+            for here, there in pairwise(grid):
+                first = self._velocity(z, here)
+                second = self._velocity(z + (there - here) * first, there)
+                z = z + 0.5 * (there - here) * (first + second)
+        return z
+
+    def _velocity(self, z: Tensor, angle: float) -> Tensor:
+        """E[cos(a) x - sin(a) noise | z_a = z], shape (N, dim)."""
+        sin, cos = math.sin(angle), math.cos(angle)
+        variances = sin**2 * self.variances + cos**2  # of z_a in each component, along its axes
+        along = _turn(z - sin * self.means, self.axes)  # (K, N, dim)
+        joint = self.log_weights - 0.5 * (variances.log() + along.square() / variances).sum(2)
+        shares = joint.softmax(0)  # (K, N): whence z came
+        slopes = sin * cos * (self.variances - 1) / variances
+        velocities = cos * self.means + _turn(along * slopes, self.axes.mT)  # (K, N, dim)
+        return (shares[..., None] * velocities).sum(0)
+
+
+def _turn(vectors: Tensor, axes: Tensor) -> Tensor:
+    """Vectors (K, N, dim) by matrices (K, dim, dim), or each by its own (K, N, dim, dim)."""
+    return vectors @ axes if axes.ndim == 3 else (vectors.unsqueeze(2) @ axes).squeeze(2)
 
 
 class GaussianMixture(nn.Module):
@@ -48,32 +91,12 @@ class GaussianMixture(nn.Module):
         return _log_joint(along, self.log_weights, self.variances).logsumexp(0) - normaliser
 
     def transport(self, noise: Tensor) -> Tensor:
-        """Standard normal noise (N, dim) to latents of the mixture, smoothly and one to one.
+        """Standard normal noise (N, dim) to latents of the mixture, smoothly and one to one: see `Components`."""
+        return self.components().transport(noise)
 
-        Where components are far apart, the noise between them is thin: a path crosses the gap quickly.
-        Follows the probability flow of z_a = sin(a) x + cos(a) noise from a = 0 to pi/2, x from the mixture,
-        whose velocity E[dz_a / da | z_a] is known for a mixture of Gaussians (Albergo & Vanden-Eijnden 2023,
-        stochastic interpolants, with their trigonometric path). By Heun's method, in steps that become
-        shorter towards the end, where the components are narrow. For N(0, I) it is the identity.
-        """
-        grid = [0.5 * math.pi * (1 - (1 - i / STEPS) ** 2) for i in range(STEPS + 1)]
-        z = noise.float()
-        with torch.autocast(z.device.type, enabled=False):
-            for here, there in pairwise(grid):
-                first = self._velocity(z, here)
-                second = self._velocity(z + (there - here) * first, there)
-                z = z + 0.5 * (there - here) * (first + second)
-        return z
-
-    def _velocity(self, z: Tensor, angle: float) -> Tensor:
-        """E[cos(a) x - sin(a) noise | z_a = z], shape (N, dim)."""
-        sin, cos = math.sin(angle), math.cos(angle)
-        variances = sin**2 * self.variances + cos**2  # of z_a in each component, along its axes
-        along = (z - sin * self.means[:, None]) @ self.axes  # (K, N, dim)
-        shares = _log_joint(along, self.log_weights, variances).softmax(0)  # (K, N): whence z came
-        slopes = sin * cos * (self.variances - 1) / variances
-        velocities = cos * self.means[:, None] + (along * slopes[:, None]) @ self.axes.mT  # (K, N, dim)
-        return (shares[..., None] * velocities).sum(0)
+    def components(self) -> "Components":
+        """Those of every latent."""
+        return Components(self.log_weights[:, None], self.means[:, None], self.axes, self.variances[:, None])
 
     @torch.no_grad()
     def fit(self, latents: Tensor, *, generator: torch.Generator, iterations: int = 30) -> None:
@@ -144,13 +167,15 @@ class ClassMixtures(nn.Module):
         return cast(GaussianMixture, self.mixtures[label])
 
     def transport(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As `GaussianMixture.transport`, each row of noise (N, dim) to its class of `labels`, int64 (N,)."""
+        """As `GaussianMixture.transport`, each row of noise (N, dim) to its class of `labels`, int64 (N,).
+
+        No look at the labels' values, so that it can be traced; each latent takes K dim^2 numbers.
+        """
         if labels is None:
             return self._of_class(0).transport(noise)
-        z = torch.empty_like(noise, dtype=torch.float32)
-        for label in labels.unique().tolist():
-            z[labels == label] = self._of_class(label).transport(noise[labels == label])
-        return z
+        names = ("log_weights", "means", "axes", "variances")
+        of_class = (torch.stack([getattr(one, name) for one in self.mixtures]) for name in names)
+        return Components(*(values[labels].transpose(0, 1) for values in of_class)).transport(noise)
 
     def fit(self, latents: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> None:
         """As `GaussianMixture.fit`, each class to its own latents; one without two of them stays as it is."""

@@ -7,23 +7,19 @@ import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from typing import Any
 
 from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.results import FORMAT
 from genimg.runs import RunFolder
+from genimg.saved_config import read_config
 
 log = logging.getLogger(__name__)
 
-_UNREADABLE = (OSError, UnicodeError, YAMLError, OmegaConfBaseException)
-
 Row = dict[str, Any]  # of metrics.jsonl
 _LOGGED = re.compile(r"\S+ \S+ (?P<level>[A-Z]+) +\S+: (?P<message>.*)")  # a line of train.log; others go on with it
+_LARGEST = 2**26  # bytes of a file that a page reads
 _SEEN = 9  # digits of the images seen in the name of a sheet
 
 
@@ -80,7 +76,7 @@ class Run:
 
     def _is_picture(self, path: Path) -> bool:
         """A PNG or a GIF that lies in the run's folder: a link out of it would show a file of this machine."""
-        if not (path.is_file() and _inside(path, self.folder)):
+        if not _readable(path, self.folder):
             return False
         with path.open("rb") as file:
             return file.read(4) in (b"\x89PNG", b"GIF8")
@@ -91,12 +87,12 @@ def read(folder: RunFolder) -> Run:
     evaluation = folder.path / "evaluation.json"
 
     def lines(path: Path) -> list[str]:
-        there = path.is_file() and _inside(path, folder)
-        return path.read_text(encoding="utf-8", errors="replace").splitlines() if there else []
+        text = path.read_text(encoding="utf-8", errors="replace") if _readable(path, folder) else ""
+        return text.splitlines()
 
     return Run(
         folder,
-        config=_config(folder),
+        config=read_config(folder.config, "run"),
         defaults=_defaults(folder),
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
@@ -107,32 +103,23 @@ def read(folder: RunFolder) -> Run:
     )
 
 
-def _inside(path: Path, folder: RunFolder) -> bool:
-    return path.resolve().is_relative_to(folder.path.resolve())
-
-
-def _config(folder: RunFolder) -> dict[str, Any]:
-    try:
-        return _yaml(folder.config, folder)
-    except _UNREADABLE as error:
-        raise UserError("run", folder.config, "the configuration of a run", f"{error}".splitlines()[0]) from error
-
-
 def _defaults(folder: RunFolder) -> dict[str, Any] | None:
     """None for a run of a version that did not write them."""
     try:
-        return _yaml(folder.defaults, folder) if folder.defaults.exists() else None
-    except _UNREADABLE as error:
+        return read_config(folder.defaults, "run") if _readable(folder.defaults, folder) else None
+    except UserError as error:
         log.warning("%s: left out: %s", folder.defaults, f"{error}".splitlines()[0])
         return None
 
 
-def _yaml(path: Path, folder: RunFolder) -> dict[str, Any]:
-    """A mapping; an empty one for YAML that is none. Raises what `_UNREADABLE` names."""
-    if not _inside(path, folder):
-        raise OSError("it is a link out of the run's folder")
-    found = OmegaConf.to_container(OmegaConf.load(path))
-    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
+def _readable(path: Path, folder: RunFolder) -> bool:
+    """Whether it is a file in the run's folder, and not too large for a page; a warning says that it is."""
+    if not (path.is_file() and path.resolve().is_relative_to(folder.path.resolve())):
+        return False
+    if path.stat().st_size > _LARGEST:
+        log.warning("%s: more than %d MB, and left out", path, _LARGEST >> 20)
+        return False
+    return True
 
 
 def _row(text: str, path: Path) -> Row | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import fields
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
+from genimg.files import empty, unused
 from genimg.runs import RunFolder, home
 from genimg.sample_writer import SampleOptions, plain, write_samples
 from genimg.sampling import checkpoint_file, from_checkpoint
@@ -27,7 +27,7 @@ def run(config: dict[str, Any]) -> int:
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)
     try:
-        first_look = write_samples(sampler, options, _empty(folder))
+        first_look = write_samples(sampler, options, empty(folder))
     except OSError as error:
         raise UserError(
             "out", folder, "a folder that can be written", hint=f"{error}; choose one: out=FOLDER"
@@ -40,9 +40,7 @@ def run(config: dict[str, Any]) -> int:
 def new_folder(checkpoint: Path, options: SampleOptions) -> Path:
     """A folder that does not exist yet, named after what is asked: RUN/samples/10-seed0, then 10-seed0-2."""
     samples = RunFolder(home(checkpoint)).samples
-    name = _said(options)
-    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
-    return next(samples / name for name in names if not (samples / name).exists())
+    return unused(samples / _said(options))
 
 
 def _said(options: SampleOptions) -> str:
@@ -58,12 +56,3 @@ def _said(options: SampleOptions) -> str:
             value = Path(str(value)).stem
         parts.append(f"{field.name}{plain(str(value))}")
     return "-".join(parts)[:_LONGEST_NAME]
-
-
-def _empty(folder: Path) -> Path:
-    """`folder`, if there is nothing in it: samples of two runs in one folder cannot be told apart."""
-    if folder.is_file():
-        raise UserError("out", folder, "a folder", hint="that is a file")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError("out", folder, "a new folder, or an empty one", hint="there is something in it already")
-    return folder

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 
-from genimg.build import build
+from genimg.build import build, packaged
 from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED, Metrics
 from genimg.callbacks.signals import Signals
-from genimg.checkpoints import Checkpoint, load_checkpoint
+from genimg.checkpoints import Checkpoint, check_fits, load_checkpoint
 from genimg.errors import UserError
 from genimg.machine import Machine, choose
 from genimg.models.base import GenerativeModel
@@ -56,7 +56,7 @@ def run(config: dict[str, Any]) -> int:
         return clock.exit_code
     if clock.exit_code == 0:
         try:
-            draw_samples(folder)
+            draw_samples(folder, trusted(config))
         except OSError as error:
             log.error("error: the run is trained and its checkpoint kept, but no pictures were drawn: %s", error)
             return 1
@@ -101,6 +101,16 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         )
 
 
+def trusted(config: dict[str, Any], group: str | None = None) -> tuple[str, ...] | None:
+    """Whose classes a configuration may name: anyone's where the user composed it; a resumed one may be a stranger's.
+
+    group: of our own YAML, whose classes it may name too.
+    """
+    if not config["resume"]:
+        return None
+    return (*config["trust"], *(packaged(group) if group else ()))
+
+
 def try_out(config: dict[str, Any]) -> int:
     """A few real steps in a temporary run folder, and what they tell of the whole run."""
     machine = choose(config["trainer"])
@@ -141,14 +151,16 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
 def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:
     """The data, loaded, and the model, on its way to the device; both continue from `resume` if there is one."""
     seed_everything(config["seed"], verbose=False)
-    data = build(config["data"])
+    data = build(config["data"], trusted(config, "data"))
     data.setup("fit")
     if config["model"].get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
     few = data.num_items < FEW_PICTURES
     answers = {"fused": machine.fused, "policy": ["translation"] if few else []}
     config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
-    model: GenerativeModel = build(config["model"])
+    if resume is not None:
+        check_fits(config["model"], resume["model"], trusted(config), key="resume")
+    model: GenerativeModel = build(config["model"], trusted(config))
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
         batches = list(data.val_dataloader())
         labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
@@ -191,7 +203,7 @@ def make_trainer(
         clock,  # first: the others ask it what is due
         average,
         Metrics(config["log_every_steps"], hyperparameters(config)),
-        *(build(node) for node in config["callbacks"].values()),
+        *(build(node, trusted(config, "callbacks")) for node in config["callbacks"].values()),
         *extra,
         Signals(),
         Checkpoints(config, **config["checkpoint"], resume=resume),  # last: it sees the step whole
@@ -206,7 +218,7 @@ def make_trainer(
         sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
-        logger=[build(node) for node in loggers(config, clock.images_seen)],
+        logger=[build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen)],
         default_root_dir=config["run_dir"],
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,
@@ -266,9 +278,9 @@ def besides(trainer: Trainer) -> str:
     return "of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items())
 
 
-def draw_samples(folder: RunFolder) -> None:
+def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
-    sampler = load(folder.path, trust=None)  # the user's own classes: they trained it just now
+    sampler = load(folder.path, trust=trust)
     options = SampleOptions(interpolate=None if sampler.makes_sequences else 8)
     first_look = write_samples(sampler, options, folder.samples / "final")
     log.info("pictures  %s", first_look)

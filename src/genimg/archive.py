@@ -1,0 +1,111 @@
+"""A checkpoint's file and what it holds, held against each other: a small file never asks for a large memory.
+
+`torch.load(weights_only=True)` runs no code, but it unpacks compressed records, lets a tensor of one number pose as one
+of billions (stride 0), and calls what allocates. No checkpoint of ours needs any of that.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genimg.limits import LARGEST_ITEM, check_sides
+
+LARGEST_PICKLE = 2**24  # bytes of the part that is no numbers; a model of 1,000 tensors has some 200,000
+MOST_PARTS = 10**6  # dictionaries, lists and values, each counted as often as it is referred to
+DEEPEST = 40  # dictionaries in dictionaries
+SHARED = 2  # times a file's size that its tensors may take: two names of one tensor count twice
+
+#: What the pickle may call or name: see `torch.save` of plain types and tensors.
+_GLOBALS = re.compile(
+    r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)"
+    r"|torch (Size|\w+Storage|bfloat16|float\d+|u?int\d+|bool)"
+)
+
+
+def check_archive(path: Path) -> None:
+    """Before torch reads it. Raises ValueError for what `torch.save` does not write or what has changed since, OSError
+    where there is no file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            if not stored or sum(part.file_size for part in parts) > path.stat().st_size:
+                raise ValueError("it unpacks to more than it has")
+            pickles = [part for part in parts if part.filename.endswith(".pkl")]
+            if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
+                raise ValueError("it has no data.pkl, or one that is too large")
+            content = archive.read(pickles[0])
+            if damaged := archive.testzip():  # by the CRC-32 of each part, which torch does not compare
+                raise ValueError(f"{damaged} in it is damaged")
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"it is no whole archive: {error}") from error
+    for operation, argument, _ in pickletools.genops(content):
+        named = argument if operation.name == "GLOBAL" else operation.name
+        if operation.name in ("GLOBAL", "STACK_GLOBAL", "INST") and not _GLOBALS.fullmatch(str(named)):
+            raise ValueError(f"it names {named}, where plain types and tensors are expected")
+
+
+def check_content(content: Any, size: int) -> None:
+    """After torch has read `size` bytes, before anything is done with them. Raises ValueError."""
+    waiting, parts, tensors = [(content, 0)], 0, 0
+    while waiting:
+        part, depth = waiting.pop()
+        parts += 1
+        if parts > MOST_PARTS or depth > DEEPEST:
+            raise ValueError(f"it has more than {MOST_PARTS:,} parts, or they lie more than {DEEPEST} deep")
+        if isinstance(part, Tensor):
+            tensors += part.numel() * part.element_size()
+            if part.device.type != "cpu" or part.layout != torch.strided or tensors > SHARED * size:
+                raise ValueError(f"its tensors take more than the {size:,} bytes that it has")
+        elif isinstance(part, dict):
+            waiting += [(one, depth + 1) for one in (*part.keys(), *part.values())]
+        elif isinstance(part, list | tuple):
+            waiting += [(one, depth + 1) for one in part]
+        elif isinstance(part, int) and abs(part) >= 2**63:
+            raise ValueError("it holds a number of more than 64 bits")
+        elif not isinstance(part, str | int | float | bool | torch.dtype | None):
+            raise ValueError(f"it holds a {type(part).__name__}, where plain types are expected")
+
+
+def check_fields(checkpoint: dict[str, Any]) -> None:
+    """Raises ValueError unless all is there that a sample or an evaluation reads, of its kind and in its range."""
+    for name in ("model", "ema"):
+        weights = checkpoint.get(name)
+        if not (isinstance(weights, dict) and all(isinstance(one, Tensor) for one in weights.values())):
+            raise ValueError(f"its {name} is not weights by name")
+    config, data = checkpoint.get("config"), checkpoint.get("data")
+    if not (
+        isinstance(config, dict) and isinstance(config.get("model"), dict) and isinstance(config.get("data"), dict)
+    ):
+        raise ValueError("it has no configuration of a model and its data")
+    if not isinstance(data, dict):
+        raise ValueError("it does not tell its data")
+    shape, frames, classes = data.get("image_shape"), data.get("num_frames"), data.get("classes")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(map(_counts, shape))):
+        raise ValueError(f"its pictures have the shape {shape!r:.60}")
+    if not (frames is None or _counts(frames)) or shape[0] * shape[1] * shape[2] * (frames or 1) > LARGEST_ITEM:
+        raise ValueError(f"its pictures are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
+    check_sides(*shape[1:])
+    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise ValueError("its classes are not a list of names")
+    if config["model"].get("num_classes") not in (None, 0, len(classes)):
+        raise ValueError(f"its model has other classes than the {len(classes)} of its data")
+    prints = data.get("fingerprint")
+    if not (isinstance(prints, dict) and _counts(prints.get("count")) and isinstance(prints.get("shape"), list)):
+        raise ValueError("it has no fingerprint of its data")
+    clock, seen = checkpoint.get("clock"), checkpoint.get("images_seen")
+    if not (_counts(seen, 0) and isinstance(clock, dict) and isinstance(clock.get("seconds"), int | float)):
+        raise ValueError("it does not tell how long it was trained")
+    if not isinstance(checkpoint.get("versions"), dict):
+        raise ValueError("it does not tell the versions it was made with")
+
+
+def _counts(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63

@@ -1,0 +1,42 @@
+"""RUN/config.yaml, read as what it may be: a stranger's file. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genimg.errors import UserError
+
+LARGEST = 2**18  # bytes; ours have a few thousand
+
+
+def read_config(path: Path, key: str) -> dict[str, Any]:
+    """The mapping in the file, plain and unresolved. `key` is what the user named the run by.
+
+    Raises:
+        UserError: if it is missing, damaged or no mapping; too large; or has aliases, of which a few lines make more
+            than memory holds. Ours has none.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it has more than {LARGEST:,} bytes")
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ValueError("it has YAML aliases, which no saved configuration has")
+        found = OmegaConf.to_container(OmegaConf.create(text))
+        if not isinstance(found, dict):
+            raise ValueError("it is no mapping")
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(key, path, "the configuration of a run", f"{error}".splitlines()[0]) from error
+    return cast(dict[str, Any], found)
+
+
+def replaced(node: Any, key: str, new: object) -> Any:
+    """A node of a configuration with every `key` in it, at any depth, replaced."""
+    if not isinstance(node, dict):
+        return node
+    return {name: new if name == key else replaced(value, key, new) for name, value in node.items()}

@@ -1,0 +1,57 @@
+"""task=export: the generating half of a model as a file for other programs, checked, with a card."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from genimg.checkpoints import load_checkpoint
+from genimg.errors import UserError
+from genimg.exporting import card, formats
+from genimg.exporting.alone import Alone
+from genimg.files import empty, unused
+from genimg.report.run import read
+from genimg.runs import RunFolder, home
+from genimg.sampling import checkpoint_file, from_checkpoint
+
+log = logging.getLogger(__name__)
+
+FAILED = 1  # exit code
+
+
+def run(config: dict[str, Any]) -> int:
+    """Writes what configs/export.yaml asks for. Returns the exit code."""
+    format = config["format"]
+    formats.require(format)
+    file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
+    checkpoint = load_checkpoint(file)
+    alone = Alone(from_checkpoint(checkpoint, "cpu", config["trust"]), config["num_frames"])
+    folder = (
+        empty(Path(config["out"]).expanduser()) if config["out"] else unused(RunFolder(home(file)).exports / format)
+    )
+    log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".export-", dir=folder.parent) as made:  # so that it appears whole
+            path = formats.write(format, alone, checkpoint, Path(made))
+            difference = formats.difference(alone, formats.read(format, path, alone, config["trust"]))
+            if not difference <= formats.TOLERANCE:
+                log.error("error: the file's pictures differ from the model's by %g: it is not kept", difference)
+                return FAILED
+            card.write(Path(made), alone, checkpoint, format, path.name, difference, evaluation(file))
+            folder.mkdir(exist_ok=True)
+            for one in Path(made).iterdir():
+                one.rename(folder / one.name)
+    except OSError as error:
+        raise UserError("out", folder, f"a folder that can be written ({error.strerror})", "out=FOLDER") from error
+    log.info("written   %s, and its card %s", folder / path.name, folder / "README.md")
+    log.info("checked   largest difference of a pixel in [-1, 1] from the model's own: %.2g", difference)
+    return 0
+
+
+def evaluation(checkpoint: Path) -> dict[str, Any]:
+    """The evaluation.json of the checkpoint's run; empty where it lies in no run, or was not measured."""
+    folder = RunFolder(home(checkpoint))
+    return read(folder).evaluation if folder.config.is_file() else {}

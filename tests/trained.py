@@ -1,0 +1,48 @@
+"""A checkpoint as a run writes it, without the run: what tests of its readers begin with."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from omegaconf import OmegaConf
+
+from genimg.build import build
+from genimg.checkpoints import FORMAT, versions
+from genimg.config.compose import Composer, without_hydra
+from genimg.tasks.train import answered
+
+SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "model.hidden=16"]
+
+
+def checkpoint(*words: str) -> dict[str, Any]:
+    """Of a model that has learned nothing, small; `words` as on the command line: `model=vae`."""
+    composed = without_hydra(Composer("train").compose([*words, *SMALL]))
+    config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+    config["model"] = answered(config["model"], {"fused": False, "policy": []})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(config["model"], trust=())
+    channels, size = config["data"]["channels"], config["data"]["image_size"]
+    frames = config["data"].get("num_frames")
+    classes = [str(number) for number in range(config["data"]["num_classes"])]
+    shape = [channels, size, size]
+    state = model.state_dict()
+    return {
+        "format": FORMAT,
+        "config": config,
+        "model": state,
+        "ema": {name: tensor for name, tensor in state.items() if name.startswith(model.averaged)},
+        "optimizers": [],
+        "clock": {"images_seen": 0, "seconds": 1.0, "progress": 0.0},
+        "images_seen": 0,
+        "random": {"cpu": torch.get_rng_state()},
+        "data": {
+            "fingerprint": {"name": config["data"]["name"], "count": 1, "shape": shape, "digest": ""},
+            "classes": classes,
+            "image_shape": shape,
+            "num_frames": frames,
+        },
+        "figures": {"best": None},
+        "versions": versions(),
+    }

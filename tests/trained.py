@@ -36,7 +36,8 @@ def checkpoint(*words: str) -> dict[str, Any]:
         "optimizers": [],
         "clock": {"images_seen": 0, "seconds": 1.0, "progress": 0.0},
         "images_seen": 0,
-        "random": {"cpu": torch.get_rng_state()},
+        "rollbacks": 0,
+        "processes": [],
         "data": {
             "fingerprint": {"name": config["data"]["name"], "count": 1, "shape": shape, "digest": ""},
             "classes": classes,

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "report": {"evaluation", "html", "runs"},
     "rating": {"files", "html", "metrics"},
-    "callbacks": {"checkpoints", "features", "metrics", "models", "pictures", "runs"},
+    "callbacks": {"checkpoints", "features", "files", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
     | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
     "worker": {"runs", "tasks"},
@@ -58,12 +58,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"data", "runs"},
     "launch": {"runs"},
     "session": {"config", "launch"},
-    "cli": {"config", "session"},
+    "sweeps": {"config", "files", "metrics", "runs", "session"},
+    "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
-TORCH_FREE = ("errors", "config", "cli", "session", "launch", "runs", "worker", "data.listing")
+TORCH_FREE = ("errors", "config", "cli", "session", "sweeps", "launch", "runs", "worker", "data.listing")
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

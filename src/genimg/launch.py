@@ -25,7 +25,7 @@ def start(config: DictConfig, name: str, overrides: list[str], command: str, fol
     """Runs the task of `config` in a worker process of its own and returns the exit code.
 
     name: `<model>-<data>`, for the run folder. overrides, command: written beside the configuration.
-    folder: where a job of a sweep lies; None makes one named by the time.
+    folder: where a job of a sweep lies, which keeps it whatever happens; None makes one named by the time.
     A sample or a dry run makes no run folder: its configuration lies in a temporary one.
     """
     if config.task != "train" or config.dry_run:
@@ -36,7 +36,7 @@ def start(config: DictConfig, name: str, overrides: list[str], command: str, fol
     missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
     exit_code = _run_in(run, config, overrides, command)
-    if exit_code == EXIT_CODE and not run.has_checkpoint():
+    if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
         _remove(run.path, missing)
     return exit_code
 

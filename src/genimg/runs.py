@@ -45,6 +45,11 @@ class RunFolder:
         return self.checkpoints / "best.pt"
 
     @property
+    def best_figure(self) -> Path:
+        """The figure that the model is judged by, at its best: its name, value and the images seen, as JSON."""
+        return self.path / "best.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

@@ -91,6 +91,18 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "one class, no list": (["sample", "classes=3"], ["classes", "classes=[3]"]),
     "picture missing": (["sample", "start=nowhere.png"], ["run", "last"]),
     "a sweep that Hydra cannot split": (["-m", "model.lr=interval(1,3)"], ["interval(1,3)"]),
+    "many runs without -m": (["sweep.seeds=3"], ["sweep.seeds", "-m"]),
+    "a sweep of no seeds": (["-m", "sweep.seeds=0"], ["sweep.seeds", "got 0", "1 or more"]),
+    "seeds twice": (["-m", "seed=1", "sweep.seeds=2"], ["seed", "sweep.seeds chooses the seeds"]),
+    "a sweep of sweeps": (["-m", "sweep.seeds=2,3"], ["sweep.seeds", "2,3", "one value"]),
+    "a sweep's key misspelt": (["-m", "sweep.seed=3"], ["sweep.seed=3", "did you mean sweep.seeds?"]),
+    "a sweep of another task": (["sample", "-m", "sweep.seeds=3"], ["sweep.seeds"]),
+    "no sweep to resume": (["-m", "sweep.resume=empty"], ["sweep.resume", "empty", "sweep.json"]),
+    "one run of a sweep": (["-m", "resume=last"], ["resume", "sweep.resume=FOLDER"]),
+    "values where none are read": (
+        ["-m", "+hydra.sweeper.params.seed='1,2'"],
+        ["hydra.sweeper.params.seed", "seed=1,2"],
+    ),
     "a sweep with one bad job": (["-m", "model.lr=1e-3,-1"], ["model.lr", "got -1"]),
 }
 

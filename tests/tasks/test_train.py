@@ -65,6 +65,9 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
     assert [row["images_seen"] for row in rows(tmp_path) if "quality" in row] == [80, 160]
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
+    best = load_checkpoint(folder.best)
+    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min"}
+    assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
     assert pictures.shape == (2, 1, 8, 8) and pictures.abs().max() <= 1

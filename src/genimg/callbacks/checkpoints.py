@@ -13,6 +13,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
 from genimg.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint, versions
+from genimg.files import write_json
 from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
@@ -95,9 +96,16 @@ class Checkpoints(Callback):
         path = run_folder(trainer).checkpoints / f"{name}.pt"
         try:
             save_checkpoint(path, capture(trainer, self.config, self.best))
+            if name == "best":
+                write_json(run_folder(trainer).best_figure, self._best_figure(trainer))
         except OSError as error:
             log.warning("could not write %s: %s. The run goes on; the older checkpoint is intact.", path, error)
         self.seconds_spent += time.monotonic() - started
+
+    def _best_figure(self, trainer: Trainer) -> dict[str, Any]:
+        name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
+        seen = find(trainer, Clock).images_seen
+        return {"name": name, "value": self.best, "direction": direction, "images_seen": seen}
 
 
 def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Checkpoint:

@@ -168,3 +168,8 @@ def _one_line(error: Exception) -> str:
 def without_hydra(config: DictConfig) -> DictConfig:
     """The user's part of a composed configuration."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that Hydra's grammar takes as it is."""
+    return "'" + text.replace("'", "\\'") + "'"

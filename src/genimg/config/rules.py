@@ -76,6 +76,9 @@ RULES: dict[str, Rule] = {
     "average.half_life": Rule("number", above=0),
     "average.ramp": Rule("number", above=0, high=1),
     "log_every_steps": whole(1),
+    "sweep.resume": Rule("text", null=True),
+    "sweep.seeds": whole(1, null=True),
+    "sweep.fail_fast": Rule("flag"),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": whole(1),

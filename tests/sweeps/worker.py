@@ -1,0 +1,49 @@
+"""Stands in for genimg.worker, without torch: leaves what a run leaves, and does what its `seed` says.
+
+1, 2, ...: exit code of the same number with an error in the log, once; 0: done. 9: waits for a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from omegaconf import OmegaConf
+
+
+def main() -> int:
+    config = OmegaConf.load(sys.argv[1])
+    folder = Path(config.run_dir)
+    checkpoint = folder / "checkpoints" / "last.pt"
+    (folder / "started").write_text("")
+    resumed = config.resume is not None
+    if config.seed == 9 and not resumed:
+        signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, number, frame))
+        signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, number, frame))
+        (folder / "waits").write_text("")
+        time.sleep(60)
+    if config.seed in (1, 2) and not Path("repaired").exists():
+        (folder / "train.log").write_text(
+            "2026-01-01 00:00:00,000 ERROR   genimg: Traceback\n"
+            f"2026-01-01 00:00:00,000 ERROR   genimg: error: seed {config.seed} fails: here\n"
+        )
+        return int(config.seed)
+    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.touch()
+    best = {"name": "quality", "value": config.model.lr * (1 + config.seed), "direction": "min", "images_seen": 8}
+    (folder / "best.json").write_text(json.dumps(best))
+    return 0
+
+
+def stop(checkpoint: Path, number: int, _frame: FrameType | None) -> None:
+    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.touch()
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

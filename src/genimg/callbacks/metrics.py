@@ -44,16 +44,23 @@ class Metrics(Callback):
             rows = table.read_text(encoding="utf-8").splitlines()
             kept = [row for row in rows if json.loads(row)["images_seen"] <= clock.images_seen]
             table.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
-        self._log_hyperparameters(trainer)
+        for logger in trainer.loggers:
+            if not isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(self.hyperparameters)
 
-    def _log_hyperparameters(self, trainer: Trainer) -> None:
-        """The model's, the data's and the seed, for the loggers that show them (TensorBoard's HPARAMS)."""
-        name, _ = cast(GenerativeModel, trainer.lightning_module).monitor
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The hyperparameters beside what they came to: TensorBoard's HPARAMS shows runs that have both, and its
+        parallel coordinates want a number on every axis, so a run that was stopped is left out until it is resumed.
+        """
+        clock = find(trainer, Clock)
+        if clock.exit_code != 0:
+            return
+        measured = {name.replace("val_", "final/", 1): v for name, v in self.latest.items() if name.startswith("val_")}
+        finite = {name: value for name, value in measured.items() if math.isfinite(value)}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(self.hyperparameters, metrics={f"val/{name}": math.nan})
-            else:
-                logger.log_hyperparams(self.hyperparameters)
+                final = {**finite, "final/images_seen": clock.images_seen}
+                logger.log_hyperparams(self.hyperparameters, metrics=final, step=clock.images_seen)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

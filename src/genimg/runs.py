@@ -50,6 +50,11 @@ class RunFolder:
         return self.path / "best.json"
 
     @property
+    def pruned(self) -> Path:
+        """There where a search stopped the run early: when, and at which figure, as JSON."""
+        return self.path / "pruned.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

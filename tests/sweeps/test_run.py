@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -13,41 +12,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg import launch
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import runs
-from genimg.sweeps import run as sweeps
-
-WORKER = (sys.executable, str(Path(__file__).with_name("worker.py")))
-# the command with that worker, in a process of its own
-COMMAND = f"from genimg import cli, launch; launch.WORKER = {WORKER!r}; raise SystemExit(cli.main())"
-
-
-@pytest.fixture
-def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(launch, "WORKER", WORKER)
-    monkeypatch.setattr(sweeps, "_compare", lambda *_: None)  # of runs that never were
-    monkeypatch.chdir(tmp_path)
-    return Path("outputs")
-
-
-def sweep_folder(outputs: Path) -> Path:
-    (folder,) = outputs.glob("*/*-sweep")
-    return folder
-
-
-def table(outputs: Path) -> list[dict[str, str]]:
-    with open(sweep_folder(outputs) / "sweep.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def started(outputs: Path) -> set[str]:
-    """The jobs that a worker was started for since the last call, by number."""
-    marks = list(outputs.glob("*/*/*/started"))
-    for mark in marks:
-        mark.unlink()
-    return {mark.parent.name.split("-")[0] for mark in marks}
+from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
 
 
 def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None:

@@ -34,7 +34,8 @@ def main() -> int:
         return int(config.seed)
     checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.touch()
-    best = {"name": "quality", "value": config.model.lr * (1 + config.seed), "direction": "min", "images_seen": 8}
+    direction = "max" if config.data.name == "moving_digits" else "min"
+    best = {"name": "quality", "value": config.model.lr * (1 + config.seed), "direction": direction, "images_seen": 8}
     (folder / "best.json").write_text(json.dumps(best))
     return 0
 

@@ -79,6 +79,11 @@ RULES: dict[str, Rule] = {
     "sweep.resume": Rule("text", null=True),
     "sweep.seeds": whole(1, null=True),
     "sweep.fail_fast": Rule("flag"),
+    "hydra.sweeper.n_trials": whole(1),
+    "hydra.sweeper.n_jobs": whole(1),
+    "hydra.sweeper.sampler": one_of("tpe", "random"),
+    "hydra.sweeper.seed": whole(0, 2**32 - 1),
+    "hydra.sweeper.prune": Rule("flag"),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": whole(1),

@@ -53,6 +53,11 @@ class SweepFolder:
     def comparison(self) -> Path:
         return self.path / "comparison.html"
 
+    @property
+    def journal(self) -> Path:
+        """The trials of a search, as Optuna keeps them."""
+        return self.path / "optuna.journal"
+
     def save_plan(self, words: list[str], jobs: list[Job]) -> None:
         write_json(self.plan, {"words": words, "jobs": [job._asdict() for job in jobs]})
 

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
@@ -35,6 +36,7 @@ class RunJob:
     session: Session
     folder: SweepFolder
     fail_fast: bool
+    pruning: dict[str, Any]  # the callback that prunes a job, by the job's name
 
     def __call__(self, config: DictConfig) -> int | None:
         """The exit code of the job; None where the sweep was stopped before it."""
@@ -53,14 +55,14 @@ class RunJob:
         record = here(before.seconds if before else 0.0)
         self.folder.write(name, record)
         started = time.monotonic()
-        exit_code, error = self._start(config, words, run)
+        exit_code, error = self._start(config, words, name, run)
         seconds = record.seconds + time.monotonic() - started
         self.folder.write(name, replace(record, seconds=seconds, exit_code=exit_code, error=error))
         if exit_code in STOPPED or (exit_code and self.fail_fast):
             self.folder.stop()
         return exit_code
 
-    def _start(self, config: DictConfig, words: list[str], run: RunFolder) -> tuple[int, str | None]:
+    def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder) -> tuple[int, str | None]:
         """(exit code, the error of a job that failed). config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
         try:
@@ -73,6 +75,9 @@ class RunJob:
                 with open_dict(config):
                     config.hydra = HydraConfig.get()
                     as_meant(config, composer.parse(words), flatten(without_hydra(config)))
+            if name in self.pruning:
+                with open_dict(config):
+                    config.callbacks.pruning = self.pruning[name]
             exit_code = self.session.start(config, words, run.path)
         except UserError as error:  # found on the machine that runs the job
             print(f"error: {error}", file=sys.stderr)

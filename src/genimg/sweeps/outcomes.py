@@ -12,19 +12,20 @@ from genimg.runs import RunFolder
 from genimg.sweeps.folder import Job, Record, SweepFolder
 from genimg.sweeps.job import STOPPED
 
-COMPLETE = ("done",)  # states that a resumed sweep leaves alone
+COMPLETE = ("done", "pruned")  # states that a resumed sweep leaves alone
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One job: its state (done, failed, stopped, unfinished or not started), and its figure where it has one."""
+    """What became of one job, and its figure where it has one."""
 
     job: Job
     folder: Path
-    state: str
+    state: str  # done, pruned, failed, stopped, unfinished or not started
     seconds: float | None
     figure: str  # the name of the figure that the model is judged by; "" where there is none
     value: float | None  # at its best
+    rises: bool  # whether more is better
     error: str | None
 
 
@@ -44,7 +45,7 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
     for job in jobs:
         record, run = folder.read(job.name), RunFolder(folder.path / job.name)
         best = json.loads(run.best_figure.read_text(encoding="utf-8")) if run.best_figure.is_file() else {}
-        state = _state(record)
+        state = "pruned" if run.pruned.is_file() and record and record.exit_code == 0 else _state(record)
         found.append(
             Outcome(
                 job,
@@ -53,6 +54,7 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
                 record.seconds if record and record.exit_code is not None else None,
                 best.get("name", ""),
                 best.get("value"),
+                best.get("direction") == "max",
                 record.error if record and state == "failed" else None,
             )
         )

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 from genimg.config.check import check
 from genimg.config.choices import check_words
 from genimg.config.compose import Composer, line, quoted
+from genimg.config.names import flatten
+from genimg.config.values import check_rules
 from genimg.errors import UserError
 from genimg.sweeps.folder import Job, SweepFolder
 
 # Hydra would add a log file of its own to each job's folder
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+SWEEPERS = ("basic", "optuna")
 _LONGEST = 200  # characters of the overrides in a folder's name; file systems end at 255
 
 
@@ -27,10 +31,15 @@ class Plan(NamedTuple):
 
     folder: SweepFolder
     words: list[str]  # all that say what the sweep is
-    jobs: list[Job]
-    configs: list[DictConfig]  # one for each combination, checked
-    seeds: bool  # whether sweep.seeds repeats each combination
+    jobs: list[Job]  # of every combination; of a search, whose combinations come up one by one, none yet
+    seeds: list[list[str]]  # what each combination is repeated with: [[]] for once
+    sweeper: str
     fail_fast: bool
+
+    @property
+    def repeats(self) -> bool:
+        """Whether sweep.seeds repeats each combination."""
+        return self.seeds != [[]]
 
 
 def make_plan(composer: Composer, words: list[str]) -> Plan:
@@ -45,21 +54,28 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     folder = SweepFolder(Path(str(resumed)).expanduser())
     saved, jobs = folder.load_plan()
     plan = _planned(composer, _laid_over(composer.parse(saved), given), folder)
-    if [job.words for job in plan.jobs] != [job.words for job in jobs]:
+    if _what(composer, plan.words) != _what(composer, saved):
         was = " ".join(word for word in saved if not word.startswith("hydra"))
         raise UserError("sweep.resume", " ".join(words), f"the overrides it began with: {was}", "leave them out")
     return plan._replace(jobs=jobs)
 
 
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:
-    combinations = _combinations(overrides)
+    sweeper = _sweeper(overrides)
+    setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith("hydra.sweeper.")), None)
+    if sweeper == "basic" and setting is not None:
+        hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2"
+        raise UserError(setting, None, "left out: what is tried stands on the command line", hint)
+    combinations = _probes(overrides) if sweeper == "optuna" else _combinations(overrides)
     if not combinations:
         words = " ".join(map(line, overrides))
         raise UserError("-m", words, "at least one value for each key", "key=1,2,3")
     configs = [check(composer, combination) for combination in combinations]
     first = configs[0]
-    if folder is None:
-        folder = SweepFolder(Path(str(first.hydra.sweep.dir)))
+    if sweeper == "optuna":
+        check_rules(
+            composer, [], first, {f"hydra.sweeper.{key}": node for key, node in flatten(first.hydra.sweeper).items()}
+        )
     settings = first.sweep if "sweep" in first else {}  # only task=train has it
     num_seeds = settings.get("seeds")
     if num_seeds is not None and any(override.key_or_group == "seed" for override in overrides):
@@ -67,15 +83,33 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
     seeds = [[]] if num_seeds is None else [[f"seed={seed}"] for seed in range(num_seeds)]
     varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
     jobs: list[Job] = []
-    for combination, config in zip(combinations, configs, strict=True):
-        own = [word for word in combination if not word.lstrip("+~").startswith(("hydra", "sweep."))]
-        for seed in seeds:
-            told = [word for word in own if word.split("=")[0] in varied] + seed
-            jobs.append(Job(own + seed, folder_name(config, len(jobs), told or own)))
+    if sweeper != "optuna":
+        for combination, config in zip(combinations, configs, strict=True):
+            words = [line(override) for override in composer.parse(combination) if is_of_job(override)]
+            jobs += make_jobs(config, words, varied, seeds, len(jobs))
     if len({job.name for job in jobs}) < len(jobs):
         raise UserError("hydra.sweep.subdir", None, "a folder of its own for each job", "put ${hydra.job.num} in it")
-    words = [line(override) for override in overrides]
-    return Plan(folder, words, jobs, configs, num_seeds is not None, bool(settings.get("fail_fast")))
+    return Plan(
+        folder or SweepFolder(Path(str(first.hydra.sweep.dir))),
+        [line(override) for override in overrides],
+        jobs,
+        seeds,
+        sweeper,
+        bool(settings.get("fail_fast")),
+    )
+
+
+def is_of_job(override: Override) -> bool:
+    """Whether an override says what a job is: it is not about the sweep or Hydra."""
+    return not override.key_or_group.startswith(("hydra", "sweep."))
+
+
+def make_jobs(config: DictConfig, words: list[str], varied: set[str], seeds: list[list[str]], first: int) -> list[Job]:
+    """The jobs of one combination, numbered from `first` on; varied: the keys that tell it from the others."""
+    told = [word for word in words if word.split("=")[0] in varied]
+    return [
+        Job(words + seed, folder_name(config, first + index, told + seed or words)) for index, seed in enumerate(seeds)
+    ]
 
 
 def folder_name(config: DictConfig, number: int, told: list[str]) -> str:
@@ -102,9 +136,32 @@ def _check_one_value(overrides: list[Override]) -> None:
             raise UserError("resume", "-m", "one run", hint="sweep.resume=FOLDER goes on with a sweep")
         if override.is_sweep_override() and key.startswith(("sweep.", "hydra")):
             raise UserError(key, line(override).partition("=")[2], "one value for the whole sweep")
-        if key.startswith("hydra.sweeper."):
-            hint = f"{key.removeprefix('hydra.sweeper.params.')}=1,2"
-            raise UserError(key, line(override), "left out: the values stand on the command line", hint)
+
+
+def _sweeper(overrides: list[Override]) -> str:
+    chosen = next(
+        (str(override.value()) for override in overrides if override.key_or_group == "hydra/sweeper"), "basic"
+    )
+    if chosen not in SWEEPERS:
+        raise UserError("hydra/sweeper", chosen, " or ".join(SWEEPERS))
+    if chosen == "optuna" and find_spec("optuna") is None:
+        raise UserError("hydra/sweeper", chosen, "Optuna, which is not installed", 'pip install "genimg-train[optuna]"')
+    return chosen
+
+
+def _probes(overrides: list[Override]) -> list[list[str]]:
+    """Combinations in which each value of a list stands once, and both ends of each interval: to be checked."""
+    choices = []
+    for override in overrides:
+        sweep = override.value() if override.is_sweep_override() else None
+        if sweep is None:
+            choices.append([line(override)])
+        elif isinstance(sweep, IntervalSweep):
+            choices.append([f"{override.get_key_element()}={end}" for end in (sweep.start, sweep.end)])
+        else:
+            choices.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
+    longest = max((len(words) for words in choices), default=0) if all(choices) else 0
+    return [[words[index % len(words)] for words in choices] for index in range(longest)]
 
 
 def _combinations(overrides: list[Override]) -> list[list[str]]:
@@ -113,7 +170,16 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
         return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
     except HydraException as error:
         word = next((line(override) for override in overrides if override.is_sweep_override()), None)
-        raise UserError("-m", word, f"values to try one after the other ({error})", "key=1,2,3") from error
+        hint = "key=1,2,3; hydra/sweeper=optuna searches intervals"
+        raise UserError("-m", word, f"values to try one after the other ({error})", hint) from error
+
+
+def _what(composer: Composer, words: list[str]) -> list[str]:
+    """Those of a sweep's words that say what its jobs are; the rest says how they run."""
+    said = ("sweep.seeds", "hydra/sweeper")
+    return [
+        line(override) for override in composer.parse(words) if is_of_job(override) or override.key_or_group in said
+    ]
 
 
 def _laid_over(saved: list[Override], given: list[Override]) -> list[Override]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
@@ -29,16 +30,37 @@ def sweep(session: Session) -> int:
     """
     plan = make_plan(session.composer, session.words)
     config = master(session.composer, plan)
-    with plan.folder.held():
-        plan.folder.save_plan(plan.words, plan.jobs)
-        pending = [one.job for one in outcomes(plan.folder, plan.jobs) if one.state not in COMPLETE]
-        with stopping(plan.folder, waits=True) as heard:
-            run_job = RunJob(session, plan.folder, plan.fail_fast)
-            launch(session.composer, config, run_job, pending)
-        found = outcomes(plan.folder, plan.jobs)
-        write_csv(plan.folder, found, plan.seeds)
-    show(found, plan.seeds)
-    return _end(session, plan, found, heard.number)
+    with plan.folder.held(), stopping(plan.folder, waits=True) as heard:
+        best = None
+        if plan.sweeper == "optuna":
+            best = _search(session, plan, config)
+        else:
+            plan.folder.save_plan(plan.words, plan.jobs)
+            _run_missing(session, plan, config, plan.jobs, {})
+        _, jobs = plan.folder.load_plan()
+        found = outcomes(plan.folder, jobs)
+        write_csv(plan.folder, found, plan.repeats)
+    show(found, plan.repeats)
+    if best is not None:
+        print(best)
+    return _end(session, plan.folder, found, heard.number)
+
+
+def _search(session: Session, plan: Plan, config: DictConfig) -> str | None:
+    """Runs the trials of a search; a line on the best of them."""
+    from genimg.sweeps.search import Search
+
+    search = Search(session.composer, plan, config.hydra.sweeper)
+    search.run(lambda jobs: _run_missing(session, plan, config, jobs, search.pruning()))
+    return search.best()
+
+
+def _run_missing(
+    session: Session, plan: Plan, config: DictConfig, jobs: Sequence[Job], pruning: dict[str, Any]
+) -> None:
+    """Runs those of `jobs` that are not complete. pruning: the callback that prunes a job, by its name."""
+    missing = [one.job for one in outcomes(plan.folder, jobs) if one.state not in COMPLETE]
+    launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning), missing)
 
 
 def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequence[Job]) -> None:
@@ -54,16 +76,16 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
 
 
-def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | None) -> int:
+def _end(session: Session, folder: SweepFolder, found: Sequence[Outcome], heard: int | None) -> int:
     """Says where everything lies and how to go on; the exit code."""
-    codes = [record.exit_code for job in plan.jobs if (record := plan.folder.read(job.name)) is not None]
+    codes = [record.exit_code for one in found if (record := folder.read(one.job.name)) is not None]
     stopped = next((code for code in codes if code in STOPPED), None if heard is None else 128 + heard)
     done = sum(outcome.state in COMPLETE for outcome in found)
     if stopped is None:
-        _compare(session, plan.folder)
-    print(f"{done} of {len(found)} jobs done, table: {plan.folder.table}")
+        _compare(session, folder)
+    print(f"{done} of {len(found)} jobs done, table: {folder.table}")
     if done < len(found):
-        print(f"what is missing: {session.command(['-m', f'sweep.resume={plan.folder.path}'])}")
+        print(f"what is missing: {session.command(['-m', f'sweep.resume={folder.path}'])}")
     return stopped or int(done < len(found))
 
 

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "html": {"files"},
     "runs": set(),
+    "parent": set(),
     # models get their networks handed in by YAML
     "models": {"objectives"},
     "checkpoints": {"build", "files", "models"},
@@ -53,12 +54,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "pictures", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "features", "machine", "metrics", "models"}
     | {"files", "pictures", "rating", "report", "runs", "sample_writer", "sampling"},
-    "worker": {"runs", "tasks"},
+    "worker": {"parent", "runs", "tasks"},
     # the command: reaches the rest only by starting a worker
     "config": {"data", "runs"},
     "launch": {"runs"},
     "session": {"config", "launch"},
-    "sweeps": {"config", "files", "metrics", "runs", "session"},
+    "sweeps": {"config", "files", "metrics", "parent", "runs", "session"},
     "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }

@@ -7,7 +7,6 @@ Never sees Hydra. Exit codes: 0 done, 1 failed, 2 a user's mistake found late, 1
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -20,6 +19,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from genimg.errors import EXIT_CODE, UserError
+from genimg.parent import end_with_parent
 from genimg.runs import RunFolder
 
 log = logging.getLogger("genimg")
@@ -27,7 +27,8 @@ log = logging.getLogger("genimg")
 
 def main(config_path: str) -> int:
     """Runs the task of the configuration at `config_path` and returns the exit code of the process."""
-    _end_with_parent()
+    parent = os.environ.get("GENIMG_PARENT")
+    end_with_parent(int(parent) if parent else None)
     config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(config_path), resolve=True))
     run_dir = config.get("run_dir")
     log_file = RunFolder(Path(run_dir)).log if run_dir else None
@@ -69,17 +70,6 @@ def _set_up_logging(log_file: Path | None) -> None:
         handlers.append(file)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     log.setLevel(logging.INFO)
-
-
-def _end_with_parent() -> None:
-    """On Linux: SIGTERM when the parent dies, however it does, so that no training is left behind alone."""
-    if not sys.platform.startswith("linux"):
-        return
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-    parent = os.environ.get("GENIMG_PARENT")
-    if parent and os.getppid() != int(parent):  # it died before prctl took hold
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,16 @@ from genimg import launch
 from genimg.sweeps import run as sweeps
 
 WORKER = (sys.executable, str(Path(__file__).with_name("worker.py")))
-# the command with that worker, in a process of its own
-COMMAND = f"from genimg import cli, launch; launch.WORKER = {WORKER!r}; raise SystemExit(cli.main())"
+COMMAND = [sys.executable, "-m", "genimg.cli"]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> dict[str, str]:
+    """The environment of a command whose workers are the stand-in, in whichever process a job is started."""
+    (tmp_path / "site").mkdir()
+    patch = f"import genimg.launch\ngenimg.launch.WORKER = {WORKER!r}\n"
+    (tmp_path / "site" / "sitecustomize.py").write_text(patch)  # Python imports it as it starts
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -120,10 +119,12 @@ def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path) -> 
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(tmp_path: Path, number: int, exit_code: int) -> None:
+def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
+    tmp_path: Path, stand_in: dict[str, str], number: int, exit_code: int
+) -> None:
     outputs = tmp_path / "outputs"
-    command = [sys.executable, "-c", COMMAND, "-m", "seed=3,9,4"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    command = [*COMMAND, "-m", "seed=3,9,4"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.PIPE, text=True)
     while not list(outputs.glob("*/*/1-seed_9/waits")):
         assert process.poll() is None
         time.sleep(0.05)
@@ -134,9 +135,9 @@ def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(tmp_path: Path, number: i
     assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
 
 
-def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", COMMAND, "-m", "seed=9"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path, stand_in: dict[str, str]) -> None:
+    command = [*COMMAND, "-m", "seed=9"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.DEVNULL)
     try:
         while not list(tmp_path.glob("outputs/*/*/*/waits")):
             time.sleep(0.05)

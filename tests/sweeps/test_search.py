@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import RunFolder
-from genimg.sweeps import plan
+from genimg.sweeps import engines
 from genimg.tasks import train
 from tests.sweeps.conftest import started, sweep_folder, table
 from tests.tasks.test_train import config
@@ -87,7 +87,7 @@ def test_a_combination_that_cannot_be_is_left_out(outputs: Path, capsys: pytest.
 
 
 def test_without_optuna_it_says_what_to_install(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install .*\[optuna\]"):
         run([*SEARCH, "seed=1,2"])
 

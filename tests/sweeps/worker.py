@@ -1,11 +1,13 @@
 """Stands in for genimg.worker, without torch: leaves what a run leaves, and does what its `seed` says.
 
-1, 2, ...: exit code of the same number with an error in the log, once; 0: done. 9: waits for a signal.
+1, 2: an exit code of the same number and an error in the log, until a file says that it is repaired; 8, 9: waits
+for a signal.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -19,12 +21,12 @@ def main() -> int:
     config = OmegaConf.load(sys.argv[1])
     folder = Path(config.run_dir)
     checkpoint = folder / "checkpoints" / "last.pt"
-    (folder / "started").write_text("")
+    (folder / "started").write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {config.trainer.threads}")
     resumed = config.resume is not None
-    if config.seed == 9 and not resumed:
+    if config.seed in (8, 9) and not resumed:
         signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, number, frame))
         signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, number, frame))
-        (folder / "waits").write_text("")
+        (folder / "waits").write_text(str(os.getpid()))
         time.sleep(60)
     if config.seed in (1, 2) and not Path("repaired").exists():
         (folder / "train.log").write_text(

@@ -79,6 +79,7 @@ RULES: dict[str, Rule] = {
     "sweep.resume": Rule("text", null=True),
     "sweep.seeds": whole(1, null=True),
     "sweep.fail_fast": Rule("flag"),
+    "hydra.launcher.n_jobs": Rule("whole", low=1, choices=("-1",)),
     "hydra.sweeper.n_trials": whole(1),
     "hydra.sweeper.n_jobs": whole(1),
     "hydra.sweeper.sampler": one_of("tpe", "random"),

@@ -58,6 +58,15 @@ class SweepFolder:
         """The trials of a search, as Optuna keeps them."""
         return self.path / "optuna.journal"
 
+    @property
+    def places(self) -> Path:
+        """The folder of places on a machine, for jobs side by side."""
+        return self._records / "places" / socket.gethostname()
+
+    def output(self, job_name: str) -> Path:
+        """What the worker of a job printed, where jobs run side by side."""
+        return self._records / f"{job_name}.log"
+
     def save_plan(self, words: list[str], jobs: list[Job]) -> None:
         write_json(self.plan, {"words": words, "jobs": [job._asdict() for job in jobs]})
 

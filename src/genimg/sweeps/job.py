@@ -21,7 +21,9 @@ from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, UserError
 from genimg.runs import RunFolder
 from genimg.session import Session
+from genimg.sweeps.apart import apart
 from genimg.sweeps.folder import SweepFolder, here
+from genimg.sweeps.places import Places
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 
@@ -31,66 +33,86 @@ class RunJob:
     """What a Hydra launcher calls for each job, and may send to other processes and machines to be called there.
 
     Called again for a job that was interrupted, as SLURM does when it requeues one, it goes on from its checkpoint.
+
+    pruning: the callback that prunes a job, by the job's name.
+    places: how jobs that run side by side on this machine share it; None where the launcher runs none so.
     """
 
     session: Session
     folder: SweepFolder
     fail_fast: bool
-    pruning: dict[str, Any]  # the callback that prunes a job, by the job's name
+    pruning: dict[str, Any]
+    places: Places | None
 
     def __call__(self, config: DictConfig) -> int | None:
         """The exit code of the job; None where the sweep was stopped before it."""
         hydra = HydraConfig.get()
-        run, name, words = (
-            RunFolder(Path(hydra.runtime.output_dir)),
-            str(hydra.sweep.subdir),
-            list(hydra.overrides.task),
-        )
+        run, name = RunFolder(Path(hydra.runtime.output_dir)), str(hydra.sweep.subdir)
         with contextlib.suppress(OSError):
             run.path.rmdir()  # Hydra made it, and the launch makes its own so that no run is ever overwritten
         if self.folder.stopped:
             return None
-        print(f"[{name.partition('-')[0]}] {' '.join(words)}", flush=True)
+        number, words = name.partition("-")[0], list(hydra.overrides.task)
+        print(f"[{number}] {' '.join(words)}", flush=True)
+        if self.places is None:
+            return self._run(config, words, name, run)
+        with self.places.taken(self.folder.places) as place, apart(self.folder.output(name)):
+            exit_code = self._run(config, words, name, run, place)
+        print(f"[{number}] ends with exit code {exit_code}", flush=True)
+        return exit_code
+
+    def _run(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None = None) -> int:
+        """Runs the job and keeps its record."""
         before = self.folder.read(name)
         record = here(before.seconds if before else 0.0)
         self.folder.write(name, record)
         started = time.monotonic()
-        exit_code, error = self._start(config, words, name, run)
+        error = None
+        try:
+            exit_code = self._start(config, words, name, run, place)
+        except UserError as mistake:  # found on the machine that runs the job
+            print(f"error: {mistake}", file=sys.stderr)
+            exit_code, error = EXIT_CODE, str(mistake).splitlines()[0]
+        except SystemExit as stop:  # a signal before the worker was there
+            exit_code = int(stop.code or 0)
+        if exit_code not in (0, *STOPPED):
+            error = error or _last_error(run, self.folder.output(name), exit_code)
         seconds = record.seconds + time.monotonic() - started
         self.folder.write(name, replace(record, seconds=seconds, exit_code=exit_code, error=error))
         if exit_code in STOPPED or (exit_code and self.fail_fast):
             self.folder.stop()
         return exit_code
 
-    def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder) -> tuple[int, str | None]:
-        """(exit code, the error of a job that failed). config: composed by Hydra from `words`, which are checked."""
+    def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None) -> int:
+        """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
-        try:
-            if run.has_checkpoint():
-                words = [f"resume={quoted(str(run.path))}"]
-                config = check(composer, words)
-            else:
-                if run.path.exists():  # it failed before there was anything to go on from
-                    shutil.rmtree(run.path)
-                with open_dict(config):
-                    config.hydra = HydraConfig.get()
-                    as_meant(config, composer.parse(words), flatten(without_hydra(config)))
-            if name in self.pruning:
-                with open_dict(config):
-                    config.callbacks.pruning = self.pruning[name]
-            exit_code = self.session.start(config, words, run.path)
-        except UserError as error:  # found on the machine that runs the job
-            print(f"error: {error}", file=sys.stderr)
-            return EXIT_CODE, str(error).splitlines()[0]
-        return exit_code, None if exit_code in (0, *STOPPED) else _last_error(run, exit_code)
+        if run.has_checkpoint():
+            words = [f"resume={quoted(str(run.path))}"]
+            config = check(composer, words)
+        else:
+            if run.path.exists():  # it failed before there was anything to go on from
+                shutil.rmtree(run.path)
+            with open_dict(config):
+                config.hydra = HydraConfig.get()
+                as_meant(config, composer.parse(words), flatten(without_hydra(config)))
+        if name in self.pruning:
+            with open_dict(config):
+                config.callbacks.pruning = self.pruning[name]
+        if self.places is not None and place is not None:
+            self.places.give(place, config)
+        return self.session.start(config, words, run.path)
 
 
-def _last_error(run: RunFolder, exit_code: int) -> str:
-    """The last error in the log of `run`, on one line."""
-    text = run.log.read_text(encoding="utf-8", errors="replace") if run.log.is_file() else ""
-    lines = [line.partition(" ERROR ")[2] for line in text.splitlines() if " ERROR " in line]
+def _last_error(run: RunFolder, output: Path, exit_code: int) -> str:
+    """The last error in the log of `run`, else the last line of what its worker printed, on one line."""
+    lines = [line.partition(" ERROR ")[2] for line in _lines(run.log) if " ERROR " in line]
     if lines:
         return lines[-1].partition(": ")[2].removeprefix("error: ")
     if exit_code > 128:
         return f"ended by {signal.Signals(exit_code - 128).name}, as when memory runs out"
-    return f"exit code {exit_code}, with nothing in its log"
+    printed = [line for line in _lines(output) if line.strip()]
+    return printed[-1] if printed else f"exit code {exit_code}, with nothing in its log"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +17,12 @@ from genimg.config.compose import Composer, line, quoted
 from genimg.config.names import flatten
 from genimg.config.values import check_rules
 from genimg.errors import UserError
+from genimg.sweeps.engines import chosen
 from genimg.sweeps.folder import Job, SweepFolder
+from genimg.sweeps.places import Places, share_out
 
 # Hydra would add a log file of its own to each job's folder
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
-SWEEPERS = ("basic", "optuna")
 _LONGEST = 200  # characters of the overrides in a folder's name; file systems end at 255
 
 
@@ -34,6 +34,8 @@ class Plan(NamedTuple):
     jobs: list[Job]  # of every combination; of a search, whose combinations come up one by one, none yet
     seeds: list[list[str]]  # what each combination is repeated with: [[]] for once
     sweeper: str
+    launcher: str
+    places: Places | None  # for jobs side by side on this machine
     fail_fast: bool
 
     @property
@@ -61,7 +63,7 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
 
 
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:
-    sweeper = _sweeper(overrides)
+    sweeper, launcher = chosen(overrides, "hydra/sweeper"), chosen(overrides, "hydra/launcher")
     setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith("hydra.sweeper.")), None)
     if sweeper == "basic" and setting is not None:
         hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2"
@@ -95,6 +97,8 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
         jobs,
         seeds,
         sweeper,
+        launcher,
+        share_out(first.hydra.launcher.n_jobs, first.get("trainer")) if launcher == "joblib" else None,
         bool(settings.get("fail_fast")),
     )
 
@@ -136,17 +140,6 @@ def _check_one_value(overrides: list[Override]) -> None:
             raise UserError("resume", "-m", "one run", hint="sweep.resume=FOLDER goes on with a sweep")
         if override.is_sweep_override() and key.startswith(("sweep.", "hydra")):
             raise UserError(key, line(override).partition("=")[2], "one value for the whole sweep")
-
-
-def _sweeper(overrides: list[Override]) -> str:
-    chosen = next(
-        (str(override.value()) for override in overrides if override.key_or_group == "hydra/sweeper"), "basic"
-    )
-    if chosen not in SWEEPERS:
-        raise UserError("hydra/sweeper", chosen, " or ".join(SWEEPERS))
-    if chosen == "optuna" and find_spec("optuna") is None:
-        raise UserError("hydra/sweeper", chosen, "Optuna, which is not installed", 'pip install "genimg-train[optuna]"')
-    return chosen
 
 
 def _probes(overrides: list[Override]) -> list[list[str]]:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
-from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from genimg.config.compose import Composer, quoted
-from genimg.errors import UserError
+from genimg.config.compose import quoted
 from genimg.session import Session
+from genimg.sweeps.engines import LOCAL, launch
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.job import STOPPED, RunJob
 from genimg.sweeps.outcomes import COMPLETE, Outcome, outcomes
@@ -30,7 +26,7 @@ def sweep(session: Session) -> int:
     """
     plan = make_plan(session.composer, session.words)
     config = master(session.composer, plan)
-    with plan.folder.held(), stopping(plan.folder, waits=True) as heard:
+    with plan.folder.held(), stopping(plan.folder, waits=plan.launcher in LOCAL) as heard:
         best = None
         if plan.sweeper == "optuna":
             best = _search(session, plan, config)
@@ -60,20 +56,7 @@ def _run_missing(
 ) -> None:
     """Runs those of `jobs` that are not complete. pruning: the callback that prunes a job, by its name."""
     missing = [one.job for one in outcomes(plan.folder, jobs) if one.state not in COMPLETE]
-    launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning), missing)
-
-
-def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequence[Job]) -> None:
-    """Runs `jobs` by the launcher that `config`, of the sweep, names."""
-    if not jobs:
-        return
-    context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
-    words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
-    try:
-        launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
-        launcher.launch(words, initial_job_idx=0)
-    except HydraException as error:
-        raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
+    launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning, plan.places), missing)
 
 
 def _end(session: Session, folder: SweepFolder, found: Sequence[Outcome], heard: int | None) -> int:

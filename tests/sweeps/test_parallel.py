@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -109,3 +110,17 @@ def test_without_joblib_it_says_what_to_install(outputs: Path, monkeypatch: pyte
         run([*JOBLIB, "seed=3,4"])
     with pytest.raises(UserError, match=r"pip install .*\[slurm\]"):
         run(["-m", "hydra/launcher=submitit_slurm", "seed=3,4"])
+
+
+def test_a_process_that_dies_ends_in_a_table(tmp_path: Path, stand_in: dict[str, str]) -> None:
+    outputs = tmp_path / "outputs"
+    command = [*COMMAND, *JOBLIB, "seed=9,3"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stderr=subprocess.PIPE, text=True)
+    while not list(outputs.glob("*/*/*/waits")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    record = json.loads((sweep_folder(outputs) / ".jobs" / "0-seed_9.json").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1 and "the launcher ended early" in told and "Traceback" not in told
+    assert table(outputs)[0]["state"] == "unfinished"

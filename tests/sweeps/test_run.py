@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import runs
+from genimg.sweeps import run as sweeps
 from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
 
 
@@ -133,6 +134,18 @@ def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
     assert process.returncode == exit_code
     assert [row["state"] for row in table(outputs)] == ["done", "stopped", "not started"]
     assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
+
+
+def test_ctrl_c_ends_the_waiting_for_a_queue(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "LOCAL", ())
+
+    def queue(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    monkeypatch.setattr(sweeps, "launch", queue)
+    assert run(["-m", "seed=3,4"]) == 130
+    assert [row["state"] for row in table(outputs)] == ["not started"] * 2
 
 
 def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path, stand_in: dict[str, str]) -> None:

@@ -16,9 +16,14 @@ from types import FrameType
 
 from omegaconf import OmegaConf
 
+from genimg.parent import end_with_parent
+
 
 def main() -> int:
+    end_with_parent(int(os.environ["GENIMG_PARENT"]))  # as a worker does
     config = OmegaConf.load(sys.argv[1])
+    if config.task != "train":  # the comparison at the end
+        return 0
     folder = Path(config.run_dir)
     checkpoint = folder / "checkpoints" / "last.pt"
     (folder / "started").write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {config.trainer.threads}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -41,7 +42,7 @@ def chosen(overrides: list[Override], group: str) -> str:
 
 
 def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequence[Job]) -> None:
-    """Runs `jobs` by the launcher that `config`, of the sweep, names."""
+    """Runs `jobs` by the launcher that `config`, of the sweep, names. What became of them, their records tell."""
     if not jobs:
         return
     if run_job.places is not None:
@@ -54,6 +55,9 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
         launcher.launch(words, initial_job_idx=0)
     except HydraException as error:
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
+    except Exception as error:  # a process that a job was in died, or the queue refused it
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"the launcher ended early: {reason}", file=sys.stderr)
 
 
 def _installed(module: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, UserError
 from genimg.runs import RunFolder
 from genimg.session import Session
-from genimg.sweeps.apart import apart
+from genimg.sweeps.apart import beside_others, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
 
@@ -43,6 +44,7 @@ class RunJob:
     fail_fast: bool
     pruning: dict[str, Any]
     places: Places | None
+    command: int = field(default_factory=os.getpid)  # its process
 
     def __call__(self, config: DictConfig) -> int | None:
         """The exit code of the job; None where the sweep was stopped before it."""
@@ -54,10 +56,11 @@ class RunJob:
             return None
         number, words = name.partition("-")[0], list(hydra.overrides.task)
         print(f"[{number}] {' '.join(words)}", flush=True)
-        if self.places is None:
-            return self._run(config, words, name, run)
-        with self.places.taken(self.folder.places) as place, apart(self.folder.output(name)):
-            exit_code = self._run(config, words, name, run, place)
+        with own_session() if os.getpid() != self.command else contextlib.nullcontext():
+            if self.places is None:
+                return self._run(config, words, name, run)
+            with self.places.taken(self.folder.places) as place, beside_others(self.folder.output(name)):
+                exit_code = self._run(config, words, name, run, place)
         print(f"[{number}] ends with exit code {exit_code}", flush=True)
         return exit_code
 
@@ -67,21 +70,33 @@ class RunJob:
         record = here(before.seconds if before else 0.0)
         self.folder.write(name, record)
         started = time.monotonic()
-        error = None
+        with saved_before_requeue() as requeue:
+            exit_code, error = self._attempt(config, words, name, run, place)
+        seconds = record.seconds + time.monotonic() - started
+        if requeue.handler is not None:
+            self.folder.write(name, replace(record, seconds=seconds))
+            requeue.handler()
+        self.folder.write(name, replace(record, seconds=seconds, exit_code=exit_code, error=error))
+        # where each job has a process of its own, one that is stopped alone stops no other
+        stopped = exit_code in STOPPED and os.getpid() == self.command
+        if stopped or (exit_code not in (0, *STOPPED) and self.fail_fast):
+            self.folder.stop()
+        return exit_code
+
+    def _attempt(
+        self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None
+    ) -> tuple[int, str | None]:
+        """(exit code, the error of a job that failed)."""
         try:
             exit_code = self._start(config, words, name, run, place)
         except UserError as mistake:  # found on the machine that runs the job
             print(f"error: {mistake}", file=sys.stderr)
-            exit_code, error = EXIT_CODE, str(mistake).splitlines()[0]
+            return EXIT_CODE, str(mistake).splitlines()[0]
         except SystemExit as stop:  # a signal before the worker was there
-            exit_code = int(stop.code or 0)
-        if exit_code not in (0, *STOPPED):
-            error = error or _last_error(run, self.folder.output(name), exit_code)
-        seconds = record.seconds + time.monotonic() - started
-        self.folder.write(name, replace(record, seconds=seconds, exit_code=exit_code, error=error))
-        if exit_code in STOPPED or (exit_code and self.fail_fast):
-            self.folder.stop()
-        return exit_code
+            return int(stop.code or 0), None
+        if exit_code in (0, *STOPPED):
+            return exit_code, None
+        return exit_code, _last_error(run, self.folder.output(name), exit_code)
 
     def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None) -> int:
         """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,20 +27,21 @@ def sweep(session: Session) -> int:
     """
     plan = make_plan(session.composer, session.words)
     config = master(session.composer, plan)
+    best = None
     with plan.folder.held(), stopping(plan.folder, waits=plan.launcher in LOCAL) as heard:
-        best = None
-        if plan.sweeper == "optuna":
-            best = _search(session, plan, config)
-        else:
-            plan.folder.save_plan(plan.words, plan.jobs)
-            _run_missing(session, plan, config, plan.jobs, {})
+        plan.folder.save_plan(plan.words, plan.jobs)
+        with contextlib.suppress(KeyboardInterrupt):
+            if plan.sweeper == "optuna":
+                best = _search(session, plan, config)
+            else:
+                _run_missing(session, plan, config, plan.jobs, {})
         _, jobs = plan.folder.load_plan()
         found = outcomes(plan.folder, jobs)
         write_csv(plan.folder, found, plan.repeats)
     show(found, plan.repeats)
     if best is not None:
         print(best)
-    return _end(session, plan.folder, found, heard.number)
+    return _end(session, plan, found, heard.number)
 
 
 def _search(session: Session, plan: Plan, config: DictConfig) -> str | None:
@@ -59,10 +61,13 @@ def _run_missing(
     launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning, plan.places), missing)
 
 
-def _end(session: Session, folder: SweepFolder, found: Sequence[Outcome], heard: int | None) -> int:
+def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | None) -> int:
     """Says where everything lies and how to go on; the exit code."""
-    codes = [record.exit_code for one in found if (record := folder.read(one.job.name)) is not None]
-    stopped = next((code for code in codes if code in STOPPED), None if heard is None else 128 + heard)
+    folder = plan.folder
+    stopped = None if heard is None else 128 + heard
+    if plan.launcher == "basic":  # there the worker's launch hears of a signal in the sweep's place
+        codes = [record.exit_code for one in found if (record := folder.read(one.job.name)) is not None]
+        stopped = next((code for code in codes if code in STOPPED), stopped)
     done = sum(outcome.state in COMPLETE for outcome in found)
     if stopped is None:
         _compare(session, folder)

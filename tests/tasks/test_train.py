@@ -188,6 +188,17 @@ def test_a_spent_budget_is_told(tmp_path: Path) -> None:
         train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}"))
 
 
+def test_killed_while_it_drew_its_last_pictures_it_is_resumed_to_draw_them(tmp_path: Path) -> None:
+    train.run(config(tmp_path, "budget.images=32"))
+    folder = RunFolder(tmp_path)
+    folder.report.unlink()
+    (folder.samples / "final" / "sheet.png").unlink()
+    trained = folder.last.read_bytes()
+    assert train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}")) == 0
+    assert folder.report.exists() and (folder.samples / "final" / "sheet.png").exists()
+    assert folder.last.read_bytes() == trained
+
+
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Quality, "measure", lambda *_: float("nan"))
     train.run(config(tmp_path, "budget.images=160"))

@@ -43,13 +43,18 @@ def run(config: dict[str, Any]) -> int:
     log.info("run       %s", folder.path)
     trainer = make_trainer(config, machine, data, resume)
     clock = find(trainer, Clock)
-    if clock.spent:
+    if clock.spent and ended_whole(folder):
         raise UserError(
             key="resume",
             got=f"a run whose budget is spent, at {clock.images_seen:,} images",
             expected="a larger budget",
             hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
         )
+    if clock.spent:
+        log.info("trained before; only its pictures and its page are missing")
+        draw_samples(folder)
+        leave_report(folder)
+        return 0
     trainer.fit(model, datamodule=data)
     log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
     if clock.exit_code == 0:
@@ -60,6 +65,12 @@ def run(config: dict[str, Any]) -> int:
     elif clock.exit_code in STOPPED:
         log.info("go on with: genimg-train resume=%s", folder.path)
     return clock.exit_code
+
+
+def ended_whole(folder: RunFolder) -> bool:
+    """Whether the last thing a run leaves, its page, is there and was written after the last checkpoint."""
+    page, last = folder.report, folder.last
+    return page.exists() and (not last.exists() or page.stat().st_mtime_ns >= last.stat().st_mtime_ns)
 
 
 def try_out(config: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from genimg.cli import run
+from genimg.config.compose import Composer, quoted
 from genimg.errors import UserError
 from genimg.runs import runs
 from genimg.sweeps import run as sweeps
@@ -38,6 +39,12 @@ def test_a_folder_of_a_job_can_be_named_on_the_command_line(outputs: Path) -> No
     job = runs(outputs)[1].path
     assert job.name == "1-seed_0+data.image_size_16_32_"
     assert run([f"resume={job}", "budget.images=64"]) == 0
+
+
+@pytest.mark.parametrize("path", ["a/b-1+c_2.d", "it's/a, b", "{a}/$b=[c]", "1", "null"])
+def test_a_quoted_path_is_read_as_it_is(path: str) -> None:
+    (override,) = Composer("train").parse([f"outputs={quoted(path)}"])
+    assert override.value() == path
 
 
 def test_a_job_is_given_what_its_words_mean(outputs: Path) -> None:

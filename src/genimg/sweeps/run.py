@@ -73,7 +73,7 @@ def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | No
         _compare(session, folder)
     print(f"{done} of {len(found)} jobs done, table: {folder.table}")
     if done < len(found):
-        print(f"what is missing: {session.command(['-m', f'sweep.resume={folder.path}'])}")
+        print(f"what is missing: {session.command(['-m', f'sweep.resume={quoted(str(folder.path))}'])}")
     return stopped or int(done < len(found))
 
 

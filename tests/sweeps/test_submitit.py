@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from genimg.sweeps.apart import saved_before_requeue
 from tests.sweeps.conftest import COMMAND, sweep_folder, table
 
 SUBMITIT = ["-m", "hydra/launcher=submitit_local"]
@@ -48,3 +49,21 @@ def test_ctrl_c_stops_what_runs_here(tmp_path: Path, stand_in: dict[str, str]) -
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert [row["state"] for row in table(outputs)] == ["stopped", "stopped"]
+
+
+def test_a_worker_saves_before_its_job_is_queued_again() -> None:
+    told: list[str] = []
+    before = {
+        signal.SIGUSR2: signal.signal(signal.SIGUSR2, lambda *_: told.append("queued again")),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: told.append("saving")),
+    }
+    try:
+        with saved_before_requeue() as requeue:
+            os.kill(os.getpid(), signal.SIGUSR2)
+        assert told == ["saving"]
+        assert requeue.handler is not None
+        requeue.handler()
+        assert told == ["saving", "queued again"]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,15 +11,13 @@ RNN makes no picture without a first one.
 
 import argparse
 import json
-import math
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from scipy.stats import t
+from genimg.metrics.intervals import mean_interval
 
 FIGURES = (
     "frechet distance",
@@ -52,10 +50,9 @@ def one(model: str, data: str, minutes: float, seed: int, outputs: Path) -> tupl
 
 def interval(values: list[float]) -> str:
     """Mean and half the width of its 95 % interval."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return f"{mean:,.4g}"
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    mean, half = mean_interval(values)
+    if mean is None or half is None:
+        return "" if mean is None else f"{mean:,.4g}"
     return f"{mean:,.0f} ± {half:,.0f}" if mean >= 1000 else f"{mean:.3f} ± {half:.3f}"
 
 

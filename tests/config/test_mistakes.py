@@ -100,6 +100,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"],
         ["hydra.sweeper.n_trials", "got 0", "1 or more"],
     ),
+    "a search for nothing": (["-m", "hydra/sweeper=optuna", "seed=1"], ["a value to search for", "interval("]),
+    "no jobs at once": (
+        ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=1,2"],
+        ["hydra.launcher.n_jobs", "got 0", "1 or more"],
+    ),
     "a search beyond the rule": (
         ["-m", "hydra/sweeper=optuna", "model.final_lr=interval(0.1,1.5)"],
         ["model.final_lr", "got 1.5", "from 0 to 1"],

@@ -123,7 +123,7 @@ def _last_error(run: RunFolder, output: Path, exit_code: int) -> str:
     lines = [line.partition(" ERROR ")[2] for line in _lines(run.log) if " ERROR " in line]
     if lines:
         return lines[-1].partition(": ")[2].removeprefix("error: ")
-    if exit_code > 128:
+    if exit_code - 128 in signal.valid_signals():
         return f"ended by {signal.Signals(exit_code - 128).name}, as when memory runs out"
     printed = [line for line in _lines(output) if line.strip()]
     return printed[-1] if printed else f"exit code {exit_code}, with nothing in its log"

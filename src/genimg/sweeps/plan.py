@@ -68,27 +68,24 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
     if sweeper == "basic" and setting is not None:
         hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2"
         raise UserError(setting, None, "left out: what is tried stands on the command line", hint)
-    combinations = _probes(overrides) if sweeper == "optuna" else _combinations(overrides)
+    searches = sweeper == "optuna"
+    combinations = _probes(overrides) if searches else _combinations(overrides)
     if not combinations:
         words = " ".join(map(line, overrides))
         raise UserError("-m", words, "at least one value for each key", "key=1,2,3")
     configs = [check(composer, combination) for combination in combinations]
     first = configs[0]
-    if sweeper == "optuna":
-        check_rules(
-            composer, [], first, {f"hydra.sweeper.{key}": node for key, node in flatten(first.hydra.sweeper).items()}
-        )
+    for part in ("sweeper", "launcher"):
+        check_rules(composer, [], first, {f"hydra.{part}.{key}": n for key, n in flatten(first.hydra[part]).items()})
     settings = first.sweep if "sweep" in first else {}  # only task=train has it
-    num_seeds = settings.get("seeds")
-    if num_seeds is not None and any(override.key_or_group == "seed" for override in overrides):
-        raise UserError("seed", None, "left out: sweep.seeds chooses the seeds, from 0 on", "sweep.seeds=null")
-    seeds = [[]] if num_seeds is None else [[f"seed={seed}"] for seed in range(num_seeds)]
+    seeds = _seeds(settings.get("seeds"), overrides)
     varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
+    if searches and not varied:
+        raise UserError("hydra/sweeper", sweeper, "a value to search for", "'model.lr=interval(1e-4,1e-2)'")
     jobs: list[Job] = []
-    if sweeper != "optuna":
-        for combination, config in zip(combinations, configs, strict=True):
-            words = [line(override) for override in composer.parse(combination) if is_of_job(override)]
-            jobs += make_jobs(config, words, varied, seeds, len(jobs))
+    for combination, config in [] if searches else zip(combinations, configs, strict=True):
+        words = [line(override) for override in composer.parse(combination) if is_of_job(override)]
+        jobs += make_jobs(config, words, varied, seeds, len(jobs))
     if len({job.name for job in jobs}) < len(jobs):
         raise UserError("hydra.sweep.subdir", None, "a folder of its own for each job", "put ${hydra.job.num} in it")
     return Plan(
@@ -101,6 +98,15 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
         share_out(first.hydra.launcher.n_jobs, first.get("trainer")) if launcher == "joblib" else None,
         bool(settings.get("fail_fast")),
     )
+
+
+def _seeds(number: int | None, overrides: list[Override]) -> list[list[str]]:
+    """What each combination is repeated with."""
+    if number is None:
+        return [[]]
+    if any(override.key_or_group == "seed" for override in overrides):
+        raise UserError("seed", None, "left out: sweep.seeds chooses the seeds, from 0 on", "sweep.seeds=null")
+    return [[f"seed={seed}"] for seed in range(number)]
 
 
 def is_of_job(override: Override) -> bool:

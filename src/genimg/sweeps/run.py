@@ -72,7 +72,7 @@ def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | No
     if stopped is None:
         _compare(session, folder)
     print(f"{done} of {len(found)} jobs done, table: {folder.table}")
-    if done < len(found):
+    if done < len(found) and session.task == "train":
         print(f"what is missing: {session.command(['-m', f'sweep.resume={quoted(str(folder.path))}'])}")
     return stopped or int(done < len(found))
 

@@ -85,7 +85,7 @@ def running(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_stopped_or_killed_it_leaves_no_process_behind(
+def test_stopped_or_killed_it_leaves_no_process_behind_and_can_be_resumed(
     tmp_path: Path, stand_in: dict[str, str], number: int, exit_code: int
 ) -> None:
     outputs = tmp_path / "outputs"
@@ -102,6 +102,9 @@ def test_stopped_or_killed_it_leaves_no_process_behind(
         time.sleep(0.05)
     if number == signal.SIGINT:
         assert [row["state"] for row in table(outputs)] == ["stopped", "stopped", "not started"]
+    resume = [*COMMAND, "-m", f"sweep.resume={sweep_folder(outputs)}", "hydra/launcher=basic"]
+    assert subprocess.run(resume, cwd=tmp_path, env=stand_in, timeout=60, check=False).returncode == 0
+    assert [row["state"] for row in table(outputs)] == ["done"] * 3
 
 
 def test_without_joblib_it_says_what_to_install(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,5 +182,9 @@ def _what(composer: Composer, words: list[str]) -> list[str]:
 
 
 def _laid_over(saved: list[Override], given: list[Override]) -> list[Override]:
-    """The saved overrides, with those that are given anew in place of theirs."""
+    """The saved overrides, with those that are given anew in place of theirs; another launcher takes no settings of the
+    one before.
+    """
+    if any(override.key_or_group == "hydra/launcher" for override in given):
+        saved = [override for override in saved if not override.key_or_group.startswith("hydra.launcher.")]
     return list({override.get_key_element(): override for override in [*saved, *given]}.values())

@@ -13,15 +13,13 @@ a GAN or a VAE, which draw from noise.
 
 import argparse
 import json
-import math
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from scipy.stats import t
+from genimg.metrics.intervals import mean_interval
 
 STILLS = (
     "frechet distance",
@@ -56,10 +54,9 @@ def one(model: str, data: str, minutes: float, seed: int, outputs: Path) -> tupl
 
 def interval(values: list[float]) -> str:
     """Mean and half the width of its 95 % interval."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return f"{mean:,.4g}"
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    mean, half = mean_interval(values)
+    if mean is None or half is None:
+        return "" if mean is None else f"{mean:,.4g}"
     return f"{mean:,.0f} ± {half:,.0f}" if mean >= 1000 else f"{mean:.3f} ± {half:.3f}"
 
 

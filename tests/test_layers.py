@@ -68,13 +68,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"build", "data", "limits", "ranks", "runs", "saved_config"},
     "launch": {"processes", "ranks", "runs"},
     "session": {"config", "launch"},
-    "cli": {"config", "session"},
+    "sweeps": {"config", "files", "metrics", "processes", "runs", "session"},
+    "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
-TORCH_FREE = ("errors", "limits", "config", "cli", "session", "launch", "runs", "ranks", "processes", "worker")
-TORCH_FREE += ("data.listing",)
+TORCH_FREE = ("errors", "limits", "config", "cli", "session", "sweeps", "launch", "runs", "ranks", "processes")
+TORCH_FREE += ("worker", "data.listing")
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

@@ -46,12 +46,16 @@ def run(words: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def short(command: str) -> list[str]:
-    """The words of a printed command, without its program, and with a small budget where it trains."""
+def short(command: str, folder: Path) -> list[str]:
+    """The words of a printed command, without its program, with a small budget where it trains, and the sweep that is
+    there where it names one.
+    """
     program, *words = shlex.split(command.replace("$(date +%F)", time.strftime("%Y-%m-%d")))
     if program == "genimg":
         return words
     keys = {word.split("=")[0] for word in words}
+    if "sweep.resume" in keys:
+        return ["-m", f"sweep.resume={max(folder.glob('outputs/*/*-sweep')).relative_to(folder)}"]
     if "resume" in keys:
         return [*words, "budget.images=112"] if "budget.images" in keys else words
     return [*words, *SHORT]
@@ -87,9 +91,9 @@ def test_every_command_runs(folder: Path) -> None:
             if wanted != last:
                 run([*wanted, *SHORT], folder)
                 last = wanted
-        if "resume" in command:
+        if "resume=last" in command:
             stop_short(folder)
-        run(short(command), folder)
+        run(short(command, folder), folder)
 
 
 def stop_short(folder: Path) -> None:

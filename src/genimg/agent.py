@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.processes import Control, as_parent, end_with_parent
+from genimg.processes import Control, as_parent, end_with_parent, parent
 
 # after one process has died the others wait for it in vain: there is nothing left to save
 SECONDS_TO_END = 5
@@ -25,7 +25,7 @@ SECONDS_TO_END = 5
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.worker config_path` once for each device of this machine."""
-    end_with_parent(signal.SIGTERM)
+    end_with_parent(signal.SIGTERM, parent())
     os.environ.update(as_parent())
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

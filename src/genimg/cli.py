@@ -64,11 +64,12 @@ def run(words: list[str]) -> int:
         return 0
     from genimg.session import Session
 
-    return Session(command.task, command.words, command.config_dir).run(
-        cfg=command.flags.get("--cfg"),
-        resolve="--resolve" in command.flags,
-        multirun="--multirun" in command.flags,
-    )
+    session, cfg = Session(command.task, command.words, command.config_dir), command.flags.get("--cfg")
+    if "--multirun" in command.flags and cfg is None:
+        from genimg.sweeps.run import sweep
+
+        return sweep(session)
+    return session.run(cfg, resolve="--resolve" in command.flags)
 
 
 def read(words: list[str]) -> Command:

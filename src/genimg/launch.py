@@ -36,7 +36,7 @@ def start(
     """Runs the task of `config` in a worker process of its own and returns the exit code.
 
     name: `<model>-<data>`, for the run folder. overrides, command: written beside the configuration.
-    folder: where a job of a sweep lies; None makes one named by the time.
+    folder: where a job of a sweep lies, which keeps it whatever happens; None makes one named by the time.
     defaults: from the configuration to what it would be by its model and data alone, where that can be told.
     A sample or a dry run makes no run folder: its configuration lies in a temporary one. Nor does a process that
     works for a run whose first process is elsewhere: that one's command makes it.
@@ -52,7 +52,7 @@ def start(
     if (by_default := defaults(config)) is not None:
         _write(by_default, run.defaults)
     exit_code = _run_in(run, config, overrides, command)
-    if exit_code == EXIT_CODE and not run.has_checkpoint():
+    if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
         _remove(run.path, missing)
     return exit_code
 
@@ -151,6 +151,8 @@ def _wait_for(command: list[str], control: Control | None) -> int:
     # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
     passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     heard = [number for number in passed_on if signal.getsignal(number) is not signal.SIG_IGN]
+    if signal.SIGUSR1 in heard and signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL:
+        heard.remove(signal.SIGUSR1)  # a scheduler's own, which ends the worker by SIGTERM (sweeps/apart.py)
     before = {number: signal.signal(number, forward) for number in heard}
     try:
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once

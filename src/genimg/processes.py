@@ -69,16 +69,24 @@ def _read(path: Path) -> int | None:
 
 
 def as_parent() -> dict[str, str]:
-    """The environment by which a child's `end_with_parent` knows this process."""
+    """The environment by which a child knows this process as its `parent`."""
     return {_PARENT: str(os.getpid())}
 
 
-def end_with_parent(number: int) -> None:
-    """On Linux: signal `number` when the parent dies, however it does, so that nothing is left behind alone."""
+def parent() -> int | None:
+    """The process that started this one `as_parent`."""
+    given = os.environ.get(_PARENT)
+    return int(given) if given else None
+
+
+def end_with_parent(number: int, started_by: int | None = None) -> None:
+    """On Linux: signal `number` to this process when its parent dies, however it does: nothing is left behind alone.
+
+    started_by: the parent, where it may have died already.
+    """
     if not sys.platform.startswith("linux"):
         return
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
     ctypes.CDLL(None).prctl(set_parent_death_signal, number)
-    parent = os.environ.get(_PARENT)
-    if parent and os.getppid() != int(parent):  # it died before prctl took hold
+    if started_by is not None and os.getppid() != started_by:  # it died before prctl took hold
         os.kill(os.getpid(), number)

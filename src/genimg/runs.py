@@ -56,6 +56,16 @@ class RunFolder:
         return self.checkpoints / "best.pt"
 
     @property
+    def best_figure(self) -> Path:
+        """The figure that the model is judged by, at its best: its name, value and the images seen, as JSON."""
+        return self.path / "best.json"
+
+    @property
+    def pruned(self) -> Path:
+        """There where a search stopped the run early: when, and at which figure, as JSON."""
+        return self.path / "pruned.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

@@ -1,17 +1,19 @@
-"""One call of the command: compose, check, then print, run, or sweep."""
+"""One call of the command: compose, check, then print or run."""
 
 from __future__ import annotations
 
 import shlex
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from genimg import launch
 from genimg.config.check import check
-from genimg.config.compose import Composer, without_hydra
+from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.defaults import plain
+from genimg.errors import UserError
 
 
 class Session:
@@ -21,25 +23,29 @@ class Session:
         self.task, self.words, self.config_dir = task, words, config_dir
         self.composer = Composer(task, config_dir)
 
-    def run(self, cfg: str | None, resolve: bool, multirun: bool) -> int:
-        """Prints the configuration (`cfg`), or runs it, once or for every combination; the exit code."""
-        if multirun and cfg is None:
-            from genimg.config.sweep import sweep
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that a job of a sweep is sent to makes its own."""
+        return Session, (self.task, self.words, self.config_dir)
 
-            return sweep(self.composer, self.words, self.start)
+    def run(self, cfg: str | None, resolve: bool) -> int:
+        """Prints the configuration (`cfg`), or runs it; the exit code."""
         config = check(self.composer, self.words, on_this_machine=cfg is None)
         if cfg is not None:
             print(_printed(config, cfg, resolve), end="")
             return 0
+        for override in self.composer.parse(self.words):
+            if override.key_or_group.startswith("sweep."):
+                raise UserError(override.key_or_group, line(override), "-m beside it: it is about many runs")
         return self.start(config, self.words)
 
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
-        """Starts the worker of a checked configuration and returns its exit code."""
+        """Starts the worker of a checked configuration and returns its exit code. folder: of a job of a sweep."""
         chosen = config.hydra.runtime.choices
         model, data = (str(chosen.get(group, "")) for group in ("model", "data"))
         name = f"{model}-{data}".replace("/", "-")
+        own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
         defaults = partial(plain, self.composer, model, data)
-        return launch.start(without_hydra(config), name, words, self.command(words), folder, defaults)
+        return launch.start(own, name, words, self.command(words), folder, defaults)
 
     def command(self, words: list[str]) -> str:
         """The shell command that does the same again."""

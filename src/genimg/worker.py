@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from genimg import ranks
 from genimg.errors import EXIT_CODE, LostProcess, UserError
-from genimg.processes import Control, end_with_parent
+from genimg.processes import Control, end_with_parent, parent
 from genimg.runs import RunFolder
 
 log = logging.getLogger("genimg")
@@ -30,7 +30,7 @@ log = logging.getLogger("genimg")
 def main(config_path: str) -> int:
     """Runs the task of the configuration at `config_path` and returns the exit code of the process."""
     control = Control.of_environment()
-    end_with_parent(signal.SIGTERM if control is None else signal.SIGKILL)
+    end_with_parent(signal.SIGTERM if control is None else signal.SIGKILL, parent())
     if control is None:
         return _run(config_path)[0]
     if control.exit_code() is not None:  # started anew by the agent, after an end that another try will not change

@@ -99,7 +99,33 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "model for a sample": (["sample", "model=gan"], ["model", "takes its model from the run"]),
     "one class, no list": (["sample", "classes=3"], ["classes", "classes=[3]"]),
     "picture missing": (["sample", "start=nowhere.png"], ["run", "last"]),
-    "a sweep that Hydra cannot split": (["-m", "model.lr=interval(1,3)"], ["interval(1,3)"]),
+    "a sweep that Hydra cannot split": (["-m", "model.lr=interval(1,3)"], ["interval(1,3)", "optuna"]),
+    "many runs without -m": (["sweep.seeds=3"], ["sweep.seeds", "-m"]),
+    "a sweep of no seeds": (["-m", "sweep.seeds=0"], ["sweep.seeds", "got 0", "1 or more"]),
+    "seeds twice": (["-m", "seed=1", "sweep.seeds=2"], ["seed", "sweep.seeds chooses the seeds"]),
+    "a sweep of sweeps": (["-m", "sweep.seeds=2,3"], ["sweep.seeds", "2,3", "one value"]),
+    "a sweep's key misspelt": (["-m", "sweep.seed=3"], ["sweep.seed=3", "did you mean sweep.seeds?"]),
+    "a search of no trials": (
+        ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"],
+        ["hydra.sweeper.n_trials", "got 0", "1 or more"],
+    ),
+    "a search for nothing": (["-m", "hydra/sweeper=optuna", "seed=1"], ["a value to search for", "interval("]),
+    "no jobs at once": (
+        ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=1,2"],
+        ["hydra.launcher.n_jobs", "got 0", "1 or more"],
+    ),
+    "a search beyond the rule": (
+        ["-m", "hydra/sweeper=optuna", "model.final_lr=interval(0.1,1.5)"],
+        ["model.final_lr", "got 1.5", "from 0 to 1"],
+    ),
+    "no such sweeper": (["-m", "hydra/sweeper=ax", "seed=1,2"], ["hydra/sweeper", "basic or optuna"]),
+    "a sweep of another task": (["sample", "-m", "sweep.seeds=3"], ["sweep.seeds"]),
+    "no sweep to resume": (["-m", "sweep.resume=empty"], ["sweep.resume", "empty", "sweep.json"]),
+    "one run of a sweep": (["-m", "resume=last"], ["resume", "sweep.resume=FOLDER"]),
+    "values where none are read": (
+        ["-m", "+hydra.sweeper.params.seed='1,2'"],
+        ["hydra.sweeper.params.seed", "seed=1,2"],
+    ),
     "a sweep with one bad job": (["-m", "model.lr=1e-3,-1"], ["model.lr", "got -1"]),
 }
 

@@ -1,6 +1,7 @@
 """A whole training run through its task, small: what is written, resumed, stopped and repeated."""
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
 from genimg.callbacks import checkpoints, metrics
 from genimg.callbacks.quality import Quality
@@ -72,9 +75,31 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
     assert [row["images_seen"] for row in rows(tmp_path) if "quality" in row] == [80, 160]
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
+    best = load_checkpoint(folder.best)
+    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min"}
+    assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
     assert pictures.shape == (2, 1, 8, 8) and pictures.abs().max() <= 1
+
+
+def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path) -> None:
+    """What HPARAMS and its parallel coordinates read: the session's values, and a scalar for each metric it names."""
+    for seed in (0, 1):
+        words = ["logger=tensorboard", "budget.images=64", f"seed={seed}", f"model.lr={seed + 1}e-3"]
+        assert train.run(config(tmp_path / str(seed), *words)) == 0
+        events = EventAccumulator(str(RunFolder(tmp_path / str(seed)).tensorboard)).Reload()
+        content = events.PluginTagToContent("hparams")
+        session = HParamsPluginData.FromString(content["_hparams_/session_start_info"]).session_start_info
+        assert session.hparams["seed"].number_value == seed
+        assert session.hparams["model/lr"].number_value == pytest.approx((seed + 1) * 1e-3)
+        experiment = HParamsPluginData.FromString(content["_hparams_/experiment"]).experiment
+        named = {metric.name.tag for metric in experiment.metric_infos}
+        assert named == {"final/quality", "final/spread", "final/real_logits", "final/images_seen"}
+        last = [row for row in rows(tmp_path / str(seed)) if "quality" in row][-1]
+        (quality,) = events.Scalars("final/quality")
+        assert quality.value == pytest.approx(last["quality"]) and quality.step == 64
+        assert all(math.isfinite(event.value) for tag in named for event in events.Scalars(tag))
 
 
 def test_the_same_seed_repeats_the_run_and_another_does_not(tmp_path: Path) -> None:
@@ -198,7 +223,7 @@ def test_a_full_disk_is_told_once_and_tried_again(
 ) -> None:
     folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
 
-    def full_in_the_middle(path: Path, state: dict[str, Any], previous: Path | None) -> None:
+    def full_in_the_middle(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
         if 100 < state["images_seen"] < 300:
             raise OSError(28, "No space left on device")
         real(path, state, previous)
@@ -235,6 +260,17 @@ def test_a_spent_budget_is_told(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
     with pytest.raises(UserError, match=r"budget.images=64"):
         train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}"))
+
+
+def test_killed_while_it_drew_its_last_pictures_it_is_resumed_to_draw_them(tmp_path: Path) -> None:
+    train.run(config(tmp_path, "budget.images=32"))
+    folder = RunFolder(tmp_path)
+    folder.report.unlink()
+    (folder.samples / "final" / "sheet.png").unlink()
+    trained = folder.last.read_bytes()
+    assert train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}")) == 0
+    assert folder.report.exists() and (folder.samples / "final" / "sheet.png").exists()
+    assert folder.last.read_bytes() == trained
 
 
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

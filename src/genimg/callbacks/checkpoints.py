@@ -14,8 +14,10 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
 from genimg.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint, versions
+from genimg.files import write_json
 from genimg.models.base import GenerativeModel
 from genimg.parallel import gathered
+from genimg.runs import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +117,14 @@ class Checkpoints(Callback):
         state = capture(trainer, self.config, self.best)
         self._finish_writing()
         if trainer.is_global_zero:
-            path, previous = (folder.last, folder.previous) if name == "last" else (folder.best, None)
-            self._writing = name, self._writer.submit(save_checkpoint, path, copied(state), previous)
+            figure = self._best_figure(trainer) if name == "best" else None
+            self._writing = name, self._writer.submit(_write, folder, copied(state), figure)
         self.seconds_spent += time.monotonic() - started
+
+    def _best_figure(self, trainer: Trainer) -> dict[str, Any]:
+        name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
+        seen = find(trainer, Clock).images_seen
+        return {"name": name, "value": self.best, "direction": direction, "images_seen": seen}
 
     def _finish_writing(self) -> None:
         if self._writing is None:
@@ -133,6 +140,15 @@ class Checkpoints(Callback):
                 kept = "The run goes on and tries again; the older checkpoints are intact."
                 log.warning("could not write %s.pt: %s. %s", name, error, kept)
             self._refused.add(name)
+
+
+def _write(folder: RunFolder, state: Checkpoint, best_figure: dict[str, Any] | None) -> None:
+    """The best checkpoint and its figure, or where there is no figure the last one."""
+    if best_figure is None:
+        save_checkpoint(folder.last, state, folder.previous)
+    else:
+        save_checkpoint(folder.best, state)
+        write_json(folder.best_figure, best_figure)
 
 
 def copied(state: Any) -> Any:

@@ -48,16 +48,25 @@ class Metrics(Callback):
             rows = table.read_bytes().splitlines(keepends=True)
             with whole(table) as file:
                 file.writelines(row for row in rows if _images_seen(row) <= clock.images_seen)
-        self._log_hyperparameters(trainer)
-
-    def _log_hyperparameters(self, trainer: Trainer) -> None:
-        """The model's, the data's and the seed, for the loggers that show them (TensorBoard's HPARAMS)."""
-        name, _ = cast(GenerativeModel, trainer.lightning_module).monitor
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(self.hyperparameters, metrics={f"val/{name}": math.nan})
-            else:
+            if not isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(self.hyperparameters)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The hyperparameters beside what they came to: TensorBoard's HPARAMS shows runs that have both, and its
+        parallel coordinates want a number on every axis, so a run that was stopped is left out until it is resumed.
+        """
+        clock = find(trainer, Clock)
+        measured = {name.replace("val_", "final/", 1): v for name, v in self.latest.items() if name.startswith("val_")}
+        final = {name: value for name, value in measured.items() if math.isfinite(value)}
+        final["final/images_seen"] = clock.images_seen
+
+        def tell(logger: Logger) -> None:
+            if isinstance(logger, TensorBoardLogger) and clock.exit_code == 0:
+                logger.log_hyperparams(self.hyperparameters, metrics=final, step=clock.images_seen)
+            logger.save()
+
+        _to_loggers(trainer, tell)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -115,9 +124,6 @@ class Metrics(Callback):
                 log.warning("figures cannot be written: %s. The run goes on and tries again.", error)
         figures = {f"{stage}/{name}": value for name, value in row.items()}
         _to_loggers(trainer, lambda logger: logger.log_metrics(figures, step=clock.images_seen))
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _to_loggers(trainer, lambda logger: logger.save())
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], row: dict[str, float], steps: int) -> None:
         clock = find(trainer, Clock)

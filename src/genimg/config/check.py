@@ -46,10 +46,16 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     with open_dict(config):
         values.as_meant(config, overrides, nodes)
     values.check_rules(composer, words, config, nodes)
-    if on_this_machine and "trainer" in config and config.trainer.devices == "auto":
-        config.trainer.devices = 1 if config.trainer.accelerator == "cpu" else max(1, count_gpus())
+    if on_this_machine:
+        count_devices(config)
     check_partners(_plain(config), on_this_machine)
     return config
+
+
+def count_devices(config: DictConfig) -> None:
+    """Puts the number of this machine's GPUs, or 1, in the place of trainer.devices=auto."""
+    if "trainer" in config and config.trainer.devices == "auto":
+        config.trainer.devices = 1 if config.trainer.accelerator == "cpu" else max(1, count_gpus())
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

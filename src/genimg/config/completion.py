@@ -64,7 +64,7 @@ complete -c genimg-train -f -a '(__genimg_train)'
 complete -c genimg -f -a '(__genimg_train)'"""
 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
-PATH_KEYS = ("data.root", "run", "resume", "outputs", "out", "start", "reconstruct")
+PATH_KEYS = ("data.root", "run", "resume", "outputs", "out", "start", "reconstruct", "sweep.resume")
 
 
 def script(shell: str) -> str:

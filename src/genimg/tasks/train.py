@@ -78,6 +78,9 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         data, model = prepare(config, machine, resume)
         trainer = make_trainer(config, machine, data, resume)
         clock = find(trainer, Clock)
+        if clock.spent and not ended_whole(folder):
+            log.info("trained before; only its pictures and its page are missing")
+            return trainer
         if clock.spent:
             raise UserError(
                 key="resume",
@@ -109,6 +112,12 @@ def trusted(config: dict[str, Any], group: str | None = None) -> tuple[str, ...]
     if not config["resume"]:
         return None
     return (*config["trust"], *(packaged(group) if group else ()))
+
+
+def ended_whole(folder: RunFolder) -> bool:
+    """Whether the last thing a run leaves, its page, is there and was written after the last checkpoint."""
+    page, last = folder.report, folder.last
+    return page.exists() and (not last.exists() or page.stat().st_mtime_ns >= last.stat().st_mtime_ns)
 
 
 def try_out(config: dict[str, Any]) -> int:

@@ -1,0 +1,65 @@
+"""Stops a trial of a search that falls behind the others."""
+
+import logging
+import time
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find, run_folder
+from genimg.callbacks.metrics import Metrics
+from genimg.files import write_json
+from genimg.models.base import GenerativeModel
+
+log = logging.getLogger(__name__)
+
+#: The median of fewer trials tells little; and before this share of a run, figures in % say little of its end.
+LEAST_TRIALS, WARM_UP = 4, 25
+
+
+class Pruning(Callback):
+    """Ends the run, whole and with its samples, where its best figure so far is worse than the median of the earlier
+    trials' at the same progress (Golovin et al. 2017, Google Vizier, sec. 3.2.2).
+
+    The figure is the one the model is judged by. Progress is counted in per cent, so that budgets compare.
+
+    Args:
+        journal: the file in which Optuna keeps the trials of the search.
+        trial: the number of this one.
+    """
+
+    def __init__(self, journal: str, trial: int) -> None:
+        self.journal, self.number = journal, trial
+        self.seconds_spent = 0.0
+        self._trial: Any = None
+        self._told: float | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS, n_warmup_steps=WARM_UP)
+        storage = JournalStorage(JournalFileBackend(self.journal))
+        study = optuna.load_study(study_name=None, storage=storage, pruner=pruner)
+        trial = study.trials[self.number]
+        if not trial.state.is_finished():  # else the search is over for it, and the run goes on for its own sake
+            self._trial = optuna.trial.Trial(study, trial._trial_id)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        name, direction = cast(GenerativeModel, pl_module).monitor
+        figure = find(trainer, Metrics).latest.get(f"val_{name}")
+        if self._trial is None or figure is None or figure == self._told:
+            return
+        started = time.monotonic()
+        clock = find(trainer, Clock)
+        self._told = figure
+        self._trial.report(-figure if direction == "max" else figure, round(100 * clock.progress))
+        if self._trial.should_prune() and not trainer.should_stop:
+            log.info("pruned: %s %.4g at %.0f%% is behind the other trials", name, figure, 100 * clock.progress)
+            write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, name: figure})
+            clock.stop(trainer, 0)
+        self.seconds_spent += time.monotonic() - started

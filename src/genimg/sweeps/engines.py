@@ -1,0 +1,67 @@
+"""Which sweeper and which of Hydra's launchers a sweep runs with, and the way to the launcher."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict
+
+from genimg.config.compose import Composer, quoted
+from genimg.errors import UserError
+from genimg.sweeps.folder import Job
+from genimg.sweeps.job import RunJob
+
+SWEEPERS = ("basic", "optuna")
+#: The launchers whose jobs end when they are told to, on this machine; others have them in a queue, or elsewhere.
+LOCAL = ("basic", "joblib", "submitit_local")
+# choice: (the module that it needs, the extra that brings it)
+_NEEDS = {
+    "optuna": ("optuna", "optuna"),
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+}
+
+
+def chosen(overrides: list[Override], group: str) -> str:
+    """The choice of `hydra/sweeper` or `hydra/launcher`. UserError where it is unknown, or not installed."""
+    choice = next((str(override.value()) for override in overrides if override.key_or_group == group), "basic")
+    if group == "hydra/sweeper" and choice not in SWEEPERS:
+        raise UserError(group, choice, " or ".join(SWEEPERS))
+    module, extra = _NEEDS.get(choice, (None, None))
+    if module is not None and not _installed(module):
+        raise UserError(group, choice, "what is installed", hint=f'pip install "genimg-train[{extra}]"')
+    return choice
+
+
+def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequence[Job]) -> None:
+    """Runs `jobs` by the launcher that `config`, of the sweep, names. What became of them, their records tell."""
+    if not jobs:
+        return
+    if run_job.places is not None:
+        with open_dict(config):
+            config.hydra.launcher.n_jobs = run_job.places.count
+    context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
+    words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
+    try:
+        launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
+        launcher.launch(words, initial_job_idx=0)
+    except HydraException as error:
+        raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
+    except Exception as error:  # a process that a job was in died, or the queue refused it
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"the launcher ended early: {reason}", file=sys.stderr)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False

@@ -1,0 +1,128 @@
+"""The folder of a sweep: its plan, and what is known of each job. Any process of the sweep may read and write it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from genimg.errors import UserError
+from genimg.files import write_json
+
+
+class Job(NamedTuple):
+    """One run of a sweep."""
+
+    words: list[str]  # its overrides, without hydra.* and sweep.*
+    name: str  # of its folder inside the sweep's
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a job. Without an exit code it is running, or was when the machine went down."""
+
+    host: str
+    pid: int  # of the process that waits for its worker
+    seconds: float  # earlier sessions of a resumed job included
+    exit_code: int | None = None
+    error: str | None = None  # the last error in its log
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """`outputs/<date>/<time>-sweep/`, with a run folder for each job."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """The overrides and the jobs, as JSON."""
+        return self.path / "sweep.json"
+
+    @property
+    def table(self) -> Path:
+        return self.path / "sweep.csv"
+
+    @property
+    def comparison(self) -> Path:
+        return self.path / "comparison.html"
+
+    @property
+    def journal(self) -> Path:
+        """The trials of a search, as Optuna keeps them."""
+        return self.path / "optuna.journal"
+
+    @property
+    def places(self) -> Path:
+        """The folder of places on a machine, for jobs side by side."""
+        return self._records / "places" / socket.gethostname()
+
+    def output(self, job_name: str) -> Path:
+        """What the worker of a job printed, where jobs run side by side."""
+        return self._records / f"{job_name}.log"
+
+    def save_plan(self, words: list[str], jobs: list[Job]) -> None:
+        write_json(self.plan, {"words": words, "jobs": [job._asdict() for job in jobs]})
+
+    def load_plan(self) -> tuple[list[str], list[Job]]:
+        """(words, jobs) of `save_plan`. UserError where the folder holds none."""
+        try:
+            plan = json.loads(self.plan.read_text(encoding="utf-8"))
+            return list(plan["words"]), [Job(**job) for job in plan["jobs"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            expected = f"the folder of a sweep, which holds {self.plan.name}"
+            raise UserError("sweep.resume", self.path, expected, hint="outputs/<date>/<time>-sweep") from error
+
+    def write(self, job_name: str, record: Record) -> None:
+        write_json(self._records / f"{job_name}.json", asdict(record))
+
+    def read(self, job_name: str) -> Record | None:
+        """The record of a job; None where it never started."""
+        try:
+            return Record(**json.loads((self._records / f"{job_name}.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def running_here(self) -> list[int]:
+        """The processes on this machine that wait for a worker."""
+        records = [Record(**json.loads(path.read_text(encoding="utf-8"))) for path in self._records.rglob("*.json")]
+        return [one.pid for one in records if one.exit_code is None and one.host == socket.gethostname()]
+
+    def stop(self) -> None:
+        """From now on no job starts."""
+        self._stop.touch()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.exists()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder for one command alone; what an earlier one left of its stopping is gone."""
+        self._records.mkdir(parents=True, exist_ok=True)
+        with open(self._records / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError("sweep.resume", self.path, "a sweep that is not running", "wait for its end") from error
+            self._stop.unlink(missing_ok=True)
+            yield
+
+    @property
+    def _records(self) -> Path:
+        return self.path / ".jobs"
+
+    @property
+    def _stop(self) -> Path:
+        return self._records / "stop"
+
+
+def here(seconds: float) -> Record:
+    """The record of a job that this process waits for."""
+    return Record(socket.gethostname(), os.getpid(), seconds)

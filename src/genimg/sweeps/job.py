@@ -1,0 +1,134 @@
+"""One job of a sweep, in whichever process a launcher starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from genimg.config.check import check, count_devices
+from genimg.config.compose import quoted, without_hydra
+from genimg.config.names import flatten
+from genimg.config.values import as_meant
+from genimg.errors import EXIT_CODE, UserError
+from genimg.runs import RunFolder
+from genimg.session import Session
+from genimg.sweeps.apart import beside_others, own_session, saved_before_requeue
+from genimg.sweeps.folder import SweepFolder, here
+from genimg.sweeps.places import Places
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """What a Hydra launcher calls for each job, and may send to other processes and machines to be called there.
+
+    Called again for a job that was interrupted, as SLURM does when it requeues one, it goes on from its checkpoint.
+
+    pruning: the callback that prunes a job, by the job's name.
+    places: how jobs that run side by side on this machine share it; None where the launcher runs none so.
+    """
+
+    session: Session
+    folder: SweepFolder
+    fail_fast: bool
+    pruning: dict[str, Any]
+    places: Places | None
+    command: int = field(default_factory=os.getpid)  # its process
+
+    def __call__(self, config: DictConfig) -> int | None:
+        """The exit code of the job; None where the sweep was stopped before it."""
+        hydra = HydraConfig.get()
+        run, name = RunFolder(Path(hydra.runtime.output_dir)), str(hydra.sweep.subdir)
+        with contextlib.suppress(OSError):
+            run.path.rmdir()  # Hydra made it, and the launch makes its own so that no run is ever overwritten
+        if self.folder.stopped:
+            return None
+        number, words = name.partition("-")[0], list(hydra.overrides.task)
+        print(f"[{number}] {' '.join(words)}", flush=True)
+        with own_session() if os.getpid() != self.command else contextlib.nullcontext():
+            if self.places is None:
+                return self._run(config, words, name, run)
+            with self.places.taken(self.folder.places) as place, beside_others(self.folder.output(name)):
+                exit_code = self._run(config, words, name, run, place)
+        print(f"[{number}] ends with exit code {exit_code}", flush=True)
+        return exit_code
+
+    def _run(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None = None) -> int:
+        """Runs the job and keeps its record."""
+        before = self.folder.read(name)
+        record = here(before.seconds if before else 0.0)
+        self.folder.write(name, record)
+        started = time.monotonic()
+        with saved_before_requeue() as requeue:
+            exit_code, error = self._attempt(config, words, name, run, place)
+        seconds = record.seconds + time.monotonic() - started
+        if requeue.handler is not None:
+            self.folder.write(name, replace(record, seconds=seconds))
+            requeue.handler()
+        self.folder.write(name, replace(record, seconds=seconds, exit_code=exit_code, error=error))
+        # where each job has a process of its own, one that is stopped alone stops no other
+        stopped = exit_code in STOPPED and os.getpid() == self.command
+        if stopped or (exit_code not in (0, *STOPPED) and self.fail_fast):
+            self.folder.stop()
+        return exit_code
+
+    def _attempt(
+        self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None
+    ) -> tuple[int, str | None]:
+        """(exit code, the error of a job that failed)."""
+        try:
+            exit_code = self._start(config, words, name, run, place)
+        except UserError as mistake:  # found on the machine that runs the job
+            print(f"error: {mistake}", file=sys.stderr)
+            return EXIT_CODE, str(mistake).splitlines()[0]
+        except SystemExit as stop:  # a signal before the worker was there
+            return int(stop.code or 0), None
+        if exit_code in (0, *STOPPED):
+            return exit_code, None
+        return exit_code, _last_error(run, self.folder.output(name), exit_code)
+
+    def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None) -> int:
+        """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
+        composer = self.session.composer
+        if run.has_checkpoint():
+            words = [f"resume={quoted(str(run.path))}"]
+            config = check(composer, words)
+        else:
+            if run.path.exists():  # it failed before there was anything to go on from
+                shutil.rmtree(run.path)
+            with open_dict(config):
+                config.hydra = HydraConfig.get()
+                as_meant(config, composer.parse(words), flatten(without_hydra(config)))
+                count_devices(config)
+        if name in self.pruning:
+            with open_dict(config):
+                config.callbacks.pruning = self.pruning[name]
+        if self.places is not None and place is not None:
+            self.places.give(place, config)
+        return self.session.start(config, words, run.path)
+
+
+def _last_error(run: RunFolder, output: Path, exit_code: int) -> str:
+    """The last error in the log of `run`, else the last line of what its worker printed, on one line."""
+    lines = [line.partition(" ERROR ")[2] for line in _lines(run.log) if " ERROR " in line]
+    if lines:
+        return lines[-1].partition(": ")[2].removeprefix("error: ")
+    if exit_code - 128 in signal.valid_signals():
+        return f"ended by {signal.Signals(exit_code - 128).name}, as when memory runs out"
+    printed = [line for line in _lines(output) if line.strip()]
+    return printed[-1] if printed else f"exit code {exit_code}, with nothing in its log"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -1,0 +1,141 @@
+"""`hydra/sweeper=optuna`: trials whose values Optuna asks for, judged by the figure of their runs.
+
+The trials lie in a journal in the sweep's folder. One that is not told its figure there is unfinished, so a resumed
+search goes on with it. Optuna minimises: a figure that rises is told with its sign turned.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig
+
+from genimg.config.check import check
+from genimg.config.compose import Composer, line
+from genimg.errors import UserError
+from genimg.sweeps.folder import Job
+from genimg.sweeps.outcomes import COMPLETE, outcomes, over_seeds
+from genimg.sweeps.plan import Plan, is_of_job, make_jobs
+
+
+class Search:
+    """The trials of one sweep. settings: as in configs/hydra/sweeper/optuna.yaml."""
+
+    def __init__(self, composer: Composer, plan: Plan, settings: DictConfig) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.composer, self.plan, self.settings = composer, plan, settings
+        overrides = [override for override in composer.parse(plan.words) if is_of_job(override)]
+        self.fixed = [line(override) for override in overrides if not override.is_sweep_override()]
+        self.space = {o.get_key_element(): _distribution(o) for o in overrides if o.is_sweep_override()}
+        journal = JournalStorage(JournalFileBackend(str(plan.folder.journal)))
+        self.study = optuna.create_study(storage=journal, study_name="sweep", load_if_exists=True)
+        kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+        # a search that goes on must not begin again with the draws it began with
+        self.study.sampler = kinds[settings.sampler](seed=settings.seed + len(self.study.trials))
+        self.jobs: dict[int, list[Job]] = {}  # by the number of the trial
+        for trial in self.study.trials:
+            if trial.state.name != "FAIL":
+                self._plan_trial(trial)
+
+    def run(self, run_jobs: Callable[[Sequence[Job]], None]) -> None:
+        """Tries what is left to try, by `run_jobs`, until all is tried or the sweep is stopped."""
+        tried: set[int] = set()
+        while not self.plan.folder.stopped:
+            unfinished = [t for t in self.study.trials if t.state.name == "RUNNING" and t.number not in tried]
+            batch: list[Any] = unfinished[: self.settings.n_jobs]
+            while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
+                trial = self.study.ask(self.space)
+                if self._plan_trial(trial):
+                    batch.append(trial)
+            if not batch:
+                return
+            tried |= {trial.number for trial in batch}
+            self.plan.folder.save_plan(self.plan.words, self.all_jobs())
+            run_jobs([job for trial in batch for job in self.jobs[trial.number]])
+            for trial in batch:
+                self._tell(trial.number)
+
+    def all_jobs(self) -> list[Job]:
+        """The jobs of all trials so far, in their order."""
+        return [job for number in sorted(self.jobs) for job in self.jobs[number]]
+
+    def pruning(self) -> dict[str, Any]:
+        """The callback that prunes each unfinished trial, by the name of its job; none where seeds share a trial."""
+        if not self.settings.prune or self.plan.repeats:
+            return {}
+        target, journal = "genimg.callbacks.pruning.Pruning", str(self.plan.folder.journal.resolve())
+        return {
+            self.jobs[trial.number][0].name: {"_target_": target, "journal": journal, "trial": trial.number}
+            for trial in self.study.trials
+            if trial.state.name == "RUNNING"
+        }
+
+    def best(self) -> str | None:
+        """A line on the best trial."""
+        finished = [trial for trial in self.study.trials if trial.state.name == "COMPLETE"]
+        if not finished:
+            return None
+        best = min(finished, key=lambda trial: trial.value or 0.0)
+        figure = outcomes(self.plan.folder, self.jobs[best.number])[0].figure
+        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {figure} {abs(best.value or 0.0):.4g}"
+
+    def _plan_trial(self, trial: Any) -> bool:
+        """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""
+        words = [*self.fixed, *_words(trial.params)]
+        try:
+            config = check(self.composer, words)
+        except UserError as error:
+            print(f"trial {trial.number} is left out: {error}", file=sys.stderr)
+            self.study.tell(trial.number, state=_failed())
+            return False
+        first = trial.number * len(self.plan.seeds)
+        self.jobs[trial.number] = make_jobs(config, words, set(self.space), self.plan.seeds, first)
+        return True
+
+    def _tell(self, number: int) -> None:
+        """The figure of a trial, the mean over its seeds, when all its jobs are complete."""
+        import optuna
+
+        found = outcomes(self.plan.folder, self.jobs[number])
+        if any(outcome.state not in COMPLETE for outcome in found):
+            return
+        mean = over_seeds(found)[0].mean
+        if any(outcome.state == "pruned" for outcome in found):
+            self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
+        elif mean is None:
+            print(f"trial {number} has no figure to be judged by", file=sys.stderr)
+            self.study.tell(number, state=_failed())
+        else:
+            self.study.tell(number, -mean if found[0].rises else mean)
+
+
+def _words(params: dict[str, Any]) -> list[str]:
+    """Overrides, with numbers as long as one reads them."""
+    return [f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()]
+
+
+def _distribution(override: Override) -> Any:
+    """What an override may be, as Optuna names it. Lists, and ranges of fractions, are choices without an order."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    sweep = override.value()
+    if isinstance(sweep, IntervalSweep):
+        kind = IntDistribution if isinstance(sweep.start, int) else FloatDistribution
+        return kind(sweep.start, sweep.end, log="log" in sweep.tags)  # pyright: ignore[reportArgumentType]
+    if isinstance(sweep, RangeSweep) and all(isinstance(one, int) for one in (sweep.start, sweep.stop, sweep.step)):
+        values = sorted(sweep.range())
+        step = 1 if "log" in sweep.tags else int(abs(sweep.step))
+        return IntDistribution(int(values[0]), int(values[-1]), log="log" in sweep.tags, step=step)
+    return CategoricalDistribution(list(override.sweep_string_iterator()))
+
+
+def _failed() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState.FAIL

@@ -1,0 +1,84 @@
+"""The end of a sweep: a table in the terminal, the same as CSV, and every failure by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from genimg.files import whole
+from genimg.sweeps.folder import SweepFolder
+from genimg.sweeps.outcomes import Outcome, OverSeeds, over_seeds
+
+_COLUMNS = ("job", "overrides", "state", "seconds", "figure", "value", "folder", "error")
+_OF_SEEDS = ("seeds", "mean", "half_width_95")
+_WIDTH = 100  # columns where there is no terminal
+
+
+def show(found: Sequence[Outcome], seeds: bool) -> None:
+    """Prints the table; after it the means over seeds where there are `seeds`, and the failures."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    common = _common(found)
+    if common:
+        console.print(f"\nin every job: {' '.join(common)}", markup=False, soft_wrap=True)
+    figures = {outcome.figure for outcome in found if outcome.figure}  # of an RNN another one than of a GAN
+    title = figures.pop() if len(figures) == 1 else "result"
+    table = Table("job", "overrides", title, "time", "state")
+    for number, outcome in enumerate(found):
+        own = " ".join(word for word in outcome.job.words if word not in common)
+        value = f"{'' if title == outcome.figure else outcome.figure} {_number(outcome.value)}".strip()
+        table.add_row(str(number), escape(own), value, _time(outcome.seconds), outcome.state)
+    console.print(table)
+    if seeds:
+        means = Table("overrides", "seeds", f"{title}: mean, 95 % interval")
+        for one in over_seeds(found):
+            own = " ".join(word for word in one.words if word not in common)
+            means.add_row(escape(own), str(one.num_seeds), interval(one))
+        console.print(means)
+    for number, outcome in enumerate(found):
+        if outcome.state == "failed":
+            print(f"job {number} failed: {outcome.error}\n  {outcome.folder}", file=sys.stderr)
+
+
+def interval(one: OverSeeds) -> str:
+    """`0.512 ± 0.034`."""
+    half_width = "" if one.half_width is None else f" ± {one.half_width:.2g}"
+    return f"{_number(one.mean)}{half_width}"
+
+
+def write_csv(folder: SweepFolder, found: Sequence[Outcome], seeds: bool) -> None:
+    """A row for each job; with `seeds`, beside each the mean of its combination."""
+    means = {tuple(one.words): one for one in over_seeds(found)} if seeds else {}
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow((*_COLUMNS, *(_OF_SEEDS if seeds else ())))
+    for number, outcome in enumerate(found):
+        words, folder_name = " ".join(outcome.job.words), os.path.relpath(outcome.folder, folder.path)
+        seconds = None if outcome.seconds is None else round(outcome.seconds, 1)
+        row = [number, words, outcome.state, seconds, outcome.figure, outcome.value, folder_name, outcome.error]
+        if seeds:
+            one = means[tuple(word for word in outcome.job.words if not word.startswith("seed="))]
+            row += [one.num_seeds, one.mean, one.half_width]
+        table.writerow(row)
+    with whole(folder.table) as file:
+        file.write(text.getvalue().encode())
+
+
+def _common(found: Sequence[Outcome]) -> list[str]:
+    """The overrides that all of several jobs have."""
+    shared = set.intersection(*(set(outcome.job.words) for outcome in found)) if len(found) > 1 else set()
+    return [word for word in found[0].job.words if word in shared] if shared else []
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,51 @@
+"""A sweep in an empty folder, whose jobs are a stand-in without torch, and what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from genimg import launch
+from genimg.sweeps import run as sweeps
+
+WORKER = (sys.executable, str(Path(__file__).with_name("worker.py")))
+COMMAND = [sys.executable, "-m", "genimg.cli"]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> dict[str, str]:
+    """The environment of a command whose workers are the stand-in, in whichever process a job is started."""
+    (tmp_path / "site").mkdir()
+    patch = f"import genimg.launch\ngenimg.launch.WORKER = {WORKER!r}\n"
+    (tmp_path / "site" / "sitecustomize.py").write_text(patch)  # Python imports it as it starts
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(launch, "WORKER", WORKER)
+    monkeypatch.setattr(sweeps, "_compare", lambda *_: None)  # of runs that never were
+    monkeypatch.chdir(tmp_path)
+    return Path("outputs")
+
+
+def sweep_folder(outputs: Path) -> Path:
+    (folder,) = outputs.glob("*/*-sweep")
+    return folder
+
+
+def table(outputs: Path) -> list[dict[str, str]]:
+    with open(sweep_folder(outputs) / "sweep.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def started(outputs: Path) -> set[str]:
+    """The jobs that a worker was started for since the last call, by number."""
+    marks = list(outputs.glob("*/*/*/started"))
+    for mark in marks:
+        mark.unlink()
+    return {mark.parent.name.split("-")[0] for mark in marks}

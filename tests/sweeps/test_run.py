@@ -1,0 +1,198 @@
+"""-m: every combination in a worker and a folder of its own, what became of each, and going on with the rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from genimg.cli import run
+from genimg.config.compose import Composer, quoted
+from genimg.errors import UserError
+from genimg.runs import runs
+from genimg.sweeps import run as sweeps
+from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
+
+
+def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None:
+    assert run(["-m", "seed=0,3", "model.lr=1e-3,1e-4", "data.batch_size=8"]) == 0
+    found = runs(outputs)
+    assert [folder.path.name for folder in found] == [
+        "0-seed_0+model.lr_0.001", "1-seed_0+model.lr_0.0001", "2-seed_3+model.lr_0.001", "3-seed_3+model.lr_0.0001",
+    ]  # fmt: skip
+    configs = [OmegaConf.load(folder.config) for folder in found]
+    assert [(c.seed, c.model.lr) for c in configs] == [(0, 1e-3), (0, 1e-4), (3, 1e-3), (3, 1e-4)]
+    assert all(folder.path.parent.name.endswith("-sweep") for folder in found)
+    names = {path.name for path in found[0].path.iterdir()}
+    assert names == {
+        "best.json",
+        "checkpoints",
+        "command.txt",
+        "config.yaml",
+        "defaults.yaml",
+        "overrides.txt",
+        "started",
+    }
+    assert found[0].command.read_text() == "genimg-train seed=0 model.lr=0.001 data.batch_size=8\n"
+    assert "sweep" not in OmegaConf.load(found[0].config), "a run is not about other runs"
+
+
+def test_a_folder_of_a_job_can_be_named_on_the_command_line(outputs: Path) -> None:
+    assert run(["-m", "seed=0,3", "data.image_size=16,[16,32]"]) == 0
+    job = runs(outputs)[1].path
+    assert job.name == "1-seed_0+data.image_size_16_32_"
+    assert run([f"resume={job}", "budget.images=64"]) == 0
+
+
+@pytest.mark.parametrize("path", ["a/b-1+c_2.d", "it's/a, b", "{a}/$b=[c]", "1", "null"])
+def test_a_quoted_path_is_read_as_it_is(path: str) -> None:
+    (override,) = Composer("train").parse([f"outputs={quoted(path)}"])
+    assert override.value() == path
+
+
+def test_a_job_is_given_what_its_words_mean(outputs: Path) -> None:
+    assert run(["-m", "seed=0,3", "budget.images=1e5"]) == 0
+    assert [type(OmegaConf.load(folder.config).budget.images) for folder in runs(outputs)] == [int, int]
+
+
+def test_no_job_starts_when_one_is_wrong(outputs: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.batch_size"):
+        run(["-m", "data.batch_size=8,0"])
+    assert not outputs.exists()
+
+
+def test_hydras_own_groups_are_reachable(outputs: Path) -> None:
+    assert run(["-m", "seed=0,3", "hydra/launcher=basic", "hydra.sweep.dir=outputs/2026-01-01/mine"]) == 0
+    assert {folder.path.parent for folder in runs(outputs)} == {outputs / "2026-01-01" / "mine"}
+
+
+def test_the_table_tells_every_job(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-m", "seed=0,3", "model.lr=0.5", "data.batch_size=8"]) == 0
+    rows = table(outputs)
+    assert [row["overrides"] for row in rows] == [
+        "seed=0 model.lr=0.5 data.batch_size=8", "seed=3 model.lr=0.5 data.batch_size=8",
+    ]  # fmt: skip
+    assert [(row["figure"], float(row["value"]), row["state"]) for row in rows] == [
+        ("quality", 0.5, "done"), ("quality", 2.0, "done"),
+    ]  # fmt: skip
+    assert all((sweep_folder(outputs) / row["folder"]).is_dir() and float(row["seconds"]) > 0 for row in rows)
+    told = capsys.readouterr().out
+    assert "in every job: model.lr=0.5 data.batch_size=8" in told
+    assert [word in told for word in ("quality", "seed=3", "done", "2 of 2 jobs done")] == [True] * 4
+
+
+def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-m", "seed=1,2,3"]) == 1
+    assert [row["state"] for row in table(outputs)] == ["failed", "failed", "done"]
+    told = capsys.readouterr().err
+    folders = [sweep_folder(outputs) / row["folder"] for row in table(outputs)]
+    assert f"job 0 failed: seed 1 fails: here\n  {folders[0]}\n" in told
+    assert f"job 1 failed: seed 2 fails: here\n  {folders[1]}\n" in told, "a mistake found late keeps its folder too"
+
+
+def test_fail_fast_starts_no_further_job(outputs: Path) -> None:
+    assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
+    assert [row["state"] for row in table(outputs)] == ["done", "failed", "not started"]
+
+
+def test_resumed_it_runs_what_is_missing_or_failed(outputs: Path) -> None:
+    assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
+    assert started(outputs) == {"0", "1"}
+    Path("repaired").touch()
+    folder = sweep_folder(outputs)
+    assert run(["-m", f"sweep.resume={folder}"]) == 0
+    assert started(outputs) == {"1", "2"}
+    assert [row["state"] for row in table(outputs)] == ["done"] * 3
+    assert run(["-m", "seed=3,1,4", f"sweep.resume={folder}"]) == 0, "the same overrides may be given again"
+    assert started(outputs) == set()
+
+
+@pytest.mark.parametrize("other", ["seed=3,1", "seed=1,3,4", "data.batch_size=8", "sweep.seeds=2"])
+def test_resumed_with_other_overrides_it_is_refused(outputs: Path, other: str) -> None:
+    assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
+    folder = sweep_folder(outputs)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(UserError) as refused:
+        run(["-m", other, f"sweep.resume={folder}"])
+    assert refused.value.key == ("seed" if other == "sweep.seeds=2" else "sweep.resume")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path) -> None:
+    assert run(["-m", "seed=3,4"]) == 0
+    folder = sweep_folder(outputs)
+    record = folder / ".jobs" / "1-seed_4.json"  # as a kill of the whole machine leaves it
+    record.write_text(record.read_text().replace('"exit_code": 0', '"exit_code": null'))
+    assert run(["-m", f"sweep.resume={folder}"]) == 0
+    assert started(outputs) == {"0", "1"}
+    resumed = [OmegaConf.load(one.config).resume for one in runs(outputs)]
+    assert resumed == [None, str((folder / "1-seed_4").resolve())] or resumed[1].endswith("1-seed_4")
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
+    tmp_path: Path, stand_in: dict[str, str], number: int, exit_code: int
+) -> None:
+    outputs = tmp_path / "outputs"
+    command = [*COMMAND, "-m", "seed=3,9,4"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.PIPE, text=True)
+    while not list(outputs.glob("*/*/1-seed_9/waits")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    told, _ = process.communicate(timeout=30)
+    assert process.returncode == exit_code
+    assert [row["state"] for row in table(outputs)] == ["done", "stopped", "not started"]
+    assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
+
+
+def test_ctrl_c_ends_the_waiting_for_a_queue(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "LOCAL", ())
+
+    def queue(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    monkeypatch.setattr(sweeps, "launch", queue)
+    assert run(["-m", "seed=3,4"]) == 130
+    assert [row["state"] for row in table(outputs)] == ["not started"] * 2
+
+
+def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path, stand_in: dict[str, str]) -> None:
+    command = [*COMMAND, "-m", "seed=9"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.DEVNULL)
+    try:
+        while not list(tmp_path.glob("outputs/*/*/*/waits")):
+            time.sleep(0.05)
+        with pytest.raises(UserError, match="a sweep that is not running"):
+            run(["-m", f"sweep.resume={sweep_folder(tmp_path / 'outputs')}"])
+    finally:
+        process.terminate()
+        assert process.wait(30) == 143
+
+
+def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-m", "model.lr=1,2", "sweep.seeds=3"]) == 1, "the worker fails for seeds 1 and 2"
+    Path("repaired").touch()
+    assert run(["-m", f"sweep.resume={sweep_folder(outputs)}"]) == 0
+    rows = table(outputs)
+    assert [row["overrides"] for row in rows] == [
+        f"model.lr={lr} seed={seed}" for lr in (1, 2) for seed in (0, 1, 2)
+    ]  # fmt: skip
+    # values 1, 2, 3 and 2, 4, 6; t_2 at 0.975 is 4.303
+    assert [(row["seeds"], float(row["mean"])) for row in rows] == [("3", 2.0)] * 3 + [("3", 4.0)] * 3
+    assert [float(row["half_width_95"]) for row in rows[::3]] == pytest.approx(
+        [4.303 / 3**0.5, 8.605 / 3**0.5], rel=1e-3
+    )
+    assert "2 ± 2.5" in capsys.readouterr().out
+
+
+def test_a_single_run_has_no_sweep(outputs: Path) -> None:
+    with pytest.raises(UserError, match=r"sweep\.seeds.*\n.*-m"):
+        run(["sweep.seeds=3"])
+    assert not outputs.exists()

@@ -1,0 +1,112 @@
+"""hydra/sweeper=optuna: trials judged by the figure of their runs, seeds, going on, and what is pruned."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+from genimg.cli import run
+from genimg.errors import UserError
+from genimg.runs import RunFolder
+from genimg.sweeps import engines
+from genimg.tasks import train
+from tests.sweeps.conftest import started, sweep_folder, table
+from tests.tasks.test_train import config
+
+SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler=random"]
+
+
+def study(outputs: Path) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(sweep_folder(outputs) / "optuna.journal")))
+    return optuna.load_study(study_name=None, storage=storage)
+
+
+def told(outputs: Path) -> list[float | None]:
+    return [trial.value for trial in study(outputs).trials]
+
+
+def test_every_trial_is_told_the_figure_of_its_run(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["hydra.sweeper.n_trials=5", "model.lr=tag(log,interval(1e-4,1))", "data.batch_size=range(4,9,4)"]
+    assert run([*SEARCH, *words, "seed=3"]) == 0
+    figures = [float(row["value"]) for row in table(outputs)]
+    assert told(outputs) == figures
+    rates = [trial.params["model.lr"] for trial in study(outputs).trials]
+    assert figures == pytest.approx([4 * rate for rate in rates], rel=1e-4), "as the stand-in makes it"
+    assert all(1e-4 <= rate <= 1 for rate in rates) and len(set(rates)) == 5
+    assert {trial.params["data.batch_size"] for trial in study(outputs).trials} <= {4, 8}
+    assert f"quality {min(figures):.4g}" in capsys.readouterr().out
+
+
+def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
+    figures = [float(row["value"]) for row in table(outputs)]
+    assert told(outputs) == [-figure for figure in figures]
+    assert f"quality {max(figures):.4g}" in capsys.readouterr().out
+
+
+def test_seeds_are_one_trial_judged_by_their_mean(outputs: Path) -> None:
+    Path("repaired").touch()
+    assert run([*SEARCH, "hydra.sweeper.n_trials=2", "sweep.seeds=3", "model.lr=interval(0.1,1)"]) == 0
+    figures = [float(row["value"]) for row in table(outputs)]
+    assert told(outputs) == pytest.approx([statistics.mean(figures[:3]), statistics.mean(figures[3:])])
+    assert [row["overrides"].split()[-1] for row in table(outputs)] == ["seed=0", "seed=1", "seed=2"] * 2
+
+
+def test_resumed_it_goes_on_with_what_is_not_told(outputs: Path) -> None:
+    words = ["hydra.sweeper.n_trials=4", "model.lr=interval(0.1,1)", "seed=1"]  # 1: fails until it is repaired
+    assert run([*SEARCH, *words, "sweep.fail_fast=true"]) == 1
+    assert [row["state"] for row in table(outputs)] == ["failed"] and told(outputs) == [None]
+    first = table(outputs)[0]["overrides"]
+    Path("repaired").touch()
+    assert started(outputs) == {"0"}
+    resume = ["-m", f"sweep.resume={sweep_folder(outputs)}"]
+    assert run(resume) == 0
+    assert started(outputs) == {"0", "1", "2", "3"} and table(outputs)[0]["overrides"] == first
+    assert run([*resume, "hydra.sweeper.n_trials=6"]) == 0
+    assert started(outputs) == {"4", "5"}
+    values = told(outputs)
+    assert len({*values} - {None}) == 6, "none is drawn twice"
+    with pytest.raises(UserError, match="the overrides it began with"):
+        run([*resume, "model.lr=interval(0.1,2)"])
+
+
+def test_a_combination_that_cannot_be_is_left_out(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["hydra.sweeper.n_trials=6", "model=gan,rnn", "data=digits,moving_digits"]
+    assert run([*SEARCH, *words]) == 0
+    trials = study(outputs).trials
+    for trial in trials:
+        fits = (trial.params["model"] == "rnn") == (trial.params["data"] == "moving_digits")
+        assert trial.state.name == ("COMPLETE" if fits else "FAIL")
+    left_out = sum(trial.state.name == "FAIL" for trial in trials)
+    assert 0 < left_out < 6 and capsys.readouterr().err.count("is left out: data") == left_out
+
+
+def test_without_optuna_it_says_what_to_install(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install .*\[optuna\]"):
+        run([*SEARCH, "seed=1,2"])
+
+
+@pytest.mark.parametrize(("others", "images_seen"), [(0.0, 80), (1e9, 160)])
+def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, others: float, images_seen: int) -> None:
+    """At 50 % of 160 images the quality of a GAN is above 0, what the others have in one case, and below 1e9."""
+    journal = str(tmp_path / "optuna.journal")
+    search = optuna.create_study(storage=JournalStorage(JournalFileBackend(journal)))
+    for _ in range(4):
+        earlier = search.ask()
+        earlier.report(others, 50)
+        search.tell(earlier, others)
+    node: dict[str, Any] = {"_target_": "genimg.callbacks.pruning.Pruning", "journal": journal, "trial": 4}
+    search.ask()
+    words = config(tmp_path / "run", "budget.images=160")
+    words["callbacks"]["pruning"] = node
+    assert train.run(words) == 0
+    folder = RunFolder(tmp_path / "run")
+    assert train.load_checkpoint(folder.last)["images_seen"] == images_seen
+    assert folder.pruned.exists() == (images_seen < 160)
+    assert (folder.samples / "final" / "sheet.png").exists() and folder.report.exists(), "it ends as a run does"

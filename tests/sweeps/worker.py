@@ -1,0 +1,57 @@
+"""Stands in for genimg.worker, without torch: leaves what a run leaves, and does what its `seed` says.
+
+1, 2: an exit code of the same number and an error in the log, until a file says that it is repaired; 8, 9: waits
+for a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from omegaconf import OmegaConf
+
+from genimg.processes import end_with_parent, parent
+
+
+def main() -> int:
+    end_with_parent(signal.SIGTERM, parent())  # as a worker does
+    config = OmegaConf.load(sys.argv[1])
+    if config.task != "train":  # the comparison at the end
+        return 0
+    folder = Path(config.run_dir)
+    checkpoint = folder / "checkpoints" / "last.pt"
+    (folder / "started").write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {config.trainer.threads}")
+    resumed = config.resume is not None
+    if config.seed in (8, 9) and not resumed:
+        signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, number, frame))
+        signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, number, frame))
+        (folder / "waits").write_text(str(os.getpid()))
+        time.sleep(60)
+    if config.seed in (1, 2) and not Path("repaired").exists():
+        (folder / "train.log").write_text(
+            "2026-01-01 00:00:00,000 ERROR   genimg: Traceback\n"
+            f"2026-01-01 00:00:00,000 ERROR   genimg: error: seed {config.seed} fails: here\n"
+        )
+        return int(config.seed)
+    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.touch()
+    direction = "max" if config.data.name == "moving_digits" else "min"
+    best = {"name": "quality", "value": config.model.lr * (1 + config.seed), "direction": direction, "images_seen": 8}
+    (folder / "best.json").write_text(json.dumps(best))
+    return 0
+
+
+def stop(checkpoint: Path, number: int, _frame: FrameType | None) -> None:
+    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.touch()
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import pickle
+import resource
 import struct
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,19 @@ def test_damaged_idx_files_are_named(tmp_path: Path, damage) -> None:
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=path.name):
         FashionMNIST(str(tmp_path)).load("train", (1, 28, 28))
+
+
+@pytest.mark.parametrize("told", [10, 2**31 + 1])
+def test_a_gzip_bomb_is_not_unpacked(told: int, tmp_path: Path) -> None:
+    header = b"\x00\x00\x08\x01" + told.to_bytes(4, "big")
+    with gzip.open(tmp_path / "bomb.gz", "wb", compresslevel=1) as file:
+        file.write(header)
+        for _ in range(512):
+            file.write(bytes(2**20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="damaged"):
+        read_idx(tmp_path / "bomb.gz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
 def test_idx_of_any_rank(tmp_path: Path) -> None:

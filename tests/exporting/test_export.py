@@ -79,7 +79,7 @@ def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
     for count in (1, 3):
         inputs = original.example(count, seed=7)
         with torch.no_grad():
-            torch.testing.assert_close(read_back(*inputs), original(*inputs), rtol=0, atol=1e-5)
+            torch.testing.assert_close(read_back(*inputs), original(*inputs), rtol=0, atol=1e-4)
 
     card = (folder / "README.md").read_text()
     difference = re.search(r"difference of a pixel is (\S+)\.\n", card)

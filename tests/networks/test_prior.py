@@ -131,3 +131,13 @@ def test_each_class_has_its_own_latents() -> None:
     means = torch.stack([z[wanted == label].mean(0) for label in range(3)])
     torch.testing.assert_close(means, torch.tensor([[-5.0, 0.0], [5.0, 0.0], [0.0, 0.0]]), rtol=0, atol=0.4)
     torch.testing.assert_close(z[wanted == 2], noise[wanted == 2], rtol=0, atol=1e-5)
+
+
+def test_a_trace_moves_each_latent_to_its_own_class_as_the_loop_does() -> None:
+    mixtures = ClassMixtures(3, components=2, num_classes=3)
+    for label in range(3):
+        mixture = mixtures._of_class(label)
+        mixture.means.copy_(torch.tensor([[label, 1.0, 0.0], [-label, 0.0, 2.0]]))
+        mixture.variances.fill_(0.2 + 0.1 * label)
+    noise, labels = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
+    torch.testing.assert_close(mixtures._transport_each(noise, labels), mixtures.transport(noise, labels))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,23 +32,29 @@ CLASSES = (
 )
 
 _GZIP = b"\x1f\x8b"
+_LARGEST = 2**31  # bytes unpacked: three times those of the largest set
 _UBYTE = b"\x00\x00\x08"  # two zeros and the type code of unsigned bytes; the number of axes follows
 
 
 def read_idx(path: Path) -> Tensor:
-    """uint8 tensor of an IDX file, gzipped or not (the format is described on the MNIST page of Y. LeCun)."""
-    raw = path.read_bytes()
+    """uint8 tensor of an IDX file, gzipped or not (the format is described on the MNIST page of Y. LeCun).
+
+    No more is unpacked than its header tells of, and that is at most `_LARGEST`.
+    """
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == _GZIP
     try:
-        content = gzip.decompress(raw) if raw[:2] == _GZIP else raw
-    except (OSError, EOFError) as error:
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            head = file.read(4)
+            axes = head[3] if head[:3] == _UBYTE and len(head) == 4 else 0
+            shape = [int(size) for size in np.frombuffer(file.read(4 * axes), dtype=">u4")]
+            count = math.prod(shape) if axes and len(shape) == axes else -1
+            content = file.read(count + 1) if 0 <= count <= _LARGEST else b""
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError("data.root", str(path), "a whole gzip file", f"it does not unpack: {error}") from error
-    axes = content[3] if content[:3] == _UBYTE else 0
-    shape = np.frombuffer(content, dtype=">u4", count=axes, offset=4) if len(content) >= 4 + 4 * axes else []
-    start = 4 + 4 * axes
-    if not axes or len(content) - start != np.prod(shape, dtype=np.int64):
+    if len(content) != count:
         raise UserError("data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged")
-    values = np.frombuffer(content, dtype=np.uint8, offset=start).reshape([int(size) for size in shape])
-    return torch.from_numpy(values.copy())
+    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(shape).copy())
 
 
 @dataclass(frozen=True)

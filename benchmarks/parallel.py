@@ -35,7 +35,7 @@ def one_process(way: str, data_name: str, processes: int) -> None:
     from genimg.machine import choose
     from genimg.parallel import AveragedGradients, highest, join
     from genimg.ranks import rank
-    from genimg.tasks import train
+    from genimg.tasks import setting_up
     from genimg.tasks.dry_run import StepTimer
 
     class Wrapper(AveragedGradients):
@@ -50,14 +50,14 @@ def one_process(way: str, data_name: str, processes: int) -> None:
         composed = compose("train", [*words, f"trainer.devices={processes}"])
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     if way == "wrapper":
-        train.AveragedGradients = Wrapper  # pyright: ignore[reportPrivateImportUsage]
+        setting_up.AveragedGradients = Wrapper  # pyright: ignore[reportPrivateImportUsage]
     machine = choose(config["trainer"])
     join(torch.device("cpu"))
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         config |= {"callbacks": {}, "logger": {}, "run_dir": run_dir}
-        data, model = train.prepare(config, machine, None)
+        data, model = setting_up.prepare(config, machine, None)
         timer = StepTimer(STEPS)
-        trainer = train.make_trainer(config, machine, data, None, timer)
+        trainer = setting_up.make_trainer(config, machine, data, None, timer)
         trainer.fit(model, datamodule=data)
         (seconds,) = highest(trainer, [timer.seconds])
         if rank() == 0:

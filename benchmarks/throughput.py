@@ -32,7 +32,7 @@ from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
 from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import nearby, squared_gradient_estimate
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
-from genimg.tasks import train
+from genimg.tasks import setting_up
 from genimg.tasks.dry_run import WARM_UP, StepTimer
 
 Step = Callable[[Tensor], None]
@@ -51,16 +51,16 @@ def ours(config: dict[str, Any], machine: Machine) -> float:
     """Images a second of our training task, after its warm-up."""
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         config = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir}
-        data, model = train.prepare(config, machine, None)
+        data, model = setting_up.prepare(config, machine, None)
         timer = StepTimer(STEPS)
-        trainer = train.make_trainer(config, machine, data, None, timer)
+        trainer = setting_up.make_trainer(config, machine, data, None, timer)
         trainer.fit(model, datamodule=data)
         return STEPS * data.batch_size / timer.seconds
 
 
 def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
     """Images a second of the plain loop; `half` false is float32 in contiguous memory."""
-    data, model = train.prepare(config, machine, None)
+    data, model = setting_up.prepare(config, machine, None)
     model = model.to(memory_format=torch.channels_last if half and machine.channels_last else torch.contiguous_format)
     autocast = machine.autocast() if half else torch.autocast("cpu", enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)

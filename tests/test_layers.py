@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": set(),
     "ranks": set(),
     "processes": set(),
+    "words": set(),
     "parallel": {"ranks"},
     "saved_config": set(),
     # models get their networks handed in by YAML
@@ -56,19 +57,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sampler",
         "saved_config",
     },
-    "report": {"evaluation", "html", "runs", "saved_config"},
+    "report": {"evaluation", "html", "runs", "saved_config", "words"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
-    | {"sampling"},
+    | {"sampling", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker
     "config": {"build", "data", "limits", "ranks", "runs", "saved_config"},
     "launch": {"processes", "ranks", "runs"},
     "session": {"config", "launch"},
-    "sweeps": {"config", "files", "metrics", "processes", "runs", "session"},
+    "sweeps": {"config", "files", "metrics", "processes", "runs", "session", "words"},
     "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }

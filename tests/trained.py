@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from genimg.build import build
 from genimg.checkpoints import FORMAT, versions
 from genimg.config.compose import Composer, without_hydra
-from genimg.tasks.train import answered
+from genimg.tasks.setting_up import answered
 
 SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "model.hidden=16"]
 

@@ -12,10 +12,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from genimg.cli import run
-from genimg.config.compose import Composer, quoted
+from genimg.config.compose import Composer
 from genimg.errors import UserError
 from genimg.runs import runs
 from genimg.sweeps import run as sweeps
+from genimg.words import quoted
 from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
 
 

@@ -16,7 +16,7 @@ from genimg.models.base import GenerativeModel
 log = logging.getLogger(__name__)
 
 _ROWS = 5  # of training figures that must all show it
-_SETTLED = 0.05  # share of a run before which nothing is said
+_SETTLED = 0.05, 200  # share of a run and batches before which nothing is said
 
 
 class Health(Callback):
@@ -50,7 +50,9 @@ class Health(Callback):
         best = find(trainer, Checkpoints).best
         if best != self._best:
             self._best, self._best_at = best, clock.progress
-        if len(self._rows) == _ROWS and clock.progress > _SETTLED:
+        share, batches = _SETTLED
+        settled = clock.progress > share and clock.images_seen > batches * clock.batch_size
+        if len(self._rows) == _ROWS and settled:
             for name, sentence in self.symptoms(cast(GenerativeModel, pl_module), clock.progress).items():
                 if name not in self._told:
                     log.warning("health    at %s images: %s", f"{clock.images_seen:,}", sentence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -23,7 +22,6 @@ from genimg.config import pages, resolvers
 from genimg.errors import UserError
 
 PACKAGE = "pkg://genimg.configs"
-_PLAIN_PATH = re.compile(r"[\w.+-]*/[\w./+-]*", re.ASCII)
 
 
 class Composer:
@@ -180,8 +178,3 @@ def _one_line(error: Exception) -> str:
 def without_hydra(config: DictConfig) -> DictConfig:
     """The user's part of a composed configuration."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
-def quoted(text: str) -> str:
-    """`text` as a value that Hydra's grammar takes as it is; a plain path stays one."""
-    return text if _PLAIN_PATH.fullmatch(text) else "'" + text.replace("'", "\\'") + "'"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import math
-import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +16,7 @@ from genimg.evaluation.figure import shown
 from genimg.html import data_uri, write_page
 from genimg.report import charts, settings
 from genimg.report.run import Run
+from genimg.words import word
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
 #: The validation figures whose better direction is known; those of an evaluation tell it themselves.
@@ -94,7 +93,7 @@ def _embedded(path: Path) -> str:
 
 
 def _commands(run: Run) -> dict[str, str]:
-    run_word, resume = (_word(key, str(run.folder.path)) for key in ("run", "resume"))
+    run_word, resume = (word(key, run.folder.path) for key in ("run", "resume"))
     return {
         "repeat it": "\n".join(run.commands),
         "go on": f"genimg-train {resume}",
@@ -102,16 +101,6 @@ def _commands(run: Run) -> dict[str, str]:
         "measure it": f"genimg evaluate {run_word}",
         "make this page again": f"genimg report {run_word}",
     }
-
-
-def _word(key: str, value: str) -> str:
-    """`key=value` as the shell and then Hydra read it, whatever the value holds."""
-    if not re.fullmatch(r"[\w./+-]+", value):
-        escaped = re.sub(
-            r'(\\*)"', r'\1\1\\"', f'{value}"'
-        )  # to Hydra backslashes before a quote are special, no others
-        value = f'"{escaped[:-2]}"'
-    return shlex.quote(f"{key}={value}")
 
 
 def _told_apart(runs: Sequence[Run]) -> list[str]:

@@ -13,10 +13,11 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from genimg.config.compose import Composer, quoted
+from genimg.config.compose import Composer
 from genimg.errors import UserError
 from genimg.sweeps.folder import Job
 from genimg.sweeps.job import RunJob
+from genimg.words import quoted
 
 SWEEPERS = ("basic", "optuna")
 #: The launchers whose jobs end when they are told to, on this machine; others have them in a queue, or elsewhere.

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from genimg.config.check import check, count_devices
-from genimg.config.compose import quoted, without_hydra
+from genimg.config.compose import without_hydra
 from genimg.config.names import flatten
 from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, UserError
@@ -25,6 +25,7 @@ from genimg.session import Session
 from genimg.sweeps.apart import beside_others, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
+from genimg.words import quoted
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 

@@ -13,13 +13,14 @@ from omegaconf import DictConfig, open_dict
 
 from genimg.config.check import check
 from genimg.config.choices import check_words
-from genimg.config.compose import Composer, line, quoted
+from genimg.config.compose import Composer, line
 from genimg.config.names import flatten
 from genimg.config.values import check_rules
 from genimg.errors import UserError
 from genimg.sweeps.engines import chosen
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.places import Places, share_out
+from genimg.words import quoted
 
 # Hydra would add a log file of its own to each job's folder
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]

@@ -8,7 +8,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from genimg.config.compose import quoted
 from genimg.session import Session
 from genimg.sweeps.engines import LOCAL, launch
 from genimg.sweeps.folder import Job, SweepFolder
@@ -17,6 +16,7 @@ from genimg.sweeps.outcomes import COMPLETE, Outcome, outcomes
 from genimg.sweeps.plan import Plan, make_plan, master
 from genimg.sweeps.stopping import stopping
 from genimg.sweeps.table import show, write_csv
+from genimg.words import quoted
 
 
 def sweep(session: Session) -> int:

@@ -1,0 +1,22 @@
+"""Values written as words of the command line, so that what is printed can be typed. Torch-free."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+_PLAIN_PATH = re.compile(r"[\w.+-]*/[\w./+-]*", re.ASCII)
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that Hydra's grammar takes as it is; a plain path stays one."""
+    if _PLAIN_PATH.fullmatch(text):
+        return text
+    # to Hydra backslashes before a quote are special, no others
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', f'{text}"')
+    return f'"{escaped[:-2]}"'
+
+
+def word(key: str, value: object) -> str:
+    """`key=value` as the shell and then Hydra read it, whatever the value holds."""
+    return shlex.quote(f"{key}={quoted(str(value))}")

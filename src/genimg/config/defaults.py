@@ -20,7 +20,8 @@ def plain(composer: Composer, model: str, data: str, config: DictConfig) -> Dict
     what the package's root has not.
     """
     try:
-        defaults = without_hydra(composer.shipped([f"model={model}", f"data={data}"]))
+        shipped = without_hydra(composer.shipped([f"model={model}", f"data={data}"]))
+        defaults = OmegaConf.masked_copy(shipped, [str(key) for key in shipped if key in config])  # no sweep
         given = flatten(config)
         values = {
             key: _value(config if _written(given.get(key)) == _written(node) else defaults, key)

@@ -86,7 +86,7 @@ def test_an_exposure_ends_and_the_question_stays(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    make(tmp_path, "fooled", exposure=250)
+    make(tmp_path, "fooled", exposure=1500)  # long enough to be seen by a browser beside other work
     begin(opened, tmp_path, "ann")
     opened.wait_for_function(f"{NUMBERS} === 1")
     opened.wait_for_function(f"{NUMBERS} === 0")

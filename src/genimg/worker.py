@@ -55,11 +55,9 @@ def _run(config_path: str) -> tuple[int, bool]:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT, True
     except LostProcess as error:
-        log.error(
-            "error: another process of the run has ended (%s)",
-            error,
-            extra={"file_only": Control.of_environment() is not None},
-        )
+        log.error("%s", error, extra={"file_only": True})
+        in_group = Control.of_environment() is not None
+        log.error("error: another process of the run has ended, and this one with it", extra={"file_only": in_group})
         return 1, False
     except Exception as error:
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""

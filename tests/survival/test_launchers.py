@@ -40,7 +40,8 @@ def test_two_machines_that_meet(by_the_agent: dict[str, str], tmp_path: Path) ->
 
 
 def test_tasks_that_srun_has_started(by_the_agent: dict[str, str], tmp_path: Path) -> None:
-    run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.devices=2"])
+    small = [word for word in SMALL if word != "logger=none"]  # TensorBoard is told of the run's folder
+    run = Killed(tmp_path, [*small, *MODELS["gan"], "trainer.devices=2"])
     step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
     started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]

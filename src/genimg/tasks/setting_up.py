@@ -18,6 +18,7 @@ from genimg.errors import UserError
 from genimg.machine import Machine
 from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, environment
+from genimg.ranks import rank
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,8 @@ def make_trainer(
         sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
-        logger=[build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen)],
+        # only the first process writes, and of another's command no setting knows the run's folder
+        logger=[build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen) if rank() == 0],
         default_root_dir=config["run_dir"],
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,

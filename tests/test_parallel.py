@@ -90,8 +90,7 @@ def train_together(config: Path, processes: int, noise: str = "own") -> list[dic
 
 
 MODELS = {
-    "gan": ["model=gan"],
-    "wasserstein": ["model=gan", "model.objective=wasserstein", "model.conditional=true"],
+    "gan": ["model=gan", "model.conditional=true"],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }

@@ -5,90 +5,77 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.survival.harness import MODELS, SMALL, Killed
+from tests.survival.harness import MODELS, Killed
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")]
 
-TOGETHER = ["trainer.devices=2"]
+Straight = Callable[[str, int], dict[str, str]]
+Start = Callable[..., Killed]
 
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[tuple[Killed, Killed]]:
-    """One that is never killed, and one that is; without words yet."""
-    pair = Killed(tmp_path / "straight", []), Killed(tmp_path / "killed", [])
-    yield pair
-    for run in pair:
-        run.clean_up()
-
-
-def given(runs: tuple[Killed, Killed], *words: str) -> tuple[Killed, Killed]:
-    straight, killed = (Killed(run.folder, [*SMALL, *words]) for run in runs)
-    code, out = straight.finish()
-    assert code == 0, out
-    return straight, killed
+FOREVER = "budget.images=10000000"
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_killed_and_resumed(runs: tuple[Killed, Killed], model: str) -> None:
-    straight, killed = given(runs, *MODELS[model])
-    process = killed.start()
-    killed.wait_for_images(400)
-    (worker,) = killed.processes("genimg.worker")
+def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> None:
+    run = killed(model, 1)
+    process = run.start()
+    run.wait_for_images(400)
+    (worker,) = run.processes("genimg.worker")
     os.kill(worker, signal.SIGKILL)
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGKILL
-    code, out = killed.finish("resume=last")
+    code, out = run.finish("resume=last")
     assert code == 0, out
-    assert killed.what_it_is() == straight.what_it_is()
+    assert run.what_it_is() == straight(model, 1)
 
 
-def test_one_of_two_is_killed_and_the_group_starts_again(runs: tuple[Killed, Killed]) -> None:
-    straight, killed = given(runs, *MODELS["gan"], *TOGETHER)
-    process = killed.start("launch.max_restarts=1")
-    killed.wait_for_images(700)
-    os.kill(random.Random(0).choice(killed.processes("genimg.worker")), signal.SIGKILL)
+def test_one_of_two_is_killed_and_the_group_starts_again(straight: Straight, killed: Start) -> None:
+    run = killed("gan", 2)
+    process = run.start("launch.max_restarts=1")
+    run.wait_for_images(700)
+    os.kill(random.Random(0).choice(run.processes("genimg.worker")), signal.SIGKILL)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
-    assert killed.what_it_is() == straight.what_it_is()
-    assert killed.all_gone()
+    assert run.what_it_is() == straight("gan", 2)
+    assert run.all_gone()
 
 
-def test_one_of_two_is_killed_and_the_run_ends_at_once(runs: tuple[Killed, Killed]) -> None:
-    killed = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, "budget.images=10000000"])
-    process = killed.start()
-    killed.wait_for_images(700)
-    os.kill(killed.processes("genimg.worker")[0], signal.SIGKILL)
+def test_one_of_two_is_killed_and_the_run_ends_at_once(killed: Start) -> None:
+    run = killed("gan", 2, FOREVER)
+    process = run.start()
+    run.wait_for_images(700)
+    os.kill(run.processes("genimg.worker")[0], signal.SIGKILL)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 1, out
     assert "SIGKILL" in out
-    assert killed.all_gone()
+    assert run.all_gone()
 
 
-def test_ctrl_c_stops_both_after_one_step_and_they_go_on(runs: tuple[Killed, Killed]) -> None:
-    straight, killed = given(runs, *MODELS["vae"], *TOGETHER)
-    process = killed.start()
-    killed.wait_for_images(700)
+def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, killed: Start) -> None:
+    run = killed("gan", 2)
+    process = run.start()
+    run.wait_for_images(700)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130, out
-    assert killed.all_gone()
-    code, out = killed.finish("resume=last")
+    assert run.all_gone()
+    code, out = run.finish("resume=last")
     assert code == 0, out
-    assert killed.what_it_is() == straight.what_it_is()
+    assert run.what_it_is() == straight("gan", 2)
 
 
-def test_the_commands_death_takes_the_group_with_it(runs: tuple[Killed, Killed]) -> None:
-    killed = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, "budget.images=10000000"])
-    process = killed.start()
-    killed.wait_for_images(700)
+def test_the_commands_death_takes_the_group_with_it(killed: Start) -> None:
+    run = killed("gan", 2, FOREVER)
+    process = run.start()
+    run.wait_for_images(700)
     process.kill()
     process.communicate()
-    assert killed.all_gone(timeout=20)
+    assert run.all_gone(timeout=20)
 
 
 BROKEN = """
@@ -100,16 +87,15 @@ class Broken(Callback):
 """
 
 
-def test_one_process_fails_and_its_message_is_the_runs(runs: tuple[Killed, Killed]) -> None:
-    folder = runs[1].folder
-    (folder / "mine" / "callbacks").mkdir(parents=True)
-    (folder / "broken.py").write_text(BROKEN)
-    (folder / "mine" / "callbacks" / "mine.yaml").write_text("broken:\n  _target_: broken.Broken\n")
-    small = [word for word in SMALL if not word.startswith("callbacks.")]
-    killed = Killed(folder, ["--config-dir", "mine", *small, *MODELS["gan"], *TOGETHER, "callbacks=mine"])
-    code, out = killed.finish()
+def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start) -> None:
+    (tmp_path / "mine" / "callbacks").mkdir(parents=True)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    (tmp_path / "mine" / "callbacks" / "mine.yaml").write_text("broken:\n  _target_: broken.Broken\n")
+    small = [word for word in killed("gan", 2).words if not word.startswith("callbacks.")]
+    run = Killed(tmp_path, ["--config-dir", "mine", *small, "callbacks=mine"])
+    code, out = run.finish()
     assert code == 1, out
     assert out.splitlines()[-1].startswith("error: the run failed with OSError: this device has fallen off the bus")
     assert "another process" not in out and "gloo" not in out, out
-    assert "another process" in killed.run.log.read_text()
-    assert killed.all_gone()
+    assert "another process" in run.run.log.read_text()
+    assert run.all_gone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,7 @@ from tests.survival.harness import MODELS, SMALL, Killed
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def by_the_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    run = Killed(tmp_path_factory.mktemp("agent"), [*SMALL, *MODELS["gan"], "trainer.devices=2"])
-    code, out = run.finish()
-    assert code == 0, out
-    yield run.what_it_is()
-    run.clean_up()
+Straight = Callable[[str, int], dict[str, str]]
 
 
 def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
@@ -29,17 +23,17 @@ def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
     return said
 
 
-def test_two_machines_that_meet(by_the_agent: dict[str, str], tmp_path: Path) -> None:
+def test_two_machines_that_meet(straight: Straight, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         meeting = f"launch.rdzv_endpoint=127.0.0.1:{free.getsockname()[1]}"
     run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", meeting])
     said = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
     assert "pictures" in said[0] and said[1] == "", "the first speaks"
-    assert run.what_it_is() == by_the_agent
+    assert run.what_it_is() == straight("gan", 2)
     assert run.all_gone()
 
 
-def test_tasks_that_srun_has_started(by_the_agent: dict[str, str], tmp_path: Path) -> None:
+def test_tasks_that_srun_has_started(straight: Straight, tmp_path: Path) -> None:
     small = [word for word in SMALL if word != "logger=none"]  # TensorBoard is told of the run's folder
     run = Killed(tmp_path, [*small, *MODELS["gan"], "trainer.devices=2"])
     step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
@@ -47,4 +41,4 @@ def test_tasks_that_srun_has_started(by_the_agent: dict[str, str], tmp_path: Pat
     started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
     said = finished(started)
     assert "pictures" in said[0] and said[1] == "", "the first speaks"
-    assert run.what_it_is() == by_the_agent
+    assert run.what_it_is() == straight("gan", 2)

@@ -55,7 +55,7 @@ def remembering(*given):
     model_of["it"] = model
     return data, model
 train.prepare = remembering
-train.draw_samples = train.leave_report = lambda folder: None
+train.draw_samples = train.leave_report = lambda *given: None
 code = train.run(config)
 torch.save({"model": model_of["it"].state_dict(), "random": torch.get_rng_state()}, f"{sys.argv[1]}.{rank()}")
 sys.exit(code)
@@ -83,9 +83,8 @@ def train_together(config: Path, processes: int, noise: str = "own") -> list[dic
         )
         for rank in range(processes)
     ]  # fmt: skip
-    for process in started:
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * processes, said
     return [torch.load(f"{config}.{rank}") for rank in range(processes)]
 
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
+from genimg.files import append, whole
 from genimg.processes import Control, as_parent
 from genimg.runs import RunFolder
 
@@ -75,17 +76,19 @@ def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: s
 
 def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
     config.run_dir = str(run.path)
-    _write(config, run.config)
-    with run.overrides.open("a", encoding="utf-8") as file:
-        file.writelines(f"{override}\n" for override in overrides)
-    with run.command.open("a", encoding="utf-8") as file:
-        file.write(f"{command}\n")
+    try:
+        _write(config, run.config)
+        append(run.overrides, "".join(f"{override}\n" for override in overrides))
+        append(run.command, f"{command}\n")
+    except OSError as error:
+        raise UserError("outputs", run.path, f"a folder that can be written ({error.strerror})") from error
     return _run_worker(config, run.config)
 
 
 def _write(config: DictConfig, path: Path) -> Path:
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    path.write_text(OmegaConf.to_yaml(resolved), encoding="utf-8")
+    with whole(path) as file:  # on a full disk a run that is resumed keeps the one it has
+        file.write(OmegaConf.to_yaml(resolved).encode())
     return path
 
 
@@ -207,7 +210,15 @@ class _Forward:
             if number == signal.SIGINT and self.interrupted:
                 os.killpg(self.child.pid, signal.SIGKILL)
             else:
-                listener = self.control.listener() if self.control else None
-                with contextlib.suppress(ProcessLookupError):  # it has just ended
-                    os.kill(listener or self.child.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+                self._pass_on(self.child.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
         self.interrupted = self.interrupted or number == signal.SIGINT
+
+    def _pass_on(self, child: int, number: int) -> None:
+        if self.control is not None:
+            self.control.ask_to_stop(128 + number)
+            if (listener := self.control.listener()) is not None:
+                with contextlib.suppress(ProcessLookupError):  # it has died, and its like are being started anew
+                    os.kill(listener, number)
+                    return
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, number)

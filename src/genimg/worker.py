@@ -35,8 +35,11 @@ def main(config_path: str) -> int:
         return _run(config_path)[0]
     if control.exit_code() is not None:  # started anew by the agent, after an end that another try will not change
         return 1
+    if (asked := control.asked_to_stop()) is not None:  # started anew though a signal has ended the group
+        return asked
     exit_code, final = _run(config_path)
-    if final:
+    # the others are done before the first one is, which then draws
+    if final and (exit_code != 0 or ranks.rank() == 0):
         control.end_with(exit_code)
     return 0 if final and exit_code != EXIT_CODE else exit_code
 

@@ -82,6 +82,28 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(runs: tuple[Killed, Kil
     assert killed.what_it_is() == straight.what_it_is()
 
 
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_sigterm_while_the_last_pictures_are_drawn_ends_both(runs: tuple[Killed, Killed], restarts: int) -> None:
+    killed = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, f"launch.max_restarts={restarts}"])
+    process = killed.start()
+    killed.wait_until_trained()
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, out
+    assert "error" not in out
+    assert killed.all_gone()
+
+
+def test_the_group_starts_again_where_the_first_dies_as_it_draws(runs: tuple[Killed, Killed]) -> None:
+    killed = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, "launch.max_restarts=1"])
+    process = killed.start()
+    killed.wait_until_trained()
+    os.kill(killed.processes("genimg.worker")[0], signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    assert killed.run.report.exists()
+
+
 def test_the_commands_death_takes_the_group_with_it(runs: tuple[Killed, Killed]) -> None:
     killed = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, "budget.images=10000000"])
     process = killed.start()

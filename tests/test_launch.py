@@ -214,10 +214,12 @@ def test_a_configuration_that_does_not_fit_the_disk_leaves_the_one_before(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    config.update({"resume": str(run), "num": 3})
-    with pytest.raises(UserError, match="No space left"):
-        launch.start(config, "gan-digits", [], "")
-    assert (run / "config.yaml").read_bytes() == before
+    for resume in (str(run), None):
+        config.update({"resume": resume, "num": 3})
+        with pytest.raises(UserError, match="No space left"):
+            launch.start(config, "gan-digits", [], "")
+        assert (run / "config.yaml").read_bytes() == before
+        assert _runs(config) == [run]
 
 
 def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -50,9 +50,15 @@ def start(
     missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
     config.run_dir = str(run.path)  # some settings follow it
-    if (by_default := defaults(config)) is not None:
-        _write(by_default, run.defaults)
-    exit_code = _run_in(run, config, overrides, command)
+    try:
+        if (by_default := defaults(config)) is not None:
+            with _refused(run):
+                _write(by_default, run.defaults)
+        exit_code = _run_in(run, config, overrides, command)
+    except UserError:
+        if folder is None:
+            _remove(run.path, missing)
+        raise
     if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
         _remove(run.path, missing)
     return exit_code
@@ -76,13 +82,20 @@ def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: s
 
 def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
     config.run_dir = str(run.path)
-    try:
+    with _refused(run):
         _write(config, run.config)
         append(run.overrides, "".join(f"{override}\n" for override in overrides))
         append(run.command, f"{command}\n")
+    return _run_worker(config, run.config)
+
+
+@contextlib.contextmanager
+def _refused(run: RunFolder) -> Iterator[None]:
+    """A full disk as one message."""
+    try:
+        yield
     except OSError as error:
         raise UserError("outputs", run.path, f"a folder that can be written ({error.strerror})") from error
-    return _run_worker(config, run.config)
 
 
 def _write(config: DictConfig, path: Path) -> Path:

@@ -8,6 +8,7 @@ of their own beside train.log. Exit codes: 0 done, 1 failed, 2 a user's mistake 
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import sys
@@ -65,6 +66,9 @@ def _run(config_path: str) -> tuple[int, bool]:
         )
         return 1, False
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _say(f"error: the disk is full, and the run ends: {error}")
+            return 1, False
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""
         trace = traceback.format_exc().rstrip()
         _say(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{lies_in}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
+from genimg.callbacks.clock import Budget, Clock
+from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.pruning import Pruning
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import RunFolder
@@ -110,3 +114,19 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, othe
     assert train.load_checkpoint(folder.last)["images_seen"] == images_seen
     assert folder.pruned.exists() == (images_seen < 160)
     assert (folder.samples / "final" / "sheet.png").exists() and folder.report.exists(), "it ends as a run does"
+
+
+def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
+    """Each for itself would ask at another moment, and one would stop where the others go on."""
+    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {})
+    metrics.latest = {"val_quality": 1.0}
+    strategy = SimpleNamespace(broadcast=lambda mine: True)
+    trainer: Any = SimpleNamespace(
+        callbacks=[clock, metrics], is_global_zero=False, should_stop=False, strategy=strategy
+    )
+    model: Any = SimpleNamespace(monitor=("quality", "min"))
+    pruning = Pruning(str(tmp_path / "journal"), 0)
+    pruning.on_train_start(trainer, model)
+    pruning.on_train_batch_end(trainer, model, None, None, 0)
+    assert trainer.should_stop
+    assert list(tmp_path.iterdir()) == []

@@ -9,8 +9,10 @@ from typing import Any
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
+from genimg.build import build
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.pruning import Pruning
@@ -19,6 +21,7 @@ from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sweeps import engines
 from genimg.tasks import train
+from genimg.tasks.setting_up import trusted
 from tests.sweeps.conftest import started, sweep_folder, table
 from tests.tasks.test_train import config
 
@@ -130,3 +133,18 @@ def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     pruning.on_train_batch_end(trainer, model, None, None, 0)
     assert trainer.should_stop
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_that_was_killed_goes_on_from_its_checkpoint_and_is_pruned_again(outputs: Path) -> None:
+    search = [*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(1e-4,1e-2)", "seed=1"]
+    assert run(search) == 1
+    (job,) = sweep_folder(outputs).glob("0-*")
+    (job / "checkpoints").mkdir()
+    (job / "checkpoints" / "last.pt").touch()
+    Path("repaired").touch()
+    assert run(["-m", f"sweep.resume={sweep_folder(outputs)}"]) == 0
+    config = OmegaConf.load(job / "config.yaml")
+    assert config.resume is not None
+    assert config.callbacks.pruning.trial == 0
+    plain: Any = OmegaConf.to_container(config)
+    build(plain["callbacks"], trusted(plain, "callbacks"))

@@ -82,6 +82,22 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(runs: tuple[Killed, Kil
     assert killed.what_it_is() == straight.what_it_is()
 
 
+def test_two_try_out_what_they_would_do(runs: tuple[Killed, Killed]) -> None:
+    tried = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, "dry_run=true"])
+    code, out = tried.finish()
+    assert code == 0, out
+    assert out.count("speed  ") == 1
+
+
+def test_two_that_diverge_say_so_once(runs: tuple[Killed, Killed]) -> None:
+    diverging = Killed(
+        runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, "model.lr=1e8", "checkpoint.every_images=16"]
+    )
+    code, out = diverging.finish()
+    assert code == 1, out
+    assert out.count("became non-finite") == 1
+
+
 @pytest.mark.parametrize("restarts", [0, 1])
 def test_sigterm_while_the_last_pictures_are_drawn_ends_both(runs: tuple[Killed, Killed], restarts: int) -> None:
     killed = Killed(runs[1].folder, [*SMALL, *MODELS["gan"], *TOGETHER, f"launch.max_restarts={restarts}"])

@@ -117,6 +117,7 @@ def try_out(config: dict[str, Any]) -> int:
         trainer.fit(model, datamodule=data)
         if exit_code := find(trainer, Clock).exit_code:
             return exit_code
+        leave()  # what is told the first process finds out alone
         if trainer.is_global_zero:
             report(config, trainer, model, data, timer)
     return 0

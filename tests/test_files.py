@@ -3,7 +3,14 @@
 import os
 from pathlib import Path
 
-from genimg.files import append
+from genimg.files import append, remove_unfinished
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".last.pt.123.tmp", "last.pt", ".hidden", "notes.tmp", ".mine.tmp"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", ".hidden", "notes.tmp", ".mine.tmp"}
 
 
 def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path: Path) -> None:

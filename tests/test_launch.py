@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from genimg import launch
+from genimg.errors import UserError
+from genimg.processes import Control
 from genimg.runs import RunFolder
 
 # Stands in for genimg.worker: does what `seed` says, without torch.
@@ -186,6 +189,37 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(ignored: str, config: Di
     parent.terminate()
     assert parent.wait(10) == 128 + signal.SIGTERM
     assert int(_noted(config, "signal")) == signal.SIGTERM
+
+
+def test_a_signal_is_passed_on_where_the_listener_of_a_group_is_dead(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    control = Control(tmp_path)
+    (tmp_path / "listener").write_text(str(gone.pid))
+    forward = launch._Forward(control)
+    forward.child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    forward(signal.SIGTERM, None)
+    assert forward.child.wait(10) == -signal.SIGTERM
+    assert control.asked_to_stop() == 143
+
+
+def test_a_configuration_that_does_not_fit_the_disk_leaves_the_one_before(
+    config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch.start(config, "gan-digits", [], "")
+    (run,) = _runs(config)
+    before = (run / "config.yaml").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for resume in (str(run), None):
+        config.update({"resume": resume, "num": 3})
+        with pytest.raises(UserError, match="No space left"):
+            launch.start(config, "gan-digits", [], "")
+        assert (run / "config.yaml").read_bytes() == before
+        assert _runs(config) == [run]
 
 
 def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path) -> None:

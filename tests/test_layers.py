@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker
     "config": {"build", "data", "limits", "ranks", "runs", "saved_config"},
-    "launch": {"processes", "ranks", "runs"},
+    "launch": {"files", "processes", "ranks", "runs"},
     "session": {"config", "launch"},
     "sweeps": {"config", "files", "metrics", "processes", "runs", "session", "words"},
     "cli": {"config", "session", "sweeps"},

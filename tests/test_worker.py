@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TASK = """
-import logging, sys, time
+import errno, logging, sys, time
 from genimg.errors import UserError
 log = logging.getLogger("genimg.tasks.stand_in")
 def run(config):
@@ -21,6 +21,8 @@ def run(config):
         raise UserError("data.root", "here", "pictures", hint="look there")
     if config["what"] == "failure":
         raise RuntimeError("the disk is full")
+    if config["what"] == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "last.pt")
     if config["what"] == "wait":
         print("waiting", flush=True)
         time.sleep(60)
@@ -78,6 +80,12 @@ def test_a_failure_says_where_its_traceback_lies(run_dir: Path) -> None:
     assert "RuntimeError: the disk is full" in last
     assert str(run_dir / "train.log") in last
     assert "Traceback" in (run_dir / "train.log").read_text()
+
+
+def test_a_full_disk_is_one_message(run_dir: Path) -> None:
+    done = _run(run_dir, "full")
+    assert done.returncode == 1
+    assert done.stderr == "error: the disk is full, and the run ends: [Errno 28] No space left on device: 'last.pt'\n"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")

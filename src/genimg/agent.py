@@ -50,9 +50,14 @@ def main(config_path: str) -> int:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        asked = control.asked_to_stop()
+        if asked is not None and failure.exitcode in (asked, 128 - asked):  # 128 - asked: it was not yet, or no
+            return asked  # longer, training, and the signal itself has ended it
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
+        elif control.speaks(config.launch.max_restarts):  # nobody has said why
+            print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}", file=sys.stderr)
         return control.exit_code() or 1
     return control.exit_code() or 0
 

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -34,6 +35,14 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         os.fsync(folder)  # the new name itself must reach the disk
     finally:
         os.close(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a kill in the middle of `whole` has left in a folder, which nobody writes into now."""
+    for left in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.tmp", left.name):
+            with suppress(OSError):
+                left.unlink()
 
 
 def append(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
+from genimg.files import append, whole
 from genimg.processes import Control, as_parent
 from genimg.runs import RunFolder
 
@@ -49,9 +50,15 @@ def start(
     missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
     config.run_dir = str(run.path)  # some settings follow it
-    if (by_default := defaults(config)) is not None:
-        _write(by_default, run.defaults)
-    exit_code = _run_in(run, config, overrides, command)
+    try:
+        if (by_default := defaults(config)) is not None:
+            with _refused(run):
+                _write(by_default, run.defaults)
+        exit_code = _run_in(run, config, overrides, command)
+    except UserError:
+        if folder is None:
+            _remove(run.path, missing)
+        raise
     if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
         _remove(run.path, missing)
     return exit_code
@@ -75,17 +82,26 @@ def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: s
 
 def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
     config.run_dir = str(run.path)
-    _write(config, run.config)
-    with run.overrides.open("a", encoding="utf-8") as file:
-        file.writelines(f"{override}\n" for override in overrides)
-    with run.command.open("a", encoding="utf-8") as file:
-        file.write(f"{command}\n")
+    with _refused(run):
+        _write(config, run.config)
+        append(run.overrides, "".join(f"{override}\n" for override in overrides))
+        append(run.command, f"{command}\n")
     return _run_worker(config, run.config)
+
+
+@contextlib.contextmanager
+def _refused(run: RunFolder) -> Iterator[None]:
+    """A full disk as one message."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError("outputs", run.path, f"a folder that can be written ({error.strerror})") from error
 
 
 def _write(config: DictConfig, path: Path) -> Path:
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    path.write_text(OmegaConf.to_yaml(resolved), encoding="utf-8")
+    with whole(path) as file:  # on a full disk a run that is resumed keeps the one it has
+        file.write(OmegaConf.to_yaml(resolved).encode())
     return path
 
 
@@ -207,7 +223,15 @@ class _Forward:
             if number == signal.SIGINT and self.interrupted:
                 os.killpg(self.child.pid, signal.SIGKILL)
             else:
-                listener = self.control.listener() if self.control else None
-                with contextlib.suppress(ProcessLookupError):  # it has just ended
-                    os.kill(listener or self.child.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+                self._pass_on(self.child.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
         self.interrupted = self.interrupted or number == signal.SIGINT
+
+    def _pass_on(self, child: int, number: int) -> None:
+        if self.control is not None:
+            self.control.ask_to_stop(128 + number)
+            if (listener := self.control.listener()) is not None:
+                with contextlib.suppress(ProcessLookupError):  # it has died, and its like are being started anew
+                    os.kill(listener, number)
+                    return
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, number)

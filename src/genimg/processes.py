@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -35,6 +36,15 @@ class Control:
     def listener(self) -> int | None:
         """The process to send a signal to; None as long as none listens."""
         return _read(self.path / "listener")
+
+    def ask_to_stop(self, exit_code: int) -> None:
+        """Called by the command when it passes a signal on: from now on the group is not started anew."""
+        with contextlib.suppress(OSError):  # a full disk: the signal itself is still passed on
+            _write(self.path / "asked", str(exit_code))
+
+    def asked_to_stop(self) -> int | None:
+        """The exit code of the signal that the command was sent last."""
+        return _read(self.path / "asked")
 
     def end_with(self, exit_code: int) -> None:
         """What the command shall end with, once the group has."""

@@ -8,6 +8,7 @@ of their own beside train.log. Exit codes: 0 done, 1 failed, 2 a user's mistake 
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import sys
@@ -35,8 +36,11 @@ def main(config_path: str) -> int:
         return _run(config_path)[0]
     if control.exit_code() is not None:  # started anew by the agent, after an end that another try will not change
         return 1
+    if (asked := control.asked_to_stop()) is not None:  # started anew though a signal has ended the group
+        return asked
     exit_code, final = _run(config_path)
-    if final:
+    # the others are done before the first one is, which then draws
+    if final and (exit_code != 0 or ranks.rank() == 0):
         control.end_with(exit_code)
     return 0 if final and exit_code != EXIT_CODE else exit_code
 
@@ -60,6 +64,9 @@ def _run(config_path: str) -> tuple[int, bool]:
         log.error("error: another process of the run has ended, and this one with it", extra={"file_only": in_group})
         return 1, False
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _say(f"error: the disk is full, and the run ends: {error}")
+            return 1, False
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""
         trace = traceback.format_exc().rstrip()
         _say(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{lies_in}")

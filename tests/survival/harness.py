@@ -75,6 +75,15 @@ class Killed:
             time.sleep(0.01)
         raise AssertionError(f"no {count} images within {timeout} s")
 
+    def wait_until_trained(self, timeout: float = 120) -> None:
+        """Until it has trained and is to draw its last pictures."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if any("trained   " in log.read_text() for log in self.folder.glob("outputs/*/*/train.log")):
+                return
+            time.sleep(0.005)
+        raise AssertionError(f"not trained within {timeout} s")
+
     def processes(self, module: str = "genimg") -> list[int]:
         """Of this run, living ones, by their working folder; `module` narrows to genimg.worker, genimg.agent."""
         found = []

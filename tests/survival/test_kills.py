@@ -69,6 +69,40 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
     assert run.what_it_is() == straight("gan", 2)
 
 
+def test_two_try_out_what_they_would_do(killed: Start) -> None:
+    code, out = killed("gan", 2, "dry_run=true").finish()
+    assert code == 0, out
+    assert out.count("speed  ") == 1
+
+
+def test_two_that_diverge_say_so_once(killed: Start) -> None:
+    code, out = killed("gan", 2, "model.lr=1e8", "checkpoint.every_images=16").finish()
+    assert code == 1, out
+    assert out.count("became non-finite") == 1
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_sigterm_while_the_last_pictures_are_drawn_ends_both(killed: Start, restarts: int) -> None:
+    run = killed("gan", 2, f"launch.max_restarts={restarts}")
+    process = run.start()
+    run.wait_until_trained()
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, out
+    assert "error" not in out
+    assert run.all_gone()
+
+
+def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) -> None:
+    run = killed("gan", 2, "launch.max_restarts=1")
+    process = run.start()
+    run.wait_until_trained()
+    os.kill(run.processes("genimg.worker")[0], signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    assert run.run.report.exists()
+
+
 def test_the_commands_death_takes_the_group_with_it(killed: Start) -> None:
     run = killed("gan", 2, FOREVER)
     process = run.start()

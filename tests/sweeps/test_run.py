@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from genimg.config.compose import Composer
 from genimg.errors import UserError
 from genimg.runs import runs
 from genimg.sweeps import run as sweeps
+from genimg.sweeps.folder import SweepFolder
+from genimg.sweeps.stopping import stopping
 from genimg.words import quoted
 from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
 
@@ -150,6 +153,30 @@ def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
     assert process.returncode == exit_code
     assert [row["state"] for row in table(outputs)] == ["done", "stopped", "not started"]
     assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
+
+
+def test_ctrl_c_reaches_no_process_that_has_the_number_of_a_killed_job(
+    tmp_path: Path, stand_in: dict[str, str]
+) -> None:
+    outputs, stranger = tmp_path / "outputs", subprocess.Popen(["sleep", "60"])
+    try:
+        command = [*COMMAND, "-m", "seed=9,3"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=stand_in)
+        while not list(outputs.glob("*/*/0-seed_9/waits")):
+            time.sleep(0.05)
+        process.kill()  # the record of its job stays as it is
+        process.wait()
+        record = sweep_folder(outputs) / ".jobs" / "0-seed_9.json"
+        content = json.loads(record.read_text())
+        (sweep_folder(outputs) / ".jobs" / "1-seed_3.json").write_text(json.dumps({**content, "pid": stranger.pid}))
+        with stopping(SweepFolder(sweep_folder(outputs)), waits=True) as heard:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert heard.number == signal.SIGINT
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(0.5)
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_ctrl_c_ends_the_waiting_for_a_queue(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
+from genimg.build import build
+from genimg.callbacks.clock import Budget, Clock
+from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.pruning import Pruning
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sweeps import engines
 from genimg.tasks import train
+from genimg.tasks.setting_up import trusted
 from tests.sweeps.conftest import started, sweep_folder, table
 from tests.tasks.test_train import config
 
@@ -110,3 +117,34 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, othe
     assert train.load_checkpoint(folder.last)["images_seen"] == images_seen
     assert folder.pruned.exists() == (images_seen < 160)
     assert (folder.samples / "final" / "sheet.png").exists() and folder.report.exists(), "it ends as a run does"
+
+
+def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
+    """Each for itself would ask at another moment, and one would stop where the others go on."""
+    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {})
+    metrics.latest = {"val_quality": 1.0}
+    strategy = SimpleNamespace(broadcast=lambda mine: True)
+    trainer: Any = SimpleNamespace(
+        callbacks=[clock, metrics], is_global_zero=False, should_stop=False, strategy=strategy
+    )
+    model: Any = SimpleNamespace(monitor=("quality", "min"))
+    pruning = Pruning(str(tmp_path / "journal"), 0)
+    pruning.on_train_start(trainer, model)
+    pruning.on_train_batch_end(trainer, model, None, None, 0)
+    assert trainer.should_stop
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_that_was_killed_goes_on_from_its_checkpoint_and_is_pruned_again(outputs: Path) -> None:
+    search = [*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(1e-4,1e-2)", "seed=1"]
+    assert run(search) == 1
+    (job,) = sweep_folder(outputs).glob("0-*")
+    (job / "checkpoints").mkdir()
+    (job / "checkpoints" / "last.pt").touch()
+    Path("repaired").touch()
+    assert run(["-m", f"sweep.resume={sweep_folder(outputs)}"]) == 0
+    config = OmegaConf.load(job / "config.yaml")
+    assert config.resume is not None
+    assert config.callbacks.pruning.trial == 0
+    plain: Any = OmegaConf.to_container(config)
+    build(plain["callbacks"], trusted(plain, "callbacks"))

@@ -14,7 +14,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
 from genimg.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint, versions
-from genimg.files import write_json
+from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
 from genimg.parallel import gathered
 from genimg.runs import RunFolder
@@ -68,6 +68,10 @@ class Checkpoints(Callback):
         self.best = figures["best"] if judged_by in figures else None  # one of 0.3.0 was judged by another figure
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            folder = run_folder(trainer)
+            for place in (folder.path, folder.checkpoints):
+                remove_unfinished(place)
         # the last thing before the first step, so that nothing draws in between
         restore_process(trainer, self.resume, self.config["seed"])
         self.resume = None

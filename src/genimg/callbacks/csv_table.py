@@ -1,12 +1,18 @@
 """The figures of a run as a table: metrics.jsonl in columns."""
 
 import csv
+import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
+
+from genimg.files import whole
+
+log = logging.getLogger(__name__)
 
 
 class CsvTable(Logger):
@@ -39,14 +45,19 @@ class CsvTable(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        self.write()
+        try:
+            self.write()
+        except OSError as error:  # a full disk, or a run that ended before its first row
+            log.warning("metrics.csv could not be written: %s", error)
 
     def write(self) -> None:
         """A column for every figure of any row, in the order they came up."""
         lines = (self.run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        with open(self.run_dir / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, columns)
-            table.writeheader()
-            table.writerows(rows)
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        with whole(self.run_dir / "metrics.csv") as file:
+            file.write(text.getvalue().encode())

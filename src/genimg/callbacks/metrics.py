@@ -139,6 +139,7 @@ class Metrics(Callback):
             row["lr"],
             100 * clock.progress,
             f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
+            extra={"file_only": not trainer.is_global_zero},
         )
         clock.stop(trainer, DIVERGED)
 

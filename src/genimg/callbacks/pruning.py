@@ -36,6 +36,8 @@ class Pruning(Callback):
         self._told: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:  # the first of several processes asks for all: other trials end in between
+            return
         import optuna
         from optuna.storages.journal import JournalFileBackend, JournalStorage
 
@@ -52,14 +54,18 @@ class Pruning(Callback):
     ) -> None:
         name, direction = cast(GenerativeModel, pl_module).monitor
         figure = find(trainer, Metrics).latest.get(f"val_{name}")
-        if self._trial is None or figure is None or figure == self._told:
+        if figure is None or figure == self._told:
             return
         started = time.monotonic()
         clock = find(trainer, Clock)
         self._told = figure
-        self._trial.report(-figure if direction == "max" else figure, round(100 * clock.progress))
-        if self._trial.should_prune() and not trainer.should_stop:
+        behind = False
+        if self._trial is not None:
+            self._trial.report(-figure if direction == "max" else figure, round(100 * clock.progress))
+            behind = self._trial.should_prune()
+        if trainer.strategy.broadcast(behind) and not trainer.should_stop:
             log.info("pruned: %s %.4g at %.0f%% is behind the other trials", name, figure, 100 * clock.progress)
-            write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, name: figure})
+            if trainer.is_global_zero:
+                write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, name: figure})
             clock.stop(trainer, 0)
         self.seconds_spent += time.monotonic() - started

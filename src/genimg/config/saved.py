@@ -20,6 +20,8 @@ from genimg.runs import RunFolder
 from genimg.saved_config import read_config, replaced
 
 _GROUPS = ("callbacks", "data", "logger")  # groups built of the classes that our own YAML of them names
+#: The callback that a search adds to a job, by its key.
+PRUNING = "pruning"
 _PLACES = ("root", "cache")  # keys of the data that say where they lie, not what they are
 #: Keys of `data` that a resumed run may change.
 MOVABLE = tuple(f"data.{name}" for name in _PLACES)
@@ -33,6 +35,8 @@ def saved(run: RunFolder, overrides: list[Override], config_dir: Path | None, ch
     """
     config = read_config(run.config, "resume")
     trust = named_by_user(overrides, config_dir)
+    if isinstance(callbacks := config.get("callbacks"), dict):  # a search prunes by one that it gives a job itself
+        config["callbacks"] = {name: node for name, node in callbacks.items() if name != PRUNING}
     for name in ("trust", *(o.key_or_group for o in overrides if o.key_or_group in ("callbacks", "logger"))):
         config.pop(name, None)  # the user's own comes in its place
     for name, node in config.items():

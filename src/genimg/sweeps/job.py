@@ -18,6 +18,7 @@ from omegaconf import DictConfig, open_dict
 from genimg.config.check import check, count_devices
 from genimg.config.compose import without_hydra
 from genimg.config.names import flatten
+from genimg.config.saved import PRUNING
 from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, UserError
 from genimg.runs import RunFolder
@@ -114,7 +115,9 @@ class RunJob:
                 count_devices(config)
         if name in self.pruning:
             with open_dict(config):
-                config.callbacks.pruning = self.pruning[name]
+                config.callbacks[PRUNING] = self.pruning[name]
+                if config.resume is not None:  # a stranger's configuration may not name it
+                    config.trust = [*config.trust, self.pruning[name]["_target_"]]
         if self.places is not None and place is not None:
             self.places.give(place, config)
         return self.session.start(config, words, run.path)

@@ -26,12 +26,14 @@ def stopping(folder: SweepFolder, waits: bool) -> Iterator[Heard]:
     run elsewhere or wait in a queue.
     """
     heard = Heard()
+    # a kill leaves records of jobs that seem to run; their numbers may be other processes' by now
+    killed = set(folder.running_here())
 
     def hear(number: int, _frame: FrameType | None) -> None:
         heard.number = heard.number or (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
         folder.stop()
         for pid in folder.running_here():
-            if pid != os.getpid():
+            if pid != os.getpid() and pid not in killed:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         if not waits:

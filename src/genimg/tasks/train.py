@@ -86,7 +86,10 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
         gathered(None)  # until the first process has written what the others read
         back = clock.exit_code == DIVERGED and config["health"]["on_divergence"] == "rollback"
-        if not back or model.rollbacks == ROLLBACKS or not folder.has_checkpoint():
+        if not back or model.rollbacks == ROLLBACKS:
+            return trainer
+        if not folder.has_checkpoint():
+            log.warning("no rollback: there is no checkpoint yet. Try a lower model.lr, or checkpoint.every_images.")
             return trainer
         resume = newest_checkpoint(folder)
         resume["rollbacks"] = model.rollbacks + 1
@@ -117,6 +120,7 @@ def try_out(config: dict[str, Any]) -> int:
         trainer.fit(model, datamodule=data)
         if exit_code := find(trainer, Clock).exit_code:
             return exit_code
+        leave()  # what is told the first process finds out alone
         if trainer.is_global_zero:
             report(config, trainer, model, data, timer)
     return 0

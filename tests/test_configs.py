@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from genimg.config import pages
-from genimg.config.check import check
+from genimg.config.check import check, count_devices
 from genimg.config.compose import Composer, without_hydra
 from genimg.runs import RunFolder
 
@@ -124,6 +124,7 @@ def _run(words: list[str], tmp_path: Path) -> None:
 
     callbacks = [] if "callbacks=none" in words else SMALL[1:]
     config = without_hydra(_checked([*words, *ONE_STEP, SMALL[0], *callbacks]))
+    count_devices(config)
     run = RunFolder(tmp_path / "outputs" / "2026-01-01" / "10-00-00-test")
     run.path.mkdir(parents=True)
     config.run_dir = str(run.path)

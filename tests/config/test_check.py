@@ -56,6 +56,8 @@ def test_every_rule_is_of_a_key_that_exists() -> None:
         for group in ("model", "data", "callbacks", "logger"):
             for choice in composer.choices(group) if composer.task == "train" else []:
                 known |= set(flatten(without_hydra(composer.compose([f"{group}={choice}"]))))
+    for plugin in ("hydra/launcher=joblib", "hydra/sweeper=optuna"):
+        known |= set(flatten(Composer("train").compose([plugin], multirun=True)))
     assert [pattern for pattern in RULES if not matching(known, pattern)] == []
 
 

@@ -82,8 +82,9 @@ class Search:
         if not finished:
             return None
         best = min(finished, key=lambda trial: trial.value or 0.0)
-        figure = outcomes(self.plan.folder, self.jobs[best.number])[0].figure
-        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {figure} {abs(best.value or 0.0):.4g}"
+        outcome = outcomes(self.plan.folder, self.jobs[best.number])[0]
+        value = (best.value or 0.0) * (-1 if outcome.rises else 1)  # the search makes it small
+        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {outcome.figure} {value:.4g}"
 
     def _plan_trial(self, trial: Any) -> bool:
         """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""

@@ -15,7 +15,7 @@ demo: $(INSTALLED)  ## install into .venv, train a first model and show where it
 	$(BIN)/genimg-train
 
 test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare; KILLS=50 of them
 	$(BIN)/python -m tests.survival.long --kills $(or $(KILLS),50)

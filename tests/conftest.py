@@ -31,6 +31,11 @@ sys.exit(code)
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's commands first: they take minutes, and the other process has the rest in the meantime."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a call of the command gave."""

@@ -57,6 +57,13 @@ def test_frechet_is_zero_for_itself_symmetric_and_known_for_a_shift() -> None:
     assert frechet_distance(a, a + 3.0) == pytest.approx(9.0 * DIM, rel=1e-5)
 
 
+def test_frechet_does_not_change_with_features_that_are_always_zero() -> None:
+    """More features than vectors, by another way."""
+    a, b = features(60, 0), features(50, 1) * 1.5 + 0.2
+    wide = [torch.cat([one, torch.zeros(len(one), 100)], dim=1) for one in (a, b)]
+    assert frechet_distance(*wide) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+
+
 def test_frechet_of_fewer_vectors_than_dimensions_is_finite() -> None:
     a, b = features(4, 0), features(5, 1)
     assert 0 <= frechet_distance(a, b) < float("inf")

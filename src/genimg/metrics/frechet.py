@@ -6,6 +6,8 @@ Heusel et al. 2017, eq. 6. Only with the features of Inception-v3 may it be call
 vectors: compare equal numbers only, and beside the same figure of real against real.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,9 @@ from torch import Tensor
 def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     """The distance, in squared units of the features; symmetric, and 0 for identical sets.
 
-    In float64. The trace comes from the eigenvalues of sqrt(S_a) S_b sqrt(S_a), which is symmetric, so that they are
-    real; those that rounding made negative count as 0.
+    In float64. With S = X^T X for centred and scaled features X, the eigenvalues of S_a S_b are the squared singular
+    values of X_a X_b^T. With more vectors than features those of sqrt(S_a) S_b sqrt(S_a), which is symmetric, are
+    cheaper; those that rounding made negative count as 0.
 
     Args:
         features_a, features_b: (N, D), two vectors or more in each; N may differ.
@@ -23,9 +26,12 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     for features in (a, b):
         if features.ndim != 2 or len(features) < 2:
             raise ValueError(f"features must be (N, D) with N of 2 or more, got {tuple(features.shape)}")
-    covariance_a, covariance_b = torch.atleast_2d(torch.cov(a.T)), torch.atleast_2d(torch.cov(b.T))
-    values, vectors = torch.linalg.eigh(covariance_a)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ covariance_b @ root).clamp_min(0).sqrt().sum()
-    distance = (a.mean(0) - b.mean(0)).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * cross
+    x_a, x_b = ((features - features.mean(0)) / math.sqrt(len(features) - 1) for features in (a, b))
+    if min(len(a), len(b)) < a.shape[1]:  # then S is singular, on which eigh has failed to converge
+        cross = torch.linalg.svdvals(x_a @ x_b.T).sum()
+    else:
+        values, vectors = torch.linalg.eigh(x_a.T @ x_a)
+        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+        cross = torch.linalg.eigvalsh(root @ (x_b.T @ x_b) @ root).clamp_min(0).sqrt().sum()
+    distance = (a.mean(0) - b.mean(0)).square().sum() + x_a.square().sum() + x_b.square().sum() - 2 * cross
     return float(distance.clamp_min(0))

@@ -51,8 +51,9 @@ def main(config_path: str) -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         asked = control.asked_to_stop()
-        if asked is not None and failure.exitcode in (asked, 128 - asked):  # 128 - asked: it was not yet, or no
-            return asked  # longer, training, and the signal itself has ended it
+        # the exit code of a worker that heard of the signal, or the signal itself, where it did not train (any more)
+        if asked is not None and failure.exitcode in (asked, 128 - asked):
+            return asked
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)

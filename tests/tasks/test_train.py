@@ -14,12 +14,10 @@ from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
-from genimg.callbacks import checkpoints, metrics
 from genimg.callbacks.quality import Quality
 from genimg.checkpoints import load_checkpoint, rebuild_model, save_checkpoint
 from genimg.config.compose import Composer, without_hydra
 from genimg.errors import UserError
-from genimg.files import append
 from genimg.runs import RunFolder
 from genimg.tasks import train
 
@@ -151,109 +149,6 @@ def test_validation_quality_and_samples_change_nothing_in_training(tmp_path: Pat
     train.run(config(tmp_path / "without", "budget.images=160", *silent))
     ends = [load_checkpoint(RunFolder(tmp_path / name).last) for name in ("with", "without")]
     assert same(ends[0]["model"], ends[1]["model"])
-
-
-class Break(Callback):
-    """Makes a weight non-finite at a step."""
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 6:
-            with torch.no_grad():
-                next(pl_module.generator.parameters()).fill_(float("nan"))
-
-
-def test_a_non_finite_loss_stops_the_run_and_spares_the_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    make_trainer = train.make_trainer
-    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, Break()))
-    settings = ["budget.images=1600", "log_every_steps=5", "checkpoint.every_images=32"]
-    assert train.run(config(tmp_path, *settings)) == 1
-    folder = RunFolder(tmp_path)
-    assert "non-finite" in caplog.text and str(folder.last) in caplog.text
-    checkpoint = load_checkpoint(folder.last)
-    assert checkpoint["images_seen"] == 6 * 16
-    assert all(tensor.isfinite().all() for tensor in checkpoint["model"].values())
-
-
-@pytest.mark.parametrize(("breaks", "exit_code"), [(2, 0), (9, 1)])
-def test_a_run_that_diverges_goes_back_with_half_the_learning_rate_three_times_at_most(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, breaks: int, exit_code: int
-) -> None:
-    make_trainer, left = train.make_trainer, [Break()] * breaks
-    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, *([left.pop()] if left else [])))
-    words = ["budget.images=640", "log_every_steps=5", "checkpoint.every_images=32", "health.on_divergence=rollback"]
-    assert train.run(config(tmp_path, *words, "model.final_lr=1")) == exit_code
-    assert caplog.text.count("rollback ") == min(breaks, 3)
-    if exit_code == 0:
-        lr = [row["lr"] for row in rows(tmp_path) if row["stage"] == "train"]
-        assert lr[-1] == pytest.approx(lr[0] / 4) and load_checkpoint(RunFolder(tmp_path).last)["rollbacks"] == 2
-        seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
-        assert seen == sorted(set(seen)), "rows of the way that was given up are gone"
-
-
-def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Path) -> None:
-    settings = ["budget.images=320", "log_every_steps=1", "logger=csv"]
-    assert train.run(config(tmp_path, *settings)) == 0
-    folder = RunFolder(tmp_path)
-    folder.last.write_bytes(b"torn")
-    best = load_checkpoint(folder.best)["images_seen"]
-    assert train.run(config(tmp_path, *settings, f"resume={tmp_path}", "budget.images=352")) == 0
-    seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
-    assert best < 352 and seen == list(range(16, 353, 16))  # no gap, no double row
-    table = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert table[0].startswith("images_seen,seconds,stage,")
-    assert len(table) == 1 + len(rows(tmp_path))
-
-
-def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = RunFolder(tmp_path)
-    assert train.run(config(tmp_path, "budget.images=320", "checkpoint.every_images=128")) == 0
-    folder.best.unlink()
-    before = load_checkpoint(folder.previous)["images_seen"]
-    folder.last.write_bytes(folder.last.read_bytes()[:1000])
-    assert train.newest_checkpoint(folder)["images_seen"] == before < 320
-    assert "last.pt" in caplog.text and "going on from an older one" in caplog.text
-
-
-def test_a_full_disk_is_told_once_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
-
-    def full_in_the_middle(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
-        if 100 < state["images_seen"] < 300:
-            raise OSError(28, "No space left on device")
-        real(path, state, previous)
-
-    monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_middle)
-    words = ["budget.images=400", "checkpoint.every_images=32", "callbacks.quality.times=10"]
-    assert train.run(config(tmp_path, *words)) == 0
-    assert caplog.text.count("could not write last.pt") == 1
-    assert caplog.text.count("could not write best.pt") <= 1
-    assert load_checkpoint(folder.last)["images_seen"] == 400
-    lowest = min(row["quality"] for row in rows(tmp_path) if "quality" in row and not 100 < row["images_seen"] < 300)
-    assert load_checkpoint(folder.best)["figures"]["best"] == pytest.approx(lowest)
-
-
-def test_figures_that_cannot_be_written_are_written_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    tries = []
-
-    def full_at_first(path: Path, text: str) -> None:
-        tries.append(text)
-        if len(tries) < 5:
-            raise OSError(28, "No space left on device")
-        append(path, text)
-
-    monkeypatch.setattr(metrics, "append", full_at_first)
-    assert train.run(config(tmp_path, "budget.images=320", "log_every_steps=2")) == 0
-    assert caplog.text.count("figures cannot be written") == 1
-    trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
-    assert trained == list(range(32, 321, 32))
 
 
 def test_a_spent_budget_is_told(tmp_path: Path) -> None:

@@ -62,10 +62,8 @@ class Checkpoints(Callback):
         find(trainer, Metrics).latest = {n: v for n, v in self.resume["figures"].items() if n != "best"}
         best = run_folder(trainer).best
         # its own figure and not the last one's: after a crash it may be newer
-        figures = load_checkpoint(best)["figures"] if trainer.is_global_zero and best.exists() else {}
-        figures = trainer.strategy.broadcast(figures)
-        judged_by = f"val_{cast(GenerativeModel, pl_module).monitor[0]}"
-        self.best = figures["best"] if judged_by in figures else None  # one of 0.3.0 was judged by another figure
+        figure = load_checkpoint(best)["figures"]["best"] if trainer.is_global_zero and best.exists() else None
+        self.best = trainer.strategy.broadcast(figure)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

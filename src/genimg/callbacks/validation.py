@@ -25,11 +25,12 @@ class Validation(Callback):
 
     Args:
         times: how often in a run.
-        num_images: at most this many held-out items.
+        num_images: held-out stills, at most.
+        num_clips: held-out clips of a sequence model, at most: each is many pictures, and is drawn several times.
     """
 
-    def __init__(self, times: int, num_images: int) -> None:
-        self.times, self.num_images = times, num_images
+    def __init__(self, times: int, num_images: int, num_clips: int) -> None:
+        self.times, self.num_images, self.num_clips = times, num_images, num_clips
         self.seconds_spent = 0.0
 
     def on_train_batch_end(
@@ -48,8 +49,10 @@ class Validation(Callback):
         generator = torch.Generator(model.device).manual_seed(_SEED)
         sums: dict[str, Tensor] = {}
         count = 0
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        most = self.num_images if data.num_frames is None else self.num_clips
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            for batch in held_out(trainer, model, self.num_images):
+            for batch in held_out(trainer, model, most):
                 for name, value in model.evaluate(batch, generator).items():
                     sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
                 count += len(batch["images"])

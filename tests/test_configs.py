@@ -31,8 +31,7 @@ MODEL_KEYS = {"_target_", "name", "lr", "latent_dim", "width", "conditional", "n
 
 # one step of eight items, with little to validate and to draw
 ONE_STEP = ["budget.images=8", "budget.minutes=null", "data.batch_size=8", "trainer.accelerator=cpu"]
-FEW = ["callbacks.validation.num_images=8", "callbacks.validation.num_clips=8", "callbacks.samples.times=1"]
-SMALL = ["model.width=8", *FEW]
+SMALL = ["model.width=8", "callbacks.validation.num_images=8", "callbacks.samples.times=1"]
 
 
 def _checked(words: list[str]) -> DictConfig:

@@ -18,7 +18,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHORT = [
     "budget.images=64", "budget.minutes=null", "data.batch_size=16", "model.width=4",
     "callbacks.samples.times=1", "callbacks.validation.times=1", "callbacks.validation.num_images=16",
-    "callbacks.validation.num_clips=16",
     "trainer.threads=1", "trainer.accelerator=cpu",
 ]  # fmt: skip
 

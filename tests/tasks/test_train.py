@@ -24,8 +24,7 @@ from genimg.tasks import train
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.max_width=8", "model.latent_dim=4",
     "trainer.accelerator=cpu", "trainer.threads=1", "logger=none", "budget.minutes=null",
-    "callbacks.validation.times=2", "callbacks.validation.num_images=32",
-    "callbacks.validation.num_clips=32", "callbacks.samples.times=2",
+    "callbacks.validation.times=2", "callbacks.validation.num_images=32", "callbacks.samples.times=2",
     "callbacks.quality.times=2", "callbacks.quality.num_images=16",
 ]  # fmt: skip
 

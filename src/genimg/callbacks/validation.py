@@ -25,12 +25,11 @@ class Validation(Callback):
 
     Args:
         times: how often in a run.
-        num_images: held-out stills, at most.
-        num_clips: held-out clips of a sequence model, at most: each is many pictures, and is drawn several times.
+        num_images: at most this many held-out items.
     """
 
-    def __init__(self, times: int, num_images: int, num_clips: int) -> None:
-        self.times, self.num_images, self.num_clips = times, num_images, num_clips
+    def __init__(self, times: int, num_images: int) -> None:
+        self.times, self.num_images = times, num_images
         self.seconds_spent = 0.0
 
     def on_train_batch_end(
@@ -49,10 +48,8 @@ class Validation(Callback):
         generator = torch.Generator(model.device).manual_seed(_SEED)
         sums: dict[str, Tensor] = {}
         count = 0
-        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        most = self.num_images if data.num_frames is None else self.num_clips
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            for batch in held_out(trainer, model, most):
+            for batch in held_out(trainer, model, self.num_images):
                 for name, value in model.evaluate(batch, generator).items():
                     sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
                 count += len(batch["images"])

@@ -103,6 +103,8 @@ def check_fields(checkpoint: dict[str, Any]) -> None:
     clock, seen = checkpoint.get("clock"), checkpoint.get("images_seen")
     if not (_counts(seen, 0) and isinstance(clock, dict) and isinstance(clock.get("seconds"), int | float)):
         raise ValueError("it does not tell how long it was trained")
+    if not (clock.get("expected_images") is None or _counts(clock["expected_images"], 0)):
+        raise ValueError(f"its run was expected to see {clock['expected_images']!r:.60} images")
     if not isinstance(checkpoint.get("versions"), dict):
         raise ValueError("it does not tell the versions it was made with")
 

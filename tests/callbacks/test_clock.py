@@ -48,3 +48,24 @@ def test_progress_follows_images_where_there_is_a_budget_of_images() -> None:
     clock = Clock(Budget(100, 0.0001), 10)
     clock.images_seen = 25
     assert clock.progress == 0.25
+
+
+def test_measuring_takes_a_share_of_what_is_trained_and_as_much_all_along() -> None:
+    def at(images_seen: int, budget: int, state: dict[str, object] | None = None) -> Clock:
+        clock = Clock(Budget(budget, None), 10)
+        clock.load_state_dict({"images_seen": images_seen, "seconds": 1.0, **(state or {})})
+        clock._progress_now = clock.progress
+        return clock
+
+    clock = at(images_seen=1000, budget=10_000)  # 500 images between two of 20 moments
+    assert clock.affordable(most=512, share=0.2, times=20) == 100
+    assert clock.affordable(most=50, share=0.2, times=20) == 50
+    assert clock.affordable(most=512, share=0.001, times=20) == 32
+    longer = at(images_seen=2000, budget=100_000, state=clock.state_dict())  # resumed with a larger budget
+    assert longer.affordable(most=512, share=0.2, times=20) == 100
+
+
+def test_the_length_of_a_run_by_the_clock_is_estimated_from_its_speed() -> None:
+    clock = Clock(Budget(None, minutes=10), 10)
+    clock.load_state_dict({"images_seen": 300, "seconds": 60.0})
+    assert clock.affordable(most=512, share=0.5, times=10) == 150  # 3,000 images in all

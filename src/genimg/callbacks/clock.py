@@ -47,6 +47,7 @@ class Clock(Callback):
         self.asked_to_stop = 0  # an exit code to stop with after the step at hand; 0: nobody has asked
         self._progress_before = 0.0
         self._started = 0.0  # of time.monotonic
+        self._expected_images: int | None = None  # of the whole run, as told when it was first asked for
 
     @property
     def progress(self) -> float:
@@ -79,6 +80,16 @@ class Clock(Callback):
         """Whether this step crossed a multiple of `every_images`."""
         return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
 
+    def affordable(self, most: int, share: float, times: int, fewest: int = 32) -> int:
+        """How many items to look at, at each of `times` moments: at most `share` of the images trained between two of
+        them, so that a slow model or a short run is not spent on being measured; but no fewer than `fewest`.
+
+        The same all along, so that figures compare: the length of the run is estimated once, and kept on resume.
+        """
+        if self._expected_images is None:
+            self._expected_images = round(self.images_seen / max(self.progress, 1e-6))
+        return min(most, max(fewest, round(share * self._expected_images / times)))
+
     def stop(self, trainer: Trainer, exit_code: int) -> None:
         """End the run after this step."""
         self.exit_code = exit_code
@@ -108,7 +119,13 @@ class Clock(Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"images_seen": self.images_seen, "seconds": self.seconds, "progress": self._progress_now}
+        return {
+            "images_seen": self.images_seen,
+            "seconds": self.seconds,
+            "progress": self._progress_now,
+            "expected_images": self._expected_images,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.images_seen, self.seconds = state_dict["images_seen"], state_dict["seconds"]
+        self._expected_images = state_dict.get("expected_images")  # older checkpoints have none

@@ -14,6 +14,8 @@ from genimg.models.base import GenerativeModel
 from genimg.parallel import share
 
 _SEED = 4321  # of the latents' noise and of the fit, from a generator of its own
+_SHARE = 0.3  # of the images trained meanwhile: to encode one costs a sixth of training on it
+_FEWEST = 1000  # latents, from which a mixture can be fitted
 
 
 class FitPrior(Callback):
@@ -21,7 +23,8 @@ class FitPrior(Callback):
 
     Args:
         times: how often in a run; the same as quality and samples, or they see an old prior.
-        num_images: training pictures, at most; taken at equal strides, so that every class has its share.
+        num_images: training pictures, at most, and fewer in a run that sees few (`Clock.affordable`); taken at equal
+            strides, so that every class has its share.
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -43,7 +46,8 @@ class FitPrior(Callback):
         generator = torch.Generator(model.device).manual_seed(_SEED)
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            batches = first_items(data, data.spread("train", self.num_images), model, self.num_images)
+            count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
+            batches = first_items(data, data.spread("train", count), model, count)
             latents, labels = [], []
             for batch in batches:
                 latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))

@@ -20,6 +20,7 @@ from genimg.pictures.sheets import to_uint8
 
 _SEED = 1234  # of the latents, the same every time and in every run: figures are compared
 _CHUNK = 250  # samples at once
+_SHARE = 0.15  # of the images trained meanwhile: a sample costs a third of training on an image, so 5 % of the run
 
 
 class Quality(Callback):
@@ -33,7 +34,8 @@ class Quality(Callback):
 
     Args:
         times: how often in a run.
-        num_images: samples, and training pictures at equal strides, at most.
+        num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images
+            (`Clock.affordable`).
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -78,7 +80,8 @@ class Quality(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         network = RandomFeatures(data.image_shape[0]).to(device)
         extractor = Extractor("random", network, "pixels from -1 to 1")
-        batches = list(data.spread("train", self.num_images))
+        count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times)
+        batches = list(data.spread("train", count))
         pictures: list[Tensor] = [batch["images"] for batch in batches]
         self._real = extractor.stream(pictures, device)
         if data.classes:

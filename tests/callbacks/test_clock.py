@@ -60,7 +60,7 @@ def test_measuring_takes_a_share_of_what_is_trained_and_as_much_all_along() -> N
     clock = at(images_seen=1000, budget=10_000)  # 500 images between two of 20 moments
     assert clock.affordable(most=512, share=0.2, times=20) == 100
     assert clock.affordable(most=50, share=0.2, times=20) == 50
-    assert clock.affordable(most=512, share=0.001, times=20) == 32
+    assert clock.affordable(most=512, share=0.001, times=20) == 8
     longer = at(images_seen=2000, budget=100_000, state=clock.state_dict())  # resumed with a larger budget
     assert longer.affordable(most=512, share=0.2, times=20) == 100
 

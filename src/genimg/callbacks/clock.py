@@ -80,7 +80,7 @@ class Clock(Callback):
         """Whether this step crossed a multiple of `every_images`."""
         return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
 
-    def affordable(self, most: int, share: float, times: int, fewest: int = 32) -> int:
+    def affordable(self, most: int, share: float, times: int, fewest: int = 8) -> int:
         """How many items to look at, at each of `times` moments: at most `share` of the images trained between two of
         them, so that a slow model or a short run is not spent on being measured; but no fewer than `fewest`.
 

@@ -45,6 +45,12 @@ def _budget(config: Config) -> None:
         raise UserError("budget", "null for images, epochs and minutes", "one of them", hint="budget.minutes=10")
 
 
+def _run_dir(config: Config) -> None:
+    if config["run_dir"] is not None and config["resume"] is None:
+        expected = "null: a run makes its folder when it starts, by the time"
+        raise UserError("run_dir", config["run_dir"], expected, hint=f"outputs={config['run_dir']}, to hold the runs")
+
+
 def _kinds(config: Config) -> None:
     target = str(config["model"].get("_target_"))
     if not target.startswith("genimg."):
@@ -189,6 +195,7 @@ def _files(config: Config) -> None:
 CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     "train": {
         _budget: False,
+        _run_dir: False,
         _kinds: False,
         _data_root: True,
         _labels: False,

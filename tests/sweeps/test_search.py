@@ -121,7 +121,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, othe
 
 def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     """Each for itself would ask at another moment, and one would stop where the others go on."""
-    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {})
+    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {}, [])
     metrics.latest = {"val_quality": 1.0}
     strategy = SimpleNamespace(broadcast=lambda mine: True)
     trainer: Any = SimpleNamespace(

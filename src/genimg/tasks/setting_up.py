@@ -61,7 +61,6 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
                 expected=f"the data that the run began with, {resume['data']['fingerprint']}",
             )
         model.load_state_dict(resume["model"])
-        model.rollbacks = resume["rollbacks"]
         data.images_seen = resume["images_seen"]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
@@ -89,7 +88,12 @@ def make_trainer(
     callbacks: list[Callback] = [
         clock,  # first: the others ask it what is due
         average,
-        Metrics(config["log_every_steps"], hyperparameters(config)),
+        Metrics(
+            config["log_every_steps"],
+            hyperparameters(config),
+            # only the first process writes, and of another's command no setting knows the run's folder
+            [build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen) if rank() == 0],
+        ),
         *(build(node, trusted(config, "callbacks")) for node in config["callbacks"].values()),
         *extra,
         Signals(),
@@ -105,8 +109,7 @@ def make_trainer(
         sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
-        # only the first process writes, and of another's command no setting knows the run's folder
-        logger=[build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen) if rank() == 0],
+        logger=False,  # `Metrics` brings them: Lightning would open their files where a full disk ends the run
         default_root_dir=config["run_dir"],
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,
@@ -129,10 +132,10 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def loggers(config: dict[str, Any], images_seen: int) -> list[dict[str, Any]]:
-    """The loggers' nodes; TensorBoard's is told from where on a resumed run writes again."""
+    """The loggers' nodes; TensorBoard's is told from where on a run that is resumed, or begins anew, writes again."""
     nodes = [dict(node) for node in config["logger"].values()]
     for node in nodes:
-        if node["_target_"].endswith(".TensorBoardLogger") and images_seen:
+        if node["_target_"].endswith(".TensorBoardLogger"):
             node["purge_step"] = images_seen + 1
     return nodes
 

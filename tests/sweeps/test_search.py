@@ -17,6 +17,7 @@ from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.pruning import Pruning
 from genimg.cli import run
+from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sweeps import engines
@@ -114,7 +115,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, othe
     words["callbacks"]["pruning"] = node
     assert train.run(words) == 0
     folder = RunFolder(tmp_path / "run")
-    assert train.load_checkpoint(folder.last)["images_seen"] == images_seen
+    assert load_checkpoint(folder.last)["images_seen"] == images_seen
     assert folder.pruned.exists() == (images_seen < 160)
     assert (folder.samples / "final" / "sheet.png").exists() and folder.report.exists(), "it ends as a run does"
 

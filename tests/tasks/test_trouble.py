@@ -11,6 +11,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from genimg.callbacks import checkpoints, metrics
 from genimg.checkpoints import load_checkpoint
+from genimg.errors import UserError
 from genimg.files import append
 from genimg.runs import RunFolder
 from genimg.tasks import train
@@ -98,6 +99,28 @@ def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
     folder.last.write_bytes(folder.last.read_bytes()[:1000])
     assert train.newest_checkpoint(folder)["images_seen"] == before < 320
     assert "last.pt" in caplog.text and "going on from an older one" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["optimizers", "ema", "processes"])
+def test_a_checkpoint_that_a_run_cannot_go_on_from_is_a_message_and_nothing_is_lost(part: str, tmp_path: Path) -> None:
+    assert train.run(config(tmp_path, "budget.images=64", "logger=tensorboard")) == 0
+    folder = RunFolder(tmp_path)
+    state = load_checkpoint(folder.last)
+    if part == "optimizers":
+        state[part][0]["state"][0]["exp_avg"] = torch.zeros(3)
+    elif part == "ema":
+        state[part] = {name: torch.zeros(2, 3, 5) for name in state[part]}
+    else:
+        folder.best.unlink()
+        state[part][0]["random"] = torch.zeros(5)
+    checkpoints.save_checkpoint(folder.last, state)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    settings = config(tmp_path, "budget.images=128", "logger=tensorboard", f"resume={tmp_path}")
+    with pytest.raises(UserError) as mistake:
+        train.run(settings)
+    assert mistake.value.key == "resume"
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "config.yaml"}
+    assert after == {path: content for path, content in before.items() if path.name != "config.yaml"}
 
 
 def test_a_full_disk_is_told_once_and_tried_again(

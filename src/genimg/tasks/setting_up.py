@@ -13,7 +13,7 @@ from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.signals import Signals
-from genimg.checkpoints import Checkpoint, check_fits
+from genimg.checkpoints import Checkpoint, check_fits, check_weights
 from genimg.errors import UserError
 from genimg.machine import Machine
 from genimg.models.base import GenerativeModel
@@ -60,6 +60,7 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
                 got=f"data {data.fingerprint}",
                 expected=f"the data that the run began with, {resume['data']['fingerprint']}",
             )
+        check_weights(model, {**resume["model"], **resume["ema"]}, key="resume")
         model.load_state_dict(resume["model"])
         data.images_seen = resume["images_seen"]
     log.info("machine   %s", machine)

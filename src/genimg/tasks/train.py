@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
-from genimg.checkpoints import Checkpoint, load_checkpoint
+from genimg.checkpoints import Checkpoint, load_to_resume
 from genimg.errors import UserError
 from genimg.machine import Machine, choose
 from genimg.parallel import gathered, join, leave
@@ -129,7 +129,7 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
     problems: list[UserError] = []
     for file in (folder.last, folder.previous, folder.best):
         try:
-            found += [load_checkpoint(file, key="resume")] if file.exists() else []
+            found += [load_to_resume(file)] if file.exists() else []
         except UserError as error:
             problems.append(error)
         if file == folder.last and found:

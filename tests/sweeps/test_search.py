@@ -16,8 +16,8 @@ from genimg.build import build
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.pruning import Pruning
-from genimg.cli import run
 from genimg.checkpoints import load_checkpoint
+from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sweeps import engines

@@ -64,9 +64,11 @@ class Checkpoints(Callback):
         check_generators(trainer, self.resume)
         find(trainer, Metrics).latest = {n: v for n, v in self.resume["figures"].items() if n != "best"}
         best = run_folder(trainer).best
+        kept = load_to_resume(best) if trainer.is_global_zero and best.exists() else None
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        comparable = kept is not None and kept["data"]["fingerprint"] == data.fingerprint
         # its own figure and not the last one's: after a crash it may be newer
-        figure = load_to_resume(best)["figures"]["best"] if trainer.is_global_zero and best.exists() else None
-        self.best = trainer.strategy.broadcast(figure)
+        self.best = trainer.strategy.broadcast(kept["figures"]["best"] if kept and comparable else None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

@@ -12,7 +12,7 @@ from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.machine import count_gpus
 from genimg.config.partners import check_partners
-from genimg.config.resume import merged, resumed_run
+from genimg.config.resume import began_with, merged, resumed_run
 from genimg.config.saved import MOVABLE
 from genimg.errors import UserError
 
@@ -35,12 +35,15 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     run = resumed_run(overrides, composer)
     choices, settings = groups.split(composer, overrides)
     groups.check_choices(composer, choices)
-    defaults = composer.defaults([line(override) for override in choices])
+    began = [] if run is None else began_with(run, composer, overrides)
+    defaults = composer.defaults([*began, *map(line, choices)])
     names.check_experiments(composer, choices, defaults)
     nodes = names.flatten(without_hydra(defaults)) | ({} if run is None else dict.fromkeys(MOVABLE))
     names.check_keys(composer, settings, nodes)
     values.check_types(settings, nodes, defaults)
-    config = composer.compose(words) if run is None else merged(composer, run, overrides, defaults)
+    config = (
+        composer.compose(words) if run is None else merged(composer, run, overrides, composer.defaults(began), defaults)
+    )
     user_part = without_hydra(config)
     nodes = names.flatten(user_part)
     with open_dict(config):

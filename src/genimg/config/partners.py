@@ -51,6 +51,11 @@ def _run_dir(config: Config) -> None:
         raise UserError("run_dir", config["run_dir"], expected, hint=f"outputs={config['run_dir']}, to hold the runs")
 
 
+def _allow_changes(config: Config) -> None:
+    if config["allow_changes"] and config["resume"] is None:
+        raise UserError("allow_changes", "true", "resume=RUN beside it: a run that begins may be anything")
+
+
 def _kinds(config: Config) -> None:
     target = str(config["model"].get("_target_"))
     if not target.startswith("genimg."):
@@ -196,6 +201,7 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     "train": {
         _budget: False,
         _run_dir: False,
+        _allow_changes: False,
         _kinds: False,
         _data_root: True,
         _labels: False,

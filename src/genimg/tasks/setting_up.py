@@ -19,6 +19,7 @@ from genimg.machine import Machine
 from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, environment
 from genimg.ranks import rank
+from genimg.tasks.changes import tell_changes
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +55,12 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
         first_frames = torch.cat([batch["images"][:, 0] for batch in batches])
         model.remember_starts(first_frames, labels)  # pyright: ignore[reportCallIssue]
     if resume is not None:
-        if resume["data"]["fingerprint"] != data.fingerprint:
+        if resume["data"]["fingerprint"] != data.fingerprint and not config["allow_changes"]:
             raise UserError(
                 key="resume",
                 got=f"data {data.fingerprint}",
                 expected=f"the data that the run began with, {resume['data']['fingerprint']}",
+                hint="to go on with these: allow_changes=true",
             )
         check_weights(model, {**resume["model"], **resume["ema"]}, key="resume")
         model.load_state_dict(resume["model"])
@@ -66,6 +68,8 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
     log.info("model     %s", describe_model(model))
+    if resume is not None:
+        tell_changes(config, data.fingerprint, resume)
     return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -62,8 +63,22 @@ def count_devices(config: DictConfig) -> None:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
+    """Resolved, as the worker gets it: UserError for what does not resolve, or would be resolved there once more."""
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
+        plain = cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         raise UserError(str(key), None, f"a value that resolves: {str(error).splitlines()[0]}") from error
+    unclear = [(key, value) for key, value in _texts(plain) if "${" in value]
+    for key, value in sorted(unclear, key=lambda one: one[0].count(".")):
+        raise UserError(key, value, "text without ${, which stands for the value of another key", "rename it")
+    return plain
+
+
+def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in plain containers, with its dotted key."""
+    if isinstance(node, str):
+        yield key, node
+    elif isinstance(node, dict | list):
+        for name, part in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _texts(part, f"{key}.{name}".lstrip("."))

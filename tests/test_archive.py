@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from genimg.checkpoints import check_fits, load_checkpoint, rebuild_model
+from genimg.checkpoints import check_fits, load_checkpoint, load_to_resume, rebuild_model
 from genimg.errors import UserError
 from genimg.limits import SIDES
 from genimg.networks.blocks import pyramid
@@ -57,6 +57,7 @@ def changed(node: Any, path: str, value: Any) -> Any:
 @pytest.mark.parametrize("name", ["gan", "classes", "vae", "rnn"])
 def test_an_honest_one_is_opened(name: str, honest: dict[str, Any], tmp_path: Path) -> None:
     assert opened(honest[name], tmp_path).networks()
+    assert load_to_resume(tmp_path / "best.pt")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,29 @@ def test_what_it_asks_for_must_be_what_it_has(
     with pytest.raises(UserError):
         opened(changed(honest[name], path, value), tmp_path)
     assert os.listdir(tmp_path) == ["best.pt"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("optimizers", [1]),
+        ("optimizers", [{"state": {}, "param_groups": [1]}]),
+        ("processes", [{}]),
+        ("processes", [{"random": torch.zeros(7, dtype=torch.uint8), "pending": []}]),
+        ("processes", [{"random": torch.get_rng_state().float(), "pending": []}]),
+        ("processes", [{"random": torch.get_rng_state(), "pending": [{"loss": torch.zeros(3)}]}]),
+        ("processes", [{"random": torch.get_rng_state(), "pending": [{"loss": 1.0}]}]),
+        ("figures", {"best": "high"}),
+        ("figures", {}),
+        ("rollbacks", -1),
+        ("clock/images_seen", 7),
+    ],
+)
+def test_a_run_goes_on_from_what_it_knows(path: str, value: Any, honest: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(changed(honest["gan"], path, value), tmp_path / "last.pt")
+    with pytest.raises(UserError) as mistake:
+        load_to_resume(tmp_path / "last.pt")
+    assert mistake.value.key == "resume"
 
 
 def expanded(content: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "words": set(),
     "parallel": {"ranks"},
     "saved_config": set(),
+    "differences": set(),
     # models get their networks handed in by YAML
     "models": {"objectives", "parallel"},
     "archive": {"limits"},
@@ -57,16 +58,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sampler",
         "saved_config",
     },
-    "report": {"evaluation", "html", "runs", "saved_config", "words"},
+    "report": {"differences", "evaluation", "html", "runs", "saved_config", "words"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
-    | {"sampling", "words"},
+    | {"differences", "sampling", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker
-    "config": {"build", "data", "limits", "ranks", "runs", "saved_config"},
+    "config": {"build", "data", "limits", "ranks", "runs", "saved_config", "words"},
     "launch": {"files", "processes", "ranks", "runs"},
     "session": {"config", "launch"},
     "sweeps": {"config", "files", "metrics", "processes", "runs", "session", "words"},

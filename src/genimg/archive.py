@@ -109,5 +109,49 @@ def check_fields(checkpoint: dict[str, Any]) -> None:
         raise ValueError("it does not tell the versions it was made with")
 
 
+def check_training(checkpoint: dict[str, Any]) -> None:
+    """Raises ValueError unless all is there that a run goes on from, of its kind.
+
+    What the optimizers can go on from they know themselves: `callbacks/optimizers.py`.
+    """
+    optimizers, processes, figures = (checkpoint.get(name) for name in ("optimizers", "processes", "figures"))
+    if not (isinstance(optimizers, list) and all(map(_is_optimizer, optimizers))):
+        raise ValueError("its optimizers are not states of optimizers")
+    if not (isinstance(processes, list) and all(map(_is_process, processes))):
+        raise ValueError("its processes have not the states of random generators and figures")
+    if not (
+        isinstance(figures, dict)
+        and "best" in figures
+        and all(one is None or isinstance(one, int | float) for one in figures.values())
+    ):
+        raise ValueError("its figures are not numbers by name")
+    if (
+        not _counts(checkpoint.get("rollbacks"), 0)
+        or checkpoint["clock"].get("images_seen") != checkpoint["images_seen"]
+    ):
+        raise ValueError("it does not tell where it was")
+
+
+def _is_optimizer(state: object) -> bool:
+    if not (isinstance(state, dict) and isinstance(state.get("state"), dict)):
+        return False
+    groups = state.get("param_groups")
+    return isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
+
+
+def _is_process(state: object) -> bool:
+    if not (isinstance(state, dict) and isinstance(state.get("pending"), list)):
+        return False
+    try:
+        torch.Generator().set_state(state.get("random"))  # pyright: ignore[reportArgumentType]
+    except (RuntimeError, TypeError):
+        return False
+    return all(isinstance(step, dict) and all(map(_is_figure, step.values())) for step in state["pending"])
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
+
+
 def _counts(value: object, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63

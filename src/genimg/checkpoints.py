@@ -21,7 +21,7 @@ from torch.nn.modules.module import (
 )
 
 from genimg import __version__
-from genimg.archive import check_archive, check_content, check_fields
+from genimg.archive import check_archive, check_content, check_fields, check_training
 from genimg.build import build, only_ours
 from genimg.errors import UserError
 from genimg.files import whole
@@ -81,6 +81,16 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
     return checkpoint
 
 
+def load_to_resume(path: Path) -> Checkpoint:
+    """As `load_checkpoint`, with what a run goes on from besides."""
+    checkpoint = load_checkpoint(path, key="resume")
+    try:
+        check_training(checkpoint)
+    except ValueError as error:
+        raise UserError("resume", str(path), "a checkpoint that a run can go on from", hint=str(error)) from error
+    return checkpoint
+
+
 def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> GenerativeModel:
     """The model of a checkpoint with its averaged weights in place, in eval mode, on the CPU.
 
@@ -123,7 +133,7 @@ def check_weights(model: object, state: dict[str, Tensor], key: str) -> None:
         if wanted.get(name) != given.get(name):
             got = f"{name} of shape {given[name]}" if name in given else f"no {name}"
             expected = f"one of shape {wanted[name]}" if name in wanted else "no such weights"
-            raise UserError(key, got, f"{expected}, by the file's own configuration")
+            raise UserError(key, got, f"{expected}, as its configuration asks for")
 
 
 @contextmanager

@@ -121,6 +121,10 @@ def _config_dir(given: str | None) -> Path | None:
         return None
     if not Path(given).is_dir():
         raise UserError("--config-dir", given, "a folder that exists, with YAML in folders named as the groups")
+    if "${" in str(Path(given).resolve()):
+        raise UserError(
+            "--config-dir", given, "a folder without ${ in its path, which Hydra would resolve", "rename it"
+        )
     return Path(given)
 
 

@@ -53,6 +53,16 @@ def test_early_on_the_half_life_is_a_share_of_the_images_seen() -> None:
     assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
 
 
+def test_it_goes_on_where_another_batch_size_came_before() -> None:
+    average, model, trainer, clock = followed(half_life=40, ramp=1.0)
+    nn.init.ones_(model.generator.weight)
+    clock.images_seen = 100_005  # never a multiple of four batches from here on
+    for _ in range(8):
+        clock.images_seen += 10
+        average.on_train_batch_end(trainer, model, None, None, 0)
+    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.75)
+
+
 def test_a_run_that_ends_between_two_updates_has_its_last_steps_in_the_average() -> None:
     average, model, trainer, clock = followed(half_life=30, ramp=1.0)
     nn.init.ones_(model.generator.weight)

@@ -87,6 +87,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "stills for an animation": (["model=rnn", "data=digits"], ["data", "digits", "data=moving_digits"]),
     "animations for stills": (["model=gan", "data=moving_digits"], ["data", "moving_digits", "data=digits"]),
     "no budget": (["budget.minutes=null"], ["budget", "budget.minutes=10"]),
+    "a name for the run's folder": (["run_dir=mine"], ["run_dir", "got mine", "null", "outputs=mine"]),
     "unknown flag": (["--hepl"], ["--hepl", "did you mean --help?"]),
     "no such --config-dir": (["--config-dir", "nowhere"], ["--config-dir", "nowhere"]),
     "YAML that does not parse": (["--config-dir", "broken", "model=mine"], ["broken/model/mine.yaml"]),

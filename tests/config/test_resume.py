@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
+from genimg.differences import differences
 from genimg.errors import UserError
 from genimg.runs import RunFolder
 
@@ -63,10 +64,86 @@ def test_anything_else_is_refused_by_name(word: str, run: RunFolder) -> None:
     assert mistake.value.key == word.lstrip("+").split("=")[0]
 
 
+def test_the_refusal_says_how_to_change_it_all_the_same(run: RunFolder) -> None:
+    with pytest.raises(UserError, match="allow_changes=true"):
+        _checked(f"resume={run.path}", "model.lr=1")
+    with pytest.raises(UserError, match="resume=RUN"):
+        _checked("allow_changes=true")
+
+
+def test_a_change_reaches_what_follows_it_and_nothing_else(run: RunFolder) -> None:
+    _rewritten(run, "model.discriminator_optimizer.lr", 0.25)  # a value of its own
+    before = _plain(_checked("resume=last"))
+    after = _plain(_checked("resume=last", "allow_changes=true", "model.lr=0.5", "seed=3"))
+    changed = [(key, now) for key, _, now in differences(before, after)]
+    assert sorted(changed) == [
+        ("allow_changes", True),
+        ("data.seed", 3),
+        ("model.generator_optimizer.lr", 0.5),
+        ("model.lr", 0.5),
+        ("seed", 3),
+    ]
+    assert before["model"]["generator_optimizer"]["lr"] == 0.125
+
+
+def test_a_setting_of_the_machine_reaches_what_follows_it(run: RunFolder) -> None:
+    assert _checked(f"resume={run.path}", "trainer.fused=false").model.generator_optimizer.fused is False
+
+
+@pytest.mark.parametrize("word", ["experiment=fashion_gan", "run_dir=x", "sweep.seeds=2", "~model.lr", "model.zdmi=3"])
+def test_some_things_never_change(word: str, run: RunFolder) -> None:
+    with pytest.raises(UserError):
+        _checked(f"resume={run.path}", "allow_changes=true", word)
+
+
+def test_what_one_resume_was_allowed_the_next_is_not(run: RunFolder) -> None:
+    _rewritten(run, "allow_changes", True)
+    assert _checked("resume=last").allow_changes is False
+    with pytest.raises(UserError, match="may change"):
+        _checked("resume=last", "model.lr=1")
+
+
+def test_the_keys_are_those_of_the_model_and_the_data_that_the_run_has(run: RunFolder) -> None:
+    config = without_hydra(_checked("model=vae", "data=kmnist", "model.beta=3", "data.image_size=16"))
+    OmegaConf.save(OmegaConf.create(OmegaConf.to_container(config, resolve=True)), run.config)
+    run.overrides.write_text("model=gan\nmodel=vae\ndata=kmnist\nmodel.beta=3\n")
+    config = _plain(_checked("resume=last", "allow_changes=true", "model.kl_warmup=0.5"))
+    assert (config["model"]["beta"], config["model"]["kl_warmup"], config["data"]["image_size"]) == (3, 0.5, 16)
+    config = _plain(_checked("resume=last", "allow_changes=true", "data=digits"))
+    assert (config["data"]["name"], config["model"]["beta"]) == ("digits", 3)
+    size = config["data"]["image_size"]
+    assert config["model"]["encoder"]["image_size"] == config["model"]["decoder"]["image_size"] == size != 16
+
+
+def test_changes_want_the_files_that_the_run_began_with(run: RunFolder, tmp_path: Path) -> None:
+    run.overrides.write_text("model=mine\n")
+    assert _checked("resume=last")
+    with pytest.raises(UserError, match="--config-dir"):
+        _checked("resume=last", "allow_changes=true", "model.lr=1")
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "mine.yaml").write_text("defaults: [gan]\nhidden: ${model.latent_dim}\n")
+    _rewritten(run, "model.hidden", 64)
+    words = ["resume=last", "allow_changes=true", "model.latent_dim=32"]
+    assert check(Composer("train", tmp_path / "mine"), words).model.hidden == 32
+
+
+def test_a_strangers_words_choose_nothing_but_files_that_are_here(run: RunFolder) -> None:
+    before = _plain(_checked("resume=last"))
+    lines = ["model=${oc.env:HOME}", "model=../../evil", "model.lr=${oc.env:HOME}", "=", "\0", "data=[digits]"]
+    for text in ("\n".join(lines), "model=vae\n" * 2**16):
+        run.overrides.write_text(text)
+        assert _plain(_checked("resume=last")) == before
+
+
 def test_a_run_without_a_checkpoint_cannot_go_on(run: RunFolder) -> None:
     run.last.unlink()
     with pytest.raises(UserError, match="checkpoint"):
         _checked(f"resume={run.path}")
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """As it is written and the worker reads it."""
+    return cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
 
 
 def _rewritten(run: RunFolder, key: str, value: Any) -> None:

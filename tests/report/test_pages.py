@@ -262,3 +262,16 @@ def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"a.config\.yaml"):
         compare.write_comparison(find_all(str(tmp_path), tmp_path), tmp_path / "compare.html")
     assert not (tmp_path / "compare.html").exists()
+
+
+def test_settings_that_changed_on_the_way_are_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    said = [
+        "changed   model.lr 0.2 -> 0.1, from 12,288 images on",
+        f"changed   model.name {HOSTILE} -> gan, from 64 images on",
+    ]
+    with run.log.open("a") as file:
+        file.writelines(f"2026-01-01 00:00:00,000 INFO    genimg.tasks.changes: {line}\n" for line in [*said, said[0]])
+    page = pages.report(read(run), {}, run.report).read_text()
+    assert page.count("model.lr 0.2 -&gt; 0.1, from 12,288 images on") == 1
+    assert HOSTILE not in page

@@ -16,6 +16,7 @@ from genimg.build import build
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.pruning import Pruning
+from genimg.checkpoints import load_checkpoint
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.runs import RunFolder
@@ -114,14 +115,14 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, othe
     words["callbacks"]["pruning"] = node
     assert train.run(words) == 0
     folder = RunFolder(tmp_path / "run")
-    assert train.load_checkpoint(folder.last)["images_seen"] == images_seen
+    assert load_checkpoint(folder.last)["images_seen"] == images_seen
     assert folder.pruned.exists() == (images_seen < 160)
     assert (folder.samples / "final" / "sheet.png").exists() and folder.report.exists(), "it ends as a run does"
 
 
 def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     """Each for itself would ask at another moment, and one would stop where the others go on."""
-    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {})
+    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {}, [])
     metrics.latest = {"val_quality": 1.0}
     strategy = SimpleNamespace(broadcast=lambda mine: True)
     trainer: Any = SimpleNamespace(

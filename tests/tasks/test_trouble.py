@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from genimg.callbacks import checkpoints, metrics
 from genimg.checkpoints import load_checkpoint
+from genimg.errors import UserError
 from genimg.files import append
 from genimg.runs import RunFolder
 from genimg.tasks import train
-from tests.tasks.test_train import config, rows
+from tests.tasks.test_train import config, rows, same, untimed
 
 
 class Break(Callback):
@@ -54,6 +57,24 @@ def test_a_run_that_diverges_goes_back_with_half_the_learning_rate_three_times_a
         assert seen == sorted(set(seen)), "rows of the way that was given up are gone"
 
 
+def test_a_run_that_diverges_before_its_first_checkpoint_begins_anew_with_half_the_learning_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["budget.images=320", "log_every_steps=5", "health.on_divergence=rollback", "model.final_lr=1"]
+    words += ["logger=tensorboard"]
+    make_trainer, left = train.make_trainer, [Break()]
+    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, *([left.pop()] if left else [])))
+    assert train.run(config(tmp_path / "broken", *words)) == 0
+    assert "rollback  1 of 3: back to 0 images" in caplog.text
+    assert train.run(config(tmp_path / "lower", *words, "model.lr=8e-4")) == 0
+    ends = [load_checkpoint(RunFolder(tmp_path / name).last) for name in ("broken", "lower")]
+    assert same(ends[0]["model"], ends[1]["model"]), "the same weights and noise as at half of 1.6e-3 from the start"
+    assert ends[0]["rollbacks"] == 1
+    assert untimed(tmp_path / "broken") == untimed(tmp_path / "lower"), "no row of the way that was given up"
+    events = EventAccumulator(str(RunFolder(tmp_path / "broken").tensorboard)).Reload()
+    assert [event.step for event in events.Scalars("train/loss_g")] == [80, 160, 240, 320]
+
+
 def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Path) -> None:
     settings = ["budget.images=320", "log_every_steps=1", "logger=csv"]
     assert train.run(config(tmp_path, *settings)) == 0
@@ -78,6 +99,28 @@ def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
     folder.last.write_bytes(folder.last.read_bytes()[:1000])
     assert train.newest_checkpoint(folder)["images_seen"] == before < 320
     assert "last.pt" in caplog.text and "going on from an older one" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["optimizers", "ema", "processes"])
+def test_a_checkpoint_that_a_run_cannot_go_on_from_is_a_message_and_nothing_is_lost(part: str, tmp_path: Path) -> None:
+    assert train.run(config(tmp_path, "budget.images=64", "logger=tensorboard")) == 0
+    folder = RunFolder(tmp_path)
+    state = load_checkpoint(folder.last)
+    if part == "optimizers":
+        state[part][0]["state"][0]["exp_avg"] = torch.zeros(3)
+    elif part == "ema":
+        state[part] = {name: torch.zeros(2, 3, 5) for name in state[part]}
+    else:
+        folder.best.unlink()
+        state[part][0]["random"] = torch.zeros(5)
+    checkpoints.save_checkpoint(folder.last, state)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    settings = config(tmp_path, "budget.images=128", "logger=tensorboard", f"resume={tmp_path}")
+    with pytest.raises(UserError) as mistake:
+        train.run(settings)
+    assert mistake.value.key == "resume"
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "config.yaml"}
+    assert after == {path: content for path, content in before.items() if path.name != "config.yaml"}
 
 
 def test_a_full_disk_is_told_once_and_tried_again(
@@ -116,3 +159,19 @@ def test_figures_that_cannot_be_written_are_written_later(
     assert caplog.text.count("figures cannot be written") == 1
     trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
     assert trained == list(range(32, 321, 32))
+
+
+def test_a_disk_that_is_full_when_a_run_is_resumed_costs_tensorboard_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["logger=tensorboard", "budget.images=64"]
+    assert train.run(config(tmp_path, *words)) == 0
+
+    def full(self: object, *given: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, "__init__", full)
+    assert train.run(config(tmp_path, *words, f"resume={tmp_path}", "budget.images=128")) == 0
+    assert caplog.text.count("TensorBoardLogger ends here") == 1
+    assert load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 128
+    assert (tmp_path / "samples" / "during" / "000000128.png").exists()

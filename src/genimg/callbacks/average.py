@@ -46,9 +46,10 @@ class WeightAverage(Callback):
     ) -> None:
         clock = find(trainer, Clock)
         stride = EVERY * clock.batch_size
-        images = clock.images_seen % stride or stride  # seen since the last update
-        if images < stride and not clock.spent:
+        due = clock.passed(stride)  # as often where another batch size came in between
+        if not due and not clock.spent:
             return
+        images = stride if due else clock.images_seen % stride  # seen since the last update
         half_life = max(1.0, min(self.half_life, self.ramp * clock.images_seen))
         keep = 0.5 ** (images / half_life)
         with torch.no_grad():

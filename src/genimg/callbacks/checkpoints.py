@@ -9,11 +9,13 @@ from typing import Any, cast
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from genimg.callbacks import optimizers
 from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
-from genimg.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint, versions
+from genimg.checkpoints import FORMAT, Checkpoint, load_to_resume, save_checkpoint, versions
+from genimg.errors import UserError
 from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
 from genimg.parallel import gathered
@@ -57,13 +59,16 @@ class Checkpoints(Callback):
         """Everything but the weights, which the task loaded, and the data's position, which follows the clock."""
         if self.resume is None:
             return
-        for optimizer, state in zip(trainer.optimizers, self.resume["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        reconfigured = self.resume["config"]["model"] != self.config["model"]
+        optimizers.restore(trainer.optimizers, self.resume["optimizers"], reconfigured)
+        check_generators(trainer, self.resume)
         find(trainer, Metrics).latest = {n: v for n, v in self.resume["figures"].items() if n != "best"}
         best = run_folder(trainer).best
+        kept = load_to_resume(best) if trainer.is_global_zero and best.exists() else None
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        comparable = kept is not None and kept["data"]["fingerprint"] == data.fingerprint
         # its own figure and not the last one's: after a crash it may be newer
-        figure = load_checkpoint(best)["figures"]["best"] if trainer.is_global_zero and best.exists() else None
-        self.best = trainer.strategy.broadcast(figure)
+        self.best = trainer.strategy.broadcast(kept["figures"]["best"] if kept and comparable else None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -198,6 +203,18 @@ def process_state(trainer: Trainer) -> dict[str, Any]:
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
+
+
+def check_generators(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """UserError for a state that this GPU's generator does not take; the processor's is checked with the file."""
+    device = trainer.strategy.root_device
+    for process in checkpoint["processes"]:
+        if "cuda" in process and device.type == "cuda":
+            try:
+                torch.Generator(device).set_state(process["cuda"])
+            except (RuntimeError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise UserError("resume", "the checkpoint's random state", f"one of this GPU: {reason}") from error
 
 
 def restore_process(trainer: Trainer, checkpoint: Checkpoint | None, seed: int) -> None:

@@ -3,7 +3,9 @@
 import json
 import logging
 import math
+import os
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, cast
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
-from genimg.files import append, whole
+from genimg.files import append
 from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
@@ -31,10 +33,11 @@ class Metrics(Callback):
     Args:
         every_steps: optimizer steps between two rows.
         hyperparameters: shown beside the figures by loggers that can; flat, plain values.
+        loggers: the trainer's, from the start of the training on; one whose file a full disk refuses is left out.
     """
 
-    def __init__(self, every_steps: int, hyperparameters: dict[str, Any]) -> None:
-        self.every_steps, self.hyperparameters = every_steps, hyperparameters
+    def __init__(self, every_steps: int, hyperparameters: dict[str, Any], loggers: list[Logger]) -> None:
+        self.every_steps, self.hyperparameters, self.loggers = every_steps, hyperparameters, loggers
         self.latest: dict[str, float] = {}
         self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
@@ -46,11 +49,17 @@ class Metrics(Callback):
         table = run_folder(trainer).metrics
         if table.exists() and trainer.is_global_zero:  # resumed: what was written after the checkpoint happens again
             rows = table.read_bytes().splitlines(keepends=True)
-            with whole(table) as file:
-                file.writelines(row for row in rows if _images_seen(row) <= clock.images_seen)
-        for logger in trainer.loggers:
-            if not isinstance(logger, TensorBoardLogger):
+            kept = takewhile(lambda row: _images_seen(row) <= clock.images_seen, rows)
+            os.truncate(table, sum(map(len, kept)))  # which a full disk allows
+
+        def begin(logger: Logger) -> None:
+            if isinstance(logger, TensorBoardLogger):
+                _ = logger.experiment  # opens its file
+            else:
                 logger.log_hyperparams(self.hyperparameters)
+
+        trainer.loggers = self.loggers
+        to_loggers(trainer, begin)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The hyperparameters beside what they came to: TensorBoard's HPARAMS shows runs that have both, and its
@@ -66,7 +75,7 @@ class Metrics(Callback):
                 logger.log_hyperparams(self.hyperparameters, metrics=final, step=clock.images_seen)
             logger.save()
 
-        _to_loggers(trainer, tell)
+        to_loggers(trainer, tell)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -123,7 +132,7 @@ class Metrics(Callback):
             if len(self._unwritten) == 1:
                 log.warning("figures cannot be written: %s. The run goes on and tries again.", error)
         figures = {f"{stage}/{name}": value for name, value in row.items()}
-        _to_loggers(trainer, lambda logger: logger.log_metrics(figures, step=clock.images_seen))
+        to_loggers(trainer, lambda logger: logger.log_metrics(figures, step=clock.images_seen))
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], row: dict[str, float], steps: int) -> None:
         clock = find(trainer, Clock)
@@ -144,7 +153,7 @@ class Metrics(Callback):
         clock.stop(trainer, DIVERGED)
 
 
-def _to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:
+def to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:
     """A logger that cannot write is left out from there on: TensorBoard's does not recover."""
     for logger in trainer.loggers:
         try:

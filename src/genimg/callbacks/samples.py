@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
 from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
+from genimg.callbacks.metrics import to_loggers
 from genimg.callbacks.validation import held_out
 from genimg.models.base import GenerativeModel
 from genimg.pictures.files import save_gif, save_png
@@ -86,14 +87,19 @@ class Samples(Callback):
         self._log_picture(trainer, "reconstructions", sheet, images_seen)
 
     def _log_picture(self, trainer: Trainer, tag: str, picture: Tensor, step: int) -> None:
-        for logger in trainer.loggers:
+        def tell(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(tag, picture, step)
+
+        to_loggers(trainer, tell)
 
     def _log_gif(self, trainer: Trainer, tag: str, path: Path, step: int) -> None:
         """TensorBoard plays a GIF that it is given as an encoded image; its own add_video wants moviepy for that."""
         image = Summary.Image(encoded_image_string=path.read_bytes())
-        for logger in trainer.loggers:
+
+        def tell(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger):
                 writer = logger.experiment._get_file_writer()
                 writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+        to_loggers(trainer, tell)

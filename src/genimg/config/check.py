@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -12,7 +13,7 @@ from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.machine import count_gpus
 from genimg.config.partners import check_partners
-from genimg.config.resume import merged, resumed_run
+from genimg.config.resume import began_with, merged, resumed_run
 from genimg.config.saved import MOVABLE
 from genimg.errors import UserError
 
@@ -35,12 +36,15 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     run = resumed_run(overrides, composer)
     choices, settings = groups.split(composer, overrides)
     groups.check_choices(composer, choices)
-    defaults = composer.defaults([line(override) for override in choices])
+    began = [] if run is None else began_with(run, composer, overrides)
+    defaults = composer.defaults([*began, *map(line, choices)])
     names.check_experiments(composer, choices, defaults)
     nodes = names.flatten(without_hydra(defaults)) | ({} if run is None else dict.fromkeys(MOVABLE))
     names.check_keys(composer, settings, nodes)
     values.check_types(settings, nodes, defaults)
-    config = composer.compose(words) if run is None else merged(composer, run, overrides, defaults)
+    config = (
+        composer.compose(words) if run is None else merged(composer, run, overrides, composer.defaults(began), defaults)
+    )
     user_part = without_hydra(config)
     nodes = names.flatten(user_part)
     with open_dict(config):
@@ -59,8 +63,22 @@ def count_devices(config: DictConfig) -> None:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
+    """Resolved, as the worker gets it: UserError for what does not resolve, or would be resolved there once more."""
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
+        plain = cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         raise UserError(str(key), None, f"a value that resolves: {str(error).splitlines()[0]}") from error
+    unclear = [(key, value) for key, value in _texts(plain) if "${" in value]
+    for key, value in sorted(unclear, key=lambda one: one[0].count(".")):
+        raise UserError(key, value, "text without ${, which stands for the value of another key", "rename it")
+    return plain
+
+
+def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in plain containers, with its dotted key."""
+    if isinstance(node, str):
+        yield key, node
+    elif isinstance(node, dict | list):
+        for name, part in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _texts(part, f"{key}.{name}".lstrip("."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,25 @@ def check_partners(config: Config, on_this_machine: bool) -> None:
 def _budget(config: Config) -> None:
     if all(limit is None for limit in config["budget"].values()):
         raise UserError("budget", "null for images, epochs and minutes", "one of them", hint="budget.minutes=10")
+
+
+def _run_dir(config: Config) -> None:
+    if config["run_dir"] is not None and config["resume"] is None:
+        expected = "null: a run makes its folder when it starts, by the time"
+        raise UserError("run_dir", config["run_dir"], expected, hint=f"outputs={config['run_dir']}, to hold the runs")
+
+
+def _outputs(config: Config) -> None:
+    for key in ("outputs", "resume"):
+        folder = str(config[key] or "")
+        if os.path.expanduser(os.path.expandvars(folder)) != folder:
+            expected = "a folder without $NAME or ~ in its name: TensorBoard's logger would write elsewhere"
+            raise UserError(key, folder, expected, hint="rename it")
+
+
+def _allow_changes(config: Config) -> None:
+    if config["allow_changes"] and config["resume"] is None:
+        raise UserError("allow_changes", "true", "resume=RUN beside it: a run that begins may be anything")
 
 
 def _kinds(config: Config) -> None:
@@ -189,6 +209,9 @@ def _files(config: Config) -> None:
 CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
     "train": {
         _budget: False,
+        _run_dir: False,
+        _outputs: False,
+        _allow_changes: False,
         _kinds: False,
         _data_root: True,
         _labels: False,

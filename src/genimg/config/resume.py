@@ -1,14 +1,17 @@
-"""`resume=RUN`: the saved configuration of a run, with the few things that may change."""
+"""`resume=RUN`: the saved configuration of a run, with the few things that may change, or with others said aloud."""
 
 from __future__ import annotations
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from genimg.config.compose import Composer, without_hydra
+from genimg.config.compose import Composer, line, without_hydra
+from genimg.config.followed import follow_again
 from genimg.config.saved import MOVABLE, saved
 from genimg.errors import UserError
 from genimg.runs import RunFolder, find
+from genimg.saved_config import LARGEST
+from genimg.words import quoted
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what
 CHANGEABLE = (
@@ -22,7 +25,8 @@ CHANGEABLE = (
     "log_every_steps",
     "dry_run",
 )
-_BESIDES = ("resume", "outputs", "hydra", "trust")
+_BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
+_NEVER = ("experiment", "run_dir", "sweep")  # what they say is about a run that begins
 
 
 def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | None:
@@ -36,24 +40,55 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     if not run.has_checkpoint():
         raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew")
     for override in overrides:
-        group = override.key_or_group.split(".")[0].split("/")[0]
-        if group not in (*CHANGEABLE, *_BESIDES) and override.key_or_group not in MOVABLE:
+        key = override.key_or_group
+        group = key.split(".")[0].split("/")[0]
+        if group in (*CHANGEABLE, *_BESIDES) or key in MOVABLE:
+            continue
+        allowed = group not in _NEVER and "/" not in key
+        if not (allowed and given.get("allow_changes") is True):
             raise UserError(
-                override.key_or_group,
-                override.input_line,
+                key,
+                line(override),
                 f"with resume= only {', '.join((*CHANGEABLE, *MOVABLE))} may change",
-                hint="leave it out, or start a new run without resume=",
+                hint="allow_changes=true beside it; or a new run, without resume="
+                if allowed
+                else "leave it out, or start a new run without resume=",
             )
     return run
 
 
-def merged(composer: Composer, run: RunFolder, overrides: list[Override], chosen: DictConfig) -> DictConfig:
+def began_with(run: RunFolder, composer: Composer, overrides: list[Override]) -> list[str]:
+    """The choices of groups that the run has by RUN/overrides.txt, of those that exist here.
+
+    They say which key follows which, and which keys there are; the values are those of the saved configuration. Raises
+    UserError with allow_changes=true for a choice that is not here.
+    """
+    found: dict[str, str] = {}
+    readable = run.overrides.is_file() and run.overrides.stat().st_size <= LARGEST
+    strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
+    for word in run.overrides.read_text(encoding="utf-8", errors="replace").splitlines() if readable else []:
+        group, _, choice = word.partition("=")
+        if group not in composer.chosen_groups():
+            continue
+        if choice in composer.choices(group):
+            found[group] = f"{group}={quoted(choice)}"
+        elif strict and choice != "null":
+            hint = "--config-dir FOLDER, as when it began"
+            raise UserError("allow_changes", "true", f"the files that the run began with; here is no {word}", hint)
+    return list(found.values())
+
+
+def merged(
+    composer: Composer, run: RunFolder, overrides: list[Override], began: DictConfig, chosen: DictConfig
+) -> DictConfig:
     """The saved configuration of `run` with the overrides laid on top; its `hydra` node is that of `chosen`.
 
-    chosen: the configuration composed from the overrides that choose groups (`logger=csv`).
+    began: what the choices of groups that the run began with compose to: it says which key follows which.
+    chosen: the same with the choices of the overrides (`logger=csv`) on top.
     """
     config = saved(run, overrides, composer.config_dir, without_hydra(chosen))
     trust = list(config.trust)
+    follow_again(config, without_hydra(began))
     with open_dict(config), open_dict(chosen):
         config.hydra = chosen.hydra
         for override in overrides:

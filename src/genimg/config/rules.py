@@ -68,6 +68,7 @@ RULES: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "dry_run": Rule("flag"),
     "resume": Rule("text", null=True),
+    "allow_changes": Rule("flag"),
     "outputs": Rule("text"),
     "run_dir": Rule("text", null=True),
     "budget.images": whole(1, null=True),

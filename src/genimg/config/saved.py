@@ -30,14 +30,18 @@ MOVABLE = tuple(f"data.{name}" for name in _PLACES)
 def saved(run: RunFolder, overrides: list[Override], config_dir: Path | None, chosen: DictConfig) -> DictConfig:
     """The configuration of `run`, checked; `trust` lists what the user named, whatever the file says.
 
-    chosen: what the command line composes to. What a newer version added is taken from it.
+    chosen: what the choices of groups compose to. What a newer version added is taken from it.
     Raises UserError for the first thing that no run of ours has.
     """
     config = read_config(run.config, "resume")
     trust = named_by_user(overrides, config_dir)
     if isinstance(callbacks := config.get("callbacks"), dict):  # a search prunes by one that it gives a job itself
         config["callbacks"] = {name: node for name, node in callbacks.items() if name != PRUNING}
-    for name in ("trust", *(o.key_or_group for o in overrides if o.key_or_group in ("callbacks", "logger"))):
+    for name in (
+        "trust",
+        "allow_changes",
+        *(o.key_or_group for o in overrides if o.key_or_group in ("callbacks", "logger")),
+    ):
         config.pop(name, None)  # the user's own comes in its place
     for name, node in config.items():
         check_names(node, (*packaged(name), *trust) if name in _GROUPS else trust, name)
@@ -53,7 +57,7 @@ def saved(run: RunFolder, overrides: list[Override], config_dir: Path | None, ch
         if f"data.{name}" in given:
             config["data"] = replaced(config["data"], name, given[f"data.{name}"])
     root = config["data"].get("root")
-    if root is not None and not os.path.isdir(str(root)):
+    if root is not None and "data" not in given and not os.path.isdir(str(root)):
         raise UserError("data.root", root, "the folder of the run's data", hint="where it lies now: data.root=FOLDER")
     return OmegaConf.create({**config, "trust": trust})
 

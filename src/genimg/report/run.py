@@ -28,6 +28,7 @@ class Run:
     """One run as its files tell it; what is not there is empty.
 
     defaults: what its configuration would be by its model and data alone; None where the run does not tell.
+    changed: settings that a resumed run went on with and had not begun with, one a line.
     error: what ended it, by its log; empty where nothing did.
     """
 
@@ -37,6 +38,7 @@ class Run:
     overrides: list[str]
     commands: list[str]
     machine: list[str]
+    changed: list[str]
     error: str
     rows: list[Row]
     evaluation: dict[str, Any]
@@ -97,6 +99,7 @@ def read(folder: RunFolder) -> Run:
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
         machine=_machine(lines(folder.log)),
+        changed=_changed(lines(folder.log)),
         error=_error(lines(folder.log)),
         rows=[row for line in lines(folder.metrics) if (row := _row(line, folder.metrics))],
         evaluation=_evaluation("\n".join(lines(evaluation)), evaluation),
@@ -181,6 +184,12 @@ def _machine(lines: list[str]) -> list[str]:
         if word in ("machine", "data", "model"):
             said[word] = message
     return list(said.values())
+
+
+def _changed(lines: list[str]) -> list[str]:
+    """What the log says of changed settings; of a run that was killed before its next checkpoint, it says it twice."""
+    messages = (logged["message"] for logged in map(_LOGGED.match, lines) if logged)
+    return list(dict.fromkeys(m.removeprefix("changed").strip() for m in messages if m.startswith("changed ")))
 
 
 def _error(lines: list[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from genimg.differences import ABSENT, differences, shown
 from genimg.report.run import Run
 
-_PLACES = ("run_dir", "outputs", "resume")  # keys that say where a run lies, not what it is
-_ABSENT = object()
+_PLACES = ("run_dir", "outputs", "resume", "allow_changes")  # keys that say how a run lies there, not what it is
 
 
 def changes(run: Run) -> list[tuple[str, str, str]] | None:
@@ -19,25 +18,15 @@ def changes(run: Run) -> list[tuple[str, str, str]] | None:
     """
     if run.defaults is None:
         return None
-    found = _changes(run.defaults, run.config)
-    return [(key, _shown(default), _shown(value)) for key, default, value in found if not _is_place(key)]
-
-
-def _changes(defaults: dict[str, Any], config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """A part that only one of them has is one change."""
-    for name in dict.fromkeys([*defaults, *config]):
-        default, value = defaults.get(name, _ABSENT), config.get(name, _ABSENT)
-        if isinstance(default, dict) and isinstance(value, dict):
-            yield from _changes(default, value, f"{prefix}{name}.")
-        elif default != value:
-            yield f"{prefix}{name}", default, value
+    found = differences(run.defaults, run.config)
+    return [(key, shown(default), shown(value)) for key, default, value in found if not _is_place(key)]
 
 
 def between(runs: Sequence[Run]) -> dict[str, list[str]]:
     """{key: value of each run} of the settings that are not the same in all."""
     flat = [_flat(run.config) for run in runs]
     keys = dict.fromkeys(key for one in flat for key in one if not _copied(key, one))
-    rows = {key: [_shown(one.get(key, _ABSENT)) for one in flat] for key in keys if not _is_place(key)}
+    rows = {key: [shown(one.get(key, ABSENT)) for one in flat] for key in keys if not _is_place(key)}
     return {key: values for key, values in rows.items() if len(set(values)) > 1}
 
 
@@ -48,7 +37,7 @@ def _is_place(key: str) -> bool:
 def _copied(key: str, flat: dict[str, Any]) -> bool:
     """Whether it follows another key: model.generator.width, where there is model.width, or the run's folder."""
     group, *parts = key.split(".")
-    return len(parts) > 1 and flat[key] in (flat.get(f"{group}.{parts[-1]}", _ABSENT), flat.get("run_dir", _ABSENT))
+    return len(parts) > 1 and flat[key] in (flat.get(f"{group}.{parts[-1]}", ABSENT), flat.get("run_dir", ABSENT))
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -57,10 +46,3 @@ def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         key = f"{prefix}{name}"
         found |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
     return found
-
-
-def _shown(value: object) -> str:
-    """`value` as YAML has it on one line; nothing for a key that is not there."""
-    if value is _ABSENT:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

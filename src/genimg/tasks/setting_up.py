@@ -13,12 +13,13 @@ from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.signals import Signals
-from genimg.checkpoints import Checkpoint, check_fits
+from genimg.checkpoints import Checkpoint, check_fits, check_weights
 from genimg.errors import UserError
 from genimg.machine import Machine
 from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, environment
 from genimg.ranks import rank
+from genimg.tasks.changes import tell_changes
 
 log = logging.getLogger(__name__)
 
@@ -54,18 +55,21 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
         first_frames = torch.cat([batch["images"][:, 0] for batch in batches])
         model.remember_starts(first_frames, labels)  # pyright: ignore[reportCallIssue]
     if resume is not None:
-        if resume["data"]["fingerprint"] != data.fingerprint:
+        if resume["data"]["fingerprint"] != data.fingerprint and not config["allow_changes"]:
             raise UserError(
                 key="resume",
                 got=f"data {data.fingerprint}",
                 expected=f"the data that the run began with, {resume['data']['fingerprint']}",
+                hint="to go on with these: allow_changes=true",
             )
+        check_weights(model, {**resume["model"], **resume["ema"]}, key="resume")
         model.load_state_dict(resume["model"])
-        model.rollbacks = resume["rollbacks"]
         data.images_seen = resume["images_seen"]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
     log.info("model     %s", describe_model(model))
+    if resume is not None:
+        tell_changes(config, data.fingerprint, resume)
     return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
 
 
@@ -89,7 +93,12 @@ def make_trainer(
     callbacks: list[Callback] = [
         clock,  # first: the others ask it what is due
         average,
-        Metrics(config["log_every_steps"], hyperparameters(config)),
+        Metrics(
+            config["log_every_steps"],
+            hyperparameters(config),
+            # only the first process writes, and of another's command no setting knows the run's folder
+            [build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen) if rank() == 0],
+        ),
         *(build(node, trusted(config, "callbacks")) for node in config["callbacks"].values()),
         *extra,
         Signals(),
@@ -105,8 +114,7 @@ def make_trainer(
         sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
-        # only the first process writes, and of another's command no setting knows the run's folder
-        logger=[build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen) if rank() == 0],
+        logger=False,  # `Metrics` brings them: Lightning would open their files where a full disk ends the run
         default_root_dir=config["run_dir"],
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,
@@ -129,10 +137,10 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def loggers(config: dict[str, Any], images_seen: int) -> list[dict[str, Any]]:
-    """The loggers' nodes; TensorBoard's is told from where on a resumed run writes again."""
+    """The loggers' nodes; TensorBoard's is told from where on a run that is resumed, or begins anew, writes again."""
     nodes = [dict(node) for node in config["logger"].values()]
     for node in nodes:
-        if node["_target_"].endswith(".TensorBoardLogger") and images_seen:
+        if node["_target_"].endswith(".TensorBoardLogger"):
             node["purge_step"] = images_seen + 1
     return nodes
 

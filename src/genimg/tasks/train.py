@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
-from genimg.checkpoints import Checkpoint, load_checkpoint
+from genimg.checkpoints import Checkpoint, load_to_resume
 from genimg.errors import UserError
 from genimg.machine import Machine, choose
 from genimg.parallel import gathered, join, leave
@@ -66,10 +66,12 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
     """Trains, and returns the trainer with what it came to.
 
     With health.on_divergence=rollback a figure that is not finite is answered with half the learning rate, from the
-    last checkpoint, so many times as `ROLLBACKS` says.
+    last checkpoint, or from the first weights where there is none, so many times as `ROLLBACKS` says.
     """
+    rollbacks = resume["rollbacks"] if resume else 0
     while True:
         data, model = prepare(config, machine, resume)
+        model.rollbacks = rollbacks
         trainer = make_trainer(config, machine, data, resume)
         clock = find(trainer, Clock)
         if clock.spent and not ended_whole(folder):
@@ -86,18 +88,13 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
         gathered(None)  # until the first process has written what the others read
         back = clock.exit_code == DIVERGED and config["health"]["on_divergence"] == "rollback"
-        if not back or model.rollbacks == ROLLBACKS:
+        if not back or rollbacks == ROLLBACKS:
             return trainer
-        if not folder.has_checkpoint():
-            log.warning("no rollback: there is no checkpoint yet. Try a lower model.lr, or checkpoint.every_images.")
-            return trainer
-        resume = newest_checkpoint(folder)
-        resume["rollbacks"] = model.rollbacks + 1
+        rollbacks += 1
+        resume = newest_checkpoint(folder) if folder.has_checkpoint() else None
+        seen = resume["images_seen"] if resume else 0
         log.warning(
-            "rollback  %d of %d: back to %s images, the learning rate halved",
-            resume["rollbacks"],
-            ROLLBACKS,
-            f"{resume['images_seen']:,}",
+            "rollback  %d of %d: back to %s images, the learning rate halved", rollbacks, ROLLBACKS, f"{seen:,}"
         )
 
 
@@ -132,7 +129,7 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
     problems: list[UserError] = []
     for file in (folder.last, folder.previous, folder.best):
         try:
-            found += [load_checkpoint(file, key="resume")] if file.exists() else []
+            found += [load_to_resume(file)] if file.exists() else []
         except UserError as error:
             problems.append(error)
         if file == folder.last and found:

@@ -1,0 +1,26 @@
+"""Two configurations held against each other, of plain types. Torch-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+ABSENT = object()  # in place of the value of a key that is not there
+
+
+def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, value before, value after) of every setting that is not the same; a part that only one has is one."""
+    for name in dict.fromkeys([*before, *after]):
+        was, now = before.get(name, ABSENT), after.get(name, ABSENT)
+        if isinstance(was, dict) and isinstance(now, dict):
+            yield from differences(was, now, f"{prefix}{name}.")
+        elif was != now:
+            yield f"{prefix}{name}", was, now
+
+
+def shown(value: object) -> str:
+    """`value` as YAML has it on one line; nothing for a key that is not there."""
+    if value is ABSENT:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

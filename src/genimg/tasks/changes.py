@@ -1,0 +1,32 @@
+"""What a resumed run goes on with that it was not trained with."""
+
+import logging
+from typing import Any
+
+from genimg.checkpoints import Checkpoint
+from genimg.differences import differences, shown
+
+log = logging.getLogger(__name__)
+
+OF_A_MACHINE = ("root", "cache", "workers", "follow_links", "fused")  # keys that change with it, and change no result
+
+
+def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Logs each setting that is not the checkpoint's, with both values; the run's page reads it there.
+
+    fingerprint: of the data. Of keys that follow each other, as the optimizers' lr the model's, the first is told.
+    """
+    before = _what_it_is(checkpoint["config"], checkpoint["data"]["fingerprint"])
+    told = set[tuple[str, str, str]]()
+    found = differences(before, _what_it_is(config, fingerprint))
+    for key, *values in sorted(found, key=lambda one: one[0].count(".")):
+        name, was, now = key.rpartition(".")[2], *(" ".join(shown(value).split()) for value in values)
+        if name not in OF_A_MACHINE and (name, was, now) not in told:
+            told.add((name, was, now))
+            log.info("changed   %s %s -> %s, from %s images on", key, was, now, f"{checkpoint['images_seen']:,}")
+
+
+def _what_it_is(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """What is trained on what, of a configuration."""
+    parts = {name: config.get(name) for name in ("seed", "model", "average")}
+    return parts | {"data": config["data"] | {"digest": f"{fingerprint.get('digest')!s:.12}"}}

@@ -1,0 +1,64 @@
+"""allow_changes=true: what a resumed run goes on with takes effect, and is told."""
+
+from pathlib import Path
+
+import pytest
+
+from genimg.checkpoints import load_checkpoint
+from genimg.errors import UserError
+from genimg.runs import RunFolder
+from genimg.tasks import train
+from tests.tasks.test_train import config, rows
+
+
+@pytest.fixture(autouse=True)
+def told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "genimg")
+
+
+def resumed(folder: Path, *words: str) -> int:
+    return train.run(config(folder, f"resume={folder}", "allow_changes=true", *words))
+
+
+@pytest.mark.parametrize("model", ["gan", "vae"])
+def test_a_new_learning_rate_is_taken_and_the_optimizers_keep_their_state(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [f"model={model}", "log_every_steps=5", "model.final_lr=1"]
+    assert train.run(config(tmp_path, *words, "model.lr=2e-3", "budget.images=160")) == 0
+    assert "changed" not in caplog.text
+    assert resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=320") == 0
+    told = [message for message in caplog.messages if message.startswith("changed")]
+    assert told == ["changed   model.lr 0.002 -> 0.0001, from 160 images on"]
+    rates = {row["images_seen"]: row["lr"] for row in rows(tmp_path) if row["stage"] == "train"}
+    assert rates[160] == pytest.approx(2e-3) and rates[240] == pytest.approx(1e-4)
+    for optimizer in load_checkpoint(RunFolder(tmp_path).last)["optimizers"]:
+        assert {int(state["step"]) for state in optimizer["state"].values()} == {20}
+    # the next one finds what was changed in the checkpoint, and has nothing to tell
+    assert train.run(config(tmp_path, *words, "model.lr=1e-4", "budget.images=336", f"resume={tmp_path}")) == 0
+    assert caplog.text.count("changed ") == 1
+
+
+def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train.run(config(tmp_path, "budget.images=96")) == 0
+    folder = RunFolder(tmp_path)
+    best = load_checkpoint(folder.best)
+    words = ["data.val_fraction=0.2", "data.batch_size=64", "seed=3", "budget.images=608"]
+    assert resumed(tmp_path, *words) == 0
+    for change in ("data.val_fraction 0.05 -> 0.2", "data.digest", "data.batch_size 16 -> 64", "seed 0 -> 3"):
+        assert caplog.text.count(f"changed   {change}") == 1
+    again = load_checkpoint(folder.best)
+    assert again["data"]["fingerprint"] != best["data"]["fingerprint"]
+    figures = [row["quality"] for row in rows(tmp_path) if "quality" in row and row["images_seen"] > 96]
+    assert again["figures"]["best"] == pytest.approx(min(figures))
+
+
+def test_weights_that_no_longer_fit_are_a_message(tmp_path: Path) -> None:
+    assert train.run(config(tmp_path, "budget.images=32")) == 0
+    before = RunFolder(tmp_path).last.read_bytes()
+    with pytest.raises(UserError, match=r"resume: got .* of shape") as mistake:
+        resumed(tmp_path, "model.width=8", "budget.images=64")
+    assert mistake.value.key == "resume"
+    assert RunFolder(tmp_path).last.read_bytes() == before

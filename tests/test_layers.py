@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"limits"},
     "class_names": set(),
     "latents": set(),
-    "machine": set(),
+    "hardware": set(),
+    "machine": {"hardware"},
     "build": set(),
     "files": set(),
     "html": {"files"},
@@ -67,17 +68,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker
-    "config": {"build", "data", "limits", "ranks", "runs", "saved_config", "words"},
+    "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
     "launch": {"files", "processes", "ranks", "runs"},
     "session": {"config", "launch"},
-    "sweeps": {"config", "files", "metrics", "processes", "runs", "session", "words"},
+    "sweeps": {"config", "files", "hardware", "metrics", "processes", "runs", "session", "words"},
     "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
 TORCH_FREE = ("errors", "limits", "config", "cli", "session", "sweeps", "launch", "runs", "ranks", "processes")
-TORCH_FREE += ("worker", "data.listing")
+TORCH_FREE += ("worker", "data.listing", "hardware")
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

@@ -84,3 +84,15 @@ def test_nothing_is_written_through_a_link_beside_a_checkpoint_that_is_named_its
     run.samples.symlink_to(tmp_path)
     with pytest.raises(UserError, match="samples"):
         home(run.last)
+
+
+def test_a_run_has_ended_whole_with_its_final_pictures_and_then_its_page(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    run.last.touch()
+    run.report.touch()  # of a run that was stopped
+    assert not run.ended_whole()
+    run.final.mkdir(parents=True)
+    assert run.ended_whole()
+    os.utime(run.last, ns=(2**62, 2**62))  # trained on since
+    assert not run.ended_whole()

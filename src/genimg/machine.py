@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from genimg.hardware import count_cores
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -52,7 +54,7 @@ def choose(settings: dict[str, Any]) -> Machine:
     if accelerator == "cpu":
         # torch's optimizers ask at every step whether there is a GPU; told that none is to be seen, the answer is cheap
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    threads = settings["threads"] or max(1, _cores() // settings["devices"])
+    threads = settings["threads"] or max(1, count_cores() // settings["devices"])
     torch.set_num_threads(threads)
     half = _has_bf16(accelerator)
     precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
@@ -66,11 +68,6 @@ def choose(settings: dict[str, Any]) -> Machine:
         fused=True if fused == "auto" else bool(fused),
         threads=threads,
     )
-
-
-def _cores() -> int:
-    """The cores this process may use, which in a container or under taskset are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def _has_bf16(accelerator: str) -> bool:

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "samples"
 
     @property
+    def final(self) -> Path:
+        """The pictures that are drawn at the end."""
+        return self.samples / "final"
+
+    @property
     def exports(self) -> Path:
         return self.path / "export"
 
@@ -97,6 +102,15 @@ class RunFolder:
 
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
+
+    def ended_whole(self) -> bool:
+        """Whether what a trained run leaves at last is there: its final pictures, and its page, which was written after
+        the last checkpoint.
+        """
+        page, last = self.report, self.last
+        if not (page.exists() and self.final.is_dir()):
+            return False
+        return not last.exists() or page.stat().st_mtime_ns >= last.stat().st_mtime_ns
 
 
 def home(checkpoint: Path) -> Path:

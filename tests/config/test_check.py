@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.config import machine, pages
+from genimg import hardware
+from genimg.config import pages
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.names import flatten
@@ -87,11 +88,11 @@ def test_classes_behind_links_count_where_links_are_followed(tmp_path: Path) -> 
 
 
 def test_apple_silicon_has_no_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "Path", lambda _: tmp_path / "no driver")
+    monkeypatch.setattr(hardware, "Path", lambda _: tmp_path / "no driver")
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="arm64"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.count_gpus() == 0
+    assert hardware.count_gpus() == 0
 
 
 def test_seed_zero_counts_and_sizes_may_be_two() -> None:

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genimg.errors import UserError
 from genimg.pictures.files import save_gif, save_png
-from genimg.report import charts, pages
+from genimg.report import charts, pages, settings
 from genimg.report.run import read
 from genimg.runs import RunFolder, find_all
 from genimg.tasks import compare
@@ -220,6 +220,14 @@ def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> N
     (tmp_path / "a" / "evaluation.json").unlink()
     pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")
     assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
+
+
+def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        config = make_run(tmp_path / f"{seed}").config
+        config.write_text(config.read_text().replace("data:", f"seed: {seed}\ndata:\n  seed: {seed}"))
+    runs = [read(RunFolder(tmp_path / name)) for name in ("0", "1")]
+    assert settings.between(runs) == {"seed": ["0", "1"]}
 
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:

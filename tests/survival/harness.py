@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -36,16 +37,16 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Killed:
-    """A run of the command in a folder of its own."""
+    """A run of the command, or a sweep of several, in a folder of its own."""
 
     folder: Path
     words: list[str]
 
     def start(self, *more: str, **environment: str) -> subprocess.Popen[str]:
-        """The command with the run's words, or with resume=last and none of them."""
+        """The command with the run's words, or with those that go on with it and none of them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
-            [*COMMAND, *([] if "resume=last" in more else self.words), *more],
+            [*COMMAND, *([] if any("resume=" in word for word in more) else self.words), *more],
             cwd=self.folder,
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **environment},
             stdout=subprocess.PIPE,
@@ -64,6 +65,22 @@ class Killed:
         (run,) = self.folder.glob("outputs/*/*")
         return RunFolder(run)
 
+    @property
+    def runs(self) -> list[RunFolder]:
+        """That of the command, or those of the jobs of its sweep, in their order."""
+        jobs = sorted(self.folder.glob("outputs/*/*-sweep/*/config.yaml"))
+        return [RunFolder(config.parent) for config in jobs or self.folder.glob("outputs/*/*/config.yaml")]
+
+    def going_on(self) -> list[str]:
+        """The words that go on with what was killed; none where there is nothing yet to go on from."""
+        for plan in self.folder.glob("outputs/*/*/sweep.json"):
+            return ["-m", f"sweep.resume={plan.parent}"]
+        if any(run.has_checkpoint() for run in self.runs):
+            return ["resume=last"]
+        for place in self.folder.glob("outputs/*/*"):  # the next start makes a run of its own
+            place.rename(self.folder / f"never-began-{len(list(self.folder.iterdir()))}")
+        return []
+
     def wait_for_images(self, count: int, timeout: float = 120) -> None:
         """Until a row of figures tells that so many were seen."""
         end = time.monotonic() + timeout
@@ -75,6 +92,14 @@ class Killed:
             time.sleep(0.01)
         raise AssertionError(f"no {count} images within {timeout} s")
 
+    def wait_for_writing(self, timeout: float = 120) -> None:
+        """Until a checkpoint is being written, which takes milliseconds: so without a pause."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if any(self.folder.glob("outputs/*/*/checkpoints/.*.tmp")):
+                return
+        raise AssertionError(f"no checkpoint within {timeout} s")
+
     def wait_until_trained(self, timeout: float = 120) -> None:
         """Until it has trained and is to draw its last pictures."""
         end = time.monotonic() + timeout
@@ -84,7 +109,7 @@ class Killed:
             time.sleep(0.005)
         raise AssertionError(f"not trained within {timeout} s")
 
-    def processes(self, module: str = "genimg") -> list[int]:
+    def processes(self, module: str = "") -> list[int]:
         """Of this run, living ones, by their working folder; `module` narrows to genimg.worker, genimg.agent."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
@@ -110,14 +135,25 @@ class Killed:
 
     def what_it_is(self) -> dict[str, str]:
         """Digests of the parts of a finished run that must not depend on whether it was killed."""
-        checkpoint = load_checkpoint(self.run.last)
-        parts = {name: digest(checkpoint[name]) for name in ("model", "ema", "optimizers", "processes", "images_seen")}
-        rows = [json.loads(line) for line in self.run.metrics.read_text().splitlines()]
-        timed = ("seconds", "images_per_second")
-        parts["rows"] = digest([{n: v for n, v in row.items() if n not in timed} for row in rows])
-        pictures = sorted(p for p in self.run.samples.rglob("*") if p.is_file())
-        parts["pictures"] = digest([[str(p.relative_to(self.run.path)), p.read_bytes()] for p in pictures])
-        return parts
+        return parts_of(self.run)
+
+    def what_they_are(self) -> list[Any]:
+        """That of every run of the command that left a checkpoint, and the table of a sweep without its times."""
+        runs = [parts_of(run) for run in self.runs if run.has_checkpoint()]
+        tables = [table.read_text() for table in self.folder.glob("outputs/*/*/sweep.csv")]
+        rows = [row for table in tables for row in csv.DictReader(table.splitlines())]
+        return [*runs, *({**row, "seconds": ""} for row in rows)]
+
+
+def parts_of(run: RunFolder) -> dict[str, str]:
+    checkpoint = load_checkpoint(run.last)
+    parts = {name: digest(checkpoint[name]) for name in ("model", "ema", "optimizers", "processes", "images_seen")}
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    timed = ("seconds", "images_per_second")
+    parts["rows"] = digest([{n: v for n, v in row.items() if n not in timed} for row in rows])
+    pictures = sorted(p for p in run.samples.rglob("*") if p.is_file())
+    parts["pictures"] = digest([[str(p.relative_to(run.path)), p.read_bytes()] for p in pictures])
+    return parts
 
 
 def digest(state: Any) -> str:

@@ -1,82 +1,154 @@
-"""Kills at random moments, resumed until each run is through, and compared with runs that were never killed.
+"""Kills of every kind, resumed until each run is through, and compared with runs that were never killed.
 
 make survive            # 50 kills
-python -m tests.survival.long --kills 10 --seed 3
+python -m tests.survival.long --kills 10 --seed 3 --kinds search
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.survival.harness import MODELS, SMALL, Killed
+from rich.console import Console
+from rich.table import Table
 
-#: Models, processes; each is run straight once and killed in turn.
-KINDS = [(model, processes) for model in MODELS for processes in (1, 2)]
+from tests.survival.harness import Killed
+from tests.survival.kinds import DISK, KINDS, Kind
+
+KILLS_OF_A_RUN = 2
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", default="", help="only those with this word in their name")
     given = parser.parse_args()
     draw = random.Random(given.seed)
-    failures = kills = runs = 0
-    with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
-        straight: dict[tuple[str, int], tuple[dict[str, str], float]] = {}
-        while kills < given.kills:
-            kind = KINDS[runs % len(KINDS)]
-            words = [*SMALL, *MODELS[kind[0]], f"trainer.devices={kind[1]}"]
-            if kind not in straight:
-                run, started = Killed(Path(folder, f"straight-{kind}"), words), time.monotonic()
-                assert run.finish()[0] == 0
-                straight[kind] = run.what_it_is(), time.monotonic() - started
-            digests, seconds = straight[kind]
-            killed = Killed(Path(folder, f"{runs}-{kind}"), words)
-            moments = finish_between_kills(killed, seconds, draw, most=min(3, given.kills - kills))
-            kills, runs = kills + len(moments), runs + 1
-            same = killed.what_it_is() == digests and killed.all_gone()
-            failures += not same
-            print(
-                f"{'same' if same else 'DIFFERENT'}  {kind[0]}, {kind[1]} processes, killed: {', '.join(moments)}",
-                flush=True,
-            )
-            killed.clean_up()
-    print(f"{kills} kills, {failures} runs that ended otherwise")
-    return 1 if failures else 0
+    kinds = {name: kind for name, kind in KINDS.items() if given.kinds in name}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in kinds}
+    straight: dict[str, tuple[list[Any], float]] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
+            if not may_mount(Path(folder)):
+                print("left out: full disks, since this machine lets nobody mount one here")
+                kinds = {name: kind for name, kind in kinds.items() if not kind.on_small_disk}
+            for turn, name in enumerate(itertools.cycle(kinds)):
+                place, kind = Path(folder, f"{turn}"), kinds[name]
+                with disk(place) if kind.on_small_disk else contextlib.nullcontext():
+                    if name not in straight:
+                        straight[name] = never_killed(Killed(place / "straight", kind.words), kind)
+                    one_run(Killed(place / "killed", kind.words), name, *straight[name], draw, counts[name])
+                if sum(count["kills"] for count in counts.values()) >= given.kills:
+                    break
+    finally:
+        show(counts)
+    return int(any(count["different"] + count["left behind"] for count in counts.values()))
 
 
-def finish_between_kills(run: Killed, seconds: float, draw: random.Random, most: int) -> list[str]:
-    """Starts and kills a run `most` times, resumes it to its end, and returns what was killed when."""
+def one_run(
+    run: Killed, name: str, expected: list[Any], seconds: float, draw: random.Random, count: Counter[str]
+) -> None:
+    """Kills a run, lets it end, compares it and counts. seconds: what one that is not killed takes."""
+    kind = KINDS[name]
+    moments = kill(run, kind, seconds, draw, count)
+    code, said = run.finish(*run.going_on())
+    left_behind(run, count)
+    different = [*differences(run.what_they_are(), expected, kind.lost)]
+    if code != kind.exit_code and "budget is spent" not in said:  # there was nothing left to do
+        different.append(f"exit code {code}: {said}")
+    count["different" if different else "same"] += 1
+    print("DIFFERENT" if different else "same", f" {name}, killed: {', '.join(moments)}", flush=True)
+    print(*different, sep="\n", end="\n" if different else "", flush=True)
+    shutil.rmtree(run.folder)
+
+
+def never_killed(run: Killed, kind: Kind) -> tuple[list[Any], float]:
+    """What it comes to, and the seconds it takes."""
+    started = time.monotonic()
+    code, said = run.finish()
+    assert code == kind.exit_code, said
+    found = run.what_they_are(), time.monotonic() - started
+    shutil.rmtree(run.folder)
+    return found
+
+
+def kill(run: Killed, kind: Kind, seconds: float, draw: random.Random, count: Counter[str]) -> list[str]:
+    """Starts and kills a run a few times; what was killed when."""
     moments = []
-    resume: list[str] = []
-    for _ in range(most):
-        process = run.start(*resume)
-        moment = draw.uniform(0.3, 1.0) * seconds
-        time.sleep(moment)
-        living = run.processes()
-        if living:
-            victim = draw.choice(living)
-            os.kill(victim, signal.SIGKILL)
-            moments.append(f"one of {len(living)} after {moment:.1f} s")
-        else:
-            moments.append(f"nothing, it was through after {moment:.1f} s")
-        process.communicate(timeout=60)
-        run.all_gone()
-        if any(run.folder.glob("outputs/*/*/checkpoints/*.pt")):
-            resume = ["resume=last"]
-        else:  # killed before there was one: the next start makes a run of its own
-            for place in run.folder.glob("outputs/*/*"):
-                place.rename(run.folder / f"lost-{len(moments)}")
-    code, said = run.finish(*resume)
-    assert code in (0, 2), said  # 2: its budget was spent already
+    for _ in range(KILLS_OF_A_RUN):
+        process = run.start(*run.going_on())
+        started = time.monotonic()
+        with kind.moment(run, seconds, draw):
+            if living := run.processes():
+                # one of them, or all at once, as when the machine goes down
+                victims = living if draw.random() < 0.2 else [draw.choice(living)]
+                for victim in victims:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(victim, signal.SIGKILL)
+                count["kills"] += 1
+                moments.append(f"{len(victims)} of {len(living)} after {time.monotonic() - started:.1f} s")
+            process.communicate(timeout=240)
+            left_behind(run, count)
     return moments
+
+
+def left_behind(run: Killed, count: Counter[str]) -> None:
+    if not run.all_gone(timeout=20):
+        count["left behind"] += len(run.processes())
+        print("LEFT BEHIND", *(Path(f"/proc/{left}/cmdline").read_text() for left in run.processes()), flush=True)
+        run.clean_up()
+
+
+@contextlib.contextmanager
+def disk(folder: Path) -> Iterator[None]:
+    """A disk of its own at `folder`, in memory."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", folder], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def may_mount(folder: Path) -> bool:
+    try:
+        with disk(folder / "probe"):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def differences(found: list[Any], expected: list[Any], lost: tuple[str, ...]) -> Iterator[str]:
+    if len(found) != len(expected):
+        yield f"{len(found)} runs and rows of the table, not {len(expected)}"
+    for one, other in zip(found, expected, strict=False):
+        yield from (
+            f"{key}: {one.get(key)}, not {other[key]}"
+            for key in other
+            if one.get(key) != other[key] and key not in lost
+        )
+
+
+def show(counts: dict[str, Counter[str]]) -> None:
+    columns = ("kills", "same", "different", "left behind")
+    table = Table("kind", *columns)
+    for name, count in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
+        table.add_row(name, *(str(count[column]) for column in columns))
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

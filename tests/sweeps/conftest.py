@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,21 @@ def started(outputs: Path) -> set[str]:
     for mark in marks:
         mark.unlink()
     return {mark.parent.name.split("-")[0] for mark in marks}
+
+
+def running(tmp_path: Path) -> list[str]:
+    """The processes whose environment names `tmp_path`: the command and all that it started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(tmp_path).encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def all_end(tmp_path: Path, seconds: float = 20) -> None:
+    """Waits for the end of all that a command has started."""
+    give_up = time.monotonic() + seconds
+    while left := running(tmp_path):
+        assert time.monotonic() < give_up, left
+        time.sleep(0.05)

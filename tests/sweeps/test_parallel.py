@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from omegaconf import OmegaConf
 from genimg.cli import run
 from genimg.errors import UserError
 from genimg.sweeps import engines, places
-from tests.sweeps.conftest import COMMAND, sweep_folder, table
+from tests.sweeps.conftest import COMMAND, all_end, running, sweep_folder, table
 
 JOBLIB = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
@@ -74,16 +73,6 @@ def test_jobs_run_side_by_side_and_fail_alone(tmp_path: Path, stand_in: dict[str
     assert threads == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
 
 
-def running(tmp_path: Path) -> list[str]:
-    """The processes whose environment names `tmp_path`: the command and all that it started."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if str(tmp_path).encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text().replace("\0", " "))
-    return found
-
-
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_stopped_or_killed_it_leaves_no_process_behind_and_can_be_resumed(
     tmp_path: Path, stand_in: dict[str, str], number: int, exit_code: int
@@ -96,10 +85,7 @@ def test_stopped_or_killed_it_leaves_no_process_behind_and_can_be_resumed(
     assert len(running(tmp_path)) > 3
     os.kill(process.pid, number)
     assert process.wait(30) == exit_code
-    give_up = time.monotonic() + 20
-    while left := running(tmp_path):
-        assert time.monotonic() < give_up, left
-        time.sleep(0.05)
+    all_end(tmp_path)
     if number == signal.SIGINT:
         assert [row["state"] for row in table(outputs)] == ["stopped", "stopped", "not started"]
     resume = [*COMMAND, "-m", f"sweep.resume={sweep_folder(outputs)}", "hydra/launcher=basic"]

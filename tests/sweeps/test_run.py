@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,21 @@ def test_fail_fast_starts_no_further_job(outputs: Path) -> None:
     assert [row["state"] for row in table(outputs)] == ["done", "failed", "not started"]
 
 
+def test_resumed_it_does_not_run_again_what_ended_before_its_record_could_tell(outputs: Path) -> None:
+    assert run(["-m", "seed=3,4"]) == 0
+    folder, jobs = SweepFolder(sweep_folder(outputs)), runs(outputs)
+    for job in jobs:
+        record = folder.read(job.path.name)
+        assert record is not None
+        folder.write(job.path.name, replace(record, exit_code=None))  # as a kill at that moment leaves it
+    jobs[0].final.mkdir(parents=True)
+    jobs[0].report.touch()
+    assert started(outputs) == {"0", "1"}
+    assert run(["-m", f"sweep.resume={folder.path}"]) == 0
+    assert started(outputs) == {"1"}, "of this one the page is missing too"
+    assert [row["state"] for row in table(outputs)] == ["done", "done"]
+
+
 def test_resumed_it_runs_what_is_missing_or_failed(outputs: Path) -> None:
     assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
     assert started(outputs) == {"0", "1"}
@@ -136,6 +152,12 @@ def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path) -> 
     assert started(outputs) == {"0", "1"}
     resumed = [OmegaConf.load(one.config).resume for one in runs(outputs)]
     assert resumed == [None, str((folder / "1-seed_4").resolve())] or resumed[1].endswith("1-seed_4")
+
+
+def test_of_a_key_given_twice_the_last_is_meant(outputs: Path) -> None:
+    assert run(["-m", "budget.images=64", "seed=3,4", "budget.images=32"]) == 0
+    assert table(outputs)[0]["overrides"] == "budget.images=32 seed=3"
+    assert run(["-m", f"sweep.resume={sweep_folder(outputs)}"]) == 0
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

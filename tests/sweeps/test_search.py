@@ -83,6 +83,14 @@ def test_resumed_it_goes_on_with_what_is_not_told(outputs: Path) -> None:
         run([*resume, "model.lr=interval(0.1,2)"])
 
 
+def test_resumed_it_draws_what_it_would_have_drawn(outputs: Path) -> None:
+    words = ["-m", "hydra/sweeper=optuna", "model.lr=interval(0.1,1)", "seed=3"]
+    assert run([*words, "hydra.sweeper.n_trials=3", "outputs=straight"]) == 0
+    assert run([*words, "hydra.sweeper.n_trials=1"]) == 0
+    assert run(["-m", f"sweep.resume={sweep_folder(outputs)}", "hydra.sweeper.n_trials=3"]) == 0
+    assert [row["value"] for row in table(outputs)] == [row["value"] for row in table(Path("straight"))]
+
+
 def test_a_combination_that_cannot_be_is_left_out(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["hydra.sweeper.n_trials=6", "model=gan,rnn", "data=digits,moving_digits"]
     assert run([*SEARCH, *words]) == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genimg.sweeps.apart import saved_before_requeue
-from tests.sweeps.conftest import COMMAND, sweep_folder, table
+from tests.sweeps.conftest import COMMAND, all_end, sweep_folder, table
 
 SUBMITIT = ["-m", "hydra/launcher=submitit_local"]
 
@@ -49,6 +49,19 @@ def test_ctrl_c_stops_what_runs_here(tmp_path: Path, stand_in: dict[str, str]) -
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert [row["state"] for row in table(outputs)] == ["stopped", "stopped"]
+
+
+def test_killed_it_takes_its_jobs_with_it_and_can_be_resumed(tmp_path: Path, stand_in: dict[str, str]) -> None:
+    """Between the command and a job stands a process of submitit's, made to survive the command."""
+    outputs = tmp_path / "outputs"
+    process = start(tmp_path, stand_in, "seed=9,8")
+    wait_for(outputs, process, 2)
+    process.kill()
+    process.wait()
+    all_end(tmp_path)
+    resume = [*COMMAND, "-m", f"sweep.resume={sweep_folder(outputs)}", "hydra/launcher=basic"]
+    assert subprocess.run(resume, cwd=tmp_path, env=stand_in, timeout=60, check=False).returncode == 0
+    assert [row["state"] for row in table(outputs)] == ["done", "done"]
 
 
 def test_a_worker_saves_before_its_job_is_queued_again() -> None:

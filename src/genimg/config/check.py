@@ -11,11 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from genimg.config import choices as groups
 from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
-from genimg.config.machine import count_gpus
 from genimg.config.partners import check_partners
 from genimg.config.resume import began_with, merged, resumed_run
 from genimg.config.saved import MOVABLE
 from genimg.errors import UserError
+from genimg.hardware import count_gpus
 
 
 def check(composer: Composer, words: list[str], on_this_machine: bool = True) -> DictConfig:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genimg.config.machine import count_gpus
 from genimg.config.names import nearest
 from genimg.config.pages import find as find_page
 from genimg.data import listing
 from genimg.errors import UserError
+from genimg.hardware import count_gpus
 from genimg.ranks import is_one_of_several
 from genimg.runs import find, find_all
 

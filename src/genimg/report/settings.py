@@ -35,9 +35,14 @@ def _is_place(key: str) -> bool:
 
 
 def _copied(key: str, flat: dict[str, Any]) -> bool:
-    """Whether it follows another key: model.generator.width, where there is model.width, or the run's folder."""
+    """Whether it follows another key: data.seed, where there is seed; model.generator.width, where there is
+    model.width; or the run's folder.
+    """
     group, *parts = key.split(".")
-    return len(parts) > 1 and flat[key] in (flat.get(f"{group}.{parts[-1]}", ABSENT), flat.get("run_dir", ABSENT))
+    if not parts:
+        return False
+    above = [parts[-1]] if len(parts) == 1 else [f"{group}.{parts[-1]}", "run_dir"]
+    return flat[key] in [flat[other] for other in above if other in flat]
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

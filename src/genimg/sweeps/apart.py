@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from genimg.processes import end_with_parent
+from genimg.sweeps.folder import SweepFolder
 
 
 @contextmanager
@@ -31,6 +33,19 @@ def own_session() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_with_command(folder: SweepFolder) -> None:
+    """SIGTERM to this process when the command is gone, also where another process between the two is its parent and
+    would go on without it; or when that one is.
+    """
+
+    def wait() -> None:
+        folder.hold_after_command()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    end_with_parent(signal.SIGTERM)
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -114,6 +114,13 @@ class SweepFolder:
             self._stop.unlink(missing_ok=True)
             yield
 
+    def hold_after_command(self) -> None:
+        """Returns when the command that holds the folder is gone, however it ended. From then on this process holds
+        it, and no other command does before it has ended too.
+        """
+        lock = os.open(self._records / "lock", os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # the kernel frees it with the process that has it
+
     @property
     def _records(self) -> Path:
         return self.path / ".jobs"

@@ -23,7 +23,7 @@ from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, UserError
 from genimg.runs import RunFolder
 from genimg.session import Session
-from genimg.sweeps.apart import beside_others, own_session, saved_before_requeue
+from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
 from genimg.words import quoted
@@ -39,6 +39,7 @@ class RunJob:
 
     pruning: the callback that prunes a job, by the job's name.
     places: how jobs that run side by side on this machine share it; None where the launcher runs none so.
+    local: whether all jobs run on this machine, and end with the command.
     """
 
     session: Session
@@ -46,6 +47,7 @@ class RunJob:
     fail_fast: bool
     pruning: dict[str, Any]
     places: Places | None
+    local: bool
     command: int = field(default_factory=os.getpid)  # its process
 
     def __call__(self, config: DictConfig) -> int | None:
@@ -60,6 +62,8 @@ class RunJob:
         print(f"[{number}] {' '.join(words)}", flush=True)
         with own_session() if os.getpid() != self.command else contextlib.nullcontext():
             if self.places is None:
+                if self.local and os.getpid() != self.command:
+                    end_with_command(self.folder)
                 return self._run(config, words, name, run)
             with self.places.taken(self.folder.places) as place, beside_others(self.folder.output(name)):
                 exit_code = self._run(config, words, name, run, place)
@@ -103,6 +107,8 @@ class RunJob:
     def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None) -> int:
         """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
+        if run.ended_whole():  # only its record is missing
+            return 0
         if run.has_checkpoint():
             words = [f"resume={quoted(str(run.path))}"]
             config = check(composer, words)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from genimg.config.machine import count_gpus
+from genimg.hardware import count_cores, count_gpus
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def share_out(num_jobs: int, trainer: DictConfig | None) -> Places:
     gpus = _gpu_names() if trainer is None or trainer.accelerator != "cpu" else []
     each = 1 if trainer is None else len(gpus) or 1 if trainer.devices == "auto" else int(trainer.devices)
     shares = tuple(",".join(gpus[start : start + each]) for start in range(0, len(gpus) - each + 1, each))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    cores = count_cores()
     count = num_jobs if num_jobs > 0 else len(shares) or cores
     return Places(count, shares, max(1, cores // (count * each)))
 

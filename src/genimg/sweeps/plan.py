@@ -53,7 +53,7 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     resumed = next((o.value() for o in given if o.key_or_group == "sweep.resume" and o.value() is not None), None)
     given = [override for override in given if override.key_or_group != "sweep.resume"]
     if resumed is None:
-        return _planned(composer, given, None)
+        return _planned(composer, _laid_over([], given), None)
     folder = SweepFolder(Path(str(resumed)).expanduser())
     saved, jobs = folder.load_plan()
     plan = _planned(composer, _laid_over(composer.parse(saved), given), folder)
@@ -183,8 +183,8 @@ def _what(composer: Composer, words: list[str]) -> list[str]:
 
 
 def _laid_over(saved: list[Override], given: list[Override]) -> list[Override]:
-    """The saved overrides, with those that are given anew in place of theirs; another launcher takes no settings of the
-    one before.
+    """The saved overrides, with those that are given anew in place of theirs, of a key given twice the last; another
+    launcher takes no settings of the one before.
     """
     if any(override.key_or_group == "hydra/launcher" for override in given):
         saved = [override for override in saved if not override.key_or_group.startswith("hydra.launcher.")]

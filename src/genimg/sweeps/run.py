@@ -58,7 +58,8 @@ def _run_missing(
 ) -> None:
     """Runs those of `jobs` that are not complete. pruning: the callback that prunes a job, by its name."""
     missing = [one.job for one in outcomes(plan.folder, jobs) if one.state not in COMPLETE]
-    launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning, plan.places), missing)
+    local = plan.launcher in LOCAL
+    launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning, plan.places, local), missing)
 
 
 def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | None) -> int:

@@ -1,11 +1,13 @@
 """`hydra/sweeper=optuna`: trials whose values Optuna asks for, judged by the figure of their runs.
 
 The trials lie in a journal in the sweep's folder. One that is not told its figure there is unfinished, so a resumed
-search goes on with it. Optuna minimises: a figure that rises is told with its sign turned.
+search goes on with it, and draws what it would have drawn. Optuna minimises: a figure that rises is told with its sign
+turned.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,9 +37,6 @@ class Search:
         self.space = {o.get_key_element(): _distribution(o) for o in overrides if o.is_sweep_override()}
         journal = JournalStorage(JournalFileBackend(str(plan.folder.journal)))
         self.study = optuna.create_study(storage=journal, study_name="sweep", load_if_exists=True)
-        kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-        # a search that goes on must not begin again with the draws it began with
-        self.study.sampler = kinds[settings.sampler](seed=settings.seed + len(self.study.trials))
         self.jobs: dict[int, list[Job]] = {}  # by the number of the trial
         for trial in self.study.trials:
             if trial.state.name != "FAIL":
@@ -48,11 +47,8 @@ class Search:
         tried: set[int] = set()
         while not self.plan.folder.stopped:
             unfinished = [t for t in self.study.trials if t.state.name == "RUNNING" and t.number not in tried]
-            batch: list[Any] = unfinished[: self.settings.n_jobs]
-            while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
-                trial = self.study.ask(self.space)
-                if self._plan_trial(trial):
-                    batch.append(trial)
+            # without new ones beside them: those are drawn by the figures of all before, as where nothing was killed
+            batch = unfinished[: self.settings.n_jobs] or self._ask()
             if not batch:
                 return
             tried |= {trial.number for trial in batch}
@@ -60,6 +56,16 @@ class Search:
             run_jobs([job for trial in batch for job in self.jobs[trial.number]])
             for trial in batch:
                 self._tell(trial.number)
+
+    def _ask(self) -> list[Any]:
+        """The next trials to run side by side; none where all are tried."""
+        batch: list[Any] = []
+        while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
+            self.study.sampler = _sampler(self.settings, len(self.study.trials))
+            trial = self.study.ask(self.space)
+            if self._plan_trial(trial):
+                batch.append(trial)
+        return batch
 
     def all_jobs(self) -> list[Job]:
         """The jobs of all trials so far, in their order."""
@@ -114,6 +120,14 @@ class Search:
             self.study.tell(number, state=_failed())
         else:
             self.study.tell(number, -mean if found[0].rises else mean)
+
+
+def _sampler(settings: DictConfig, number: int) -> Any:
+    """That of one trial, whose randomness is a function of the search's seed and its number."""
+    from optuna.samplers import RandomSampler, TPESampler
+
+    seed = random.Random(f"{settings.seed} {number}").getrandbits(32)
+    return {"tpe": TPESampler, "random": RandomSampler}[settings.sampler](seed=seed)
 
 
 def _words(params: dict[str, Any]) -> list[str]:

@@ -74,7 +74,7 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         model.rollbacks = rollbacks
         trainer = make_trainer(config, machine, data, resume)
         clock = find(trainer, Clock)
-        if clock.spent and not ended_whole(folder):
+        if clock.spent and not folder.ended_whole():
             log.info("trained before; only its pictures and its page are missing")
             return trainer
         if clock.spent:
@@ -96,12 +96,6 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         log.warning(
             "rollback  %d of %d: back to %s images, the learning rate halved", rollbacks, ROLLBACKS, f"{seen:,}"
         )
-
-
-def ended_whole(folder: RunFolder) -> bool:
-    """Whether the last thing a run leaves, its page, is there and was written after the last checkpoint."""
-    page, last = folder.report, folder.last
-    return page.exists() and (not last.exists() or page.stat().st_mtime_ns >= last.stat().st_mtime_ns)
 
 
 def try_out(config: dict[str, Any]) -> int:
@@ -153,5 +147,5 @@ def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
     sampler = load(folder.path, trust=trust)
     options = SampleOptions(interpolate=None if sampler.makes_sequences else 8)
-    first_look = write_samples(sampler, options, folder.samples / "final")
+    first_look = write_samples(sampler, options, folder.final)
     log.info("pictures  %s", first_look)

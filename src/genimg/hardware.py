@@ -20,6 +20,11 @@ def count_gpus() -> int:
     return min(valid, present)
 
 
+def count_cores() -> int:
+    """CPU cores this process may use, which in a container or under taskset are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
 def _count_present() -> int:
     listed = Path("/proc/driver/nvidia/gpus")
     if listed.is_dir():

@@ -1,0 +1,87 @@
+"""What is killed by tests/survival/long.py, and when."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
+
+from tests.survival.harness import MODELS, SMALL, Killed
+
+DISK = "8m"  # a run takes 4
+GAN = [*SMALL, *MODELS["gan"]]
+JOBS = [*GAN, "-m", "budget.images=1600"]
+SWEEP = [*JOBS, "model.lr=2e-4,1e8"]  # the second one diverges
+SEARCH = [*JOBS, "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "model.lr=tag(log,interval(1e-4,1e-2))"]
+# who is pruned of those that run side by side follows the time
+BESIDE = ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.prune=false"]
+
+
+@contextmanager
+def at_any_time(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
+    time.sleep(draw.uniform(0.0, 0.9) * seconds)
+    yield
+
+
+@contextmanager
+def as_it_writes(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
+    """While a checkpoint is being written."""
+    run.wait_for_images(draw.randrange(100, 2500))
+    run.wait_for_writing()
+    yield
+
+
+@contextmanager
+def as_it_ends(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
+    """While the last pictures are drawn, or the page is written."""
+    run.wait_until_trained()
+    time.sleep(draw.uniform(0.0, 1.5))
+    yield
+
+
+@contextmanager
+def as_the_disk_is_full(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
+    """Something else fills the disk, and is gone before the run is resumed."""
+    run.wait_for_images(draw.randrange(100, 2500))
+    ballast = run.folder.parent / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        free = os.statvfs(run.folder).f_bavail * os.statvfs(run.folder).f_bsize
+        file.write(bytes(max(0, free)))
+    time.sleep(draw.uniform(0.0, 0.4) * seconds)
+    yield
+    ballast.unlink()
+
+
+class Kind(NamedTuple):
+    """moment: from a run that has started, and the seconds that one takes, waits until it is to be killed.
+
+    lost: what need not be as it would have been.
+    """
+
+    words: list[str]
+    moment: Callable[[Killed, float, random.Random], AbstractContextManager[None]] = at_any_time
+    exit_code: int = 0
+    on_small_disk: bool = False
+    lost: tuple[str, ...] = ()
+
+
+KINDS = {
+    f"{model}, {n} process{'es' * (n > 1)}": Kind([*SMALL, *MODELS[model], f"trainer.devices={n}"])
+    for model in MODELS
+    for n in (1, 2)
+}
+KINDS |= {
+    "as a checkpoint is written": Kind(GAN, as_it_writes),
+    "as a checkpoint is written, 2 processes": Kind([*GAN, "trainer.devices=2"], as_it_writes),
+    "as the last pictures are drawn": Kind(GAN, as_it_ends),
+    "as the last pictures are drawn, 2 processes": Kind([*GAN, "trainer.devices=2"], as_it_ends),
+    f"a full disk of {DISK}B": Kind(GAN, as_the_disk_is_full, on_small_disk=True, lost=("pictures",)),
+    "a sweep, one job fails": Kind(SWEEP, exit_code=1),
+    "a sweep by joblib": Kind([*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], exit_code=1),
+    "a sweep by submitit": Kind([*SWEEP, "hydra/launcher=submitit_local"], exit_code=1),
+    "a sweep of 1 and 2 processes": Kind([*JOBS, "trainer.devices=1,2"]),
+    "a search by Optuna": Kind([*SEARCH, *BESIDE]),
+}

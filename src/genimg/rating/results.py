@@ -12,15 +12,19 @@ import torch
 
 from genimg.errors import UserError
 from genimg.metrics.judgement import Rate, bradley_terry, fleiss_kappa, rate, same
-from genimg.rating.study import ANSWERS, FORMAT, Key, order
+from genimg.rating.study import ANSWERS, FORMAT, Key, mirrored, order
 
 _LARGEST = 10 * 2**20  # bytes of a rater's file
 _ENOUGH = 3  # sources from which strengths are told
+_OTHER = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
 class Rater:
-    """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time."""
+    """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time.
+
+    `left` and `right` are the key's, whatever side the rater saw a picture on.
+    """
 
     name: str
     answers: dict[int, str]
@@ -71,7 +75,11 @@ def _read(path: Path, key: Key) -> Rater:
             if answer not in ANSWERS[key.mode]:
                 raise ValueError(f"{answer!r:.40} is no answer to it")
         count = len(key.trials)
-        return Rater(str(content["rater"])[:60], dict(given[:count]), dict(given[count:]))
+        turned = [mirrored(count, trial, seed) != (place >= count) for place, (trial, _) in enumerate(given)]
+        meant = [
+            (trial, _OTHER.get(word, word) if one else word) for (trial, word), one in zip(given, turned, strict=True)
+        ]
+        return Rater(str(content["rater"])[:60], dict(meant[:count]), dict(meant[count:]))
     except KeyError as error:
         raise UserError("results", path, wanted, f"it has no {error}") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -138,16 +146,11 @@ def _agreement(key: Key, raters: Sequence[Rater]) -> list[Line]:
         counts = torch.tensor([[sum(r.answers[t] == word for r in raters) for word in words] for t in asked])
         note = f"Fleiss' kappa of {len(raters)} raters: 1 agreed, 0 chance"
         lines.append(Line("agreement between raters", fleiss_kappa(counts), len(asked), note=note))
-    again = [(a, _mirrored(rater.answers[trial])) for rater in raters for trial, a in rater.again.items()]
+    again = [(a, rater.answers[trial]) for rater in raters for trial, a in rater.again.items()]
     if again:
         note = "share of repeated trials that a rater answered alike"
         lines.append(Line("agreement within raters", same(again), len(again), note=note))
     return lines
-
-
-def _mirrored(answer: str) -> str:
-    """A repeated pair is shown the other way round."""
-    return {"left": "right", "right": "left"}.get(answer, answer)
 
 
 def _line(name: str, of: Rate, note: str) -> Line:

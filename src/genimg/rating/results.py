@@ -66,7 +66,8 @@ def _read(path: Path, key: Key) -> Rater:
             raise UserError(
                 "results", path, f"answers to study {key.study}", f"it is of study {content['study']!r:.40}"
             )
-        seed, given = content["seed"], [(one["trial"], one["answer"]) for one in content["answers"]]
+        seed = content["seed"]
+        given: list[tuple[int, str]] = [(one["trial"], one["answer"]) for one in content["answers"]]
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise ValueError(f"{seed!r:.40} is no seed")
         if [trial for trial, _ in given] != order(len(key.trials), key.repeats, seed)[: len(given)]:
@@ -75,10 +76,10 @@ def _read(path: Path, key: Key) -> Rater:
             if answer not in ANSWERS[key.mode]:
                 raise ValueError(f"{answer!r:.40} is no answer to it")
         count = len(key.trials)
-        turned = [mirrored(count, trial, seed) != (place >= count) for place, (trial, _) in enumerate(given)]
-        meant = [
-            (trial, _OTHER.get(word, word) if one else word) for (trial, word), one in zip(given, turned, strict=True)
-        ]
+        meant: list[tuple[int, str]] = []
+        for place, (trial, answer) in enumerate(given):
+            turned = mirrored(count, trial, seed) != (place >= count)
+            meant.append((trial, _OTHER.get(answer, answer) if turned else answer))
         return Rater(str(content["rater"])[:60], dict(meant[:count]), dict(meant[count:]))
     except KeyError as error:
         raise UserError("results", path, wanted, f"it has no {error}") from error

@@ -7,7 +7,6 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-
 _CLOSE = 1e-9  # a step of logarithms of strengths, from which on they count as found
 _MOST_STEPS = 1000
 
@@ -37,7 +36,8 @@ def bradley_terry(wins: Tensor) -> Tensor:
 
     P(i before j) = s_i / (s_i + s_j): Bradley & Terry 1952. The likeliest strengths, by Newton's method for their
     logarithms, in which the log-likelihood is concave; Hunter's MM algorithm of 2004 takes thousands of steps where one
-    wins nearly always. Half a win is added to each pair that met, to both sides, so that one who never won has a strength.
+    wins nearly always. Half a win is added to each pair that met, to both sides, so that who never won
+    has a strength too.
 
     Raises:
         ValueError: where two of them are not linked by pairs that met: their strengths would not compare.

@@ -16,6 +16,7 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genimg.errors import UserError
+from genimg.html import data_uri
 from genimg.pictures.files import save_gif, save_png
 from genimg.report import charts, pages
 from genimg.report.run import read
@@ -220,6 +221,33 @@ def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> N
     (tmp_path / "a" / "evaluation.json").unlink()
     pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")
     assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
+
+
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "nothing"])
+def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
+    runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
+    evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
+    if other == "extractor":
+        evaluation["extractor"]["digest"] = "f" * 16
+    elif other == "n":
+        evaluation["figures"][0]["n"] = 39  # and not what was asked for
+    elif other == "data":
+        evaluation["data"] = {"digest": "f" * 16}
+        runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
+    (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
+    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
+    marked = re.findall(r'best" data-value="([\d.]+)"', page)
+    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": []}.get(other, ["0.5", "2.0"])
+    assert re.findall(r"classifier \w{12}, (\d+)", page) == ["40", "39" if other == "n" else "40"]
+
+
+def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name) for name in "ab"]
+    (runs[1].samples / "final" / "sheet.png").unlink()  # it was stopped
+    save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
+    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
+    last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
+    assert f'src="{last}" alt="samples of b"' in page
 
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:

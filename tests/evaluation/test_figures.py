@@ -14,6 +14,7 @@ from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.results import write
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
+from genimg.evaluation.structure import structure
 from genimg.features.extractor import Extractor
 from genimg.metrics.classes import class_coverage, class_entropy
 
@@ -127,7 +128,7 @@ def drawn(made: Tensor) -> Iterator[Tensor]:
 def test_a_perfect_future_and_one_that_stands_still() -> None:
     truth = clips(5)
     still = truth[:, :1].expand_as(truth)
-    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2, pixels(), CPU))
+    found = by_name(futures(truth, drawn(torch.stack([truth, still], dim=1)), 2, pixels(), CPU, None))
     best, mean = found["mse, best"], found["mse, mean"]
     assert best.value == 0 and best.by_horizon == (0, 0, 0)
     assert mean.floor is not None and mean.value == pytest.approx(mean.floor / 2)
@@ -138,6 +139,27 @@ def test_a_perfect_future_and_one_that_stands_still() -> None:
     content = found["cosine distance of features, best"]
     assert content.value == pytest.approx(0, abs=1e-12)
     assert content.floor_by_horizon == pytest.approx((2 / 3, 1, 1), rel=1e-5)  # a column of three is shared, then none
+
+
+def test_frames_are_compared_as_pictures_are_where_they_are_large_and_lpips_is_there() -> None:
+    """What a still picture and its reconstruction are told, a frame and what came instead of it are told, too."""
+    truth = torch.stack([pictures(2, seed, 176) for seed in range(3)])  # (3 clips, 2 frames, 1, 176, 176)
+    made = truth.flip(0)
+
+    def darker(a: Tensor, b: Tensor) -> Tensor:  # stands in for LPIPS
+        return (a.float().mean((1, 2, 3)) - b.float().mean((1, 2, 3))).abs()
+
+    found = by_name(futures(truth, drawn(made[:, None]), 1, pixels(), CPU, darker))
+    for name in ("ms-ssim", "lpips", "ssim", "psnr", "mse", "cosine distance of features"):
+        same = by_name(structure(truth[:, 1], lambda _, where: made[where, 1], pixels(), CPU, darker))[name]
+        for which in ("mean", "best"):
+            of_frames = found[f"{name}, {which}"]
+            assert of_frames.value == pytest.approx(same.value, rel=1e-5) and len(of_frames.by_horizon) == 1
+            assert (of_frames.kind, of_frames.better, of_frames.unit) == (same.kind, same.better, same.unit)
+    held = structure(truth[:, 1], lambda _, where: truth[where, 0], pixels(), CPU, darker)
+    assert found["lpips, mean"].floor == pytest.approx(by_name(held)["lpips"].value, rel=1e-5)
+    small = by_name(futures(clips(5), drawn(clips(5)[:, None]), 1, pixels(), CPU, None))
+    assert not {"ms-ssim, mean", "lpips, mean"} & small.keys()
 
 
 def test_diversity_of_one_future_and_of_equal_ones_is_nothing() -> None:

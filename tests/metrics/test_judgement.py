@@ -33,6 +33,15 @@ def test_one_who_never_won_has_a_small_strength() -> None:
     assert strengths[1] == pytest.approx(float(strengths[2]))
 
 
+def test_strengths_are_the_likeliest_where_one_nearly_always_wins() -> None:
+    """Two who are equal, and one who beat both in 1000 of 1000: with half a win each, 0.5 to 1000.5."""
+    strengths = bradley_terry(torch.tensor([[0.0, 1000, 1000], [0, 0, 500], [0, 500, 0]]))
+    assert (strengths[1:] / strengths[0]).tolist() == pytest.approx([0.5 / 1000.5] * 2, rel=1e-6)
+    chain = torch.diag(torch.full((11,), 1000.0), 1)  # each beat the next, and met no other
+    strengths = bradley_terry(chain)
+    assert (strengths[1:] / strengths[:-1]).tolist() == pytest.approx([0.5 / 1000.5] * 11, rel=1e-6)
+
+
 def test_strengths_of_those_who_never_met_do_not_compare() -> None:
     apart = torch.zeros(4, 4)
     apart[0, 1] = apart[2, 3] = 3

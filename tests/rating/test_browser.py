@@ -73,12 +73,18 @@ def test_a_rater_judges_by_keys_and_saves_what_can_be_counted(
     seed = answers(opened, tmp_path / "answers.json")["seed"]
     (rater,) = results.read([tmp_path / "answers.json"], key)  # which finds the order in which the page asked
     order = study.order(5, 2, seed)
+    turned = [study.mirrored(5, trial, seed) != (place >= 5) for place, trial in enumerate(order)]
+    other = {"left": "right", "right": "left"}
     words = [WORDS[mode][press] for press in presses]
+    words = [other.get(word, word) if one else word for word, one in zip(words, turned, strict=True)]
     assert rater.name == "A <b> rater"
     assert rater.answers == dict(zip(order[:5], words[:5], strict=True))
     assert rater.again == dict(zip(order[5:], words[5:], strict=True))
     for trial, pictures in zip(order[5:], seen[5:], strict=True):
         assert pictures == seen[order.index(trial)][::-1]  # the other way round
+    held = json.loads(opened.locator("#study").text_content() or "")["trials"]
+    for trial, one, pictures in zip(order, turned, seen, strict=True):
+        assert pictures == (held[trial][::-1] if one else held[trial])
     assert len({tuple(pictures) for pictures in seen[:5]}) == 5
 
 

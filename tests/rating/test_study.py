@@ -31,11 +31,18 @@ def make(folder: Path, mode: study.Mode = "fooled", sources: int = 2, repeats: i
 
 
 def saved(path: Path, key: Key, told: Sequence[str], again: Sequence[str] = (), of: int = 0, **others: Any) -> Path:
-    """The file of the rater with seed `of`. told: the answer to each trial; again: to the repeats, as they come."""
-    order = study.order(len(key.trials), key.repeats, of)
+    """The file of the rater with seed `of`.
+
+    told: the answer to each trial, left and right as in the key; again: to the repeats, as they come.
+    """
+    count, other = len(key.trials), {"left": "right", "right": "left"}
+    order = study.order(count, key.repeats, of)
     words = [told[trial] for trial in order[: len(told)]] + list(again)
-    listed = [{"trial": trial, "answer": word, "milliseconds": 1} for trial, word in zip(order, words, strict=False)]
-    content = {"format": 2, "study": key.study, "rater": path.stem, "seed": of, "answers": listed} | others
+    listed = []
+    for place, (trial, word) in enumerate(zip(order, words, strict=False)):
+        turned = study.mirrored(count, trial, of) != (place >= count)  # what the rater saw on the left
+        listed.append({"trial": trial, "answer": other.get(word, word) if turned else word, "milliseconds": 1})
+    content = {"format": 3, "study": key.study, "rater": path.stem, "seed": of, "answers": listed} | others
     path.write_text(json.dumps(content))
     return path
 
@@ -98,6 +105,34 @@ def test_over_raters_a_trial_comes_at_every_moment_as_often() -> None:
     assert max(abs(number - raters / 5) for number in again.values()) < 127
 
 
+def test_over_raters_a_pair_is_turned_as_often_as_not_whatever_the_others_and_its_moment() -> None:
+    raters, count = 4000, 10
+    seeds = torch.randint(2**32, (raters,), generator=GENERATOR.manual_seed(1)).tolist()
+    turned = torch.tensor([[study.mirrored(count, trial, seed) for trial in range(count)] for seed in seeds])
+    moments = torch.tensor([study.order(count, 0, seed) for seed in seeds]).argsort(1)
+    signs = 2.0 * turned - 1
+    # a mean of 4000 signs has a standard deviation of 0.016: none is five of them off
+    assert signs.mean(0).abs().max() < 0.08
+    assert (signs.T @ signs / raters - torch.eye(count)).abs().max() < 0.08
+    assert (signs * (moments - 4.5) / 2.87).mean(0).abs().max() < 0.08
+
+
+def test_a_rater_who_always_says_left_prefers_no_run(tmp_path: Path) -> None:
+    """The habit of a hand is nobody's win: with sides of each rater's own it is a coin's throw in every pair."""
+    key = make(tmp_path, "better")
+    files = []
+    for seed in range(60):
+        told = ["right" if study.mirrored(20, trial, seed) else "left" for trial in range(20)]
+        files.append(saved(tmp_path / f"{seed}.json", key, told, of=seed))
+    words = {one["answer"] for file in files for one in json.loads(file.read_text())["answers"]}
+    raters = results.read(files, key)
+    assert words == {"left"}
+    # 1200 throws of a coin have a standard deviation of 0.0144; of each trial's 60 of 0.065
+    assert results.figures(key, raters)[0].value == pytest.approx(0.5, abs=0.06)
+    shares = [sum(rater.answers[trial] == "left" for rater in raters) / 60 for trial in range(20)]
+    assert min(shares) > 0.2 and max(shares) < 0.8
+
+
 @pytest.mark.parametrize("mode", ["fooled", "better"])
 def test_the_page_holds_no_answer(tmp_path: Path, mode: study.Mode) -> None:
     key = make(tmp_path, mode)
@@ -132,9 +167,8 @@ def test_preferences_follow_the_sides(tmp_path: Path) -> None:
         return "left" if trial[0][0] < trial[1][0] else "right"
 
     told = [best_first(trial) for trial in key.trials]
-    mirrored = {"left": "right", "right": "left"}
     files = [
-        saved(tmp_path / f"{name}.json", key, told, [mirrored[told[t]] for t in study.order(20, 4, seed)[20:]], seed)
+        saved(tmp_path / f"{name}.json", key, told, [told[t] for t in study.order(20, 4, seed)[20:]], seed)
         for seed, name in enumerate("ab")
     ]
     lines = results.figures(key, results.read(files, key))

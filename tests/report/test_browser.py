@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,21 @@ def test_a_comparison_sorts_by_the_column_clicked(
     assert order() == ["a", "b", "c"]
     opened.locator("#figures th button", has_text="run").first.click()
     assert order() == ["a", "b", "c"]
+
+
+def test_a_run_has_one_colour_in_all_charts_and_is_named_in_each(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    runs = [make_run(tmp_path / name) for name in "ab"]
+    with runs[1].metrics.open("a") as file:  # a figure that the first has not
+        file.write(json.dumps({"images_seen": 1, "seconds": 1, "stage": "train", "alone": 1.0}) + "\n")
+    opened.goto(pages.comparison([read(run) for run in runs], tmp_path / "compare.html").as_uri())
+    opened.wait_for_function("document.querySelectorAll('.chart .legendtext').length >= 9")
+    found = opened.locator(".chart").evaluate_all(
+        "charts => charts.flatMap((one) => one.data.map((trace) => [trace.name, trace.line.color]))"
+    )
+    assert len(found) == 9 and len({name for name, _ in found}) == len(set(map(tuple, found))) == 2
 
 
 def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(

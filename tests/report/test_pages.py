@@ -16,6 +16,7 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genimg.errors import UserError
+from genimg.html import data_uri
 from genimg.pictures.files import save_gif, save_png
 from genimg.report import charts, pages, settings
 from genimg.report.run import read
@@ -228,6 +229,33 @@ def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path
         config.write_text(config.read_text().replace("data:", f"seed: {seed}\ndata:\n  seed: {seed}"))
     runs = [read(RunFolder(tmp_path / name)) for name in ("0", "1")]
     assert settings.between(runs) == {"seed": ["0", "1"]}
+
+
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "nothing"])
+def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
+    runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
+    evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
+    if other == "extractor":
+        evaluation["extractor"]["digest"] = "f" * 16
+    elif other == "n":
+        evaluation["figures"][0]["n"] = 39  # and not what was asked for
+    elif other == "data":
+        evaluation["data"] = {"digest": "f" * 16}
+        runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
+    (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
+    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
+    marked = re.findall(r'best" data-value="([\d.]+)"', page)
+    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": []}.get(other, ["0.5", "2.0"])
+    assert re.findall(r"classifier \w{12}, (\d+)", page) == ["40", "39" if other == "n" else "40"]
+
+
+def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name) for name in "ab"]
+    (runs[1].samples / "final" / "sheet.png").unlink()  # it was stopped
+    save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
+    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
+    last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
+    assert f'src="{last}" alt="samples of b"' in page
 
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:

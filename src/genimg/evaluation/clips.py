@@ -9,6 +9,7 @@ from torch import Tensor
 from genimg.data.order import strides
 from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
+from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
 from genimg.evaluation.subject import Pictures, Subject
 from genimg.pictures.sheets import to_float, to_uint8
@@ -30,7 +31,8 @@ def clips(subject: Subject) -> list[Figure]:
     chosen = strides(len(test), count)
     real, floor = test[chosen], train[strides(len(train), count)]
     firsts: list[Tensor] = []
-    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES, subject.extractor, subject.device)
+    perceptual = None if missing() else lpips(subject.device)
+    figures = futures(real, _drawn(subject, chosen, firsts), FUTURES, subject.extractor, subject.device, perceptual)
     still = real[:, :1].expand_as(real)
     compared = (real, floor, torch.cat(firsts), still)
     return figures + clip_fidelity(*(clip_vectors(part, subject.extractor, subject.device) for part in compared))

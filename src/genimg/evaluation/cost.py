@@ -18,9 +18,7 @@ def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
     counts = sampler.model.parameter_counts()
     found = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
     found.append(Figure("cost", f"{what} seen", images, "exact", 1))
-    found.append(
-        Figure("cost", "seconds trained", seconds, "measured", 1, unit="s", note="on the machine it trained on")
-    )
+    found.append(Figure("cost", "seconds trained", seconds, "measured", 1, note="on the machine it trained on"))
     if seconds > 0:
         found.append(Figure("cost", f"{what} a second in training", images / seconds, "measured", images, "higher"))
     speed = sampling_speed(sampler)

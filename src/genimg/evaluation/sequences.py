@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from genimg.evaluation.figure import Better, Figure, shown
-from genimg.evaluation.structure import COSINE, cosine_distance, pixel_figures
+from genimg.evaluation.perceptual import Perceptual
+from genimg.evaluation.structure import COSINE, LPIPS, MS_SSIM, PROXIES, cosine_distance, pixel_figures
 from genimg.features.extractor import Extractor
 from genimg.metrics.frechet import frechet_distance
 
@@ -20,12 +21,19 @@ NAMES: dict[str, tuple[Better, str]] = {
     "mse summed": ("lower", "a frame, pictures in [0, 1]"),
     "psnr": ("higher", "dB"),
     "ssim": ("higher", ""),
+    MS_SSIM: ("higher", ""),
     COSINE: ("lower", ""),
+    LPIPS: ("lower", ""),
 }
 
 
 def futures(
-    clips: Tensor, drawn: Iterator[Tensor], count: int, extractor: Extractor, device: torch.device
+    clips: Tensor,
+    drawn: Iterator[Tensor],
+    count: int,
+    extractor: Extractor,
+    device: torch.device,
+    perceptual: Perceptual | None,
 ) -> list[Figure]:
     """Free-running futures from the first frame of held-out clips, by horizon, beside that frame held still.
 
@@ -33,14 +41,15 @@ def futures(
         clips: uint8 (N, T, C, H, W).
         drawn: (n, count, T, C, H, W), uint8, for the clips in order.
         count: futures of each clip: K of the best, which is the one with the smallest mse over the clip.
+        perceptual: LPIPS, where it can be had.
     """
     parts: dict[str, list[Tensor]] = {}
     position = 0
     for made in drawn:
         truth = clips[position : position + len(made)]
         position += len(made)
-        every = frame_figures(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]))  # (n, K, T - 1) each
-        still = frame_figures(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:])  # (n, T - 1)
+        every = frame_figures(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]), perceptual)  # (n, K, T - 1)
+        still = frame_figures(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:], perceptual)  # (n, T - 1)
         of_truth, of_made = (frame_features(part, extractor, device) for part in (truth, made[:, :, 1:]))
         every[COSINE] = cosine_distance(of_made, of_truth[:, None, 1:])
         still[COSINE] = cosine_distance(of_truth[:, :1], of_truth[:, 1:])
@@ -55,9 +64,11 @@ def futures(
     figures = []
     for which, words in (("mean", f"one future, mean of {count}"), ("best", f"best of {count}")):
         for name, (better, unit) in NAMES.items():
+            if f"{which}/{name}" not in horizon:  # MS-SSIM of small frames, LPIPS without its weights
+                continue
             value, floor = horizon[f"{which}/{name}"], horizon[f"still/{name}"]
             note = f"{words}; floor: the start held still"
-            kind = "proxy" if name == COSINE else "exact"
+            kind = "proxy" if name in PROXIES else "exact"
             found = Figure("sequences", f"{name}, {which}", float(value.mean()), kind, n, better, float(floor.mean()))
             horizons = {"by_horizon": rounded(value), "floor_by_horizon": rounded(floor)}
             figures.append(replace(found, unit=unit, note=note, **horizons))
@@ -69,11 +80,13 @@ def futures(
     return figures
 
 
-def frame_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
+def frame_figures(made: Tensor, real: Tensor, perceptual: Perceptual | None) -> dict[str, Tensor]:
     """uint8 (..., C, H, W) -> a value a frame, (...)."""
     shape = made.shape[:-3]
-    pairs = zip(made.flatten(0, -4).split(_PART), real.flatten(0, -4).split(_PART), strict=True)
-    parts = [pixel_figures(a.float() / 255, b.float() / 255, multiscale=False) for a, b in pairs]
+    parts: list[dict[str, Tensor]] = []
+    for a, b in zip(made.flatten(0, -4).split(_PART), real.flatten(0, -4).split(_PART), strict=True):
+        seen = {} if perceptual is None else {LPIPS: perceptual(a, b)}
+        parts.append(pixel_figures(a.float() / 255, b.float() / 255) | seen)
     values = {name: torch.cat([part[name] for part in parts]).double().reshape(shape) for name in parts[0]}
     return values | {"mse summed": values["mse"] * made.shape[-3:].numel()}
 

@@ -19,7 +19,8 @@ from genimg.features.extractor import Extractor
 _PART = 250
 _WINDOW = 11  # of SSIM, in pixels
 _SCALES = 5  # of MS-SSIM: four halvings, and at the last a window must still fit
-COSINE, LPIPS = "cosine distance of features", "lpips"
+MS_SSIM, COSINE, LPIPS = "ms-ssim", "cosine distance of features", "lpips"
+PROXIES = (COSINE, LPIPS)  # what a network sees
 SMALLEST_MS = _WINDOW * 2 ** (_SCALES - 1)  # pixels: 176
 
 
@@ -57,12 +58,12 @@ def structure(
     return [_figure(name, torch.cat(parts), torch.cat(floors[name])) for name, parts in values.items()]
 
 
-def pixel_figures(made: Tensor, real: Tensor, multiscale: bool = True) -> dict[str, Tensor]:
-    """A value a picture, (N,): floats (N, C, H, W) in [0, 1]; MS-SSIM where it fits and is wanted."""
+def pixel_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """A value a picture, (N,): floats (N, C, H, W) in [0, 1]; MS-SSIM where it fits."""
     error = (made - real).square().flatten(1).mean(1)
     values = {"mse": error, "psnr": psnr(error), "ssim": ssim(made, real)}
-    if multiscale and min(real.shape[2:]) >= SMALLEST_MS:
-        values["ms-ssim"] = multiscale_structural_similarity_index_measure(
+    if min(real.shape[2:]) >= SMALLEST_MS:
+        values[MS_SSIM] = multiscale_structural_similarity_index_measure(
             made, real, data_range=1.0, reduction="none", normalize="relu"
         )
     return values
@@ -94,9 +95,9 @@ def _figure(name: str, values: Tensor, floors: Tensor) -> Figure:
         "structure",
         name,
         float(values.mean()),
-        "proxy" if name in (COSINE, LPIPS) else "exact",
+        "proxy" if name in PROXIES else "exact",
         len(values),
-        "lower" if name in ("mse", COSINE, LPIPS) else "higher",
+        "lower" if name in ("mse", *PROXIES) else "higher",
         float(floors.mean()),
         unit=unit,
         note="floor: another test picture in place of the reconstruction",

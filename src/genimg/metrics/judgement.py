@@ -7,6 +7,9 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+_CLOSE = 1e-9  # a step of logarithms of strengths, from which on they count as found
+_MOST_STEPS = 1000
+
 
 class Rate(NamedTuple):
     """A share of `n` answers with its 95 % Wilson interval, and the p-value against one half, two-sided."""
@@ -27,12 +30,14 @@ def rate(count: int, n: int) -> Rate:
     return Rate(count / n, float(interval.low), float(interval.high), float(test.pvalue), n)
 
 
-def bradley_terry(wins: Tensor, iterations: int = 1000) -> Tensor:
+def bradley_terry(wins: Tensor) -> Tensor:
     """Strengths (K,) that sum to 1, from `wins` (K, K): how often the row was preferred to the column; a tie is half
     a win for both.
 
-    P(i before j) = s_i / (s_i + s_j): Bradley & Terry 1952, by Hunter 2004, eq. 3 (the MM algorithm). Half a win is
-    added to each pair that met, to both sides, so that one who never won has a strength too.
+    P(i before j) = s_i / (s_i + s_j): Bradley & Terry 1952. The likeliest strengths, by Newton's method for their
+    logarithms, in which the log-likelihood is concave; Hunter's MM algorithm of 2004 takes thousands of steps where one
+    wins nearly always. Half a win is added to each pair that met, to both sides, so that who never won
+    has a strength too.
 
     Raises:
         ValueError: where two of them are not linked by pairs that met: their strengths would not compare.
@@ -44,12 +49,17 @@ def bradley_terry(wins: Tensor, iterations: int = 1000) -> Tensor:
         raise ValueError("not all of them are linked by pairs that met")
     wins = wins + 0.5 * met
     games = wins + wins.T
-    strengths = torch.full((len(wins),), 1 / len(wins), dtype=torch.float64)
-    for _ in range(iterations):
-        expected = (games / (strengths[:, None] + strengths[None, :])).sum(1)
-        strengths = wins.sum(1) / expected.clamp_min(1e-12)
-        strengths = strengths / strengths.sum()
-    return strengths
+    logs = torch.zeros(len(wins), dtype=torch.float64)
+    for _ in range(_MOST_STEPS):
+        chances = torch.sigmoid(logs[:, None] - logs)
+        slope = (wins - games * chances).sum(1)
+        curves = games * chances * chances.T
+        curvature = curves.sum(1).diag() - curves + 1  # the 1 holds the sum of the logarithms, which is free, at 0
+        step = torch.linalg.solve(curvature, slope)
+        logs = logs + step / step.abs().max().clamp_min(1)  # far from the top a whole step may lead past it
+        if step.abs().max() < _CLOSE:
+            break
+    return logs.softmax(0)
 
 
 def fleiss_kappa(counts: Tensor) -> float:

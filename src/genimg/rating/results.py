@@ -12,15 +12,19 @@ import torch
 
 from genimg.errors import UserError
 from genimg.metrics.judgement import Rate, bradley_terry, fleiss_kappa, rate, same
-from genimg.rating.study import ANSWERS, FORMAT, Key, order
+from genimg.rating.study import ANSWERS, FORMAT, Key, mirrored, order
 
 _LARGEST = 10 * 2**20  # bytes of a rater's file
 _ENOUGH = 3  # sources from which strengths are told
+_OTHER = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
 class Rater:
-    """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time."""
+    """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time.
+
+    `left` and `right` are the key's, whatever side the rater saw a picture on.
+    """
 
     name: str
     answers: dict[int, str]
@@ -62,7 +66,8 @@ def _read(path: Path, key: Key) -> Rater:
             raise UserError(
                 "results", path, f"answers to study {key.study}", f"it is of study {content['study']!r:.40}"
             )
-        seed, given = content["seed"], [(one["trial"], one["answer"]) for one in content["answers"]]
+        seed = content["seed"]
+        given: list[tuple[int, str]] = [(one["trial"], one["answer"]) for one in content["answers"]]
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise ValueError(f"{seed!r:.40} is no seed")
         if [trial for trial, _ in given] != order(len(key.trials), key.repeats, seed)[: len(given)]:
@@ -71,7 +76,11 @@ def _read(path: Path, key: Key) -> Rater:
             if answer not in ANSWERS[key.mode]:
                 raise ValueError(f"{answer!r:.40} is no answer to it")
         count = len(key.trials)
-        return Rater(str(content["rater"])[:60], dict(given[:count]), dict(given[count:]))
+        meant: list[tuple[int, str]] = []
+        for place, (trial, answer) in enumerate(given):
+            turned = mirrored(count, trial, seed) != (place >= count)
+            meant.append((trial, _OTHER.get(answer, answer) if turned else answer))
+        return Rater(str(content["rater"])[:60], dict(meant[:count]), dict(meant[count:]))
     except KeyError as error:
         raise UserError("results", path, wanted, f"it has no {error}") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -138,16 +147,11 @@ def _agreement(key: Key, raters: Sequence[Rater]) -> list[Line]:
         counts = torch.tensor([[sum(r.answers[t] == word for r in raters) for word in words] for t in asked])
         note = f"Fleiss' kappa of {len(raters)} raters: 1 agreed, 0 chance"
         lines.append(Line("agreement between raters", fleiss_kappa(counts), len(asked), note=note))
-    again = [(a, _mirrored(rater.answers[trial])) for rater in raters for trial, a in rater.again.items()]
+    again = [(a, rater.answers[trial]) for rater in raters for trial, a in rater.again.items()]
     if again:
         note = "share of repeated trials that a rater answered alike"
         lines.append(Line("agreement within raters", same(again), len(again), note=note))
     return lines
-
-
-def _mirrored(answer: str) -> str:
-    """A repeated pair is shown the other way round."""
-    return {"left": "right", "right": "left"}.get(answer, answer)
 
 
 def _line(name: str, of: Rate, note: str) -> Line:

@@ -3,7 +3,8 @@
 fooled   one picture a trial, real or generated: which is it?
 better   two pictures a trial, of two runs, left and right at random: which is better? Ties are allowed.
 
-The page draws a seed for each rater, who sees the trials in an order of their own: `order` is what it does with it.
+The page draws a seed for each rater, who sees the trials in an order, and pairs on sides, of their own: `order` and
+`mirrored` are what it does with it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ import torch
 from genimg.files import write_json
 from genimg.html import data_uri, write_page
 
-FORMAT = 2  # of key.json and of the raters' files
+FORMAT = 3  # of key.json and of the raters' files
 Mode = Literal["fooled", "better"]
 ANSWERS: dict[str, tuple[str, ...]] = {"fooled": ("real", "generated"), "better": ("left", "tie", "right")}
 REAL = "real pictures"
 _BITS = 2**32 - 1
 
 
-Trial = tuple[tuple[int, int], ...]  # (source, picture of it), from left to right
+Trial = tuple[tuple[int, int], ...]  # (source, picture of it), as the page holds them: left, right
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def plan(mode: Mode, sources: int, count: int, generator: torch.Generator) -> li
     """`count` trials.
 
     fooled: source 0 is real, and half of the trials show it; better: every pair of sources equally often, up to one,
-    sides at random. Each picture is shown in one trial only.
+    in an order drawn too, so that the page does not tell which run comes first. Each picture is in one trial only.
     """
     if mode == "fooled":
         trials: list[Trial] = [((index % 2, index // 2),) for index in range(count)]
@@ -64,14 +65,27 @@ def plan(mode: Mode, sources: int, count: int, generator: torch.Generator) -> li
 def order(count: int, repeats: int, seed: int) -> list[int]:
     """The trials as the rater with this seed sees them: all `count`, then `repeats` of their first half again.
 
-    seed: 0 to 2^32 - 1. rate.html has the same function. Pairs come back the other way round.
+    seed: 0 to 2^32 - 1. rate.html has the same function.
     """
 
     def shuffled(trials: Iterable[int], round_: int) -> list[int]:
-        return sorted(trials, key=lambda trial: _mixed(_mixed(seed) + round_ * count + trial))
+        return sorted(trials, key=lambda trial: _drawn(seed, round_ * count + trial))
 
     first = shuffled(range(count), 0)
     return first + shuffled(first[: count // 2], 1)[:repeats]
+
+
+def mirrored(count: int, trial: int, seed: int) -> bool:
+    """Whether the rater with this seed first sees a trial of `count` the other way round than the page holds it.
+
+    A trial that comes again is turned once more. rate.html has the same function.
+    """
+    return _drawn(seed, 2 * count + trial) % 2 == 1
+
+
+def _drawn(seed: int, number: int) -> int:
+    """The number-th of a seed's random 32-bit numbers."""
+    return _mixed(_mixed(seed) + number)
 
 
 def _mixed(number: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from genimg.report.run import Row, Run
 
-Chart = dict[str, Any]  # name, x (what the axis shows), traces
+Chart = dict[str, Any]  # name, x (what the axis shows), traces, legend
 
 POINTS = 1000  # of a curve, at most: more than a screen has pixels for
 _COUNTERS = ("images_seen", "seconds", "stage")
@@ -18,7 +18,8 @@ def of_run(run: Run) -> list[Chart]:
     """A chart for every figure of the run, training and validation in one; then those of its evaluation by horizon."""
     stages = sorted({row["stage"] for row in run.rows})
     parts = [(stage, [row for row in run.rows if row["stage"] == stage]) for stage in stages]
-    return [*_curves(parts), *_horizons([("samples", run)], floor=True)]
+    found = [*_curves(parts), *_horizons([("samples", run)], floor=True)]
+    return [chart | {"legend": len(chart["traces"]) > 1} for chart in found]
 
 
 def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
@@ -29,7 +30,8 @@ def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
         hidden = validated - set(_COUNTERS)
         train = [{k: v for k, v in row.items() if k not in hidden} for row in run.rows if row["stage"] == "train"]
         parts += [(name, train), (name, [row for row in run.rows if row["stage"] == "val"])]
-    return [*_curves(parts), *_horizons(runs, floor=False)]
+    found = [*_curves(parts), *_horizons(runs, floor=False)]
+    return [chart | {"legend": True} for chart in found]  # a curve alone does not tell whose it is
 
 
 def _curves(parts: Sequence[tuple[str, list[Row]]]) -> list[Chart]:

@@ -50,7 +50,7 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
         path,
         "comparison.html",
         runs=[
-            {"name": name, "run": run, "sheet": next(iter(map(_embedded, run.pictures().values())), None)}
+            {"name": name, "run": run, "sheet": _sheet(run), "n": _compared(run)}
             for name, run in zip(names, runs, strict=True)
         ],
         failed=_failed(zip(names, runs, strict=True)) | dict(unread or {}),
@@ -65,6 +65,18 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
 def _moments(run: Run) -> list[dict[str, Any]]:
     """The sheets drawn on the way, in order."""
     return [{"images_seen": seen, "picture": _embedded(file)} for seen, file in run.moments]
+
+
+def _sheet(run: Run) -> str | None:
+    """Its samples as they were at the end, or as they were last where it did not come to one."""
+    pictures, moments = run.pictures(), run.moments
+    found = pictures.get("Animations") or pictures.get("Samples") or (moments[-1][1] if moments else None)
+    return None if found is None else _embedded(found)
+
+
+def _compared(run: Run) -> int | None:
+    """From how many pictures or clips its samples were measured: the test split may have fewer than were asked for."""
+    return next((figure["n"] for figure in run.evaluation.get("figures", []) if figure["group"] != "cost"), None)
 
 
 def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:
@@ -113,6 +125,7 @@ def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The table's columns: `name`, a value for each run (None where it has none), and the index of the best."""
     columns: dict[str, dict[int, float]] = {}
     better: dict[str, str] = {}
+    grounds: dict[str, set[str]] = {}  # what a column's figures were measured on: they compare where it is one
     for index, run in enumerate(runs):
         columns.setdefault("images seen", {})[index] = run.images_seen
         columns.setdefault("seconds", {})[index] = run.seconds
@@ -122,16 +135,20 @@ def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
             if key not in ("images_seen", "seconds", "stage"):
                 columns.setdefault(f"val {key}", {})[index] = value
                 better[f"val {key}"] = _BETTER.get(key, "")
+                data = run.config.get("data") or {}
+                grounds.setdefault(f"val {key}", set()).add(repr((data.get("name"), data.get("image_size"))))
         for figure in run.evaluation.get("figures", []):
             if figure["group"] != "cost" or figure["name"].startswith("parameters"):
                 columns.setdefault(figure["name"], {})[index] = figure["value"]
                 better[figure["name"]] = figure["better"]
+                known, data = run.evaluation["extractor"]["digest"], run.evaluation.get("data")
+                grounds.setdefault(figure["name"], set()).add(repr((known, data, figure["n"])))
     return [
         {
             "name": name,
             "values": [values.get(index) for index in range(len(runs))],
             "better": better.get(name, ""),
-            "best": _best(values, better.get(name, "")),
+            "best": _best(values, better.get(name, "")) if len(grounds.get(name, ())) == 1 else [],
         }
         for name, values in columns.items()
     ]

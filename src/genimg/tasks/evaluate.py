@@ -56,7 +56,7 @@ def run(config: dict[str, Any]) -> int:
     subject = Subject(sampler, pictures, extractor, data.fingerprint, count, config["seed"], cache)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
-    if not sampler.makes_sequences and isinstance(sampler.model, Reconstructs) and (reason := missing()):
+    if (sampler.makes_sequences or isinstance(sampler.model, Reconstructs)) and (reason := missing()):
         refused["lpips"] = reason
     if reason := refusal(sampler.model):
         refused["likelihood"] = reason

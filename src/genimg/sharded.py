@@ -117,7 +117,8 @@ def assembled(model: GenerativeModel) -> Iterator[None]:
 
 def part_of(tensor: Tensor) -> Tensor:
     """This process's part of a tensor, in the same memory; the tensor where it is whole."""
-    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
+    tensor = tensor.detach()
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def divided(tensor: Tensor, like: Tensor) -> Tensor:

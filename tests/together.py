@@ -22,5 +22,9 @@ def run_together(program: str, words: list[str], processes: int) -> None:
         )
         for rank in range(processes)
     ]  # fmt: skip
-    said = [process.communicate(timeout=120)[1] for process in started]
+    try:
+        said = [process.communicate(timeout=120)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()  # those that wait for each other
     assert [process.returncode for process in started] == [0] * processes, said

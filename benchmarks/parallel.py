@@ -1,14 +1,16 @@
-"""Several processes on this machine: the GAN by one all-reduce a backward pass, against torch's wrapper.
+"""Several processes on this machine, a thread each: what it costs them to train one model together.
 
     python benchmarks/parallel.py                      # two processes on the processor
-    python benchmarks/parallel.py --data digits --rounds 5
+    python benchmarks/parallel.py model=rnn --rounds 5 --ways averaged parts
 
-Two ways take turns, each in fresh processes, a thread each:
+Three ways take turns, each in fresh processes:
 
-    averaged   ours: the gradients that are there, averaged in one message after each backward pass
-    wrapper    DistributedDataParallel(find_unused_parameters=True), which searches the graph of each pass
+    averaged   trainer=ddp: the gradients that are there, averaged in one message after each backward pass
+    parts      trainer=fsdp: each process holds its part of every large layer
+    wrapper    DistributedDataParallel(find_unused_parameters=True), which searches the graph of each pass; it refuses
+               the RNN, whose kept start pictures share memory
 
-Printed are images a second of all processes together, and the ratio round by round.
+Printed are images a second of all processes together, their ratios round by round, and the most memory of a process.
 """
 
 import argparse
@@ -24,11 +26,13 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 STEPS = 50
+WAYS = ("averaged", "parts", "wrapper")
 
 
-def one_process(way: str, data_name: str, processes: int) -> None:
-    """What each process runs; the first prints images a second."""
+def one_process(way: str, words: list[str], processes: int) -> None:
+    """What each process runs; the first prints images a second and its memory in MB."""
     import torch
+    from pytorch_lightning import Callback
     from pytorch_lightning.strategies import DDPStrategy
 
     from genimg.config.resolvers import register
@@ -36,7 +40,7 @@ def one_process(way: str, data_name: str, processes: int) -> None:
     from genimg.parallel import AveragedGradients, highest, join
     from genimg.ranks import rank
     from genimg.tasks import setting_up
-    from genimg.tasks.dry_run import StepTimer
+    from genimg.tasks.dry_run import StepTimer, peak_memory
 
     class Wrapper(AveragedGradients):
         configure_ddp, post_backward = DDPStrategy.configure_ddp, DDPStrategy.post_backward
@@ -44,10 +48,14 @@ def one_process(way: str, data_name: str, processes: int) -> None:
         def __init__(self) -> None:
             super().__init__(find_unused_parameters=True)
 
+    class Memory(Callback):
+        def on_train_batch_start(self, *_: Any) -> None:  # at the end a checkpoint is put together
+            self.peak = peak_memory(torch.device("cpu"))
+
     register()
     with initialize_config_module("genimg.configs", version_base="1.3"):
-        words = ["model=gan", f"data={data_name}", "budget.images=1000000", "trainer=cpu", "trainer.threads=1"]
-        composed = compose("train", [*words, f"trainer.devices={processes}"])
+        ours = ["budget.images=1000000", f"trainer={'fsdp' if way == 'parts' else 'ddp'}", "trainer.accelerator=cpu"]
+        composed = compose("train", [*words, *ours, "trainer.threads=1", f"trainer.devices={processes}"])
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     if way == "wrapper":
         setting_up.AveragedGradients = Wrapper  # pyright: ignore[reportPrivateImportUsage]
@@ -57,19 +65,23 @@ def one_process(way: str, data_name: str, processes: int) -> None:
         config |= {"callbacks": {}, "logger": {}, "run_dir": run_dir}
         data, model = setting_up.prepare(config, machine, None)
         timer = StepTimer(STEPS)
-        trainer = setting_up.make_trainer(config, machine, data, None, timer)
+        memory = Memory()
+        trainer = setting_up.make_trainer(config, machine, data, None, timer, memory)
         trainer.fit(model, datamodule=data)
         (seconds,) = highest(trainer, [timer.seconds])
         if rank() == 0:
-            print("images/s", STEPS * data.batch_size / seconds)
+            print("measured", STEPS * data.batch_size / seconds, memory.peak / 1e6)
+    sys.stdout.flush()
+    os._exit(0)  # as a worker ends
 
 
-def together(way: str, data_name: str, processes: int) -> float:
+def together(way: str, words: list[str], processes: int) -> tuple[float, float]:
+    """Images a second, and MB."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "benchmark", "GROUP_RANK": "0"}
     shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--way", way, "--data", data_name, "--processes", str(processes)]
+    command = [sys.executable, __file__, *words, "--way", way, "--processes", str(processes)]
     started = [
         subprocess.Popen(
             command,
@@ -80,27 +92,28 @@ def together(way: str, data_name: str, processes: int) -> float:
         for r in range(processes)
     ]
     said = [process.communicate()[0] for process in started]
-    return float(said[0].rpartition("images/s")[2])
+    speed, memory = said[0].rpartition("measured")[2].split()
+    return float(speed), float(memory)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="fashion_mnist")
+    parser.add_argument("words", nargs="*", default=["data=fashion_mnist"], help="of the configuration: model=vae")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--way", choices=["averaged", "wrapper"], help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    given = parser.parse_intermixed_args()
     if given.way:
-        one_process(given.way, given.data, given.processes)
+        one_process(given.way, given.words, given.processes)
         return
-    rounds = [
-        tuple(together(way, given.data, given.processes) for way in ("averaged", "wrapper"))
-        for _ in range(given.rounds)
-    ]
-    averaged, wrapper = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"gan on {given.data}, {given.processes} processes, a thread each")
-    print(f"  images/s: averaged {averaged:,.0f}, wrapper {wrapper:,.0f}")
-    print(f"  averaged / wrapper {statistics.median(a / w for a, w in rounds):.2f}")
+    rounds = [{way: together(way, given.words, given.processes) for way in given.ways} for _ in range(given.rounds)]
+    print(f"{' '.join(given.words)}, {given.processes} processes, a thread each")
+    for way in given.ways:
+        speed = statistics.median(one[way][0] for one in rounds)
+        ratio = statistics.median(one[way][0] / one[given.ways[0]][0] for one in rounds)
+        memory = statistics.median(one[way][1] for one in rounds)
+        print(f"  {way:9} {speed:7,.0f} images/s, {ratio:.2f} of {given.ways[0]}; {memory:,.0f} MB a process")
 
 
 if __name__ == "__main__":

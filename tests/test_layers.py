@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "differences": set(),
     # models get their networks handed in by YAML
     "models": {"objectives", "parallel"},
+    "sharded": {"models", "parallel", "ranks"},
     "archive": {"limits"},
     "checkpoints": {"archive", "build", "files", "models"},
     "features": {"build", "files"},
@@ -61,10 +62,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "report": {"differences", "evaluation", "html", "runs", "saved_config", "words"},
     "rating": {"files", "html", "metrics"},
-    "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"},
+    "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"}
+    | {"sharded"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
-    | {"differences", "sampling", "words"},
+    | {"differences", "sampling", "sharded", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker

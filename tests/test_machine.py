@@ -31,6 +31,11 @@ def test_every_choice_can_be_overridden() -> None:
     assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
 
 
+def test_weights_in_parts_are_contiguous_for_torch_divides_no_others() -> None:
+    several = AUTO | {"devices": 2}
+    assert machine.choose(several).channels_last and not machine.choose(several | {"strategy": "fsdp"}).channels_last
+
+
 def test_the_precision_is_one_the_machine_has_kernels_for() -> None:
     chosen = machine.choose(AUTO)
     convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.memory_format)

@@ -1,9 +1,5 @@
 """Two processes on the processor: what they share, what they do not, and that together they are one."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ from omegaconf import OmegaConf
 from genimg.checkpoints import load_checkpoint
 from genimg.config.compose import Composer, without_hydra
 from genimg.runs import RunFolder
+from tests.together import run_together
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4",
@@ -71,20 +68,7 @@ def config_file(folder: Path, *words: str) -> Path:
 
 def train_together(config: Path, processes: int, noise: str = "own") -> list[dict[str, Any]]:
     """Runs the processes and returns what each of them ended with, by rank."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(config), noise],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
-                 "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0"},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(processes)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=120)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * processes, said
+    run_together(PROCESS, [str(config), noise], processes)
     return [torch.load(f"{config}.{rank}") for rank in range(processes)]
 
 

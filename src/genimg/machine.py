@@ -20,11 +20,12 @@ class Machine:
     channels_last: bool
     fused: bool
     threads: int
+    sharded: bool  # each process holds a part of the model, where there are several
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
         if self.processes > 1:
-            where = f"{self.processes} x {where}"
+            where = f"{self.processes} x {where}{', the model in parts' if self.sharded else ''}"
         layout = "channels_last" if self.channels_last else "contiguous"
         return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers"
 
@@ -58,15 +59,17 @@ def choose(settings: dict[str, Any]) -> Machine:
     torch.set_num_threads(threads)
     half = _has_bf16(accelerator)
     precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
+    sharded = settings["strategy"] == "fsdp"
     return Machine(
         accelerator=accelerator,
         devices=settings["devices"],
         num_nodes=settings["num_nodes"],
         precision=("bf16-mixed" if half else "32-true") if precision == "auto" else str(precision),
         # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md, Speed)
-        channels_last=layout in ("auto", "channels_last"),
+        channels_last=layout == "channels_last" or (layout == "auto" and not sharded),  # torch divides contiguous ones
         fused=True if fused == "auto" else bool(fused),
         threads=threads,
+        sharded=sharded,
     )
 
 

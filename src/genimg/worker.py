@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -115,5 +116,19 @@ def _set_up_logging(log_file: Path | None) -> None:
     log.setLevel(logging.INFO)
 
 
+def _end(exit_code: int) -> None:
+    """Ends the process, one of several without its interpreter's farewell.
+
+    Threads of gloo may live as long as a model in parts, and one that lets go of a tensor while the interpreter ends
+    aborts the process.
+    """
+    if ranks.is_one_of_several():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    _end(main(sys.argv[1]))

@@ -72,6 +72,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "nothing to resume": (["resume=nowhere"], ["resume", "nowhere"]),
     "no pictures asked for": (["sample", "num_images=0"], ["num_images", "got 0", "1 or more"]),
     "unknown task": (["task=smaple"], ["task", "smaple", "did you mean task=sample?"]),
+    "a layout that cannot be divided": (
+        ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.memory_format=channels_last"],
+        ["trainer.memory_format", "channels_last", "contiguous", "trainer.memory_format=auto"],
+    ),
     "no GPU": (["trainer=gpu"], ["trainer.accelerator", "gpu", "trainer=auto"]),
     "more devices than there are": (["trainer.devices=4"], ["trainer.devices", "4", "trainer.devices=1"]),
     "unequal shares of a batch": (

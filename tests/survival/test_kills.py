@@ -69,8 +69,9 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
     assert run.what_it_is() == straight("gan", 2)
 
 
-def test_two_try_out_what_they_would_do(killed: Start) -> None:
-    code, out = killed("gan", 2, "dry_run=true").finish()
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_try_out_what_they_would_do(killed: Start, strategy: str) -> None:
+    code, out = killed("gan", 2, "dry_run=true", f"trainer.strategy={strategy}").finish()
     assert code == 0, out
     assert out.count("speed  ") == 1
 
@@ -121,12 +122,13 @@ class Broken(Callback):
 """
 
 
-def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start) -> None:
+@pytest.mark.parametrize("more", [[], ["trainer.strategy=fsdp", "model.width=16"]], ids=["whole", "in parts"])
+def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start, more: list[str]) -> None:
     (tmp_path / "mine" / "callbacks").mkdir(parents=True)
     (tmp_path / "broken.py").write_text(BROKEN)
     (tmp_path / "mine" / "callbacks" / "mine.yaml").write_text("broken:\n  _target_: broken.Broken\n")
     small = [word for word in killed("gan", 2).words if not word.startswith("callbacks.")]
-    run = Killed(tmp_path, ["--config-dir", "mine", *small, "callbacks=mine"])
+    run = Killed(tmp_path, ["--config-dir", "mine", *small, "callbacks=mine", *more])
     code, out = run.finish()
     assert code == 1, out
     assert out.splitlines()[-1].startswith("error: the run failed with OSError: this device has fallen off the bus")

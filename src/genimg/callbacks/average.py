@@ -11,6 +11,7 @@ from torch import Tensor
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.models.base import GenerativeModel
+from genimg.sharded import assembled, divided, part_of
 
 #: Steps between two updates, for each reads and writes every weight; the last step of a run brings one too.
 EVERY = 4
@@ -37,9 +38,9 @@ class WeightAverage(Callback):
         live = _followed(cast(GenerativeModel, pl_module))
         self._average = {name: tensor.detach().clone() for name, tensor in live.items()}
         for name, tensor in (self._restored or {}).items():
-            self._average[name].copy_(tensor)
+            self._average[name].copy_(divided(tensor, self._average[name]))
         # looked up once: a state_dict a step is noticeable beside a small network
-        self._pairs = [(self._average[name], tensor.detach()) for name, tensor in live.items()]
+        self._pairs = [(part_of(self._average[name]), part_of(tensor)) for name, tensor in live.items()]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -61,7 +62,10 @@ class WeightAverage(Callback):
 
     @contextmanager
     def applied(self, model: GenerativeModel) -> Iterator[None]:
-        """The model with the average in the place of its weights, in eval mode and without gradients."""
+        """The model with the average in the place of its weights, in eval mode and without gradients.
+
+        All processes have to enter it; then each of them can use the model alone.
+        """
         live = _followed(model)
         kept = {name: tensor.detach().clone() for name, tensor in live.items()}
         was_training = model.training
@@ -70,7 +74,8 @@ class WeightAverage(Callback):
             try:
                 for name, tensor in live.items():
                     tensor.copy_(self._average[name])
-                yield
+                with assembled(model):
+                    yield
             finally:
                 for name, tensor in live.items():
                     tensor.copy_(kept[name])

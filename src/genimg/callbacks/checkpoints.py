@@ -20,6 +20,7 @@ from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
 from genimg.parallel import gathered
 from genimg.runs import RunFolder
+from genimg.sharded import whole
 
 log = logging.getLogger(__name__)
 
@@ -168,16 +169,16 @@ def copied(state: Any) -> Any:
 
 
 def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Checkpoint:
-    """The whole state of a run between two steps, in plain types."""
+    """The whole state of a run between two steps, in plain types. All processes have to call it; the first has it."""
     model = cast(GenerativeModel, trainer.lightning_module)
     clock = find(trainer, Clock)
     data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
     return {
         "format": FORMAT,
         "config": config,
-        "model": model.state_dict(),
-        "ema": find(trainer, WeightAverage).state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+        "model": whole(model.state_dict()),
+        "ema": whole(find(trainer, WeightAverage).state_dict()),
+        "optimizers": [whole(optimizer.state_dict()) for optimizer in trainer.optimizers],
         "clock": clock.state_dict(),
         "images_seen": clock.images_seen,
         "rollbacks": model.rollbacks,

@@ -37,20 +37,21 @@ class FitPrior(Callback):
         if not (hasattr(pl_module, "fit_prior") and find(trainer, Clock).due(self.times)):
             return
         started = time.monotonic()
-        if trainer.is_global_zero:
-            self._fit(trainer, cast(GenerativeModel, pl_module))
+        model = cast(GenerativeModel, pl_module)
+        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+            if trainer.is_global_zero:
+                self._fit(trainer, model)
         share(list(pl_module.buffers()))
         self.seconds_spent += time.monotonic() - started
 
     def _fit(self, trainer: Trainer, model: Any) -> None:
         generator = torch.Generator(model.device).manual_seed(_SEED)
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
-            batches = first_items(data, data.spread("train", count), model, count)
-            latents, labels = [], []
-            for batch in batches:
-                latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))
-                labels.append(batch.get("labels"))
-            known = None if labels[0] is None else torch.cat(labels)
-            model.fit_prior(torch.cat(latents), known, generator)
+        count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
+        batches = first_items(data, data.spread("train", count), model, count)
+        latents, labels = [], []
+        for batch in batches:
+            latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))
+            labels.append(batch.get("labels"))
+        known = None if labels[0] is None else torch.cat(labels)
+        model.fit_prior(torch.cat(latents), known, generator)

@@ -50,24 +50,25 @@ class Quality(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         if data.num_frames is None and data.num_items > 1 and find(trainer, Clock).due(self.times):
             started = time.monotonic()
-            figures = self.measure(trainer, cast(GenerativeModel, pl_module)) if trainer.is_global_zero else {}
+            model = cast(GenerativeModel, pl_module)
+            with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+                figures = self.measure(trainer, model) if trainer.is_global_zero else {}
             figures = trainer.strategy.broadcast(figures)
             self.seconds_spent += time.monotonic() - started
             find(trainer, Metrics).write(trainer, "val", figures)
             find(trainer, Checkpoints).on_measured(trainer, figures)
 
     def measure(self, trainer: Trainer, model: GenerativeModel) -> dict[str, float]:
-        """The figures of this moment."""
+        """The figures of the weights that are in the model."""
         if self._extractor is None:
             self._extractor = self._look_at_data(trainer, model.device)
         generator = torch.Generator(model.device).manual_seed(_SEED)
         labels = self._labels.to(model.device) if getattr(model, "num_classes", 0) else None
         parts = []
-        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            for start in range(0, len(self._real), _CHUNK):
-                count = min(_CHUNK, len(self._real) - start)
-                wanted = None if labels is None else labels[start : start + count]
-                parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
+        for start in range(0, len(self._real), _CHUNK):
+            count = min(_CHUNK, len(self._real) - start)
+            wanted = None if labels is None else labels[start : start + count]
+            parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
         variance = max(float(self._real.var(dim=0).sum()), 1e-12)
         return {

@@ -42,14 +42,17 @@ class Samples(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        clock = find(trainer, Clock)
-        if clock.due(self.times) and trainer.is_global_zero:
-            started = time.monotonic()
+        clock, model = find(trainer, Clock), cast(GenerativeModel, pl_module)
+        if not clock.due(self.times):
+            return
+        started = time.monotonic()
+        with find(trainer, WeightAverage).applied(model):
             try:
-                self.draw(trainer, cast(GenerativeModel, pl_module), clock.images_seen)
+                if trainer.is_global_zero:
+                    self.draw(trainer, model, clock.images_seen)
             except OSError as error:
                 log.warning("no sheet of this moment: %s. The run goes on.", error)
-            self.seconds_spent += time.monotonic() - started
+        self.seconds_spent += time.monotonic() - started
 
     def draw(self, trainer: Trainer, model: GenerativeModel, images_seen: int) -> None:
         """Write the sheets of this moment."""
@@ -60,10 +63,9 @@ class Samples(Callback):
         conditional = bool(getattr(model, "num_classes", 0))
         labels = torch.arange(count, device=model.device) % len(data.classes) if conditional else None
         folder = run_folder(trainer).samples / "during"
-        with find(trainer, WeightAverage).applied(model):
-            pictures = to_uint8(model.sample(count, generator=generator, labels=labels))
-            if hasattr(model, "reconstruct"):
-                self._draw_reconstructions(trainer, model, folder, images_seen)
+        pictures = to_uint8(model.sample(count, generator=generator, labels=labels))
+        if hasattr(model, "reconstruct"):
+            self._draw_reconstructions(trainer, model, folder, images_seen)
         name = f"{images_seen:09d}"
         if stills:
             sheet = contact_sheet(pictures)

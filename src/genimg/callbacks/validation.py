@@ -38,7 +38,9 @@ class Validation(Callback):
     ) -> None:
         if find(trainer, Clock).due(self.times):
             started = time.monotonic()
-            figures = self.evaluate(trainer, cast(GenerativeModel, pl_module)) if trainer.is_global_zero else {}
+            model = cast(GenerativeModel, pl_module)
+            with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+                figures = self.evaluate(trainer, model) if trainer.is_global_zero else {}
             figures = trainer.strategy.broadcast(figures)
             self.seconds_spent += time.monotonic() - started
             find(trainer, Metrics).write(trainer, "val", figures)
@@ -50,11 +52,10 @@ class Validation(Callback):
         sums: dict[str, Tensor] = {}
         count = 0
         most = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times)
-        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-            for batch in held_out(trainer, model, most):
-                for name, value in model.evaluate(batch, generator).items():
-                    sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
-                count += len(batch["images"])
+        for batch in held_out(trainer, model, most):
+            for name, value in model.evaluate(batch, generator).items():
+                sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
+            count += len(batch["images"])
         return {name: float(total / count) for name, total in sums.items()}
 
 

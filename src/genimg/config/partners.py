@@ -148,6 +148,13 @@ def _processes(config: Config) -> None:
         raise UserError("data.batch_size", batch, expected, f"data.batch_size={more}")
 
 
+def _layout(config: Config) -> None:
+    trainer = config["trainer"]
+    if trainer["strategy"] == "fsdp" and trainer["memory_format"] == "channels_last":
+        expected = "auto or contiguous with trainer.strategy=fsdp, for torch divides contiguous weights only"
+        raise UserError("trainer.memory_format", "channels_last", expected, "trainer.memory_format=auto")
+
+
 def _run(config: Config) -> None:
     find(str(config["run"]), str(config["outputs"]))
 
@@ -218,6 +225,7 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
         _num_classes: False,
         _devices: True,
         _processes: False,
+        _layout: False,
     },
     "sample": {_run: True, _pictures: True},
     "evaluate": {_run: True, _features: False, _files: True},

@@ -93,7 +93,7 @@ RULES: dict[str, Rule] = {
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": Rule("whole", low=1, choices=("auto",)),
     "trainer.num_nodes": whole(1),
-    "trainer.strategy": one_of("auto", "ddp"),
+    "trainer.strategy": one_of("auto", "ddp", "fsdp"),
     "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),  # 16-mixed has a scaler, which is in no checkpoint
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),

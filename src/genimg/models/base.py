@@ -32,6 +32,8 @@ class GenerativeModel(LightningModule):
     averaged: ClassVar[tuple[str, ...]] = ("",)
     #: Prefixes of the parameters and buffers that `decode`, or `animate` of a sequence model, needs: what is exported.
     generates: ClassVar[tuple[str, ...]] = ("",)
+    #: Whether a loss holds a gradient, as a gradient penalty does: then weights must stay until its own backward pass.
+    differentiates_gradients: bool = False
     #: Each optimizer's learning rate falls on a cosine to this fraction of itself at progress 1.
     final_lr: float = 0.1
 

@@ -60,6 +60,7 @@ class GAN(GenerativeModel):
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.game, self.wasserstein = OBJECTIVES[objective], objective == "wasserstein"
+        self.differentiates_gradients = self.wasserstein
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
         self.penalty_step, self.penalty_share = penalty_step, penalty_share
         self.final_lr = final_lr

@@ -12,10 +12,9 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from genimg.callbacks.checkpoints import Checkpoints, capture
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
-from genimg.checkpoints import save_checkpoint
+from genimg.checkpoints import Checkpoint, save_checkpoint
 from genimg.models.base import GenerativeModel
 
 log = logging.getLogger(__name__)
@@ -53,11 +52,11 @@ class StepTimer(Callback):
             torch.cuda.synchronize(device)
 
 
-def report(config: dict[str, Any], trainer: Trainer, model: LightningModule, data: Any, timer: StepTimer) -> None:
-    """Print the resolved configuration, then what the run would take."""
+def report(config: dict[str, Any], state: Checkpoint, model: LightningModule, data: Any, timer: StepTimer) -> None:
+    """Print the resolved configuration, then what the run would take; `state` is a checkpoint of it."""
     speed = timer.timed * data.batch_size / timer.seconds
     budget = Budget.of(**config["budget"], num_items=data.num_items)
-    checkpoint = checkpoint_bytes(trainer, config)
+    checkpoint = checkpoint_bytes(state)
     minutes = [budget.minutes] if budget.minutes else []
     minutes += [budget.images / speed / 60] if budget.images else []
     images = min([speed * 60 * min(minutes)] + ([budget.images] if budget.images else []))
@@ -69,11 +68,11 @@ def report(config: dict[str, Any], trainer: Trainer, model: LightningModule, dat
     log.info("disk      %s: three checkpoints of %s, besides sheets and logs", size(3 * checkpoint), size(checkpoint))
 
 
-def checkpoint_bytes(trainer: Trainer, config: dict[str, Any]) -> int:
-    """Size of a checkpoint of this run, by writing one to a temporary folder."""
+def checkpoint_bytes(state: Checkpoint) -> int:
+    """Size of a checkpoint, by writing it to a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
         path = Path(folder, "checkpoint.pt")
-        save_checkpoint(path, capture(trainer, config, find(trainer, Checkpoints).best))
+        save_checkpoint(path, state)
         return path.stat().st_size
 
 

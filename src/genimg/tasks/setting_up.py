@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.strategies import Strategy
 
 from genimg.build import build, packaged
 from genimg.callbacks.average import WeightAverage
@@ -19,6 +20,7 @@ from genimg.machine import Machine
 from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, environment
 from genimg.ranks import rank
+from genimg.sharded import ShardedWeights
 from genimg.tasks.changes import tell_changes
 
 log = logging.getLogger(__name__)
@@ -109,7 +111,7 @@ def make_trainer(
         accelerator=machine.accelerator,
         devices=machine.devices,
         num_nodes=machine.num_nodes,
-        strategy=AveragedGradients() if machine.processes > 1 else "auto",
+        strategy=strategy(machine),
         plugins=[environment()],
         sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
@@ -127,6 +129,13 @@ def make_trainer(
     # clock asks after each step
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
     return trainer
+
+
+def strategy(machine: Machine) -> Strategy | str:
+    """How its processes train one model together; one alone has nobody to agree with."""
+    if machine.processes == 1:
+        return "auto"
+    return ShardedWeights() if machine.sharded else AveragedGradients()
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 
+from genimg.callbacks.checkpoints import capture
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
@@ -111,9 +112,10 @@ def try_out(config: dict[str, Any]) -> int:
         trainer.fit(model, datamodule=data)
         if exit_code := find(trainer, Clock).exit_code:
             return exit_code
+        state = capture(trainer, config, None)
         leave()  # what is told the first process finds out alone
         if trainer.is_global_zero:
-            report(config, trainer, model, data, timer)
+            report(config, state, model, data, timer)
     return 0
 
 

@@ -1,0 +1,30 @@
+"""Processes of one run, started as torchrun would start them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+
+def run_together(program: str, words: list[str], processes: int) -> None:
+    """Runs `program`, the text of one, in each of the processes, and asserts that all of them end with 0."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *words],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
+                 "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0"},
+            stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=120)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()  # those that wait for each other
+    assert [process.returncode for process in started] == [0] * processes, said

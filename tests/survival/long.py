@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", default="", help="only those with this word in their name")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # with its table, and cleared up
     draw = random.Random(given.seed)
     kinds = {name: kind for name, kind in KINDS.items() if given.kinds in name}
     counts: dict[str, Counter[str]] = {name: Counter() for name in kinds}
@@ -48,10 +49,11 @@ def main() -> int:
                 kinds = {name: kind for name, kind in kinds.items() if not kind.on_small_disk}
             for turn, name in enumerate(itertools.cycle(kinds)):
                 place, kind = Path(folder, f"{turn}"), kinds[name]
-                with disk(place) if kind.on_small_disk else contextlib.nullcontext():
+                never, killed = (Killed(place / which, kind.words) for which in ("straight", "killed"))
+                with disk(place) if kind.on_small_disk else contextlib.nullcontext(), cleared_up(never, killed):
                     if name not in straight:
-                        straight[name] = never_killed(Killed(place / "straight", kind.words), kind)
-                    one_run(Killed(place / "killed", kind.words), name, *straight[name], draw, counts[name])
+                        straight[name] = never_killed(never, kind)
+                    one_run(killed, name, *straight[name], draw, counts[name])
                 if sum(count["kills"] for count in counts.values()) >= given.kills:
                     break
     finally:
@@ -73,7 +75,6 @@ def one_run(
     count["different" if different else "same"] += 1
     print("DIFFERENT" if different else "same", f" {name}, killed: {', '.join(moments)}", flush=True)
     print(*different, sep="\n", end="\n" if different else "", flush=True)
-    shutil.rmtree(run.folder)
 
 
 def never_killed(run: Killed, kind: Kind) -> tuple[list[Any], float]:
@@ -111,6 +112,17 @@ def left_behind(run: Killed, count: Counter[str]) -> None:
         count["left behind"] += len(run.processes())
         print("LEFT BEHIND", *(Path(f"/proc/{left}/cmdline").read_text() for left in run.processes()), flush=True)
         run.clean_up()
+
+
+@contextlib.contextmanager
+def cleared_up(*runs: Killed) -> Iterator[None]:
+    """Whatever happens here, no process of theirs is left, and nothing of them on the disk."""
+    try:
+        yield
+    finally:
+        for run in runs:
+            run.clean_up()
+            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

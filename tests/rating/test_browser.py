@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def judge(page: Page, presses: str) -> list[list[str]]:
 def answers(page: Page, path: Path) -> dict[str, Any]:
     with page.expect_download() as download:
         page.locator("#save").click()
+    assert re.fullmatch(r"answers-\w{16}-[\w-]+\.json", download.value.suggested_filename)
     download.value.save_as(path)
     return json.loads(path.read_text())
 
@@ -69,6 +71,8 @@ def test_a_rater_judges_by_keys_and_saves_what_can_be_counted(
     assert opened.locator("#trial").is_hidden()  # not without a name
     begin(opened, tmp_path, "A <b> rater")
     assert opened.locator("#count").inner_text() == "1 of 7"
+    tops = opened.locator("#answers button").evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
+    assert len(set(tops)) == 1  # left is left of right, on a telephone too
     seen = judge(opened, presses)
     seed = answers(opened, tmp_path / "answers.json")["seed"]
     (rater,) = results.read([tmp_path / "answers.json"], key)  # which finds the order in which the page asked

@@ -81,11 +81,13 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
         data = build(node, trust=(*packaged("data"), *trust))
         data.setup("test")
     except UserError as error:
-        if error.key != "data.root":
+        if error.key == "data.root":
+            got = error.got
+        elif root is not None:  # a setting of the run, which fitted the data it was trained on
+            got = root
+        else:
             raise
-        raise UserError(
-            "root", error.got, "the folder of the run's data", hint="where it lies now: root=FOLDER"
-        ) from error
+        raise UserError("root", got, "the folder of the run's data", hint="where it lies now: root=FOLDER") from error
     known = checkpoint["data"]["fingerprint"]
     if data.fingerprint != known:
         raise UserError(

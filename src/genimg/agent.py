@@ -27,7 +27,7 @@ def main(config_path: str) -> int:
     """Runs `python -m genimg.worker config_path` once for each device of this machine."""
     end_with_parent(signal.SIGTERM, parent())
     os.environ.update(as_parent())
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -42,6 +42,7 @@ def main(config_path: str) -> int:
         nproc_per_node=config.trainer.devices,
         max_restarts=config.launch.max_restarts,
         shutdown_timeout=SECONDS_TO_END,
+        logs_specs=DefaultLogsSpecs(log_dir=str(control.path)),  # its own place would stay after the run
         **_meeting(config),
     )
     try:

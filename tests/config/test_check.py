@@ -101,6 +101,12 @@ def test_seed_zero_counts_and_sizes_may_be_two() -> None:
     assert config.data.image_size == [48, 64]
 
 
+def test_another_optimizer_takes_other_arguments() -> None:
+    words = ["model.optimizer._target_=torch.optim.RMSprop", "~model.optimizer.betas", "+model.optimizer.alpha=0.9"]
+    optimizer = _checked("model=vae", *words).model.optimizer
+    assert "betas" not in optimizer and optimizer.alpha == 0.9
+
+
 def test_what_may_be_added_and_taken_away() -> None:
     config = _checked("~callbacks.samples", "+callbacks.mine._target_=mine.Callback", "+logger.mine={}")
     assert "samples" not in config.callbacks

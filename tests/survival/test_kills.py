@@ -70,10 +70,17 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_try_out_what_they_would_do(killed: Start, strategy: str) -> None:
+def test_two_try_out_what_they_would_do_and_leave_nothing(
+    killed: Start, strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     code, out = killed("gan", 2, "dry_run=true", f"trainer.strategy={strategy}").finish()
     assert code == 0, out
     assert out.count("speed  ") == 1
+    left = [path.name for path in temporary.iterdir()]
+    assert [name for name in left if not name.startswith("torchinductor_")] == [], "but a cache of torch's"
 
 
 def test_two_that_diverge_say_so_once(killed: Start) -> None:

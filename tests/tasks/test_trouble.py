@@ -175,3 +175,10 @@ def test_a_disk_that_is_full_when_a_run_is_resumed_costs_tensorboard_and_no_more
     assert caplog.text.count("TensorBoardLogger ends here") == 1
     assert load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 128
     assert (tmp_path / "samples" / "during" / "000000128.png").exists()
+
+
+def test_an_optimizer_that_does_not_take_its_arguments_is_a_message(tmp_path: Path) -> None:
+    words = ["model.generator_optimizer._target_=torch.optim.RMSprop"]
+    with pytest.raises(UserError, match="betas") as caught:
+        train.run(config(tmp_path, *words))
+    assert "model.generator_optimizer" in str(caught.value)

@@ -24,11 +24,11 @@ def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, o
         key = override.key_or_group
         if override.is_delete():
             _check_removable(composer, key, nodes)
-        elif key not in nodes and not (_adds(override) and _may_add(key, nodes)):
+        elif key not in nodes and not (_adds(override) and _is_open(key, nodes)):
             raise unknown_key(composer, override, nodes)
         elif isinstance(given := override.value(), dict) and key.split(".")[0] not in OPEN:
             for name in given:
-                if f"{key}.{name}" not in nodes and not _may_add(f"{key}.{name}", nodes):
+                if f"{key}.{name}" not in nodes and not _is_open(f"{key}.{name}", nodes):
                     meant = nearest(f"{key}.{name}", nodes)
                     hint = f"did you mean {meant}?" if meant else None
                     raise UserError(f"{key}.{name}", line(override), "a key that exists", hint)
@@ -49,7 +49,7 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
         path = pages.find("experiment", str(override.value()), composer.config_dir)
         page = OmegaConf.load(path) if path is not None else None
         for key in flatten(page) if isinstance(page, DictConfig) else ():
-            if key != "defaults" and key not in nodes and not _may_add(key, nodes):
+            if key != "defaults" and key not in nodes and not _is_open(key, nodes):
                 meant = nearest(key, nodes)
                 raise UserError(key, None, "a key that exists", f"did you mean {meant}?" if meant else None, str(path))
 
@@ -136,8 +136,8 @@ def _adds(override: Override) -> bool:
     return override.is_add() or override.is_force_add()
 
 
-def _may_add(key: str, nodes: dict[str, object]) -> bool:
-    """Behind `+`: a part of an open mapping, or an argument of a class that is not ours."""
+def _is_open(key: str, nodes: dict[str, object]) -> bool:
+    """What `+` may add and `~` take away: a part of an open mapping, or an argument of a class that is not ours."""
     if key.split(".")[0] in OPEN:
         return True
     while "." in key:
@@ -152,11 +152,11 @@ def _check_removable(composer: Composer, key: str, nodes: dict[str, object]) -> 
     if key not in nodes:
         meant = nearest(key, nodes)
         raise UserError(f"~{key}", None, "a key that exists", hint=f"did you mean ~{meant}?" if meant else None)
-    if "." not in key or key.split(".")[0] not in OPEN:
+    if "." not in key or not _is_open(key, nodes) or key.rpartition(".")[2].startswith("_"):
         raise UserError(
             f"~{key}",
             None,
-            f"only parts of {' and '.join(OPEN[:2])} can be taken away",
+            f"only parts of {' and '.join(OPEN[:2])} and arguments of an optimizer can be taken away",
             hint=f"give it a value instead: {key}=...",
             default_in=composer.source_of(key, []),
         )

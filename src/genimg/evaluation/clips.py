@@ -11,7 +11,7 @@ from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
-from genimg.evaluation.subject import Pictures, Subject
+from genimg.evaluation.subject import Pictures, Subject, too_few
 from genimg.pictures.sheets import to_float, to_uint8
 
 CLIPS, FUTURES = 200, 4  # clips that futures are compared with, at most, and how many of each
@@ -21,7 +21,7 @@ def compared_clips(pictures: Pictures, asked: int) -> int:
     """How many test clips futures are compared with. UserError where they are too few."""
     count = min(asked, CLIPS, len(pictures.test), len(pictures.train))
     if count < 2:
-        raise UserError("num_images", count, "2 or more", hint=f"the test split has {len(pictures.test)} clips")
+        raise UserError("num_images", count, "2 or more", hint=too_few(len(pictures.test), "clips"))
     return count
 
 

@@ -12,7 +12,7 @@ from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, 
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.structure import structure
-from genimg.evaluation.subject import Pictures, Subject, others
+from genimg.evaluation.subject import Pictures, Subject, others, too_few
 from genimg.features.kept import keep, read
 from genimg.metrics.neighbours import nearest
 from genimg.pictures.files import save_png
@@ -27,7 +27,7 @@ def compared_stills(pictures: Pictures, asked: int) -> int:
     count = min(asked, len(pictures.test), len(pictures.train) // 2)
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
-        raise UserError("num_images", count, expected, hint=f"the test split has {len(pictures.test)} pictures")
+        raise UserError("num_images", count, expected, hint=too_few(len(pictures.test), "pictures"))
     return count
 
 

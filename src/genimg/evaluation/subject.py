@@ -121,3 +121,8 @@ def others(total: int, count: int) -> Tensor:
     left = torch.ones(total, dtype=torch.bool)
     left[strides(total, count)] = False
     return left.nonzero().squeeze(1)
+
+
+def too_few(count: int, what: str) -> str:
+    """The hint where the test split is too small to measure by."""
+    return f"the test split has {count} {what}; a larger data.test_fraction in training gives it more"

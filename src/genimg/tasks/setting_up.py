@@ -51,6 +51,7 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     if resume is not None:
         check_fits(config["model"], resume["model"], trusted(config), key="resume")
     model: GenerativeModel = build(config["model"], trusted(config))
+    check_optimizers(model, config["model"])
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
         batches = list(data.val_dataloader())
         labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
@@ -73,6 +74,16 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     if resume is not None:
         tell_changes(config, data.fingerprint, resume)
     return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
+
+
+def check_optimizers(model: GenerativeModel, node: dict[str, Any]) -> None:
+    """UserError for an optimizer that does not take what the YAML gives ours: RMSprop has no `betas`."""
+    try:
+        model.configure_optimizers()
+    except (TypeError, ValueError) as error:
+        keys = [f"model.{name}" for name, part in node.items() if isinstance(part, dict) and part.get("_partial_")]
+        hint = f"~{keys[0]}.NAME leaves one out; +{keys[0]}.NAME=VALUE adds one"
+        raise UserError(" or ".join(keys), "an optimizer", f"arguments that it takes: {error}", hint) from error
 
 
 def answered(node: Any, answers: dict[str, Any]) -> Any:

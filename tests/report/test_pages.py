@@ -311,3 +311,11 @@ def test_settings_that_changed_on_the_way_are_shown(tmp_path: Path) -> None:
     page = pages.report(read(run), {}, run.report).read_text()
     assert page.count("model.lr 0.2 -&gt; 0.1, from 12,288 images on") == 1
     assert HOSTILE not in page
+
+
+def test_the_page_of_a_comparison_is_named_as_a_page(tmp_path: Path) -> None:
+    for name in "ab":
+        make_run(tmp_path / name)
+    runs = [str(tmp_path / name) for name in "ab"]
+    assert compare.run({"runs": runs, "outputs": str(tmp_path), "out": str(tmp_path / "mine")}) == 0
+    assert (tmp_path / "mine.html").exists() and not (tmp_path / "mine").exists()

@@ -21,6 +21,7 @@ def run(config: dict[str, Any]) -> int:
     folders = find_all(config["runs"], config["outputs"])
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
+    path = path if path.suffix else path.with_suffix(".html")  # without it a browser shows the page as text
     try:
         log.info("comparison of %d runs: %s", len(folders), write_comparison(folders, path))
     except OSError as error:

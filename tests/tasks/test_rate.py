@@ -46,7 +46,7 @@ def test_a_study_is_asked_and_counted(runs: dict[str, Path], names: str, tmp_pat
     assert (len(key.trials), key.repeats) == (10, 2) and key.mode == ("fooled" if len(names) == 1 else "better")
     word = study.ANSWERS[key.mode][0]
     answers = [{"trial": trial, "answer": word, "milliseconds": 9} for trial in study.order(10, 2, seed=5)]
-    content = {"format": 2, "study": key.study, "rater": "[/b] ann", "seed": 5, "answers": answers}
+    content = {"format": study.FORMAT, "study": key.study, "rater": "[/b] ann", "seed": 5, "answers": answers}
     (tmp_path / "ann.json").write_text(json.dumps(content))
     assert rate.run(config(tmp_path / "study", results=[str(tmp_path / "ann.json")])) == 0
     assert json.loads((tmp_path / "study" / "ratings.json").read_text())["raters"] == 1

@@ -96,6 +96,11 @@ def test_some_things_never_change(word: str, run: RunFolder) -> None:
         _checked(f"resume={run.path}", "allow_changes=true", word)
 
 
+def test_a_word_that_allows_neither_is_told_before_what_it_would_allow(run: RunFolder) -> None:
+    with pytest.raises(UserError, match=r"allow_changes: got maybe\n.*true or false"):
+        _checked("resume=last", "allow_changes=maybe", "model.lr=1")
+
+
 def test_what_one_resume_was_allowed_the_next_is_not(run: RunFolder) -> None:
     _rewritten(run, "allow_changes", True)
     assert _checked("resume=last").allow_changes is False

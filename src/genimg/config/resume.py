@@ -38,6 +38,8 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
         raise UserError("resume", run, "a run folder, or last", hint=f"resume={run.parent.parent}")
     if not run.has_checkpoint():
         raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew")
+    if not isinstance(given.get("allow_changes", False), bool):
+        raise UserError("allow_changes", given["allow_changes"], "true or false")
     for override in overrides:
         key = override.key_or_group
         group = key.split(".")[0].split("/")[0]

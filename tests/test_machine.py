@@ -36,6 +36,10 @@ def test_weights_in_parts_are_contiguous_for_torch_divides_no_others() -> None:
     assert machine.choose(several).channels_last and not machine.choose(several | {"strategy": "fsdp"}).channels_last
 
 
+def test_one_process_shares_with_nobody() -> None:
+    assert machine.choose(AUTO | {"strategy": "fsdp"}) == machine.choose(AUTO)
+
+
 def test_the_precision_is_one_the_machine_has_kernels_for() -> None:
     chosen = machine.choose(AUTO)
     convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.memory_format)

@@ -10,12 +10,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from genimg.checkpoints import load_checkpoint
 from genimg.config.compose import Composer, without_hydra
+from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sampling import load
-from genimg.sharded import LEAST, large_layers
+from genimg.sharded import LEAST, ShardedWeights, large_layers
 from tests.together import run_together
 
 SMALL = [
@@ -158,3 +160,9 @@ def test_a_large_layer_is_divided_once_and_what_torch_does_not_call_stays_whole(
 
     model = Own()
     assert large_layers(model) == [model.attention, model.large]
+
+
+def test_an_older_torch_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(FSDPModule, "reset_iter_state")
+    with pytest.raises(UserError, match="a newer torch"):
+        ShardedWeights()

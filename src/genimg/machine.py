@@ -20,7 +20,7 @@ class Machine:
     channels_last: bool
     fused: bool
     threads: int
-    sharded: bool  # each process holds a part of the model, where there are several
+    sharded: bool  # each of several processes holds a part of the model
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
@@ -59,7 +59,7 @@ def choose(settings: dict[str, Any]) -> Machine:
     torch.set_num_threads(threads)
     half = _has_bf16(accelerator)
     precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
-    sharded = settings["strategy"] == "fsdp"
+    sharded = settings["strategy"] == "fsdp" and settings["devices"] * settings["num_nodes"] > 1
     return Machine(
         accelerator=accelerator,
         devices=settings["devices"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any, cast
 
 import torch.distributed as dist
@@ -19,7 +20,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.distributed.tensor.experimental import implicit_replication
 from torch.optim import Optimizer
 
-from genimg.errors import LostProcess
+from genimg.errors import LostProcess, UserError
 from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, average
 from genimg.ranks import rank
@@ -34,6 +35,13 @@ class ShardedWeights(AveragedGradients):
     What is no large layer of torch's own stays whole, its gradients averaged: a layer is always called, so its weights
     are there when they are needed, which nobody knows of a parameter that a module keeps for itself.
     """
+
+    def __init__(self) -> None:
+        """UserError where torch is older than what this calls."""
+        super().__init__()
+        if not all(hasattr(FSDPModule, name) for name in ("set_force_sum_reduction_for_comms", "reset_iter_state")):
+            newer = f"a newer torch than {version('torch')}, whose fully_shard lacks a part; 2.14 has all"
+            raise UserError("trainer.strategy", "fsdp", newer, hint="trainer.strategy=ddp")
 
     def configure_ddp(self) -> None:
         super().configure_ddp()

@@ -96,6 +96,11 @@ def test_some_things_never_change(word: str, run: RunFolder) -> None:
         _checked(f"resume={run.path}", "allow_changes=true", word)
 
 
+def test_a_word_that_allows_neither_is_told_before_what_it_would_allow(run: RunFolder) -> None:
+    with pytest.raises(UserError, match=r"allow_changes: got maybe\n.*true or false"):
+        _checked("resume=last", "allow_changes=maybe", "model.lr=1")
+
+
 def test_what_one_resume_was_allowed_the_next_is_not(run: RunFolder) -> None:
     _rewritten(run, "allow_changes", True)
     assert _checked("resume=last").allow_changes is False
@@ -127,9 +132,19 @@ def test_changes_want_the_files_that_the_run_began_with(run: RunFolder, tmp_path
     assert check(Composer("train", tmp_path / "mine"), words).model.hidden == 32
 
 
+def test_several_choices_of_a_group_and_quoted_ones_are_choices(run: RunFolder) -> None:
+    run.overrides.write_text("logger=[csv, tensorboard]\nmodel='vae'\n")
+    config = without_hydra(_checked("model=vae"))
+    OmegaConf.save(OmegaConf.create(OmegaConf.to_container(config, resolve=True)), run.config)
+    assert _checked("resume=last", "allow_changes=true", "model.beta=3").model.beta == 3
+    with pytest.raises(UserError, match=r"configs/model/vae\.yaml"):  # which set what it began with, not the default
+        _checked("resume=last", "allow_changes=true", "model.lr=abc")
+
+
 def test_a_strangers_words_choose_nothing_but_files_that_are_here(run: RunFolder) -> None:
     before = _plain(_checked("resume=last"))
     lines = ["model=${oc.env:HOME}", "model=../../evil", "model.lr=${oc.env:HOME}", "=", "\0", "data=[digits]"]
+    lines += ["model=vae,rnn", "model={a: vae}", "logger=[csv,../../evil]"]
     for text in ("\n".join(lines), "model=vae\n" * 2**16):
         run.overrides.write_text(text)
         assert _plain(_checked("resume=last")) == before

@@ -231,7 +231,7 @@ def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path
     assert settings.between(runs) == {"seed": ["0", "1"]}
 
 
-@pytest.mark.parametrize("other", ["extractor", "n", "data", "nothing"])
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "budget", "nothing"])
 def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
     runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
     evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
@@ -242,10 +242,12 @@ def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: st
     elif other == "data":
         evaluation["data"] = {"digest": "f" * 16}
         runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
+    elif other == "budget":  # of which the number of samples follows that quality looks at
+        runs[1].config.write_text(runs[1].config.read_text() + "budget:\n  images: 1000\n")
     (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     marked = re.findall(r'best" data-value="([\d.]+)"', page)
-    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": []}.get(other, ["0.5", "2.0"])
+    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "budget": ["2.0"]}.get(other, ["0.5", "2.0"])
     assert re.findall(r"classifier \w{12}, (\d+)", page) == ["40", "39" if other == "n" else "40"]
 
 

@@ -49,7 +49,7 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     nodes = names.flatten(user_part)
     with open_dict(config):
         values.as_meant(config, overrides, nodes)
-    values.check_rules(composer, words, config, nodes)
+    values.check_rules(composer, [*began, *words], config, nodes)
     if on_this_machine:
         count_devices(config)
     check_partners(_plain(config), on_this_machine)

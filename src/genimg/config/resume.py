@@ -11,7 +11,6 @@ from genimg.config.saved import MOVABLE, saved
 from genimg.errors import UserError
 from genimg.runs import RunFolder, find
 from genimg.saved_config import LARGEST
-from genimg.words import quoted
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what
 CHANGEABLE = (
@@ -39,6 +38,8 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
         raise UserError("resume", run, "a run folder, or last", hint=f"resume={run.parent.parent}")
     if not run.has_checkpoint():
         raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew")
+    if not isinstance(given.get("allow_changes", False), bool):
+        raise UserError("allow_changes", given["allow_changes"], "true or false")
     for override in overrides:
         key = override.key_or_group
         group = key.split(".")[0].split("/")[0]
@@ -67,15 +68,25 @@ def began_with(run: RunFolder, composer: Composer, overrides: list[Override]) ->
     readable = run.overrides.is_file() and run.overrides.stat().st_size <= LARGEST
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
     for word in run.overrides.read_text(encoding="utf-8", errors="replace").splitlines() if readable else []:
-        group, _, choice = word.partition("=")
+        group = word.partition("=")[0]
         if group not in composer.chosen_groups():
             continue
-        if choice in composer.choices(group):
-            found[group] = f"{group}={quoted(choice)}"
-        elif strict and choice != "null":
+        chosen = _chosen(composer, word)
+        if chosen and set(chosen) <= set(composer.choices(group)):
+            found[group] = word
+        elif strict and chosen != ["null"]:
             hint = "--config-dir FOLDER, as when it began"
             raise UserError("allow_changes", "true", f"the files that the run began with; here is no {word}", hint)
     return list(found.values())
+
+
+def _chosen(composer: Composer, word: str) -> list[str]:
+    """What a word of a run's file chooses of its group, which may be several; none where it is no word that is read."""
+    try:
+        value = composer.parse([word])[0].value()
+    except UserError:
+        return []
+    return ["null" if one is None else str(one) for one in (value if isinstance(value, list) else [value])]
 
 
 def merged(

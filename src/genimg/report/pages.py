@@ -136,7 +136,8 @@ def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 columns.setdefault(f"val {key}", {})[index] = value
                 better[f"val {key}"] = _BETTER.get(key, "")
                 data = run.config.get("data") or {}
-                grounds.setdefault(f"val {key}", set()).add(repr((data.get("name"), data.get("image_size"))))
+                seen = (data.get("name"), data.get("image_size"), run.config.get("budget"))  # how many follows from it
+                grounds.setdefault(f"val {key}", set()).add(repr(seen))
         for figure in run.evaluation.get("figures", []):
             if figure["group"] != "cost" or figure["name"].startswith("parameters"):
                 columns.setdefault(figure["name"], {})[index] = figure["value"]

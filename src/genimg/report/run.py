@@ -64,7 +64,7 @@ class Run:
 
     def pictures(self) -> dict[str, Path]:
         """The pictures besides those of `moments`, by what they show; the first is the one to look at first."""
-        final = self.folder.samples / "final"
+        final = self.folder.final
         rebuilt = sorted((self.folder.samples / "during").glob("*-reconstructions.png"))
         possible = {
             "Animations": final / "animation.gif",

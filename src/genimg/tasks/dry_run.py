@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from genimg.callbacks.checkpoints import capture
 from genimg.callbacks.clock import Budget, Clock
 from genimg.callbacks.find import find
 from genimg.checkpoints import Checkpoint, save_checkpoint
@@ -50,6 +51,19 @@ class StepTimer(Callback):
     def _wait_for(device: torch.device) -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+
+
+class EndState(Callback):
+    """Keeps a checkpoint of the run's end, from when the model is still on its device: Lightning takes it off after
+    the training, and parts of a model are put together where the processes' messages go.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.state: Checkpoint = {}
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.state = capture(trainer, self.config, None)
 
 
 def report(config: dict[str, Any], state: Checkpoint, model: LightningModule, data: Any, timer: StepTimer) -> None:

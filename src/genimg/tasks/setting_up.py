@@ -21,7 +21,6 @@ from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, environment
 from genimg.ranks import rank
 from genimg.sharded import ShardedWeights
-from genimg.tasks.changes import tell_changes
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +70,6 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
     log.info("model     %s", describe_model(model))
-    if resume is not None:
-        tell_changes(config, data.fingerprint, resume)
     return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
 
 

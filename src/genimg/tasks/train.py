@@ -7,7 +7,6 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 
-from genimg.callbacks.checkpoints import capture
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
@@ -18,7 +17,8 @@ from genimg.parallel import gathered, join, leave
 from genimg.ranks import restarts
 from genimg.runs import RunFolder
 from genimg.sampling import load
-from genimg.tasks.dry_run import TIMED, StepTimer, report
+from genimg.tasks.changes import tell_changes
+from genimg.tasks.dry_run import TIMED, EndState, StepTimer, report
 from genimg.tasks.report import leave_report
 from genimg.tasks.sample import SampleOptions, write_samples
 from genimg.tasks.setting_up import make_trainer, prepare, trusted
@@ -85,6 +85,8 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
                 expected="a larger budget",
                 hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
             )
+        if resume is not None:
+            tell_changes(config, data.fingerprint, resume)
         trainer.fit(model, datamodule=data)
         log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
         gathered(None)  # until the first process has written what the others read
@@ -107,15 +109,14 @@ def try_out(config: dict[str, Any]) -> int:
         unlimited = {"images": None, "epochs": None, "minutes": 60}
         bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir, "budget": unlimited}
         data, model = prepare(config, machine, None)
-        timer = StepTimer(TIMED)
-        trainer = make_trainer(bare, machine, data, None, timer)
+        timer, end = StepTimer(TIMED), EndState(config)
+        trainer = make_trainer(bare, machine, data, None, timer, end)
         trainer.fit(model, datamodule=data)
         if exit_code := find(trainer, Clock).exit_code:
             return exit_code
-        state = capture(trainer, config, None)
         leave()  # what is told the first process finds out alone
         if trainer.is_global_zero:
-            report(config, state, model, data, timer)
+            report(config, end.state, model, data, timer)
     return 0
 
 

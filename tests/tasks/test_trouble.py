@@ -101,6 +101,17 @@ def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
     assert "last.pt" in caplog.text and "going on from an older one" in caplog.text
 
 
+def test_a_torn_best_checkpoint_is_told_and_the_next_is_the_best(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(tmp_path)
+    assert train.run(config(tmp_path, "budget.images=320")) == 0
+    folder.best.write_bytes(folder.best.read_bytes()[:1000])
+    assert train.run({**config(tmp_path, "budget.images=640"), "resume": str(tmp_path), "trust": []}) == 0
+    assert "no best checkpoint to compare with" in caplog.text and "best.pt" in caplog.text
+    assert 320 < load_checkpoint(folder.best)["images_seen"] <= 640
+
+
 @pytest.mark.parametrize("part", ["optimizers", "ema", "processes"])
 def test_a_checkpoint_that_a_run_cannot_go_on_from_is_a_message_and_nothing_is_lost(part: str, tmp_path: Path) -> None:
     assert train.run(config(tmp_path, "budget.images=64", "logger=tensorboard")) == 0

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -64,8 +65,7 @@ class Checkpoints(Callback):
         optimizers.restore(trainer.optimizers, self.resume["optimizers"], reconfigured)
         check_generators(trainer, self.resume)
         find(trainer, Metrics).latest = {n: v for n, v in self.resume["figures"].items() if n != "best"}
-        best = run_folder(trainer).best
-        kept = load_to_resume(best) if trainer.is_global_zero and best.exists() else None
+        kept = readable(run_folder(trainer).best) if trainer.is_global_zero else None
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         comparable = kept is not None and kept["data"]["fingerprint"] == data.fingerprint
         # its own figure and not the last one's: after a crash it may be newer
@@ -204,6 +204,15 @@ def process_state(trainer: Trainer) -> dict[str, Any]:
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
+
+
+def readable(best: Path) -> Checkpoint | None:
+    """The best checkpoint; None where there is none, or it is damaged: then the next that is measured is the best."""
+    try:
+        return load_to_resume(best) if best.exists() else None
+    except UserError as error:
+        log.warning("no best checkpoint to compare with: %s", str(error).splitlines()[0])
+        return None
 
 
 def check_generators(trainer: Trainer, checkpoint: Checkpoint) -> None:

@@ -21,13 +21,14 @@ from genimg.pictures.sheets import to_uint8
 _SEED = 1234  # of the latents, the same every time and in every run: figures are compared
 _CHUNK = 250  # samples at once
 _SHARE = 0.15  # of the images trained meanwhile: a sample costs a third of training on an image, so 5 % of the run
+_FEWEST = 500  # of fewer the figure tells more of their number than of the pictures
 
 
 class Quality(Callback):
     """`quality`: the Frechet distance between samples and training pictures by the features of a random network,
     divided by the total variance of the pictures' features: 0 for the data themselves, 1 for as far away as their own
     spread. It compares moments of one run, or runs on the same data with the same `num_images` and budget of images: of
-    fewer pictures it is larger, 0.02 for two halves of the digits with 700 each, 0.13 with 100. It is a proxy, and
+    fewer pictures it is larger, 0.02 for two halves of the digits with 700 each, 0.04 with 300. It is a proxy, and
     `genimg evaluate` measures. `spread`: the total variance of the samples' features in that of the pictures'; far
     under 1 the samples are alike.
 
@@ -35,8 +36,8 @@ class Quality(Callback):
 
     Args:
         times: how often in a run.
-        num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images
-            (`Clock.affordable`).
+        num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images,
+            but 500 (`Clock.affordable`).
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -82,7 +83,7 @@ class Quality(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         network = RandomFeatures(data.image_shape[0]).to(device)
         extractor = Extractor("random", network, "pixels from -1 to 1")
-        count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times)
+        count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
         batches = list(data.spread("train", count))
         pictures: list[Tensor] = [batch["images"] for batch in batches]
         self._real = extractor.stream(pictures, device)

@@ -68,7 +68,7 @@ def test_a_rater_judges_by_keys_and_saves_what_can_be_counted(
 ) -> None:
     key = make(tmp_path, mode)
     begin(opened, tmp_path, "")
-    assert opened.locator("#trial").is_hidden()  # not without a name
+    assert opened.locator("#start").is_visible() and opened.locator("#trial").is_hidden()  # not without a name
     begin(opened, tmp_path, "A <b> rater")
     assert opened.locator("#count").inner_text() == "1 of 7"
     tops = opened.locator("#answers button").evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
@@ -113,6 +113,7 @@ def test_a_closed_page_loses_no_answers_and_can_be_started_over(
     begin(opened, tmp_path, name)
     seen = judge(opened, "fjf")
     opened.reload()
+    opened.locator("#before").wait_for()
     assert opened.locator("#judged").inner_text() == f"{name} has judged 3 of 7."
     opened.locator("#continue").click()
     seen += judge(opened, "jfjf")
@@ -135,13 +136,14 @@ def test_what_is_kept_of_another_study_or_damaged_is_not_gone_on_with(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    key = make(tmp_path, "fooled")
+    make(tmp_path, "fooled")
     begin(opened, tmp_path, "ann")
     judge(opened, "ff")
-    for kept in ("[1", '{"rater": "ann", "seed": 1, "answers": [{"trial": 9, "answer": "real"}]}'):
-        opened.evaluate(f"kept => localStorage.setItem('genimg-rate-{key.study}', kept)", kept)
+    for kept in ("[1", {"rater": "ann", "seed": 1, "answers": [{"trial": 9, "answer": "real"}]}):
+        opened.evaluate("kept => stored('put', kept, study.study)", kept)
         opened.reload()
-        assert opened.locator("#start").is_visible() and opened.locator("#before").is_hidden()
+        opened.locator("#start").wait_for()
+        assert opened.locator("#before").is_hidden()
     make(tmp_path, "better")
     begin(opened, tmp_path, "ann")
     assert opened.locator("#count").inner_text() == "1 of 7"
@@ -152,7 +154,7 @@ def test_a_browser_that_keeps_nothing_can_rate(
     tmp_path: Path,
 ) -> None:
     key = make(tmp_path, "fooled")
-    opened.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('off'); } })")
+    opened.add_init_script("Object.defineProperty(window, 'indexedDB', { get() { throw new Error('off'); } })")
     begin(opened, tmp_path, "ann")
     judge(opened, "fffffff")
     answers(opened, tmp_path / "ann.json")

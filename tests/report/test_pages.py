@@ -38,8 +38,8 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
         {"images_seen": 64 * step, "seconds": step, "stage": "train", "loss_d": 1 / step, "lr": lr}
         for step in range(1, 3000)
     ]
-    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "elbo": 1 / frechet, "loss_d": None})
-    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "quality": frechet})
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 32, "elbo": 1 / frechet, "loss_d": None})
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 500, "quality": frechet})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for moment, level in enumerate((0, 100, 200)):
         picture = torch.full((1, 8, 8), level, dtype=torch.uint8)
@@ -231,7 +231,7 @@ def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path
     assert settings.between(runs) == {"seed": ["0", "1"]}
 
 
-@pytest.mark.parametrize("other", ["extractor", "n", "data", "budget", "nothing"])
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "quality", "unknown", "nothing"])
 def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
     runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
     evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
@@ -242,12 +242,17 @@ def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: st
     elif other == "data":
         evaluation["data"] = {"digest": "f" * 16}
         runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
-    elif other == "budget":  # of which the number of samples follows that quality looks at
-        runs[1].config.write_text(runs[1].config.read_text() + "budget:\n  images: 1000\n")
+    elif other == "quality":
+        runs[1].metrics.write_text(runs[1].metrics.read_text().replace('"n": 500', '"n": 640'))
+    elif other == "unknown":  # as of an older version
+        for run in runs:
+            run.metrics.write_text(run.metrics.read_text().replace('"n": ', '"m": '))
     (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     marked = re.findall(r'best" data-value="([\d.]+)"', page)
-    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "budget": ["2.0"]}.get(other, ["0.5", "2.0"])
+    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "unknown": ["2.0"]}.get(other, ["0.5", "2.0"])
+    beside = {"quality": ["500", "640"], "n": ["40", "39"]}.get(other, [])
+    assert re.findall(r'class="unit">n (\d+)<', page) == beside
     assert re.findall(r"classifier \w{12}, (\d+)", page) == ["40", "39" if other == "n" else "40"]
 
 

@@ -10,7 +10,8 @@ from genimg.report.run import Row, Run
 Chart = dict[str, Any]  # name, x (what the axis shows), traces, legend
 
 POINTS = 1000  # of a curve, at most: more than a screen has pixels for
-_COUNTERS = ("images_seen", "seconds", "stage")
+#: What a row tells beside its figures.
+COUNTERS = ("images_seen", "seconds", "stage", "n")
 _LAST = ("lr", "lr_1", "images_per_second")  # about the run, not about its pictures
 
 
@@ -27,7 +28,7 @@ def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
     parts = []
     for name, run in runs:
         validated = {key for row in run.rows if row["stage"] == "val" for key in row}
-        hidden = validated - set(_COUNTERS)
+        hidden = validated - set(COUNTERS)
         train = [{k: v for k, v in row.items() if k not in hidden} for row in run.rows if row["stage"] == "train"]
         parts += [(name, train), (name, [row for row in run.rows if row["stage"] == "val"])]
     found = [*_curves(parts), *_horizons(runs, floor=False)]
@@ -35,7 +36,7 @@ def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
 
 
 def _curves(parts: Sequence[tuple[str, list[Row]]]) -> list[Chart]:
-    names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in _COUNTERS)
+    names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in COUNTERS)
     ordered = sorted(names, key=lambda name: name in _LAST)  # stable: else as they came
     return [{"name": name, "x": "images seen", "traces": _traces(name, parts)} for name in ordered]
 

@@ -106,6 +106,18 @@ def test_a_run_that_does_not_tell_its_defaults_tells_what_was_asked_for(tmp_path
     assert "does not tell its defaults" in page and "<pre>model.lr=0.1</pre>" in page
 
 
+def test_a_model_of_sequences_has_seen_clips(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config.write_text("data:\n  name: moving_digits\n  num_frames: 8\n")
+    for page in (
+        pages.report(read(run), {}, run.report),
+        pages.comparison([read(run), read(run)], tmp_path / "compare.html"),
+    ):
+        text = page.read_text(encoding="utf-8")
+        assert "clips seen" in text
+        assert "images seen" not in text
+
+
 def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()

@@ -1,8 +1,8 @@
-"""Curves for plotly: a chart a figure, over the images seen."""
+"""Curves for plotly: a chart a figure, over the images or clips seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from genimg.report.run import Row, Run
@@ -19,7 +19,7 @@ def of_run(run: Run) -> list[Chart]:
     """A chart for every figure of the run, training and validation in one; then those of its evaluation by horizon."""
     stages = sorted({row["stage"] for row in run.rows})
     parts = [(stage, [row for row in run.rows if row["stage"] == stage]) for stage in stages]
-    found = [*_curves(parts), *_horizons([("samples", run)], floor=True)]
+    found = [*_curves(parts, run.counts), *_horizons([("samples", run)], floor=True)]
     return [chart | {"legend": len(chart["traces"]) > 1} for chart in found]
 
 
@@ -31,14 +31,19 @@ def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
         hidden = validated - set(COUNTERS)
         train = [{k: v for k, v in row.items() if k not in hidden} for row in run.rows if row["stage"] == "train"]
         parts += [(name, train), (name, [row for row in run.rows if row["stage"] == "val"])]
-    found = [*_curves(parts), *_horizons(runs, floor=False)]
+    found = [*_curves(parts, counts(run for _, run in runs)), *_horizons(runs, floor=False)]
     return [chart | {"legend": True} for chart in found]  # a curve alone does not tell whose it is
 
 
-def _curves(parts: Sequence[tuple[str, list[Row]]]) -> list[Chart]:
+def counts(runs: Iterable[Run]) -> str:
+    """What the runs count: `images`, `clips`, or both."""
+    return " or ".join(sorted({run.counts for run in runs}, reverse=True))
+
+
+def _curves(parts: Sequence[tuple[str, list[Row]]], counted: str) -> list[Chart]:
     names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in COUNTERS)
     ordered = sorted(names, key=lambda name: name in _LAST)  # stable: else as they came
-    return [{"name": name, "x": "images seen", "traces": _traces(name, parts)} for name in ordered]
+    return [{"name": name, "x": f"{counted} seen", "traces": _traces(name, parts)} for name in ordered]
 
 
 def _traces(name: str, parts: Sequence[tuple[str, list[Row]]]) -> list[dict[str, Any]]:

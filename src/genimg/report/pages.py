@@ -55,6 +55,7 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
         ],
         failed=_failed(zip(names, runs, strict=True)) | dict(unread or {}),
         moments=moments,
+        counts=charts.counts(runs),
         times=sorted({moment["images_seen"] for one in moments for moment in one}),
         columns=_columns(runs),
         charts=charts.of_runs(list(zip(names, runs, strict=True))),
@@ -155,10 +156,9 @@ def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _cells(run: Run) -> Iterator[tuple[str, Cell]]:
     """The figures of a run, by the names of their columns: what it took, of validation the last, of an evaluation."""
-    yield "images seen", Cell(run.images_seen)
+    yield f"{run.counts} seen", Cell(run.images_seen)
     yield "seconds", Cell(run.seconds)
-    data = run.config.get("data") or {}
-    ground = data.get("name"), data.get("image_size")
+    ground = run.data.get("name"), run.data.get("image_size")
     last = {name: (value, row.get("n")) for row in run.rows if row["stage"] == "val" for name, value in row.items()}
     for name, (value, n) in last.items():
         if name not in charts.COUNTERS:

@@ -16,7 +16,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
 from genimg.checkpoints import FORMAT, Checkpoint, load_to_resume, save_checkpoint, versions
-from genimg.errors import UserError
+from genimg.errors import STOPPED, UserError
 from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
 from genimg.parallel import gathered
@@ -117,7 +117,7 @@ class Checkpoints(Callback):
         """Write `last`, unless what was trained since is not finite."""
         find(trainer, Metrics).check(trainer)
         clock = find(trainer, Clock)
-        if clock.exit_code in (0, 130, 143):
+        if clock.exit_code in (0, *STOPPED):
             self._save(trainer, "last")
         self._saved_at = clock.seconds
 

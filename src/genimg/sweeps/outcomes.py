@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genimg.errors import STOPPED
 from genimg.metrics.intervals import mean_interval
 from genimg.runs import RunFolder
 from genimg.sweeps.folder import Job, Record, SweepFolder
-from genimg.sweeps.job import STOPPED
 
 COMPLETE = ("done", "pruned")  # states that a resumed sweep leaves alone
 

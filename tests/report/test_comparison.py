@@ -59,7 +59,8 @@ def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: st
     assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "unknown": ["2.0"]}.get(other, ["0.5", "2.0"])
     beside = {"quality": ["500", "640"], "n": ["40", "39"]}.get(other, [])
     assert re.findall(r'class="unit">n (\d+)<', page) == beside
-    assert re.findall(r"classifier \w{12}, (\d+)", page) == ["40", "39" if other == "n" else "40"]
+    of_all = re.findall(r"<button>[^<]*, n (\d+)\)</button>", page)
+    assert of_all == {"quality": ["32", "40"], "n": ["32", "500"], "unknown": ["40"]}.get(other, ["32", "500", "40"])
 
 
 def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:

@@ -49,10 +49,7 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
     return _write(
         path,
         "comparison.html",
-        runs=[
-            {"name": name, "run": run, "sheet": _sheet(run), "n": _compared(run)}
-            for name, run in zip(names, runs, strict=True)
-        ],
+        runs=[{"name": name, "run": run, "sheet": _sheet(run)} for name, run in zip(names, runs, strict=True)],
         failed=_failed(zip(names, runs, strict=True)) | dict(unread or {}),
         moments=moments,
         counts=charts.counts(runs),
@@ -73,11 +70,6 @@ def _sheet(run: Run) -> str | None:
     pictures, moments = run.pictures(), run.moments
     found = pictures.get("Animations") or pictures.get("Samples") or (moments[-1][1] if moments else None)
     return None if found is None else _embedded(found)
-
-
-def _compared(run: Run) -> int | None:
-    """From how many pictures or clips its samples were measured: the test split may have fewer than were asked for."""
-    return next((figure["n"] for figure in run.evaluation.get("figures", []) if figure["group"] != "cost"), None)
 
 
 def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:
@@ -137,8 +129,8 @@ class Cell(NamedTuple):
 
 
 def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The table's columns: `name`, a value for each run (None where it has none), the indices of the best, and where it
-    differs the n of each run.
+    """The table's columns: `name`, `notes` on all its figures (which way is better; their n, where it is one), a value
+    for each run (None where it has none), the indices of the best, and where it differs the n of each run.
     """
     columns: dict[str, dict[int, Cell]] = {}
     for index, run in enumerate(runs):
@@ -147,10 +139,17 @@ def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
     found = []
     for name, cells in columns.items():
         row = [cells.get(index, Cell(None)) for index in range(len(runs))]
-        better = next((cell.better for cell in cells.values()), "")
-        differs = len({cell.n for cell in cells.values()}) > 1
-        column = {"name": name, "values": [cell.value for cell in row], "better": better, "best": _best(cells)}
-        found.append(column | {"n": [cell.n for cell in row] if differs else []})
+        numbers = {cell.n for cell in cells.values()}
+        notes = [next(iter(cells.values())).better, *(f"n {n:,}" for n in numbers if n and len(numbers) == 1)]
+        found.append(
+            {
+                "name": name,
+                "notes": list(filter(None, notes)),
+                "values": [cell.value for cell in row],
+                "best": _best(cells),
+                "n": [cell.n for cell in row] if len(numbers) > 1 else [],
+            }
+        )
     return found
 
 
@@ -166,7 +165,8 @@ def _cells(run: Run) -> Iterator[tuple[str, Cell]]:
     for figure in run.evaluation.get("figures", []):
         if figure["group"] != "cost" or figure["name"].startswith("parameters"):
             ground = run.evaluation["extractor"]["digest"], run.evaluation.get("data")
-            yield figure["name"], Cell(figure["value"], figure["better"], figure["n"], ground)
+            n = None if figure["group"] == "cost" else figure["n"]
+            yield figure["name"], Cell(figure["value"], figure["better"], n, ground)
 
 
 def _best(cells: dict[int, Cell]) -> list[int]:

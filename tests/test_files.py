@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
-from genimg.files import append, remove_unfinished
+import pytest
+
+from genimg.errors import UserError
+from genimg.files import append, remove_unfinished, writing
 
 
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -31,3 +34,14 @@ def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path: Path) -> No
     assert path.read_text() == "x" * 40 + "\n"
     append(path, "z\n")
     assert path.read_text().endswith("x\nz\n")
+
+
+def test_what_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=r"out: got .*below\n  expected: a page that can be written \(Not a directory\)"),
+        writing("out", tmp_path / "file" / "below", "a page"),
+    ):
+        (tmp_path / "file" / "below").touch()
+    with pytest.raises(UserError, match="the writer's own words"), writing("out", tmp_path):
+        raise OSError("the writer's own words")  # as a library raises it, without a number

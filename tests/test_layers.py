@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"sharded"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
-    | {"differences", "sampling", "sharded", "words"},
+    | {"differences", "sampling", "saved_config", "sharded", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"processes"},
     # the command: reaches the rest only by starting a worker

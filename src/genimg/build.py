@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,16 +84,22 @@ def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
             check_names(child, trust, f"{key}[{index}]")
 
 
-def targets(node: Any, key: str = "") -> Iterable[tuple[str, str]]:
-    """Every `_target_` in a node, with the path of the key that holds it."""
+def parts(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """A node and everything in it, each with its dotted key."""
+    yield key, node
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield f"{key}._target_".lstrip("."), str(node["_target_"])
         for name, child in node.items():
-            yield from targets(child, f"{key}.{name}".lstrip("."))
+            yield from parts(child, f"{key}.{name}".lstrip("."))
     elif isinstance(node, Sequence) and not isinstance(node, str):
         for index, child in enumerate(node):
-            yield from targets(child, f"{key}[{index}]")
+            yield from parts(child, f"{key}[{index}]")
+
+
+def targets(node: Any) -> Iterator[tuple[str, str]]:
+    """Every `_target_` in a node, with the path of the key that holds it."""
+    for key, part in parts(node):
+        if isinstance(part, Mapping) and "_target_" in part:
+            yield f"{key}._target_".lstrip("."), str(part["_target_"])
 
 
 def only_ours(node: Any) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 EXIT_CODE = 2  # what the command ends with after a UserError
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # and where Ctrl-C or SIGTERM has stopped it
 
 
 class UserError(Exception):

@@ -37,6 +37,15 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         os.close(folder)
 
 
+@contextmanager
+def writing(key: str, path: Path, what: str = "a folder", hint: str | None = None) -> Iterator[None]:
+    """What cannot be written in the block, as on a full disk, is one message: UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(key, path, f"{what} that can be written ({error.strerror or error})", hint) from error
+
+
 def remove_unfinished(folder: Path) -> None:
     """Removes what a kill in the middle of `whole` has left in a folder, which nobody writes into now."""
     for left in folder.glob(".*.tmp"):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
-from genimg.files import append, whole
+from genimg.files import append, whole, writing
 from genimg.processes import Control, as_parent
 from genimg.runs import RunFolder
 
@@ -52,7 +52,7 @@ def start(
     config.run_dir = str(run.path)  # some settings follow it
     try:
         if (by_default := defaults(config)) is not None:
-            with _refused(run):
+            with writing("outputs", run.path):
                 _write(by_default, run.defaults)
         exit_code = _run_in(run, config, overrides, command)
     except UserError:
@@ -82,20 +82,11 @@ def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: s
 
 def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
     config.run_dir = str(run.path)
-    with _refused(run):
+    with writing("outputs", run.path):
         _write(config, run.config)
         append(run.overrides, "".join(f"{override}\n" for override in overrides))
         append(run.command, f"{command}\n")
     return _run_worker(config, run.config)
-
-
-@contextlib.contextmanager
-def _refused(run: RunFolder) -> Iterator[None]:
-    """A full disk as one message."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError("outputs", run.path, f"a folder that can be written ({error.strerror})") from error
 
 
 def _write(config: DictConfig, path: Path) -> Path:

@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def best_figure(self) -> Path:
-        """The figure that the model is judged by, at its best: its name, value and the images seen, as JSON."""
+        """The figure that the model is judged by, at its best: its name, value, n and the images seen, as JSON."""
         return self.path / "best.json"
 
     @property
@@ -84,7 +84,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: every figure logged, with `images_seen`."""
+        """One JSON object a line: every figure logged, with `images_seen`, and of validation with `n`."""
         return self.path / "metrics.jsonl"
 
     @property

@@ -1,7 +1,8 @@
-"""RUN/config.yaml, read as what it may be: a stranger's file. Torch-free."""
+"""RUN/config.yaml, read as what it may be, a stranger's file; and what it is changed by. Torch-free."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,8 +36,13 @@ def read_config(path: Path, key: str) -> dict[str, Any]:
     return cast(dict[str, Any], found)
 
 
-def replaced(node: Any, key: str, new: object) -> Any:
-    """A node of a configuration with every `key` in it, at any depth, replaced."""
+def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
+    """A node of a configuration with `change(key, value)` in the place of every value in it, at any depth."""
     if not isinstance(node, dict):
         return node
-    return {name: new if name == key else replaced(value, key, new) for name, value in node.items()}
+    return {name: mapped(change(name, value), change) for name, value in node.items()}
+
+
+def replaced(node: Any, key: str, new: object) -> Any:
+    """A node of a configuration with every `key` in it, at any depth, replaced."""
+    return mapped(node, lambda name, value: new if name == key else value)

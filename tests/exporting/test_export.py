@@ -19,7 +19,7 @@ from genimg.exporting import formats, weights
 from genimg.exporting.alone import Alone
 from genimg.sampling import from_checkpoint
 from genimg.tasks import export
-from tests.report.test_pages import make_run
+from tests.report.made import make_run
 from tests.trained import checkpoint
 
 MODELS = {

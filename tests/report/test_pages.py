@@ -9,56 +9,19 @@ import shlex
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genimg.errors import UserError
-from genimg.html import data_uri
-from genimg.pictures.files import save_gif, save_png
-from genimg.report import charts, pages, settings
+from genimg.pictures.files import save_gif
+from genimg.report import charts, pages
 from genimg.report.run import read
-from genimg.runs import RunFolder, find_all
-from genimg.tasks import compare
+from genimg.runs import RunFolder
+from tests.report.made import make_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-
-
-def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = "") -> RunFolder:
-    """A run folder as training and evaluation leave one, in small."""
-    run = RunFolder(folder)
-    folder.mkdir(parents=True)
-    run.config.write_text(f"model:\n  name: gan\n  lr: {lr}\ndata:\n  name: digits\nrun_dir: {folder}\n")
-    run.overrides.write_text(f"model.lr={lr}\n")
-    run.command.write_text(f"genimg-train model.lr={lr}\n")
-    run.log.write_text("2026-01-01 00:00:00,000 INFO    genimg: machine   CPU, 2 threads\n")
-    rows: list[dict[str, Any]] = [
-        {"images_seen": 64 * step, "seconds": step, "stage": "train", "loss_d": 1 / step, "lr": lr}
-        for step in range(1, 3000)
-    ]
-    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "elbo": 1 / frechet, "loss_d": None})
-    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "quality": frechet})
-    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for moment, level in enumerate((0, 100, 200)):
-        picture = torch.full((1, 8, 8), level, dtype=torch.uint8)
-        save_png(picture, run.samples / "during" / f"{64 * (moment + 1):09d}.png")
-    save_png(torch.zeros(1, 8, 8, dtype=torch.uint8), run.samples / "final" / "sheet.png")
-    figure = {
-        "group": "fidelity", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40, "better": "lower",
-        "floor": 0.5, "spread": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
-    }  # fmt: skip
-    evaluation = {
-        "format": 1,
-        "checkpoint": {"images_seen": 191936},
-        "settings": {"num_images": 40},
-        "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
-        "figures": [figure],
-        "refused": {"likelihood": "no probability"},
-    }
-    (folder / "evaluation.json").write_text(json.dumps(evaluation))
-    return run
 
 
 class Addresses(HTMLParser):
@@ -143,6 +106,18 @@ def test_a_run_that_does_not_tell_its_defaults_tells_what_was_asked_for(tmp_path
     assert "does not tell its defaults" in page and "<pre>model.lr=0.1</pre>" in page
 
 
+def test_a_model_of_sequences_has_seen_clips(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config.write_text("data:\n  name: moving_digits\n  num_frames: 8\n")
+    for page in (
+        pages.report(read(run), {}, run.report),
+        pages.comparison([read(run), read(run)], tmp_path / "compare.html"),
+    ):
+        text = page.read_text(encoding="utf-8")
+        assert "clips seen" in text
+        assert "images seen" not in text
+
+
 def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
@@ -213,95 +188,6 @@ def test_curves_have_both_stages_and_few_points(tmp_path: Path) -> None:
     assert next(reversed(found)) == "lr"  # what is about the run comes last
 
 
-def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> None:
-    runs = [read(make_run(tmp_path / name, lr, frechet)) for name, lr, frechet in (("a", 0.1, 3.0), ("b", 0.2, 2.0))]
-    page = pages.comparison(runs, tmp_path / "compare.html").read_text(encoding="utf-8")
-    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["0.5", "2.0", "2.0"]  # elbo, quality, Frechet distance
-    assert "<td>model.lr</td><td>0.1</td><td>0.2</td>" in page
-    (tmp_path / "a" / "evaluation.json").unlink()
-    pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")
-    assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
-
-
-def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path) -> None:
-    for seed in (0, 1):
-        config = make_run(tmp_path / f"{seed}").config
-        config.write_text(config.read_text().replace("data:", f"seed: {seed}\ndata:\n  seed: {seed}"))
-    runs = [read(RunFolder(tmp_path / name)) for name in ("0", "1")]
-    assert settings.between(runs) == {"seed": ["0", "1"]}
-
-
-@pytest.mark.parametrize("other", ["extractor", "n", "data", "budget", "nothing"])
-def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
-    runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
-    evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
-    if other == "extractor":
-        evaluation["extractor"]["digest"] = "f" * 16
-    elif other == "n":
-        evaluation["figures"][0]["n"] = 39  # and not what was asked for
-    elif other == "data":
-        evaluation["data"] = {"digest": "f" * 16}
-        runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
-    elif other == "budget":  # of which the number of samples follows that quality looks at
-        runs[1].config.write_text(runs[1].config.read_text() + "budget:\n  images: 1000\n")
-    (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
-    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
-    marked = re.findall(r'best" data-value="([\d.]+)"', page)
-    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "budget": ["2.0"]}.get(other, ["0.5", "2.0"])
-    assert re.findall(r"classifier \w{12}, (\d+)", page) == ["40", "39" if other == "n" else "40"]
-
-
-def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / name) for name in "ab"]
-    (runs[1].samples / "final" / "sheet.png").unlink()  # it was stopped
-    save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
-    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
-    last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
-    assert f'src="{last}" alt="samples of b"' in page
-
-
-def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
-    a, b = (make_run(tmp_path / "sweep" / name) for name in "ab")
-    assert find_all(str(tmp_path / "sweep"), tmp_path) == [a, b]
-    assert find_all([str(a.path), str(b.path)], tmp_path) == [a, b]
-    for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
-        with pytest.raises(UserError, match="two different runs"):
-            find_all(wrong, tmp_path)
-
-
-def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    sweep = tmp_path / "sweep"
-    for name in ("whole", "late", "resumed"):
-        run = make_run(sweep / name)
-        run.last.parent.mkdir()
-        run.last.touch()
-    error = "2026-01-01 00:00:00,000 ERROR   genimg: error: the run failed with ValueError: nan"
-    for name, more in (("late", ""), ("resumed", "2026-01-01 00:00:00,000 INFO    genimg: machine   CPU\n")):
-        with (sweep / name / "train.log").open("a") as file:
-            file.write(f"{error}\nand more of it\n{more}")
-    begun = RunFolder(sweep / "begun")
-    begun.path.mkdir()
-    begun.config.write_text("model:\n  name: gan\n  lr: 9.0\n")
-    (sweep / "broken").mkdir()
-    (sweep / "broken" / "config.yaml").write_text("a: [")
-    page = compare.write_comparison(find_all(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
-    named = re.findall("<li>(.*?)</li>", page)
-    assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
-    assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
-    assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
-
-
-def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").write_text("a: [")
-    with pytest.raises(UserError, match=r"a.config\.yaml"):
-        compare.write_comparison(find_all(str(tmp_path), tmp_path), tmp_path / "compare.html")
-    assert not (tmp_path / "compare.html").exists()
-
-
 def test_settings_that_changed_on_the_way_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     said = [
@@ -313,11 +199,3 @@ def test_settings_that_changed_on_the_way_are_shown(tmp_path: Path) -> None:
     page = pages.report(read(run), {}, run.report).read_text()
     assert page.count("model.lr 0.2 -&gt; 0.1, from 12,288 images on") == 1
     assert HOSTILE not in page
-
-
-def test_the_page_of_a_comparison_is_named_as_a_page(tmp_path: Path) -> None:
-    for name in "ab":
-        make_run(tmp_path / name)
-    runs = [str(tmp_path / name) for name in "ab"]
-    assert compare.run({"runs": runs, "outputs": str(tmp_path), "out": str(tmp_path / "mine")}) == 0
-    assert (tmp_path / "mine.html").exists() and not (tmp_path / "mine").exists()

@@ -82,13 +82,22 @@ def test_the_table_tells_every_job(outputs: Path, capsys: pytest.CaptureFixture[
     assert [row["overrides"] for row in rows] == [
         "seed=0 model.lr=0.5 data.batch_size=8", "seed=3 model.lr=0.5 data.batch_size=8",
     ]  # fmt: skip
-    assert [(row["figure"], float(row["value"]), row["state"]) for row in rows] == [
-        ("quality", 0.5, "done"), ("quality", 2.0, "done"),
+    assert [(row["figure"], float(row["value"]), row["n"], row["state"]) for row in rows] == [
+        ("quality", 0.5, "2000", "done"), ("quality", 2.0, "2000", "done"),
     ]  # fmt: skip
     assert all((sweep_folder(outputs) / row["folder"]).is_dir() and float(row["seconds"]) > 0 for row in rows)
     told = capsys.readouterr().out
     assert "in every job: model.lr=0.5 data.batch_size=8" in told
-    assert [word in told for word in ("quality", "seed=3", "done", "2 of 2 jobs done")] == [True] * 4
+    assert [word in told for word in ("quality", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
+    assert "n differs" not in told
+
+
+def test_figures_of_other_numbers_of_pictures_are_said_not_to_compare(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["-m", "callbacks.quality.num_images=500,1000"]) == 0
+    assert [row["n"] for row in table(outputs)] == ["500", "1000"]
+    assert "n differs" in capsys.readouterr().out
 
 
 def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,16 @@ def test_every_trial_is_told_the_figure_of_its_run(outputs: Path, capsys: pytest
     assert f"quality {min(figures):.4g}" in capsys.readouterr().out
 
 
+def test_of_trials_whose_figures_do_not_compare_none_is_the_best(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["hydra.sweeper.n_trials=3", "model.lr=interval(0.1,1)", "callbacks.quality.num_images=range(500,502)"]
+    assert run([*SEARCH, *words, "hydra.sweeper.seed=1"]) == 0
+    said = capsys.readouterr().out
+    assert {row["n"] for row in table(outputs)} == {"500", "501"}
+    assert "n differs" in said and "best of" not in said
+
+
 def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]
@@ -108,13 +118,17 @@ def test_without_optuna_it_says_what_to_install(outputs: Path, monkeypatch: pyte
         run([*SEARCH, "seed=1,2"])
 
 
-@pytest.mark.parametrize(("others", "images_seen"), [(0.0, 80), (1e9, 160)])
-def test_a_trial_behind_the_median_of_the_others_is_stopped(tmp_path: Path, others: float, images_seen: int) -> None:
-    """At 50 % of 160 images the quality of a GAN is above 0, what the others have in one case, and below 1e9."""
+@pytest.mark.parametrize(("others", "n", "images_seen"), [(0.0, 16, 80), (1e9, 16, 160), (0.0, 500, 160)])
+def test_a_trial_behind_the_median_of_the_others_is_stopped(
+    tmp_path: Path, others: float, n: int, images_seen: int
+) -> None:
+    """At 50 % of 160 images the quality of a GAN is above 0, what the others have in one case, and below 1e9; that of
+    n = 16 pictures and that of 500 do not compare."""
     journal = str(tmp_path / "optuna.journal")
     search = optuna.create_study(storage=JournalStorage(JournalFileBackend(journal)))
     for _ in range(4):
         earlier = search.ask()
+        earlier.set_user_attr("n", n)
         earlier.report(others, 50)
         search.tell(earlier, others)
     node: dict[str, Any] = {"_target_": "genimg.callbacks.pruning.Pruning", "journal": journal, "trial": 4}

@@ -14,6 +14,7 @@ from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
+from genimg.callbacks.measuring import Measured
 from genimg.callbacks.quality import Quality
 from genimg.checkpoints import load_checkpoint, rebuild_model, save_checkpoint
 from genimg.config.compose import Composer, without_hydra
@@ -71,10 +72,10 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
     assert [row["images_seen"] for row in trained] == [64, 80, 144, 160]  # every 4 steps, and at each validation
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
-    assert [row["images_seen"] for row in rows(tmp_path) if "quality" in row] == [80, 160]
+    assert [(row["images_seen"], row["n"]) for row in rows(tmp_path) if "quality" in row] == [(80, 16), (160, 16)]
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
     best = load_checkpoint(folder.best)
-    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min"}
+    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min", "n": 16}
     assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
@@ -93,7 +94,8 @@ def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path
         assert session.hparams["model/lr"].number_value == pytest.approx((seed + 1) * 1e-3)
         experiment = HParamsPluginData.FromString(content["_hparams_/experiment"]).experiment
         named = {metric.name.tag for metric in experiment.metric_infos}
-        assert named == {"final/quality", "final/spread", "final/real_logits", "final/images_seen"}
+        measured = {"final/quality", "final/quality_n", "final/spread", "final/real_logits"}
+        assert named == measured | {"final/images_seen"}
         last = [row for row in rows(tmp_path / str(seed)) if "quality" in row][-1]
         (quality,) = events.Scalars("final/quality")
         assert quality.value == pytest.approx(last["quality"]) and quality.step == 64
@@ -169,7 +171,7 @@ def test_killed_while_it_drew_its_last_pictures_it_is_resumed_to_draw_them(tmp_p
 
 
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Quality, "measure", lambda *_: {"quality": float("nan")})
+    monkeypatch.setattr(Quality, "look", lambda *_: Measured({"quality": float("nan")}, 16))
     train.run(config(tmp_path, "budget.images=160"))
     assert not RunFolder(tmp_path).best.exists()
     assert [row["quality"] for row in rows(tmp_path) if "quality" in row] == [None, None]

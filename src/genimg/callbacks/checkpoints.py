@@ -16,7 +16,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics
 from genimg.checkpoints import FORMAT, Checkpoint, load_to_resume, save_checkpoint, versions
-from genimg.errors import UserError
+from genimg.errors import STOPPED, UserError
 from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
 from genimg.parallel import gathered
@@ -50,6 +50,7 @@ class Checkpoints(Callback):
         self.every_images, self.every_minutes = every_images, every_minutes
         self.resume = resume
         self.best: float | None = None
+        self._best_n: int | None = None  # the pictures or clips it is of; None where nothing tells
         self.seconds_spent = 0.0
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: tuple[str, Future[None]] | None = None  # what, and its end
@@ -69,7 +70,9 @@ class Checkpoints(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         comparable = kept is not None and kept["data"]["fingerprint"] == data.fingerprint
         # its own figure and not the last one's: after a crash it may be newer
-        self.best = trainer.strategy.broadcast(kept["figures"]["best"] if kept and comparable else None)
+        known = {} if kept is None or not comparable else kept["figures"]
+        name = cast(GenerativeModel, pl_module).monitor[0]
+        self.best, self._best_n = trainer.strategy.broadcast((known.get("best"), known.get(f"val_{name}_n")))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -91,14 +94,19 @@ class Checkpoints(Callback):
         if by_images or by_time or trainer.should_stop:
             self.save_last(trainer)
 
-    def on_measured(self, trainer: Trainer, figures: dict[str, float]) -> None:
-        """Called with new figures: keep this state if the model is judged by one of them, and it is the best so far."""
+    def on_measured(self, trainer: Trainer, figures: dict[str, float], n: int) -> None:
+        """Called with new figures: keep this state if the model is judged by one of them, and it is the best so far of
+        those that are of as many pictures or clips.
+        """
         name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
         if name not in figures:
             return
         figure = figures[name]
         find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
         self._finish_writing()
+        if self._best_n not in (None, n):
+            self.best = None
+        self._best_n = n
         better = self.best is None or (figure > self.best if direction == "max" else figure < self.best)
         better = trainer.strategy.broadcast(better)  # the first process knows what was written
         if better and math.isfinite(figure) and find(trainer, Clock).exit_code == 0:
@@ -109,7 +117,7 @@ class Checkpoints(Callback):
         """Write `last`, unless what was trained since is not finite."""
         find(trainer, Metrics).check(trainer)
         clock = find(trainer, Clock)
-        if clock.exit_code in (0, 130, 143):
+        if clock.exit_code in (0, *STOPPED):
             self._save(trainer, "last")
         self._saved_at = clock.seconds
 
@@ -132,7 +140,7 @@ class Checkpoints(Callback):
     def _best_figure(self, trainer: Trainer) -> dict[str, Any]:
         name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
         seen = find(trainer, Clock).images_seen
-        return {"name": name, "value": self.best, "direction": direction, "images_seen": seen}
+        return {"name": name, "value": self.best, "direction": direction, "n": self._best_n, "images_seen": seen}
 
     def _finish_writing(self) -> None:
         if self._writing is None:

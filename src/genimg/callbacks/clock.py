@@ -45,7 +45,7 @@ class Clock(Callback):
         self.exit_code = 0  # what the run ends with: 0, or the reason it was stopped for
         self.seconds = 0.0  # trained up to the last step, earlier sessions of a resumed run included
         self.asked_to_stop = 0  # an exit code to stop with after the step at hand; 0: nobody has asked
-        self._progress_before = 0.0
+        self._progress_before = self._progress_now = 0.0
         self._started = 0.0  # of time.monotonic
         self._expected_images: int | None = None  # of the whole run, as told when it was first asked for
 

@@ -11,6 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 
 from genimg.files import whole
+from genimg.runs import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class CsvTable(Logger):
 
     def __init__(self, run_dir: str) -> None:
         super().__init__()
-        self.run_dir = Path(run_dir)
+        self.run = RunFolder(Path(run_dir))
 
     @property
     def name(self) -> str:
@@ -52,12 +53,12 @@ class CsvTable(Logger):
 
     def write(self) -> None:
         """A column for every figure of any row, in the order they came up."""
-        lines = (self.run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = self.run.metrics.read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-        with whole(self.run_dir / "metrics.csv") as file:
+        with whole(self.run.metrics.with_suffix(".csv")) as file:
             file.write(text.getvalue().encode())

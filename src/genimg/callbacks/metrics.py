@@ -115,15 +115,23 @@ class Metrics(Callback):
         means = torch.stack([torch.stack(values).float().mean() for values in told.values()])
         return dict(zip(told, trainer.strategy.reduce(means).tolist(), strict=True))
 
-    def write(self, trainer: Trainer, stage: str, row: dict[str, float]) -> None:
+    def write(self, trainer: Trainer, stage: str, row: dict[str, float], n: int | None = None) -> None:
         """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`, as `val_name` where
-        the stage is not training."""
+        the stage is not training.
+
+        n: the pictures or clips that they are of, where they are of some; that of the figure that the model is judged
+            by stands in `latest` beside it, as `val_name_n`.
+        """
         clock = find(trainer, Clock)
         self.latest |= row if stage == "train" else {f"{stage}_{name}": value for name, value in row.items()}
+        judged_by = cast(GenerativeModel, trainer.lightning_module).monitor[0]
+        if n is not None and judged_by in row:
+            self.latest[f"{stage}_{judged_by}_n"] = n
         if not trainer.is_global_zero:
             return
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
-        entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **finite}
+        of = {} if n is None else {"n": n}
+        entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **of, **finite}
         self._unwritten.append(json.dumps(entry) + "\n")
         try:
             append(run_folder(trainer).metrics, "".join(self._unwritten))

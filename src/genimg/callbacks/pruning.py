@@ -22,7 +22,8 @@ class Pruning(Callback):
     """Ends the run, whole and with its samples, where its best figure so far is worse than the median of the earlier
     trials' at the same progress (Golovin et al. 2017, Google Vizier, sec. 3.2.2).
 
-    The figure is the one the model is judged by. Progress is counted in per cent, so that budgets compare.
+    The figure is the one the model is judged by. Progress is counted in per cent, so that budgets compare. A trial
+    whose figure is of another number of pictures than the earlier ones' is not pruned: they do not compare.
 
     Args:
         journal: the file in which Optuna keeps the trials of the search.
@@ -53,7 +54,8 @@ class Pruning(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         name, direction = cast(GenerativeModel, pl_module).monitor
-        figure = find(trainer, Metrics).latest.get(f"val_{name}")
+        latest = find(trainer, Metrics).latest
+        figure, n = latest.get(f"val_{name}"), latest.get(f"val_{name}_n")
         if figure is None or figure == self._told:
             return
         started = time.monotonic()
@@ -61,11 +63,18 @@ class Pruning(Callback):
         self._told = figure
         behind = False
         if self._trial is not None:
+            self._trial.set_user_attr("n", n)
             self._trial.report(-figure if direction == "max" else figure, round(100 * clock.progress))
-            behind = self._trial.should_prune()
+            behind = self._trial.should_prune() and self._earlier_are_of(n)
         if trainer.strategy.broadcast(behind) and not trainer.should_stop:
             log.info("pruned: %s %.4g at %.0f%% is behind the other trials", name, figure, 100 * clock.progress)
             if trainer.is_global_zero:
                 write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, name: figure})
             clock.stop(trainer, 0)
         self.seconds_spent += time.monotonic() - started
+
+    def _earlier_are_of(self, n: float | None) -> bool:
+        from optuna.trial import TrialState
+
+        earlier = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return all(other.user_attrs.get("n") == n for other in earlier)

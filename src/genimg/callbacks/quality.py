@@ -1,17 +1,14 @@
 """How near samples of the average weights are to the data, cheaply and often: what chooses the best checkpoint."""
 
-import time
-from typing import Any, cast
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from genimg.callbacks.average import WeightAverage
-from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
-from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.measuring import Measured, measure
 from genimg.features.extractor import Extractor
 from genimg.features.random import RandomFeatures
 from genimg.metrics.frechet import frechet_distance
@@ -27,8 +24,8 @@ _FEWEST = 500  # of fewer the figure tells more of their number than of the pict
 class Quality(Callback):
     """`quality`: the Frechet distance between samples and training pictures by the features of a random network,
     divided by the total variance of the pictures' features: 0 for the data themselves, 1 for as far away as their own
-    spread. It compares moments of one run, or runs on the same data with the same `num_images` and budget of images: of
-    fewer pictures it is larger, 0.02 for two halves of the digits with 700 each, 0.04 with 300. It is a proxy, and
+    spread. It compares moments of one run, and runs on the same data where its n, the number of pictures it is of, is
+    the same: of fewer it is larger, 0.02 for two halves of the digits with 700 each, 0.04 with 300. It is a proxy, and
     `genimg evaluate` measures. `spread`: the total variance of the samples' features in that of the pictures'; far
     under 1 the samples are alike.
 
@@ -51,16 +48,9 @@ class Quality(Callback):
     ) -> None:
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         if data.num_frames is None and data.num_items > 1 and find(trainer, Clock).due(self.times):
-            started = time.monotonic()
-            model = cast(GenerativeModel, pl_module)
-            with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-                figures = self.measure(trainer, model) if trainer.is_global_zero else {}
-            figures = trainer.strategy.broadcast(figures)
-            self.seconds_spent += time.monotonic() - started
-            find(trainer, Metrics).write(trainer, "val", figures)
-            find(trainer, Checkpoints).on_measured(trainer, figures)
+            self.seconds_spent += measure(trainer, pl_module, self.look)
 
-    def measure(self, trainer: Trainer, model: GenerativeModel) -> dict[str, float]:
+    def look(self, trainer: Trainer, model: GenerativeModel) -> Measured:
         """The figures of the weights that are in the model."""
         if self._extractor is None:
             self._extractor = self._look_at_data(trainer, model.device)
@@ -73,10 +63,11 @@ class Quality(Callback):
             parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
         variance = max(float(self._real.var(dim=0).sum()), 1e-12)
-        return {
+        figures = {
             "quality": frechet_distance(self._real, fake) / variance,
             "spread": float(fake.var(dim=0).sum()) / variance,
         }
+        return Measured(figures, len(self._real))
 
     def _look_at_data(self, trainer: Trainer, device: torch.device) -> Extractor:
         """The features of the pictures that samples are compared with, once a run."""

@@ -1,18 +1,15 @@
 """Figures on held-out data, of the average weights, from random numbers of their own."""
 
-import time
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from genimg.callbacks.average import WeightAverage
-from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
-from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.measuring import Measured, measure
 from genimg.models.base import Batch, GenerativeModel
 
 _SEED = 1234  # of every validation of every run: figures are compared, so their draws must be the same
@@ -37,16 +34,9 @@ class Validation(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if find(trainer, Clock).due(self.times):
-            started = time.monotonic()
-            model = cast(GenerativeModel, pl_module)
-            with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
-                figures = self.evaluate(trainer, model) if trainer.is_global_zero else {}
-            figures = trainer.strategy.broadcast(figures)
-            self.seconds_spent += time.monotonic() - started
-            find(trainer, Metrics).write(trainer, "val", figures)
-            find(trainer, Checkpoints).on_measured(trainer, figures)
+            self.seconds_spent += measure(trainer, pl_module, self.look)
 
-    def evaluate(self, trainer: Trainer, model: GenerativeModel) -> dict[str, float]:
+    def look(self, trainer: Trainer, model: GenerativeModel) -> Measured:
         """Means over the held-out items, each item counting once."""
         generator = torch.Generator(model.device).manual_seed(_SEED)
         sums: dict[str, Tensor] = {}
@@ -56,7 +46,7 @@ class Validation(Callback):
             for name, value in model.evaluate(batch, generator).items():
                 sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
             count += len(batch["images"])
-        return {name: float(total / count) for name, total in sums.items()}
+        return Measured({name: float(total / count) for name, total in sums.items()}, count)
 
 
 def held_out(trainer: Trainer, model: GenerativeModel, num_images: int) -> Iterator[Batch]:

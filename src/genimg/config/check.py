@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg.build import parts
 from genimg.config import choices as groups
 from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
@@ -69,16 +69,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         raise UserError(str(key), None, f"a value that resolves: {str(error).splitlines()[0]}") from error
-    unclear = [(key, value) for key, value in _texts(plain) if "${" in value]
+    unclear = [(key, part) for key, part in parts(plain) if isinstance(part, str) and "${" in part]
     for key, value in sorted(unclear, key=lambda one: one[0].count(".")):
         raise UserError(key, value, "text without ${, which stands for the value of another key", "rename it")
     return plain
-
-
-def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in plain containers, with its dotted key."""
-    if isinstance(node, str):
-        yield key, node
-    elif isinstance(node, dict | list):
-        for name, part in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _texts(part, f"{key}.{name}".lstrip("."))

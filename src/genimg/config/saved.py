@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.build import check_names, named_in, packaged, targets
 from genimg.errors import UserError
 from genimg.runs import RunFolder
-from genimg.saved_config import read_config, replaced
+from genimg.saved_config import mapped, read_config, replaced
 
 _GROUPS = ("callbacks", "data", "logger")  # groups built of the classes that our own YAML of them names
 #: The callback that a search adds to a job, by its key.
@@ -45,10 +45,11 @@ def saved(run: RunFolder, overrides: list[Override], config_dir: Path | None, ch
         config.pop(name, None)  # the user's own comes in its place
     for name, node in config.items():
         check_names(node, (*packaged(name), *trust) if name in _GROUPS else trust, name)
+    old, new = str(config.get("run_dir")), str(run.path)
     for name in ("callbacks", "logger"):
         if name in config:
-            config[name] = _moved(config[name], config.get("run_dir"), str(run.path))
-            _check_paths(config[name], str(run.path), name)
+            config[name] = mapped(config[name], lambda _, value: new if value == old else value)
+            _check_paths(config[name], new, name)
     config = _completed(config, OmegaConf.to_container(chosen), run)
     given = {override.key_or_group: override.value() for override in overrides if not override.is_delete()}
     if isinstance(config["data"].get("cache"), str):
@@ -92,13 +93,6 @@ def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str,
             raise refuse(key, f"no {', '.join(sorted(map(str, unknown)))} in it")
         config[key] = {**chosen[key], **config[key]}
     return config
-
-
-def _moved(node: Any, old: object, new: str) -> Any:
-    """The node with the run's old folder replaced by its new one."""
-    if isinstance(node, dict):
-        return {name: _moved(value, old, new) for name, value in node.items()}
-    return new if isinstance(node, str) and node == old else node
 
 
 def _check_paths(node: Any, run: str, key: str) -> None:

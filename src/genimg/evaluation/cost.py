@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from genimg.checkpoints import Checkpoint
-from genimg.evaluation.figure import Figure
+from genimg.evaluation.figure import Figure, counted
 from genimg.sampler import CHUNK, Sampler
 
 _CHUNKS = 4  # timed, after one that is not
@@ -14,7 +14,7 @@ def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
     """Parameters, seconds and images of the training up to the checkpoint, and the speed of sampling here."""
     clock: dict[str, Any] = checkpoint["clock"]
     images, seconds = int(checkpoint["images_seen"]), float(clock["seconds"])
-    what = "clips" if sampler.makes_sequences else "images"
+    what = counted(sampler.makes_sequences)
     counts = sampler.model.parameter_counts()
     found = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
     found.append(Figure("cost", f"{what} seen", images, "exact", 1))

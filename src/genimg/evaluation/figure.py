@@ -37,6 +37,11 @@ class Figure:
     floor_by_horizon: tuple[float, ...] = ()
 
 
+def counted(makes_sequences: bool) -> str:
+    """What training, sampling and `images_seen` count, in a word."""
+    return "clips" if makes_sequences else "images"
+
+
 def table(figures: Sequence[Figure]) -> Table:
     """For the terminal: a row a figure."""
     found = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,8 +1,8 @@
-"""Curves for plotly: a chart a figure, over the images seen."""
+"""Curves for plotly: a chart a figure, over the images or clips seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from genimg.report.run import Row, Run
@@ -10,7 +10,8 @@ from genimg.report.run import Row, Run
 Chart = dict[str, Any]  # name, x (what the axis shows), traces, legend
 
 POINTS = 1000  # of a curve, at most: more than a screen has pixels for
-_COUNTERS = ("images_seen", "seconds", "stage")
+#: What a row tells beside its figures.
+COUNTERS = ("images_seen", "seconds", "stage", "n")
 _LAST = ("lr", "lr_1", "images_per_second")  # about the run, not about its pictures
 
 
@@ -18,7 +19,7 @@ def of_run(run: Run) -> list[Chart]:
     """A chart for every figure of the run, training and validation in one; then those of its evaluation by horizon."""
     stages = sorted({row["stage"] for row in run.rows})
     parts = [(stage, [row for row in run.rows if row["stage"] == stage]) for stage in stages]
-    found = [*_curves(parts), *_horizons([("samples", run)], floor=True)]
+    found = [*_curves(parts, run.counts), *_horizons([("samples", run)], floor=True)]
     return [chart | {"legend": len(chart["traces"]) > 1} for chart in found]
 
 
@@ -27,17 +28,22 @@ def of_runs(runs: Sequence[tuple[str, Run]]) -> list[Chart]:
     parts = []
     for name, run in runs:
         validated = {key for row in run.rows if row["stage"] == "val" for key in row}
-        hidden = validated - set(_COUNTERS)
+        hidden = validated - set(COUNTERS)
         train = [{k: v for k, v in row.items() if k not in hidden} for row in run.rows if row["stage"] == "train"]
         parts += [(name, train), (name, [row for row in run.rows if row["stage"] == "val"])]
-    found = [*_curves(parts), *_horizons(runs, floor=False)]
+    found = [*_curves(parts, counts(run for _, run in runs)), *_horizons(runs, floor=False)]
     return [chart | {"legend": True} for chart in found]  # a curve alone does not tell whose it is
 
 
-def _curves(parts: Sequence[tuple[str, list[Row]]]) -> list[Chart]:
-    names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in _COUNTERS)
+def counts(runs: Iterable[Run]) -> str:
+    """What the runs count: `images`, `clips`, or both."""
+    return " or ".join(sorted({run.counts for run in runs}, reverse=True))
+
+
+def _curves(parts: Sequence[tuple[str, list[Row]]], counted: str) -> list[Chart]:
+    names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in COUNTERS)
     ordered = sorted(names, key=lambda name: name in _LAST)  # stable: else as they came
-    return [{"name": name, "x": "images seen", "traces": _traces(name, parts)} for name in ordered]
+    return [{"name": name, "x": f"{counted} seen", "traces": _traces(name, parts)} for name in ordered]
 
 
 def _traces(name: str, parts: Sequence[tuple[str, list[Row]]]) -> list[dict[str, Any]]:

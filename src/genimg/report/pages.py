@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -49,12 +49,10 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
     return _write(
         path,
         "comparison.html",
-        runs=[
-            {"name": name, "run": run, "sheet": _sheet(run), "n": _compared(run)}
-            for name, run in zip(names, runs, strict=True)
-        ],
+        runs=[{"name": name, "run": run, "sheet": _sheet(run)} for name, run in zip(names, runs, strict=True)],
         failed=_failed(zip(names, runs, strict=True)) | dict(unread or {}),
         moments=moments,
+        counts=charts.counts(runs),
         times=sorted({moment["images_seen"] for one in moments for moment in one}),
         columns=_columns(runs),
         charts=charts.of_runs(list(zip(names, runs, strict=True))),
@@ -72,11 +70,6 @@ def _sheet(run: Run) -> str | None:
     pictures, moments = run.pictures(), run.moments
     found = pictures.get("Animations") or pictures.get("Samples") or (moments[-1][1] if moments else None)
     return None if found is None else _embedded(found)
-
-
-def _compared(run: Run) -> int | None:
-    """From how many pictures or clips its samples were measured: the test split may have fewer than were asked for."""
-    return next((figure["n"] for figure in run.evaluation.get("figures", []) if figure["group"] != "cost"), None)
 
 
 def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:
@@ -121,44 +114,67 @@ def _told_apart(runs: Sequence[Run]) -> list[str]:
     return [name if names.count(name) == 1 else str(run.folder.path) for name, run in zip(names, runs, strict=True)]
 
 
+class Cell(NamedTuple):
+    """A figure of one run in the comparison's table.
+
+    better: which way is better; empty where neither is, or none is known.
+    n: the pictures or clips it is of; None where nothing tells.
+    ground: what else it was measured on. Figures compare where ground and n are the same.
+    """
+
+    value: float | None
+    better: str = ""
+    n: int | None = None
+    ground: object = None
+
+
 def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The table's columns: `name`, a value for each run (None where it has none), and the index of the best."""
-    columns: dict[str, dict[int, float]] = {}
-    better: dict[str, str] = {}
-    grounds: dict[str, set[str]] = {}  # what a column's figures were measured on: they compare where it is one
+    """The table's columns: `name`, `notes` on all its figures (which way is better; their n, where it is one), a value
+    for each run (None where it has none), the indices of the best, and where it differs the n of each run.
+    """
+    columns: dict[str, dict[int, Cell]] = {}
     for index, run in enumerate(runs):
-        columns.setdefault("images seen", {})[index] = run.images_seen
-        columns.setdefault("seconds", {})[index] = run.seconds
-        # the last of each figure: validation and quality write rows of their own
-        last = {key: value for row in run.rows if row["stage"] == "val" for key, value in row.items()}
-        for key, value in last.items():
-            if key not in ("images_seen", "seconds", "stage"):
-                columns.setdefault(f"val {key}", {})[index] = value
-                better[f"val {key}"] = _BETTER.get(key, "")
-                data = run.config.get("data") or {}
-                seen = (data.get("name"), data.get("image_size"), run.config.get("budget"))  # how many follows from it
-                grounds.setdefault(f"val {key}", set()).add(repr(seen))
-        for figure in run.evaluation.get("figures", []):
-            if figure["group"] != "cost" or figure["name"].startswith("parameters"):
-                columns.setdefault(figure["name"], {})[index] = figure["value"]
-                better[figure["name"]] = figure["better"]
-                known, data = run.evaluation["extractor"]["digest"], run.evaluation.get("data")
-                grounds.setdefault(figure["name"], set()).add(repr((known, data, figure["n"])))
-    return [
-        {
-            "name": name,
-            "values": [values.get(index) for index in range(len(runs))],
-            "better": better.get(name, ""),
-            "best": _best(values, better.get(name, "")) if len(grounds.get(name, ())) == 1 else [],
-        }
-        for name, values in columns.items()
-    ]
+        for name, cell in _cells(run):
+            columns.setdefault(name, {})[index] = cell
+    found = []
+    for name, cells in columns.items():
+        row = [cells.get(index, Cell(None)) for index in range(len(runs))]
+        numbers = {cell.n for cell in cells.values()}
+        notes = [next(iter(cells.values())).better, *(f"n {n:,}" for n in numbers if n and len(numbers) == 1)]
+        found.append(
+            {
+                "name": name,
+                "notes": list(filter(None, notes)),
+                "values": [cell.value for cell in row],
+                "best": _best(cells),
+                "n": [cell.n for cell in row] if len(numbers) > 1 else [],
+            }
+        )
+    return found
 
 
-def _best(values: dict[int, float], better: str) -> list[int]:
-    """The runs with the best value; none where no way is better, or where there is nothing to compare."""
-    finite = {index: value for index, value in values.items() if value is not None and math.isfinite(value)}
-    if len(finite) < 2 or not better:
+def _cells(run: Run) -> Iterator[tuple[str, Cell]]:
+    """The figures of a run, by the names of their columns: what it took, of validation the last, of an evaluation."""
+    yield f"{run.counts} seen", Cell(run.images_seen)
+    yield "seconds", Cell(run.seconds)
+    ground = run.data.get("name"), run.data.get("image_size")
+    last = {name: (value, row.get("n")) for row in run.rows if row["stage"] == "val" for name, value in row.items()}
+    for name, (value, n) in last.items():
+        if name not in charts.COUNTERS:
+            yield f"val {name}", Cell(value, _BETTER.get(name, ""), n, ground)
+    for figure in run.evaluation.get("figures", []):
+        if figure["group"] != "cost" or figure["name"].startswith("parameters"):
+            ground = run.evaluation["extractor"]["digest"], run.evaluation.get("data")
+            n = None if figure["group"] == "cost" else figure["n"]
+            yield figure["name"], Cell(figure["value"], figure["better"], n, ground)
+
+
+def _best(cells: dict[int, Cell]) -> list[int]:
+    """The runs with the best value; none where no way is better, or where they do not compare."""
+    finite = {i: cell.value for i, cell in cells.items() if cell.value is not None and math.isfinite(cell.value)}
+    first = next(iter(cells.values()))
+    same = all(cell[1:] == first[1:] for cell in cells.values())
+    if len(finite) < 2 or not first.better or first.n is None or not same:
         return []
-    best = max(finite.values()) if better == "higher" else min(finite.values())
+    best = max(finite.values()) if first.better == "higher" else min(finite.values())
     return [index for index, value in finite.items() if value == best]

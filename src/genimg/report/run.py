@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genimg.errors import UserError
-from genimg.evaluation.figure import Figure
+from genimg.evaluation.figure import Figure, counted
 from genimg.evaluation.results import FORMAT
 from genimg.runs import RunFolder
 from genimg.saved_config import read_config
@@ -46,6 +46,16 @@ class Run:
     @property
     def name(self) -> str:
         return self.folder.path.name
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data's part of its configuration."""
+        return self.config.get("data") or {}
+
+    @property
+    def counts(self) -> str:
+        """What `images_seen` counts: images or clips."""
+        return counted(makes_sequences=self.data.get("num_frames") is not None)
 
     @property
     def images_seen(self) -> int:

@@ -20,15 +20,13 @@ from genimg.config.compose import without_hydra
 from genimg.config.names import flatten
 from genimg.config.saved import PRUNING
 from genimg.config.values import as_meant
-from genimg.errors import EXIT_CODE, UserError
+from genimg.errors import EXIT_CODE, STOPPED, UserError
 from genimg.runs import RunFolder
 from genimg.session import Session
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
 from genimg.words import quoted
-
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genimg.errors import STOPPED
 from genimg.metrics.intervals import mean_interval
 from genimg.runs import RunFolder
 from genimg.sweeps.folder import Job, Record, SweepFolder
-from genimg.sweeps.job import STOPPED
 
 COMPLETE = ("done", "pruned")  # states that a resumed sweep leaves alone
 
@@ -25,6 +25,7 @@ class Outcome:
     seconds: float | None
     figure: str  # the name of the figure that the model is judged by; "" where there is none
     value: float | None  # at its best
+    n: int | None  # pictures or clips that it is of
     rises: bool  # whether more is better
     error: str | None
 
@@ -54,6 +55,7 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
                 record.seconds if record and record.exit_code is not None else None,
                 best.get("name", ""),
                 best.get("value"),
+                best.get("n"),
                 best.get("direction") == "max",
                 record.error if record and state == "failed" else None,
             )
@@ -69,6 +71,12 @@ def over_seeds(found: Sequence[Outcome]) -> list[OverSeeds]:
         if outcome.state == "done" and outcome.value is not None:
             values.append(outcome.value)
     return [OverSeeds(list(words), len(values), *mean_interval(values)) for words, values in groups.items()]
+
+
+def compare(found: Sequence[Outcome]) -> bool:
+    """Whether those of one name are all of as many pictures or clips: else they say nothing of which is better."""
+    measured = [outcome for outcome in found if outcome.value is not None]
+    return len({(one.figure, one.n) for one in measured}) == len({one.figure for one in measured})
 
 
 def _state(record: Record | None) -> str:

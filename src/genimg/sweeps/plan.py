@@ -65,10 +65,8 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
 
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:
     sweeper, launcher = chosen(overrides, "hydra/sweeper"), chosen(overrides, "hydra/launcher")
-    setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith("hydra.sweeper.")), None)
-    if sweeper == "basic" and setting is not None:
-        hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2"
-        raise UserError(setting, None, "left out: what is tried stands on the command line", hint)
+    if sweeper == "basic":
+        _check_no_settings(overrides)
     searches = sweeper == "optuna"
     combinations = _probes(overrides) if searches else _combinations(overrides)
     if not combinations:
@@ -83,22 +81,41 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
     varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
     if searches and not varied:
         raise UserError("hydra/sweeper", sweeper, "a value to search for", "'model.lr=interval(1e-4,1e-2)'")
-    jobs: list[Job] = []
-    for combination, config in [] if searches else zip(combinations, configs, strict=True):
-        words = [line(override) for override in composer.parse(combination) if is_of_job(override)]
-        jobs += make_jobs(config, words, varied, seeds, len(jobs))
-    if len({job.name for job in jobs}) < len(jobs):
-        raise UserError("hydra.sweep.subdir", None, "a folder of its own for each job", "put ${hydra.job.num} in it")
     return Plan(
         folder or SweepFolder(Path(str(first.hydra.sweep.dir))),
         [line(override) for override in overrides],
-        jobs,
+        [] if searches else _jobs(composer, combinations, configs, varied, seeds),
         seeds,
         sweeper,
         launcher,
         share_out(first.hydra.launcher.n_jobs, first.get("trainer")) if launcher == "joblib" else None,
         bool(settings.get("fail_fast")),
     )
+
+
+def _check_no_settings(overrides: list[Override]) -> None:
+    """Of Hydra's basic sweeper, whose one setting would be another place for what is tried."""
+    setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith("hydra.sweeper.")), None)
+    if setting is not None:
+        hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2"
+        raise UserError(setting, None, "left out: what is tried stands on the command line", hint)
+
+
+def _jobs(
+    composer: Composer,
+    combinations: list[list[str]],
+    configs: list[DictConfig],
+    varied: set[str],
+    seeds: list[list[str]],
+) -> list[Job]:
+    """Those of all combinations, each with a folder of its own."""
+    jobs: list[Job] = []
+    for combination, config in zip(combinations, configs, strict=True):
+        words = [line(override) for override in composer.parse(combination) if is_of_job(override)]
+        jobs += make_jobs(config, words, varied, seeds, len(jobs))
+    if len({job.name for job in jobs}) < len(jobs):
+        raise UserError("hydra.sweep.subdir", None, "a folder of its own for each job", "put ${hydra.job.num} in it")
+    return jobs
 
 
 def _seeds(number: int | None, overrides: list[Override]) -> list[list[str]]:

@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from genimg.errors import STOPPED
 from genimg.session import Session
 from genimg.sweeps.engines import LOCAL, launch
 from genimg.sweeps.folder import Job, SweepFolder
-from genimg.sweeps.job import STOPPED, RunJob
+from genimg.sweeps.job import RunJob
 from genimg.sweeps.outcomes import COMPLETE, Outcome, outcomes
 from genimg.sweeps.plan import Plan, make_plan, master
 from genimg.sweeps.stopping import stopping

@@ -19,7 +19,7 @@ from genimg.config.check import check
 from genimg.config.compose import Composer, line
 from genimg.errors import UserError
 from genimg.sweeps.folder import Job
-from genimg.sweeps.outcomes import COMPLETE, outcomes, over_seeds
+from genimg.sweeps.outcomes import COMPLETE, compare, outcomes, over_seeds
 from genimg.sweeps.plan import Plan, is_of_job, make_jobs
 
 
@@ -83,9 +83,10 @@ class Search:
         }
 
     def best(self) -> str | None:
-        """A line on the best trial."""
+        """A line on the best trial; None where there is none, or where their figures do not compare."""
         finished = [trial for trial in self.study.trials if trial.state.name == "COMPLETE"]
-        if not finished:
+        jobs = [job for trial in finished for job in self.jobs[trial.number]]
+        if not finished or not compare(outcomes(self.plan.folder, jobs)):
             return None
         best = min(finished, key=lambda trial: trial.value or 0.0)
         outcome = outcomes(self.plan.folder, self.jobs[best.number])[0]

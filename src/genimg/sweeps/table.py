@@ -14,9 +14,9 @@ from rich.table import Table
 
 from genimg.files import whole
 from genimg.sweeps.folder import SweepFolder
-from genimg.sweeps.outcomes import Outcome, OverSeeds, over_seeds
+from genimg.sweeps.outcomes import Outcome, OverSeeds, compare, over_seeds
 
-_COLUMNS = ("job", "overrides", "state", "seconds", "figure", "value", "folder", "error")
+_COLUMNS = ("job", "overrides", "state", "seconds", "figure", "value", "n", "folder", "error")
 _OF_SEEDS = ("seeds", "mean", "half_width_95")
 _WIDTH = 100  # columns where there is no terminal
 
@@ -29,21 +29,31 @@ def show(found: Sequence[Outcome], seeds: bool) -> None:
         console.print(f"\nin every job: {' '.join(common)}", markup=False, soft_wrap=True)
     figures = {outcome.figure for outcome in found if outcome.figure}  # of an RNN another one than of a GAN
     title = figures.pop() if len(figures) == 1 else "result"
-    table = Table("job", "overrides", title, "time", "state")
-    for number, outcome in enumerate(found):
-        own = " ".join(word for word in outcome.job.words if word not in common)
-        value = f"{'' if title == outcome.figure else outcome.figure} {_number(outcome.value)}".strip()
-        table.add_row(str(number), escape(own), value, _time(outcome.seconds), outcome.state)
-    console.print(table)
+    console.print(_of_jobs(found, title, common))
     if seeds:
-        means = Table("overrides", "seeds", f"{title}: mean, 95 % interval")
-        for one in over_seeds(found):
-            own = " ".join(word for word in one.words if word not in common)
-            means.add_row(escape(own), str(one.num_seeds), interval(one))
-        console.print(means)
+        console.print(_of_combinations(found, title, common))
+    if not compare(found):
+        print(f"n differs: {title} compares only where it is of as many pictures, as with one budget.images for all")
     for number, outcome in enumerate(found):
         if outcome.state == "failed":
             print(f"job {number} failed: {outcome.error}\n  {outcome.folder}", file=sys.stderr)
+
+
+def _of_jobs(found: Sequence[Outcome], title: str, common: list[str]) -> Table:
+    table = Table("job", "overrides", title, "n", "time", "state")
+    for number, outcome in enumerate(found):
+        value = f"{'' if title == outcome.figure else outcome.figure} {_number(outcome.value)}".strip()
+        n = "" if outcome.n is None else f"{outcome.n:,}"
+        own = _own(outcome.job.words, common)
+        table.add_row(str(number), own, value, n, _time(outcome.seconds), outcome.state)
+    return table
+
+
+def _of_combinations(found: Sequence[Outcome], title: str, common: list[str]) -> Table:
+    table = Table("overrides", "seeds", f"{title}: mean, 95 % interval")
+    for one in over_seeds(found):
+        table.add_row(_own(one.words, common), str(one.num_seeds), interval(one))
+    return table
 
 
 def interval(one: OverSeeds) -> str:
@@ -61,7 +71,8 @@ def write_csv(folder: SweepFolder, found: Sequence[Outcome], seeds: bool) -> Non
     for number, outcome in enumerate(found):
         words, folder_name = " ".join(outcome.job.words), os.path.relpath(outcome.folder, folder.path)
         seconds = None if outcome.seconds is None else round(outcome.seconds, 1)
-        row = [number, words, outcome.state, seconds, outcome.figure, outcome.value, folder_name, outcome.error]
+        row = [number, words, outcome.state, seconds, outcome.figure, outcome.value, outcome.n]
+        row += [folder_name, outcome.error]
         if seeds:
             one = means[tuple(word for word in outcome.job.words if not word.startswith("seed="))]
             row += [one.num_seeds, one.mean, one.half_width]
@@ -74,6 +85,11 @@ def _common(found: Sequence[Outcome]) -> list[str]:
     """The overrides that all of several jobs have."""
     shared = set.intersection(*(set(outcome.job.words) for outcome in found)) if len(found) > 1 else set()
     return [word for word in found[0].job.words if word in shared] if shared else []
+
+
+def _own(words: list[str], common: list[str]) -> str:
+    """Those that not all jobs have."""
+    return escape(" ".join(word for word in words if word not in common))
 
 
 def _number(value: float | None) -> str:

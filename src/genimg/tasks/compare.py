@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genimg.errors import UserError
+from genimg.files import writing
 from genimg.report import pages
 from genimg.report.run import read
 from genimg.runs import RunFolder, find_all
@@ -22,10 +23,8 @@ def run(config: dict[str, Any]) -> int:
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
     path = path if path.suffix else path.with_suffix(".html")  # without it a browser shows the page as text
-    try:
+    with writing("out", path, "a file", "out=FILE.html"):
         log.info("comparison of %d runs: %s", len(folders), write_comparison(folders, path))
-    except OSError as error:
-        raise UserError("out", path, f"a file that can be written ({error.strerror})", "out=FILE.html") from error
     return 0
 
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from genimg.checkpoints import load_checkpoint, versions
 from genimg.data.cache import cache_folder
 from genimg.data.order import strides
-from genimg.errors import UserError
 from genimg.evaluation.clips import clips, compared_clips
 from genimg.evaluation.cost import cost
 from genimg.evaluation.figure import Figure, table
@@ -27,6 +26,7 @@ from genimg.evaluation.stills import compared_stills, stills
 from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
 from genimg.features.choose import extractor as choose_extractor
 from genimg.features.extractor import Extractor
+from genimg.files import writing
 from genimg.pictures.sheets import to_float
 from genimg.runs import RunFolder, home
 from genimg.sampler import Reconstructs
@@ -84,12 +84,10 @@ def run(config: dict[str, Any]) -> int:
 
 def writable(folder: Path) -> Path:
     """Made where it is missing; UserError where nothing can be written into it: better now than after minutes."""
-    try:
+    with writing("out", folder, hint="out=FOLDER"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError as error:
-        raise UserError("out", folder, f"a folder that can be written ({error.strerror})", "out=FOLDER") from error
 
 
 def extractor_for(

@@ -8,10 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from genimg.checkpoints import load_checkpoint
-from genimg.errors import UserError
 from genimg.exporting import card, formats
 from genimg.exporting.alone import Alone
-from genimg.files import empty, unused
+from genimg.files import empty, unused, writing
 from genimg.report.run import read
 from genimg.runs import RunFolder, home
 from genimg.sampling import checkpoint_file, from_checkpoint
@@ -32,7 +31,7 @@ def run(config: dict[str, Any]) -> int:
         empty(Path(config["out"]).expanduser()) if config["out"] else unused(RunFolder(home(file)).exports / format)
     )
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    try:
+    with writing("out", folder, hint="out=FOLDER"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=folder.parent) as made:  # so that it appears whole
             path = formats.write(format, alone, checkpoint, Path(made))
@@ -44,8 +43,6 @@ def run(config: dict[str, Any]) -> int:
             folder.mkdir(exist_ok=True)
             for one in Path(made).iterdir():
                 one.rename(folder / one.name)
-    except OSError as error:
-        raise UserError("out", folder, f"a folder that can be written ({error.strerror})", "out=FOLDER") from error
     log.info("written   %s, and its card %s", folder / path.name, folder / "README.md")
     log.info("checked   largest difference of a pixel in [-1, 1] from the model's own: %.2g", difference)
     return 0

@@ -20,7 +20,7 @@ from genimg.checkpoints import Checkpoint, load_checkpoint
 from genimg.errors import UserError
 from genimg.evaluation.figure import shown
 from genimg.evaluation.subject import load_data, read_split
-from genimg.files import write_json
+from genimg.files import write_json, writing
 from genimg.pictures.files import save_gif, save_png
 from genimg.pictures.sheets import to_uint8
 from genimg.rating import results, study
@@ -64,10 +64,8 @@ def _ask(config: dict[str, Any]) -> int:
         sources.append((name, *_encoded(torch.cat(made))))
     repeats = round(config["repeats"] * config["trials"])
     exposure = None if config["exposure"] is None else round(1000 * config["exposure"])
-    try:
+    with writing("study", folder, hint="study=FOLDER"):
         key = study.write(mode, sources, trials, repeats=repeats, folder=folder, exposure=exposure)
-    except OSError as error:
-        raise UserError("study", folder, f"a folder that can be written ({error.strerror})", "study=FOLDER") from error
     log.info(
         "study     %s, %d trials: send %s to those who judge",
         key.study,
@@ -124,9 +122,7 @@ def _count(config: dict[str, Any]) -> int:
     Console(width=PRINTED).print(table)
     path = file.with_name("ratings.json")
     content = {"study": key.study, "raters": len(raters), "figures": [asdict(line) for line in lines]}
-    try:
+    with writing("study", path.parent):
         write_json(path, content)
-    except OSError as error:
-        raise UserError("study", path, f"a folder that can be written ({error.strerror})") from error
     log.info("%d raters; written %s", len(raters), path)
     return 0

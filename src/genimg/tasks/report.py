@@ -8,6 +8,7 @@ from typing import Any
 
 from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
+from genimg.files import writing
 from genimg.report import pages
 from genimg.report.run import read
 from genimg.runs import RunFolder, find
@@ -20,10 +21,8 @@ def run(config: dict[str, Any]) -> int:
     found = find(config["run"], config["outputs"])
     if isinstance(found, Path):
         raise UserError("run", found, "a run folder: a checkpoint alone has no curves", hint="run=last")
-    try:
+    with writing("run", found.path, "a run folder"):
         log.info("report    %s", write_report(found))
-    except OSError as error:
-        raise UserError("run", found.path, f"a run folder that can be written ({error.strerror})") from error
     return 0
 
 

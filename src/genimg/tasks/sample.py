@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genimg.checkpoints import load_checkpoint
-from genimg.errors import UserError
-from genimg.files import empty, unused
+from genimg.files import empty, unused, writing
 from genimg.runs import RunFolder, home
 from genimg.sample_writer import SampleOptions, plain, write_samples
 from genimg.sampling import checkpoint_file, from_checkpoint
@@ -26,12 +25,8 @@ def run(config: dict[str, Any]) -> int:
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)
-    try:
+    with writing("out", folder, hint="out=FOLDER"):
         first_look = write_samples(sampler, options, empty(folder))
-    except OSError as error:
-        raise UserError(
-            "out", folder, "a folder that can be written", hint=f"{error}; choose one: out=FOLDER"
-        ) from error
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     log.info("pictures: %s", first_look)
     return 0

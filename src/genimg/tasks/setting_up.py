@@ -20,6 +20,7 @@ from genimg.machine import Machine
 from genimg.models.base import GenerativeModel
 from genimg.parallel import AveragedGradients, environment
 from genimg.ranks import rank
+from genimg.saved_config import mapped
 from genimg.sharded import ShardedWeights
 
 log = logging.getLogger(__name__)
@@ -85,10 +86,7 @@ def check_optimizers(model: GenerativeModel, node: dict[str, Any]) -> None:
 
 def answered(node: Any, answers: dict[str, Any]) -> Any:
     """A configuration node with `key: auto` replaced by `answers[key]` wherever it stands."""
-    if isinstance(node, dict):
-        asked = {name for name, value in node.items() if value == "auto" and name in answers}
-        return {name: answers[name] if name in asked else answered(value, answers) for name, value in node.items()}
-    return node
+    return mapped(node, lambda name, value: answers.get(name, value) if value == "auto" else value)
 
 
 def make_trainer(

@@ -11,7 +11,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
 from genimg.checkpoints import Checkpoint, load_to_resume
-from genimg.errors import UserError
+from genimg.errors import STOPPED, UserError
 from genimg.machine import Machine, choose
 from genimg.parallel import gathered, join, leave
 from genimg.ranks import restarts
@@ -27,7 +27,6 @@ from genimg.words import word
 log = logging.getLogger(__name__)
 
 ROLLBACKS = 3  # at most, of health.on_divergence=rollback
-STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM
 
 
 def run(config: dict[str, Any]) -> int:

@@ -1,0 +1,47 @@
+"""A run folder as training and evaluation leave one, without them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genimg.pictures.files import save_png
+from genimg.runs import RunFolder
+
+
+def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = "") -> RunFolder:
+    """A run folder as training and evaluation leave one, in small."""
+    run = RunFolder(folder)
+    folder.mkdir(parents=True)
+    run.config.write_text(f"model:\n  name: gan\n  lr: {lr}\ndata:\n  name: digits\nrun_dir: {folder}\n")
+    run.overrides.write_text(f"model.lr={lr}\n")
+    run.command.write_text(f"genimg-train model.lr={lr}\n")
+    run.log.write_text("2026-01-01 00:00:00,000 INFO    genimg: machine   CPU, 2 threads\n")
+    rows: list[dict[str, Any]] = [
+        {"images_seen": 64 * step, "seconds": step, "stage": "train", "loss_d": 1 / step, "lr": lr}
+        for step in range(1, 3000)
+    ]
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 32, "elbo": 1 / frechet, "loss_d": None})
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 500, "quality": frechet})
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for moment, level in enumerate((0, 100, 200)):
+        picture = torch.full((1, 8, 8), level, dtype=torch.uint8)
+        save_png(picture, run.samples / "during" / f"{64 * (moment + 1):09d}.png")
+    save_png(torch.zeros(1, 8, 8, dtype=torch.uint8), run.samples / "final" / "sheet.png")
+    figure = {
+        "group": "fidelity", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40, "better": "lower",
+        "floor": 0.5, "spread": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
+    }  # fmt: skip
+    evaluation = {
+        "format": 1,
+        "checkpoint": {"images_seen": 191936},
+        "settings": {"num_images": 40},
+        "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
+        "figures": [figure],
+        "refused": {"likelihood": "no probability"},
+    }
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    return run

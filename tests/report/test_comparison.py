@@ -1,0 +1,122 @@
+"""Runs side by side: what is compared, what is marked, and what is named only."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from genimg.errors import UserError
+from genimg.html import data_uri
+from genimg.pictures.files import save_png
+from genimg.report import pages, settings
+from genimg.report.run import read
+from genimg.runs import RunFolder, find_all
+from genimg.tasks import compare
+from tests.report.made import make_run
+
+
+def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> None:
+    runs = [read(make_run(tmp_path / name, lr, frechet)) for name, lr, frechet in (("a", 0.1, 3.0), ("b", 0.2, 2.0))]
+    page = pages.comparison(runs, tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["0.5", "2.0", "2.0"]  # elbo, quality, Frechet distance
+    assert "<td>model.lr</td><td>0.1</td><td>0.2</td>" in page
+    (tmp_path / "a" / "evaluation.json").unlink()
+    pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")
+    assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
+
+
+def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        config = make_run(tmp_path / f"{seed}").config
+        config.write_text(config.read_text().replace("data:", f"seed: {seed}\ndata:\n  seed: {seed}"))
+    runs = [read(RunFolder(tmp_path / name)) for name in ("0", "1")]
+    assert settings.between(runs) == {"seed": ["0", "1"]}
+
+
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "quality", "unknown", "nothing"])
+def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
+    runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
+    evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
+    if other == "extractor":
+        evaluation["extractor"]["digest"] = "f" * 16
+    elif other == "n":
+        evaluation["figures"][0]["n"] = 39  # and not what was asked for
+    elif other == "data":
+        evaluation["data"] = {"digest": "f" * 16}
+        runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
+    elif other == "quality":
+        runs[1].metrics.write_text(runs[1].metrics.read_text().replace('"n": 500', '"n": 640'))
+    elif other == "unknown":  # as of an older version
+        for run in runs:
+            run.metrics.write_text(run.metrics.read_text().replace('"n": ', '"m": '))
+    (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
+    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
+    marked = re.findall(r'best" data-value="([\d.]+)"', page)
+    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "unknown": ["2.0"]}.get(other, ["0.5", "2.0"])
+    beside = {"quality": ["500", "640"], "n": ["40", "39"]}.get(other, [])
+    assert re.findall(r'class="unit">n (\d+)<', page) == beside
+    of_all = re.findall(r"<button>[^<]*, n (\d+)\)</button>", page)
+    assert of_all == {"quality": ["32", "40"], "n": ["32", "500"], "unknown": ["40"]}.get(other, ["32", "500", "40"])
+
+
+def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name) for name in "ab"]
+    (runs[1].samples / "final" / "sheet.png").unlink()  # it was stopped
+    save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
+    page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
+    last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
+    assert f'src="{last}" alt="samples of b"' in page
+
+
+def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
+    a, b = (make_run(tmp_path / "sweep" / name) for name in "ab")
+    assert find_all(str(tmp_path / "sweep"), tmp_path) == [a, b]
+    assert find_all([str(a.path), str(b.path)], tmp_path) == [a, b]
+    for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
+        with pytest.raises(UserError, match="two different runs"):
+            find_all(wrong, tmp_path)
+
+
+def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = tmp_path / "sweep"
+    for name in ("whole", "late", "resumed"):
+        run = make_run(sweep / name)
+        run.last.parent.mkdir()
+        run.last.touch()
+    error = "2026-01-01 00:00:00,000 ERROR   genimg: error: the run failed with ValueError: nan"
+    for name, more in (("late", ""), ("resumed", "2026-01-01 00:00:00,000 INFO    genimg: machine   CPU\n")):
+        with (sweep / name / "train.log").open("a") as file:
+            file.write(f"{error}\nand more of it\n{more}")
+    begun = RunFolder(sweep / "begun")
+    begun.path.mkdir()
+    begun.config.write_text("model:\n  name: gan\n  lr: 9.0\n")
+    (sweep / "broken").mkdir()
+    (sweep / "broken" / "config.yaml").write_text("a: [")
+    page = compare.write_comparison(find_all(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
+    named = re.findall("<li>(.*?)</li>", page)
+    assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
+    assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
+    assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
+
+
+def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"a.config\.yaml"):
+        compare.write_comparison(find_all(str(tmp_path), tmp_path), tmp_path / "compare.html")
+    assert not (tmp_path / "compare.html").exists()
+
+
+def test_the_page_of_a_comparison_is_named_as_a_page(tmp_path: Path) -> None:
+    for name in "ab":
+        make_run(tmp_path / name)
+    runs = [str(tmp_path / name) for name in "ab"]
+    assert compare.run({"runs": runs, "outputs": str(tmp_path), "out": str(tmp_path / "mine")}) == 0
+    assert (tmp_path / "mine.html").exists() and not (tmp_path / "mine").exists()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from genimg.metrics.intervals import mean_interval
 from genimg.runs import RunFolder
@@ -44,7 +45,7 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
     found = []
     for job in jobs:
         record, run = folder.read(job.name), RunFolder(folder.path / job.name)
-        best = json.loads(run.best_figure.read_text(encoding="utf-8")) if run.best_figure.is_file() else {}
+        best = _best(run.best_figure)
         state = "pruned" if run.pruned.is_file() and record and record.exit_code == 0 else _state(record)
         found.append(
             Outcome(
@@ -69,6 +70,16 @@ def over_seeds(found: Sequence[Outcome]) -> list[OverSeeds]:
         if outcome.state == "done" and outcome.value is not None:
             values.append(outcome.value)
     return [OverSeeds(list(words), len(values), *mean_interval(values)) for words, values in groups.items()]
+
+
+def _best(path: Path) -> dict[str, Any]:
+    """The figure of a run at its best, as its callback wrote it; nothing where there is none, or it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    whole = isinstance(found, dict) and isinstance(found.get("name"), str)
+    return found if whole and isinstance(found.get("value"), int | float | None) else {}
 
 
 def _state(record: Record | None) -> str:

@@ -255,6 +255,33 @@ def test_torchs_older_format_is_refused(honest: dict[str, Any], tmp_path: Path) 
         load_checkpoint(tmp_path / "best.pt")
 
 
+def test_torch_reads_what_was_checked(honest: dict[str, Any], tmp_path: Path) -> None:
+    """Two checkpoints in one file: the older format begins it, and an archive, which Python finds from its end."""
+    file = tmp_path / "best.pt"
+    torch.save({**honest["gan"], "more": Call(bytearray, 2**31)}, file, _use_new_zipfile_serialization=False)
+    before = file.read_bytes()
+    torch.save({**honest["gan"], "images_seen": 7}, file)
+    file.write_bytes(before + file.read_bytes())
+    assert load_checkpoint(file)["images_seen"] == 7
+
+
+def test_two_parts_of_one_name_are_refused(honest: dict[str, Any], tmp_path: Path) -> None:
+    """Torch does not tell capitals from small letters, and would read the one that was not checked."""
+    file = tmp_path / "best.pt"
+    torch.save({**honest["gan"], "more": Call(bytearray, 2**31)}, file)
+    with zipfile.ZipFile(file) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        evil = archive.read(name)
+    torch.save(honest["gan"], file)
+    with zipfile.ZipFile(file) as archive:
+        parts = [(part.filename, archive.read(part)) for part in archive.infolist()]
+    with zipfile.ZipFile(file, "w") as archive:
+        for part, content in [(name.replace("data.pkl", "DATA.PKL"), evil), *parts]:
+            archive.writestr(part, content)
+    with pytest.raises(UserError, match="one name"):
+        load_checkpoint(file)
+
+
 def test_weights_that_do_not_fit_are_named(honest: dict[str, Any]) -> None:
     content = honest["gan"]
     wider = changed(content, "config/model/generator/width", 8)["config"]["model"]

@@ -1,5 +1,6 @@
 """Pictures that a user hands to a model: which files, and what is refused by name."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,9 @@ def test_a_folders_links_out_of_it_are_left_out_and_a_named_link_is_followed(tmp
     assert [path.name for path in find_pictures(folder, "start")] == ["a.png", "b.png", "d.png"]
     assert len(find_pictures(tmp_path / "alias", "start")) == 3
     assert find_pictures(folder / "c.png", "start") == [folder / "c.png"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "start.png")
+    with pytest.raises(UserError, match="neither file nor folder"):
+        find_pictures(tmp_path / "start.png", "start")

@@ -195,6 +195,15 @@ def test_what_a_model_cannot_do_is_told_before_anything_is_drawn(sampler: Any, o
     assert told.value.key == key
 
 
+@pytest.mark.parametrize("draw", [lambda s: s.sample(2), lambda s: s.interpolate(2, 2)])
+def test_broken_weights_are_told_and_make_no_pictures(draw: Any) -> None:
+    sampler = Sampler(StubAutoencoder(), SHAPE)
+    decode = sampler.model.decode
+    sampler.model.decode = lambda z, labels=None: decode(z, labels) * math.nan  # pyright: ignore
+    with pytest.raises(UserError, match="not finite"):
+        draw(sampler)
+
+
 def test_interpolation_and_reconstruction_need_a_model_that_can() -> None:
     for make, call in ((sequences, "interpolate"), (stills, "reconstruct")):
         with pytest.raises(UserError) as told:

@@ -6,6 +6,7 @@ of billions (stride 0), and calls what allocates. No checkpoint of ours needs an
 
 from __future__ import annotations
 
+import io
 import pickletools
 import re
 import zipfile
@@ -29,24 +30,37 @@ _GLOBALS = re.compile(
 )
 
 
-def check_archive(path: Path) -> None:
-    """Before torch reads it. Raises ValueError for what `torch.save` does not write or what has changed since, OSError
-    where there is no file."""
+def checked_archive(path: Path) -> io.BytesIO:
+    """The archive at `path` in memory, each part compared with its CRC-32, for torch to read.
+
+    It is packed anew from what was checked: torch's reader finds its parts by other ways than Python's, and in a file
+    that is made for it the two see different ones. Raises ValueError for what `torch.save` does not write or what has
+    changed since, OSError where there is no file.
+    """
+    packed = io.BytesIO()
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(packed, "w") as copy:
             parts = archive.infolist()
             stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
             if not stored or sum(part.file_size for part in parts) > path.stat().st_size:
                 raise ValueError("it unpacks to more than it has")
+            if len({part.filename.lower() for part in parts}) < len(parts):  # torch takes a.pkl for A.PKL
+                raise ValueError("two parts of it have one name")
             pickles = [part for part in parts if part.filename.endswith(".pkl")]
             if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
                 raise ValueError("it has no data.pkl, or one that is too large")
-            content = archive.read(pickles[0])
-            if damaged := archive.testzip():  # by the CRC-32 of each part, which torch does not compare
-                raise ValueError(f"{damaged} in it is damaged")
+            _check_names(archive.read(pickles[0]))
+            for part in parts:
+                copy.writestr(part.filename, archive.read(part))
     except zipfile.BadZipFile as error:
-        raise ValueError(f"it is no whole archive: {error}") from error
-    for operation, argument, _ in pickletools.genops(content):
+        raise ValueError(f"it is damaged, or no whole archive: {error}") from error
+    packed.seek(0)
+    return packed
+
+
+def _check_names(pickled: bytes) -> None:
+    """ValueError where the pickle calls or names what plain types and tensors do not need."""
+    for operation, argument, _ in pickletools.genops(pickled):
         named = argument if operation.name == "GLOBAL" else operation.name
         if operation.name in ("GLOBAL", "STACK_GLOBAL", "INST") and not _GLOBALS.fullmatch(str(named)):
             raise ValueError(f"it names {named}, where plain types and tensors are expected")

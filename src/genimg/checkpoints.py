@@ -21,7 +21,7 @@ from torch.nn.modules.module import (
 )
 
 from genimg import __version__
-from genimg.archive import check_archive, check_content, check_fields, check_training
+from genimg.archive import check_content, check_fields, check_training, checked_archive
 from genimg.build import build, only_ours
 from genimg.errors import UserError
 from genimg.files import whole
@@ -57,8 +57,7 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
     """
     expected = "a checkpoint written by genimg-train"
     try:
-        check_archive(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(checked_archive(path), map_location="cpu", weights_only=True)
         check_content(checkpoint, path.stat().st_size)
     except FileNotFoundError as error:
         raise UserError(key=key, got=str(path), expected=expected, hint="there is no such file") from error

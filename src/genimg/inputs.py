@@ -31,10 +31,11 @@ def find_pictures(paths: Paths, key: str) -> list[Path]:
     for path in (Path(one).expanduser() for one in given):
         if path.is_dir():
             found += map(Path, own_pictures(path))
-        elif path.exists():
+        elif path.is_file():  # not a pipe, which would be waited for
             found.append(path)
         else:
-            raise UserError(key, path, "a picture, a folder of pictures, or a list of them", hint="nothing lies there")
+            hint = "it is neither file nor folder" if path.exists() else "nothing lies there"
+            raise UserError(key, path, "a picture, a folder of pictures, or a list of them", hint)
     if not found:
         raise UserError(
             key,

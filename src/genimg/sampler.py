@@ -126,7 +126,7 @@ class Sampler:
                 model = self._decoder("truncation", truncation)
                 z = truncate(model.sample_latents(CHUNK, generator=generator), truncation)
                 images = model.decode(temperature * z, chosen)
-            yield images[: num_images - begin].float().cpu()
+            yield _finite(images[: num_images - begin])
 
     @torch.no_grad()
     def _sequences(
@@ -153,7 +153,7 @@ class Sampler:
                 first = model.sample(count, **shared, num_frames=2)[:, 0]
             drawn = [model.sample(count, **shared, start=first, num_frames=num_frames) for _ in range(futures)]
             kept = torch.stack(drawn, dim=1)[: num_images - begin]  # (count, futures, T, C, H, W)
-            yield kept.flatten(0, 1).float().cpu()
+            yield _finite(kept.flatten(0, 1))
 
     @torch.no_grad()
     def interpolate(
@@ -195,8 +195,8 @@ class Sampler:
             path = slerp(z[here], z[there], t)
             both = None if labels is None else torch.where(t < 0.5, labels[here], labels[there])
             parts = [slice(begin, begin + CHUNK) for begin in range(0, steps + 1, CHUNK)]
-            row = [model.decode(path[part], None if both is None else both[part]).float().cpu() for part in parts]
-            rows.append(torch.cat(row))
+            row = [model.decode(path[part], None if both is None else both[part]) for part in parts]
+            rows.append(_finite(torch.cat(row)))
         return torch.stack(rows)
 
     @torch.no_grad()
@@ -214,7 +214,7 @@ class Sampler:
             self.model.reconstruct(images[part].to(self.device), None if labels is None else labels[part])
             for part in parts
         ]
-        return torch.cat(done).float().cpu()
+        return _finite(torch.cat(done))
 
     def _require_classes(self, classes: Classes | None, count: int) -> None:
         """Given pictures have classes of their own, which a conditional model cannot guess."""
@@ -266,6 +266,14 @@ class Sampler:
             if value is not None:
                 shown = "pictures" if isinstance(value, Tensor) else value
                 raise UserError(key, shown, "left out: this model makes stills", hint="sequences come from model=rnn")
+
+
+def _finite(images: Tensor) -> Tensor:
+    """`images` as float32 on the CPU. UserError for numbers that are no colours, as broken weights make them."""
+    images = images.float().cpu()
+    if not images.isfinite().all():
+        raise UserError("run", "pictures that are not finite", "weights that make pictures", "train it anew")
+    return images
 
 
 def at_least(key: str, got: float | None, least: int, why: str = "") -> None:

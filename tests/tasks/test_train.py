@@ -122,7 +122,9 @@ class StopAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGUSR1, 143)]
+)
 def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, exit_code: int
 ) -> None:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Signals(Callback):
-    """SIGINT ends the run with 130, SIGTERM and SIGUSR1 with 143, after the step at hand.
+    """SIGINT ends the run with 130, SIGTERM, SIGHUP and SIGUSR1 with 143, after the step at hand.
 
     A second SIGINT ends it at once. Of several processes each may be told; all of them stop after the same step.
     """
@@ -27,7 +27,8 @@ class Signals(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock = find(trainer, Clock)
         # after Lightning has registered its own handler, which would raise inside the step
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):  # USR1: a scheduler's warning (sbatch --signal)
+        # HUP: a machine that shuts down sends it to all; USR1: a scheduler's warning (sbatch --signal)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             if signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask of jobs in the background
                 continue
             self._before[number] = signal.signal(number, self._receive)

@@ -74,7 +74,8 @@ class SweepFolder:
         """(words, jobs) of `save_plan`. UserError where the folder holds none."""
         try:
             plan = json.loads(self.plan.read_text(encoding="utf-8"))
-            return list(plan["words"]), [Job(**job) for job in plan["jobs"]]
+            jobs = [Job(_strings(job["words"]), *_strings([job["name"]])) for job in plan["jobs"]]
+            return _strings(plan["words"]), jobs
         except (OSError, ValueError, KeyError, TypeError) as error:
             expected = f"the folder of a sweep, which holds {self.plan.name}"
             raise UserError("sweep.resume", self.path, expected, hint="outputs/<date>/<time>-sweep") from error
@@ -83,16 +84,13 @@ class SweepFolder:
         write_json(self._records / f"{job_name}.json", asdict(record))
 
     def read(self, job_name: str) -> Record | None:
-        """The record of a job; None where it never started."""
-        try:
-            return Record(**json.loads((self._records / f"{job_name}.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
+        """The record of a job; None where it never started, or what it says is damaged: its checkpoint tells then."""
+        return _record(self._records / f"{job_name}.json")
 
     def running_here(self) -> list[int]:
         """The processes on this machine that wait for a worker."""
-        records = [Record(**json.loads(path.read_text(encoding="utf-8"))) for path in self._records.rglob("*.json")]
-        return [one.pid for one in records if one.exit_code is None and one.host == socket.gethostname()]
+        records = map(_record, self._records.rglob("*.json"))
+        return [one.pid for one in records if one and one.exit_code is None and one.host == socket.gethostname()]
 
     def stop(self) -> None:
         """From now on no job starts."""
@@ -128,6 +126,22 @@ class SweepFolder:
     @property
     def _stop(self) -> Path:
         return self._records / "stop"
+
+
+def _strings(node: object) -> list[str]:
+    """`node`, a list of strings. Raises TypeError."""
+    if not (isinstance(node, list) and all(isinstance(one, str) for one in node)):
+        raise TypeError(f"{node!r:.60} where strings are expected")
+    return node
+
+
+def _record(path: Path) -> Record | None:
+    try:
+        record = Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    numbers = isinstance(record.seconds, int | float) and isinstance(record.pid, int)
+    return record if numbers and isinstance(record.exit_code, int | None) else None
 
 
 def here(seconds: float) -> Record:

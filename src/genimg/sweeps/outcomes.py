@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from genimg.errors import STOPPED
 from genimg.metrics.intervals import mean_interval
@@ -45,7 +46,7 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
     found = []
     for job in jobs:
         record, run = folder.read(job.name), RunFolder(folder.path / job.name)
-        best = json.loads(run.best_figure.read_text(encoding="utf-8")) if run.best_figure.is_file() else {}
+        best = _best(run.best_figure)
         state = "pruned" if run.pruned.is_file() and record and record.exit_code == 0 else _state(record)
         found.append(
             Outcome(
@@ -77,6 +78,18 @@ def compare(found: Sequence[Outcome]) -> bool:
     """Whether those of one name are all of as many pictures or clips: else they say nothing of which is better."""
     measured = [outcome for outcome in found if outcome.value is not None]
     return len({(one.figure, one.n) for one in measured}) == len({one.figure for one in measured})
+
+
+def _best(path: Path) -> dict[str, Any]:
+    """The figure of a run at its best, as its callback wrote it; nothing where there is none, or it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict) or not isinstance(found.get("name"), str):
+        return {}
+    numbers = isinstance(found.get("value"), int | float | None) and isinstance(found.get("n"), int | None)
+    return found if numbers else {}
 
 
 def _state(record: Record | None) -> str:

@@ -20,6 +20,7 @@ from genimg.errors import UserError
 from genimg.sweeps.engines import chosen
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.places import Places, share_out
+from genimg.sweeps.trust import check_folder, check_plan
 from genimg.words import quoted
 
 # Hydra would add a log file of its own to each job's folder
@@ -55,7 +56,9 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     if resumed is None:
         return _planned(composer, _laid_over([], given), None)
     folder = SweepFolder(Path(str(resumed)).expanduser())
+    check_folder(folder)
     saved, jobs = folder.load_plan()
+    check_plan(composer, saved, jobs, given)
     plan = _planned(composer, _laid_over(composer.parse(saved), given), folder)
     if _what(composer, plan.words) != _what(composer, saved):
         was = " ".join(word for word in saved if not word.startswith("hydra"))

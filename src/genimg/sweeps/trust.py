@@ -1,0 +1,58 @@
+"""What the folder of a sweep says may be a stranger's: `sweep.resume=` takes its values and its names, no code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.core.override_parser.types import Glob, Override
+
+from genimg.config.compose import Composer, line
+from genimg.errors import UserError
+from genimg.runs import RunFolder, closed
+from genimg.sweeps.folder import Job, SweepFolder
+
+# how a sweep is run, in words that start no program and open no file: `hydra.launcher.setup=[...]` is shell
+_PLAIN = re.compile(r"hydra[./](launcher|sweeper)(\.\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*")
+_READ = ("data.root", "outputs")  # keys whose folders are where the user has them
+
+
+def check_folder(folder: SweepFolder) -> None:
+    """UserError for a link that leads out of it, and for what is neither file nor folder."""
+    closed(RunFolder(folder.path), "sweep.resume")
+
+
+def check_plan(composer: Composer, words: list[str], jobs: list[Job], given: list[Override]) -> None:
+    """UserError for a job that lies elsewhere, and for a word that could run code, unless the user gives it again.
+
+    given: the overrides of this command line.
+    """
+    yours = set(_each(given))
+    for job in jobs:
+        if Path(job.name).is_absolute() or ".." in Path(job.name).parts:
+            raise UserError("sweep.resume", f"a job in {job.name}", "jobs inside the folder of the sweep")
+    for word in dict.fromkeys(word for words in (words, *(job.words for job in jobs)) for word in words):
+        for one in _each(composer.parse([word])):
+            if one not in yours and not _harmless(one, composer):
+                hint = "if it is yours, repeat it beside sweep.resume"
+                raise UserError("sweep.resume", f"a sweep with {one}", "one that names no class and no file", hint)
+
+
+def _each(overrides: Iterable[Override]) -> Iterable[str]:
+    """The words in which each value of a list stands alone."""
+    for override in overrides:
+        yield line(override)
+        if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+            yield from (f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator())
+
+
+def _harmless(word: str, composer: Composer) -> bool:
+    key, _, value = word.partition("=")
+    key = key.lstrip("+~")
+    if key.startswith("hydra"):
+        return _PLAIN.fullmatch(word) is not None
+    if "_target_" in word or "${" in word or key.startswith("trust"):
+        return False
+    names_a_file = ".." in value or "\\" in value or "/" in (value[:1] if composer.is_group(key) else value)
+    return key in _READ or not names_a_file

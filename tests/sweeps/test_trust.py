@@ -1,0 +1,66 @@
+"""A sweep's folder that is a stranger's, or damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genimg.cli import run
+from genimg.errors import UserError
+from tests.sweeps.conftest import started, sweep_folder, table
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"words": ["seed=0,3", "+callbacks.more._target_=os.system"], "jobs": []},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "+callbacks.more._target_=os.system"], "name": "0-a"}]},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "+a=${oc.env:HOME}"], "name": "0-a"}]},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "data.cache=/tmp"], "name": "0-a"}]},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": "../../../a"}]},
+        {"words": ["seed=0,3", "hydra.launcher.setup=[evil]", "hydra/launcher=submitit_local"], "jobs": []},
+        {"words": ["seed=0,3", "hydra.sweep.dir=${oc.env:HOME}"], "jobs": []},
+        {"words": [1], "jobs": []},
+        {"words": ["seed=0,3"], "jobs": [{"words": "seed=0", "name": "0-a"}]},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": 3}]},
+    ],
+)
+def test_a_strangers_sweep_runs_no_code_and_stays_in_its_folder(plan: dict[str, Any], outputs: Path) -> None:
+    assert run(["-m", "seed=0,3"]) == 0
+    folder = sweep_folder(outputs)
+    started(outputs)
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    with pytest.raises(UserError) as mistake:
+        run(["-m", f"sweep.resume={folder}"])
+    assert mistake.value.key == "sweep.resume"
+    assert not started(outputs)
+
+
+def test_a_link_out_of_a_sweeps_folder_is_refused(outputs: Path, tmp_path: Path) -> None:
+    assert run(["-m", "seed=0,3"]) == 0
+    (sweep_folder(outputs) / "0-seed_0" / "samples").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="links"):
+        run(["-m", f"sweep.resume={sweep_folder(outputs)}"])
+
+
+def test_a_class_that_the_sweep_began_with_is_named_again(outputs: Path) -> None:
+    words = ["seed=0,3", "model.generator_optimizer._target_=torch.optim.Adam,torch.optim.AdamW"]
+    assert run(["-m", *words]) == 0
+    resume = f"sweep.resume={sweep_folder(outputs)}"
+    with pytest.raises(UserError, match="repeat it"):
+        run(["-m", resume])
+    assert run(["-m", resume, *words]) == 0
+
+
+def test_damaged_records_are_as_none(outputs: Path) -> None:
+    assert run(["-m", "seed=0,3"]) == 0
+    folder = sweep_folder(outputs)
+    (folder / ".jobs" / "0-seed_0.json").write_text("{")
+    (folder / ".jobs" / "1-seed_3.json").write_text('{"host": 1, "pid": "x", "seconds": []}')
+    (folder / "0-seed_0" / "best.json").write_text("{")
+    (folder / "1-seed_3" / "best.json").write_text("[3]")
+    assert run(["-m", f"sweep.resume={folder}"]) == 0
+    assert [row["state"] for row in table(outputs)] == ["done", "done"]

@@ -55,7 +55,7 @@ def short(command: str, folder: Path) -> list[str]:
     there where it names one.
     """
     # that of the newest runs, should midnight have come between
-    today = max((day.name for day in folder.glob("outputs/*")), default="no day")
+    today = max((run.parts[-3] for run in folder.glob("outputs/*/*/config.yaml")), default="no day")
     program, *words = shlex.split(command.replace("$(date +%F)", today))
     if program == "genimg":
         return words

@@ -1,4 +1,4 @@
-"""What every test stands on: one thread of torch, and the command run as a user runs it."""
+"""What every test stands on: one thread of torch, an empty cache, and the command run as a user runs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,15 @@ heavy = [name for name in ("torch", "torchvision", "pytorch_lightning", "lightni
 print("imported:", *heavy, file=sys.stderr)
 sys.exit(code)
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A cache of the whole run's own in place of the user's: what was kept or downloaded before changes no test."""
+    if not hasattr(config, "workerinput"):  # the processes of xdist are given it by the first one
+        cache = tempfile.TemporaryDirectory(prefix="genimg-", ignore_cleanup_errors=True)
+        os.environ["XDG_CACHE_HOME"] = cache.name
+        os.environ.pop("TORCH_HOME", None)
+        config.add_cleanup(cache.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

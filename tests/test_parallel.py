@@ -18,24 +18,22 @@ SMALL = [
     "budget.images=96",
 ]  # fmt: skip
 
-# One process of a run, as torchrun would start it; its noise is a function of the picture where `noise` says so, so
-# that two halves of a batch can be compared with the whole. Leaves the weights that it ended with.
+# One process, which trains one run after the other, `FILE@NOISE`. Noise that is `shared` is a function of the picture,
+# so that two halves of a batch can be compared with the whole. Leaves the weights that each run ended with.
 PROCESS = """
-import sys, torch
-from pathlib import Path
+import itertools, os, sys, torch
 from omegaconf import OmegaConf
 from genimg.models.gan import GAN
 from genimg.models import vae
+from genimg.parallel import join, leave
 from genimg.ranks import rank
 from genimg.tasks import train
 
 torch.set_num_threads(1)
-config = OmegaConf.to_container(OmegaConf.load(sys.argv[1]))
-model_of, noise = {}, sys.argv[2]
+world, model_of = int(os.environ["WORLD_SIZE"]), {}
 
-if noise == "shared":
-    world = config["trainer"]["devices"]
-    steps = iter(range(10**6))
+def share_noise():
+    steps = itertools.count()
     def latents(self, count, *, generator=None):
         table = torch.randn(count * world, self.latent_dim, generator=torch.Generator().manual_seed(next(steps)))
         return table[rank()::world]
@@ -53,9 +51,16 @@ def remembering(*given):
     return data, model
 train.prepare = remembering
 train.draw_samples = train.leave_report = lambda *given: None
-code = train.run(config)
-torch.save({"model": model_of["it"].state_dict(), "random": torch.get_rng_state()}, f"{sys.argv[1]}.{rank()}")
-sys.exit(code)
+join(torch.device("cpu"))
+train.join = train.leave = lambda *given: None  # one group for all runs
+for word in sys.argv[1:]:
+    file, _, noise = word.rpartition("@")
+    if noise == "shared":
+        share_noise()
+    assert train.run(OmegaConf.to_container(OmegaConf.load(file))) == 0
+    torch.save({"model": model_of["it"].state_dict(), "random": torch.get_rng_state()}, f"{file}.{rank()}")
+leave()
+os._exit(0)  # as a worker ends
 """
 
 
@@ -66,40 +71,46 @@ def config_file(folder: Path, *words: str) -> Path:
     return folder / "config.yaml"
 
 
-def train_together(config: Path, processes: int, noise: str = "own") -> list[dict[str, Any]]:
-    """Runs the processes and returns what each of them ended with, by rank."""
-    run_together(PROCESS, [str(config), noise], processes)
-    return [torch.load(f"{config}.{rank}") for rank in range(processes)]
-
-
 MODELS = {
     "gan": ["model=gan", "model.conditional=true"],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("words", MODELS.values(), ids=MODELS)
-def test_all_processes_end_with_the_same_weights_and_noise_of_their_own(words: list[str], tmp_path: Path) -> None:
-    first, second = train_together(config_file(tmp_path / "run", *words, "trainer.devices=2"), 2)
-    assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
-    assert not torch.equal(first["random"], second["random"])
-    saved = load_checkpoint(RunFolder(tmp_path / "run").last)
-    assert [torch.equal(s["random"], p["random"]) for s, p in zip(saved["processes"], (first, second), strict=True)]
-    assert all(torch.equal(saved["model"][name], first["model"][name]) for name in first["model"])
-
-
 # without what draws random numbers for each picture beside its noise
 WHOLE = {"gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"], "vae": MODELS["vae"]}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("words", WHOLE.values(), ids=WHOLE)
-def test_two_halves_of_a_batch_train_as_the_whole(words: list[str], tmp_path: Path) -> None:
-    ends = []
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every model trained by two, in `MODEL`; and with shared noise by one and by two, in `MODEL-1` and `MODEL-2`."""
+    folder = tmp_path_factory.mktemp("runs")
     for processes in (1, 2):
-        config = config_file(tmp_path / str(processes), *words, f"trainer.devices={processes}")
-        ends.append(train_together(config, processes, noise="shared")[0]["model"])
-    for name, weight in ends[0].items():
-        assert torch.allclose(weight, ends[1][name], rtol=1e-5, atol=1e-6), name
+        devices = f"trainer.devices={processes}"
+        files = [config_file(folder / name, *words, devices) for name, words in MODELS.items() if processes == 2]
+        shared = [config_file(folder / f"{name}-{processes}", *words, devices) for name, words in WHOLE.items()]
+        run_together(PROCESS, [*(f"{file}@own" for file in files), *(f"{file}@shared" for file in shared)], processes)
+    return folder
+
+
+def ended(folder: Path, rank: int = 0) -> dict[str, Any]:
+    """What a process of a run ended with."""
+    return torch.load(f"{RunFolder(folder).config}.{rank}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_all_processes_end_with_the_same_weights_and_noise_of_their_own(model: str, runs: Path) -> None:
+    first, second = (ended(runs / model, rank) for rank in (0, 1))
+    assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
+    assert not torch.equal(first["random"], second["random"])
+    saved = load_checkpoint(RunFolder(runs / model).last)
+    assert [torch.equal(s["random"], p["random"]) for s, p in zip(saved["processes"], (first, second), strict=True)]
+    assert all(torch.equal(saved["model"][name], first["model"][name]) for name in first["model"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", WHOLE)
+def test_two_halves_of_a_batch_train_as_the_whole(model: str, runs: Path) -> None:
+    whole, halves = (ended(runs / f"{model}-{processes}")["model"] for processes in (1, 2))
+    for name, weight in whole.items():
+        assert torch.allclose(weight, halves[name], rtol=1e-5, atol=1e-6), name

@@ -102,7 +102,7 @@ def test_the_worker_goes_with_its_parent(run_dir: Path) -> None:
         worker = int(parent.stdout.readline())
         assert "waiting" in (parent.stdout.readline() + parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    for _ in range(200):
+    for _ in range(2400):
         # a process that has ended but that nobody has asked about yet is a zombie, and gone all the same
         stat = Path(f"/proc/{worker}/stat")
         if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":

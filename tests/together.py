@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 
 
+def free_port() -> int:
+    """A port to meet at, free now and until it is taken: below those that the system gives to whoever asks for any."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
+        except OSError:  # taken: another
+            continue
+
+
 def run_together(program: str, words: list[str], processes: int) -> None:
     """Runs `program`, the text of one, in each of the processes, and asserts that all of them end with 0."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test"}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", program, *words],

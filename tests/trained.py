@@ -1,7 +1,8 @@
-"""A checkpoint as a run writes it, without the run: what tests of its readers begin with."""
+"""What tests of readers begin with: a checkpoint as a run writes it, without the run; a short run without a command."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,8 @@ from omegaconf import OmegaConf
 from genimg.build import build
 from genimg.checkpoints import FORMAT, versions
 from genimg.config.compose import Composer, without_hydra
+from genimg.runs import RunFolder
+from genimg.tasks import train
 from genimg.tasks.setting_up import answered
 
 SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "model.hidden=16"]
@@ -47,3 +50,12 @@ def checkpoint(*words: str) -> dict[str, Any]:
         "figures": {"best": None},
         "versions": versions(),
     }
+
+
+def run_folder(folder: Path, *words: str) -> Path:
+    """`folder`, once a run by `words` has ended in it; trained in this process, which has imported torch already."""
+    composed = without_hydra(Composer("train").compose([*words, f"run_dir={folder}"]))
+    folder.mkdir(parents=True)
+    OmegaConf.save(composed, RunFolder(folder).config, resolve=True)
+    assert train.run(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))) == 0
+    return folder

@@ -33,9 +33,9 @@ class Bash:
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
         for setting in ("bell-style none", "completion-query-items 0", "page-completions off"):
             self.type(f'bind "set {setting}"\n')
-        self.type('eval "$(genimg-train --completion bash)"; echo load"ed"\n', until="loaded")
+        self.type('eval "$(genimg-train --completion bash)"; echo load"ed"\n', until="loaded\r\n$ ")
 
-    def type(self, keys: str, until: str = "$ ", seconds: float = 10.0) -> str:
+    def type(self, keys: str, until: str = "$ ", seconds: float = 60.0) -> str:
         """What the terminal shows after `keys`, once `until` is in it."""
         os.write(self.terminal, keys.encode())
         shown, end = "", time.monotonic() + seconds

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from genimg.report import pages
 from genimg.report.run import read
-from tests.browser import needs_chromium, opened  # noqa: F401  pyright: ignore[reportUnusedImport]
+from tests.browser import browser, needs_chromium, opened  # noqa: F401  pyright: ignore[reportUnusedImport]
 from tests.report.made import make_run
 
 pytestmark = [pytest.mark.slow, needs_chromium]

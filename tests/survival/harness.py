@@ -122,7 +122,7 @@ class Killed:
                 continue
         return sorted(found)
 
-    def all_gone(self, timeout: float = 10) -> bool:
+    def all_gone(self, timeout: float = 60) -> bool:
         """Whether no process of the run is left, soon."""
         end = time.monotonic() + timeout
         while self.processes() and time.monotonic() < end:

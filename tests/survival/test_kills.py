@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> No
     run.wait_for_images(400)
     (worker,) = run.processes("genimg.worker")
     os.kill(worker, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGKILL
     code, out = run.finish("resume=last")
     assert code == 0, out
@@ -47,10 +48,12 @@ def test_one_of_two_is_killed_and_the_group_starts_again(straight: Straight, kil
 
 def test_one_of_two_is_killed_and_the_run_ends_at_once(killed: Start) -> None:
     run = killed("gan", 2, FOREVER)
+    started = time.monotonic()
     process = run.start()
     run.wait_for_images(700)
+    beginning = time.monotonic() - started
     os.kill(run.processes("genimg.worker")[0], signal.SIGKILL)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=max(20, beginning))  # on a busy machine the beginning took longer too
     assert process.returncode == 1, out
     assert "SIGKILL" in out
     assert run.all_gone()
@@ -61,7 +64,7 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
     process = run.start()
     run.wait_for_images(700)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 130, out
     assert run.all_gone()
     code, out = run.finish("resume=last")
@@ -95,7 +98,7 @@ def test_sigterm_while_the_last_pictures_are_drawn_ends_both(killed: Start, rest
     process = run.start()
     run.wait_until_trained()
     process.terminate()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 143, out
     assert "error" not in out
     assert run.all_gone()
@@ -106,7 +109,7 @@ def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) 
     process = run.start()
     run.wait_until_trained()
     os.kill(run.processes("genimg.worker")[0], signal.SIGKILL)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert run.run.report.exists()
 
@@ -117,7 +120,7 @@ def test_the_commands_death_takes_the_group_with_it(killed: Start) -> None:
     run.wait_for_images(700)
     process.kill()
     process.communicate()
-    assert run.all_gone(timeout=20)
+    assert run.all_gone()
 
 
 BROKEN = """

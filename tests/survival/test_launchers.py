@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.survival.harness import MODELS, SMALL, Killed
+from tests.together import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,7 @@ def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
 
 
 def test_two_machines_that_meet(straight: Straight, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        meeting = f"launch.rdzv_endpoint=127.0.0.1:{free.getsockname()[1]}"
+    meeting = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
     run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", meeting])
     said = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
     assert "pictures" in said[0] and said[1] == "", "the first speaks"

@@ -63,7 +63,7 @@ def running(tmp_path: Path) -> list[str]:
     return found
 
 
-def all_end(tmp_path: Path, seconds: float = 20) -> None:
+def all_end(tmp_path: Path, seconds: float = 60) -> None:
     """Waits for the end of all that a command has started."""
     give_up = time.monotonic() + seconds
     while left := running(tmp_path):

@@ -180,7 +180,7 @@ def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
         assert process.poll() is None
         time.sleep(0.05)
     os.kill(process.pid, number)
-    told, _ = process.communicate(timeout=30)
+    told, _ = process.communicate(timeout=240)
     assert process.returncode == exit_code
     assert [row["state"] for row in table(outputs)] == ["done", "stopped", "not started"]
     assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
@@ -189,11 +189,12 @@ def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
 def test_ctrl_c_reaches_no_process_that_has_the_number_of_a_killed_job(
     tmp_path: Path, stand_in: dict[str, str]
 ) -> None:
-    outputs, stranger = tmp_path / "outputs", subprocess.Popen(["sleep", "60"])
+    outputs, stranger = tmp_path / "outputs", subprocess.Popen(["sleep", "600"])
     try:
         command = [*COMMAND, "-m", "seed=9,3"]
         process = subprocess.Popen(command, cwd=tmp_path, env=stand_in)
         while not list(outputs.glob("*/*/0-seed_9/waits")):
+            assert process.poll() is None
             time.sleep(0.05)
         process.kill()  # the record of its job stays as it is
         process.wait()
@@ -227,12 +228,13 @@ def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path, stand_in
     process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.DEVNULL)
     try:
         while not list(tmp_path.glob("outputs/*/*/*/waits")):
+            assert process.poll() is None
             time.sleep(0.05)
         with pytest.raises(UserError, match="a sweep that is not running"):
             run(["-m", f"sweep.resume={sweep_folder(tmp_path / 'outputs')}"])
     finally:
         process.terminate()
-        assert process.wait(30) == 143
+        assert process.wait(240) == 143
 
 
 def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

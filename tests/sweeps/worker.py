@@ -32,7 +32,7 @@ def main() -> int:
         signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, number, frame))
         signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, number, frame))
         (folder / "waits").write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(240)
     if config.seed in (1, 2) and not Path("repaired").exists():
         (folder / "train.log").write_text(
             "2026-01-01 00:00:00,000 ERROR   genimg: Traceback\n"

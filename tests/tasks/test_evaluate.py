@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from genimg.sampler import Sampler
 from genimg.tasks import evaluate
 from tests.conftest import Answer
 from tests.stub_models import StubGenerator
+from tests.trained import run_folder
 
 SHORT = [
     "budget.images=64", "data.batch_size=16", "model.width=4", "data.image_size=16", "callbacks=none",
@@ -46,11 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for index in range(40):
         noise = torch.randint(0, 256, (3, 20, 24), generator=generator, dtype=torch.uint8)
         save_png(noise, folder / "flat pictures" / f"{index}.png")
-    for name, own in words.items():
-        command = [sys.executable, "-m", "genimg.cli", *own, *SHORT, f"outputs={folder / name}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr
-    return {name: next((folder / name).glob("*/*/config.yaml")).parent for name in words}
+    return {name: run_folder(folder / name, *own, *SHORT) for name, own in words.items()}
 
 
 def config(run: Path, **settings: Any) -> dict[str, Any]:

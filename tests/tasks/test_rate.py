@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +12,7 @@ from genimg.data.module import GenerativeData
 from genimg.errors import UserError
 from genimg.rating import study
 from genimg.tasks import rate
+from tests.trained import run_folder
 
 SHORT = [
     "budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none", "trainer.threads=1",
@@ -25,10 +24,7 @@ SHORT = [
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     words = {"a": ["data.image_size=16"], "b": ["data.image_size=16", "seed=1"], "large": ["data.image_size=24"]}
-    for name, own in words.items():
-        command = [sys.executable, "-m", "genimg.cli", *own, *SHORT, f"outputs={folder / name}"]
-        subprocess.run(command, capture_output=True, check=True, timeout=120)
-    return {name: next((folder / name).glob("*/*/config.yaml")).parent for name in words}
+    return {name: run_folder(folder / name, *own, *SHORT) for name, own in words.items()}
 
 
 def config(folder: Path, **settings: Any) -> dict[str, Any]:

@@ -34,6 +34,18 @@ def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> No
     assert run.what_it_is() == straight(model, 1)
 
 
+def test_a_run_whose_command_was_killed_is_resumed_at_once(straight: Straight, killed: Start) -> None:
+    """Its worker hears of it and saves, and the resumed run waits for that."""
+    run = killed("gan", 1)
+    process = run.start()
+    run.wait_for_images(700)
+    process.kill()
+    code, out = run.finish("resume=last")
+    assert code == 0, out
+    assert run.what_it_is() == straight("gan", 1)
+    process.communicate()
+
+
 def test_one_of_two_is_killed_and_the_group_starts_again(straight: Straight, killed: Start) -> None:
     run = killed("gan", 2)
     process = run.start("launch.max_restarts=1")

@@ -99,7 +99,7 @@ def say_goodbye(endpoint: str, run_id: str, machines: int) -> None:
     """
     host, port = parse_rendezvous_endpoint(endpoint, default_port=-1)
     try:
-        store = TCPStore(host, port, timeout=timedelta(seconds=5), wait_for_workers=False)
+        store = TCPStore(host, port, timeout=timedelta(seconds=2), wait_for_workers=False)
         store.set(_ENDED, "")
         barrier(PrefixStore(run_id, store), machines, _AGENTS_ARE_DONE, barrier_timeout=0.1)
     except DistError:  # the first machine has ended itself, or is not done

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import uuid
@@ -31,18 +32,27 @@ RUN_ID = "genimg"  # the same on every machine
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.worker config_path` once for each device of this machine."""
-    end_with_parent(signal.SIGTERM, parent())
+    command = parent()
+    end_with_parent(signal.SIGTERM, command)
     os.environ.update(as_parent())
+    config = OmegaConf.load(config_path)
+    assert isinstance(config, DictConfig)
+    control = Control.of_environment()
+    assert control is not None
+    try:
+        return _run(config, config_path, control)
+    finally:
+        if command is not None and os.getppid() != command:  # it was killed, and cannot remove it
+            shutil.rmtree(control.path, ignore_errors=True)
+
+
+def _run(config: DictConfig, config_path: str, control: Control) -> int:
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher import api
 
     logging.disable(logging.ERROR)  # the agent's own notes on every death: ours is one sentence
-    config = OmegaConf.load(config_path)
-    assert isinstance(config, DictConfig)
-    control = Control.of_environment()
-    assert control is not None
     settings = api.LaunchConfig(
         min_nodes=config.trainer.num_nodes,
         max_nodes=config.trainer.num_nodes,

@@ -123,13 +123,19 @@ def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) 
     assert run.run.report.exists()
 
 
-def test_the_commands_death_takes_the_group_with_it(killed: Start) -> None:
+def test_the_commands_death_takes_the_group_with_it(
+    killed: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     run = killed("gan", 2, FOREVER)
     process = run.start()
     run.wait_for_images(700)
     process.kill()
     process.communicate()
     assert run.all_gone(timeout=20)
+    assert not list(temporary.glob("genimg-*")), "nor the folder that they knew of each other through"
 
 
 BROKEN = """

@@ -1,12 +1,14 @@
 """Files that appear whole or not at all."""
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from genimg.errors import UserError
-from genimg.files import append, remove_unfinished, writing
+from genimg.files import append, held, remove_unfinished, writing
 
 
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -45,3 +47,22 @@ def test_what_cannot_be_written_is_one_message(tmp_path: Path) -> None:
         (tmp_path / "file" / "below").touch()
     with pytest.raises(UserError, match="the writer's own words"), writing("out", tmp_path):
         raise OSError("the writer's own words")  # as a library raises it, without a number
+
+
+def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    with held(lock, "resume"), pytest.raises(UserError, match="no other process"), held(lock, "resume", seconds=0):
+        pass
+    with held(tmp_path / ".lock", "resume", seconds=0) as files:
+        assert files
+
+
+def test_without_locks_or_a_file_for_one_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with held(tmp_path / "no such folder" / ".lock", "resume", seconds=0) as files:
+        assert files == []
+    monkeypatch.setattr(fcntl, "flock", none)
+    with held(tmp_path / ".lock", "resume", seconds=0) as files:
+        assert len(files) == 1

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from genimg import launch
+from genimg import files, launch
 from genimg.errors import UserError
 from genimg.processes import Control
 from genimg.runs import RunFolder
@@ -179,6 +181,26 @@ def test_signals_are_passed_on_and_named_in_the_exit_code(
     assert parent.wait(60) == 128 + received
     assert int(_noted(config, "signal")) == received
     assert not _alive(worker)
+
+
+def test_a_run_is_not_resumed_while_it_is_trained(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "held", partial(files.held, seconds=0.2))
+    parent, worker = _waiting(config, tmp_path, stubborn=False)
+    (run,) = _runs(config)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir()}
+    config.update({"seed": "quiet", "resume": str(run)})
+    for _ in ("both live", "its command was killed, and it may be saving still"):
+        with pytest.raises(UserError, match="no other process") as refused:
+            launch.start(config.copy(), "", ["num=0"], "")
+        assert refused.value.key == "resume"
+        assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir()} == before
+        parent.kill()
+        parent.wait()
+    monkeypatch.setattr(launch, "held", partial(files.held, seconds=20))
+    threading.Timer(0.3, os.kill, (worker, signal.SIGKILL)).start()
+    assert launch.start(config.copy(), "", ["num=0"], "") == 0
 
 
 @pytest.mark.parametrize("ignored", ["SIGHUP", "SIGINT"])

@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ranks": set(),
     "processes": set(),
     "words": set(),
-    "parallel": {"ranks"},
+    "meeting": {"ranks"},
+    "parallel": {"meeting", "ranks"},
     "saved_config": set(),
     "differences": set(),
     # models get their networks handed in by YAML
@@ -68,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
     | {"differences", "sampling", "saved_config", "sharded", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
-    "agent": {"processes"},
+    "agent": {"meeting", "processes"},
     # the command: reaches the rest only by starting a worker
     "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
     "launch": {"files", "processes", "ranks", "runs"},

@@ -10,33 +10,50 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import uuid
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.processes import Control, as_parent, end_with_parent, parent
 
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
 # after one process has died the others wait for it in vain: there is nothing left to save
 SECONDS_TO_END = 5
+SECONDS_TO_PART = 60  # how long an agent whose workers are done waits for the other machines' agents
+RUN_ID = "genimg"  # the same on every machine
 
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.worker config_path` once for each device of this machine."""
-    end_with_parent(signal.SIGTERM, parent())
+    command = parent()
+    end_with_parent(signal.SIGTERM, command)
     os.environ.update(as_parent())
-    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    logging.disable(logging.ERROR)  # the agent's own notes on every death: ours is one sentence
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
     control = Control.of_environment()
     assert control is not None
-    settings = LaunchConfig(
+    try:
+        return _run(config, config_path, control)
+    finally:
+        if command is not None and os.getppid() != command:  # it was killed, and cannot remove it
+            shutil.rmtree(control.path, ignore_errors=True)
+
+
+def _run(config: DictConfig, config_path: str, control: Control) -> int:
+    from torch.distributed import DistError
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher import api
+
+    logging.disable(logging.ERROR)  # the agent's own notes on every death: ours is one sentence
+    settings = api.LaunchConfig(
         min_nodes=config.trainer.num_nodes,
         max_nodes=config.trainer.num_nodes,
         nproc_per_node=config.trainer.devices,
@@ -45,23 +62,47 @@ def main(config_path: str) -> int:
         logs_specs=DefaultLogsSpecs(log_dir=str(control.path)),  # its own place would stay after the run
         **_meeting(config),
     )
+    # LaunchConfig has no such setting
+    api.LocalElasticAgent = partial(api.LocalElasticAgent, exit_barrier_timeout=SECONDS_TO_PART)  # pyright: ignore
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's waits for torch, which waits for the other machines
     try:
-        elastic_launch(settings, sys.executable)("-m", "genimg.worker", config_path)
+        api.elastic_launch(settings, sys.executable)("-m", "genimg.worker", config_path)
+        return control.exit_code() or 0
     except SignalException as error:
-        return 128 + int(error.sigval)
+        exit_code = 128 + int(error.sigval)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        asked = control.asked_to_stop()
-        # the exit code of a worker that heard of the signal, or the signal itself, where it did not train (any more)
-        if asked is not None and failure.exitcode in (asked, 128 - asked):
-            return asked
-        if failure.exitcode < 0:
-            name = signal.Signals(-failure.exitcode).name
-            print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
-        elif control.speaks(config.launch.max_restarts):  # nobody has said why
-            print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}", file=sys.stderr)
-        return control.exit_code() or 1
-    return control.exit_code() or 0
+        exit_code = _failed(control, config, *error.get_first_failure())
+    except DistError as error:
+        exit_code = _lost(control, config, error)
+    if config.launch.node_rank > 0:  # without the first machine's agent there is nobody to tell
+        from genimg.meeting import say_goodbye
+
+        say_goodbye(config.launch.rdzv_endpoint, RUN_ID, config.trainer.num_nodes)
+    return exit_code
+
+
+def _failed(control: Control, config: DictConfig, rank: int, failure: ProcessFailure) -> int:
+    """The exit code of a run whose process of this rank has failed, and is not started anew; says why if none has."""
+    asked = control.asked_to_stop()
+    # the exit code of a worker that heard of the signal, or the signal itself, where it did not train (any more)
+    if asked is not None and failure.exitcode in (asked, 128 - asked):
+        return asked
+    if failure.exitcode < 0:
+        name = signal.Signals(-failure.exitcode).name
+        print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
+    elif control.speaks(config.launch.max_restarts):  # nobody has said why
+        print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}", file=sys.stderr)
+    return control.exit_code() or 1
+
+
+def _lost(control: Control, config: DictConfig, error: Exception) -> int:
+    """The exit code of a run whose machines do not meet, or no longer."""
+    asked, known = control.asked_to_stop(), control.exit_code()
+    if asked is None and known is None:
+        where, why = config.launch.rdzv_endpoint, str(error).splitlines()[0]
+        print(f"error: the machines of the run do not meet at {where}, or no longer: {why}", file=sys.stderr)
+    return asked or known or 1
 
 
 def _meeting(config: DictConfig) -> dict[str, Any]:
@@ -71,7 +112,7 @@ def _meeting(config: DictConfig) -> dict[str, Any]:
         return {**meeting, "run_id": uuid.uuid4().hex}
     return {
         "rdzv_backend": "static",
-        "run_id": "genimg",  # the same on every machine
+        "run_id": RUN_ID,
         "rdzv_endpoint": config.launch.rdzv_endpoint,
         "rdzv_configs": {"rank": config.launch.node_rank, "timeout": 900},
     }

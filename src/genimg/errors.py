@@ -37,5 +37,13 @@ class UserError(Exception):
         return "\n  ".join(lines)
 
 
+class LeftAlone(Exception):
+    """Other processes of the same run do not come (back): for this machine it has ended, and another try is in vain."""
+
+
+class RunIsThrough(Exception):
+    """The others have done all there was to do while this process was started anew."""
+
+
 class LostProcess(Exception):
     """Another process of the same run has ended, and this one cannot go on without it. What that one said is why."""

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
 import errno
+import fcntl
 import json
 import math
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -52,6 +54,40 @@ def remove_unfinished(folder: Path) -> None:
         if re.fullmatch(r"\..+\.\d+\.tmp", left.name):
             with suppress(OSError):
                 left.unlink()
+
+
+@contextmanager
+def held(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
+    """The file `lock`, and so its folder, for this process alone, and for those that inherit the files given here.
+
+    The kernel frees it with the last of them, however that ends. UserError, of the key `key`, where another process has
+    it and does not end so soon. On a file system without locks, or one that cannot be written, there is none.
+    """
+    try:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        yield []
+        return
+    try:
+        end = time.monotonic() + seconds
+        while not _locked(file):
+            if time.monotonic() > end:
+                hint = "wait for its end, or stop that one"
+                raise UserError(key, lock.parent, "a folder that no other process trains in", hint)
+            time.sleep(0.1)
+        yield [file]
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks here
+        return True
+    return True
 
 
 def append(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
-from genimg.files import append, whole, writing
+from genimg.files import append, held, whole, writing
 from genimg.processes import Control, as_parent
 from genimg.runs import RunFolder
 
@@ -46,7 +46,9 @@ def start(
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
             return _run_worker(config, _write(config, Path(temporary, "config.yaml")))
     if config.resume is not None:
-        return _resume(RunFolder(Path(config.resume)), config, overrides, command)
+        run = RunFolder(Path(config.resume))
+        with held(run.lock, "resume") as lock:  # one that was killed may be saving still
+            return _resume(run, config, overrides, command, lock)
     missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
     config.run_dir = str(run.path)  # some settings follow it
@@ -54,7 +56,8 @@ def start(
         if (by_default := defaults(config)) is not None:
             with writing("outputs", run.path):
                 _write(by_default, run.defaults)
-        exit_code = _run_in(run, config, overrides, command)
+        with held(run.lock, "run_dir") as lock:
+            exit_code = _run_in(run, config, overrides, command, lock)
     except UserError:
         if folder is None:
             _remove(run.path, missing)
@@ -64,11 +67,11 @@ def start(
     return exit_code
 
 
-def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
+def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: str, lock: list[int]) -> int:
     """As `_run_in`; where the worker refuses, the run folder stays what it was, `last` by its times too."""
     files = (run.config, run.overrides, run.command)
     before = {path: (path.read_bytes(), path.stat()) for path in files if path.exists()}
-    exit_code = _run_in(run, config, overrides, command)
+    exit_code = _run_in(run, config, overrides, command, lock)
     if exit_code == EXIT_CODE:
         for path in files:
             if path not in before:
@@ -80,13 +83,13 @@ def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: s
     return exit_code
 
 
-def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str) -> int:
+def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str, lock: list[int]) -> int:
     config.run_dir = str(run.path)
     with writing("outputs", run.path):
         _write(config, run.config)
         append(run.overrides, "".join(f"{override}\n" for override in overrides))
         append(run.command, f"{command}\n")
-    return _run_worker(config, run.config)
+    return _run_worker(config, run.config, lock)
 
 
 def _write(config: DictConfig, path: Path) -> Path:
@@ -144,15 +147,18 @@ def _starts_several(config: DictConfig) -> bool:
     return config.trainer.devices > 1 or config.trainer.num_nodes > 1
 
 
-def _run_worker(config: DictConfig, config_path: Path) -> int:
-    """The exit code of the workers; 128 + the signal where one ended them, 130 where a second Ctrl-C did."""
+def _run_worker(config: DictConfig, config_path: Path, lock: Sequence[int] = ()) -> int:
+    """The exit code of the workers; 128 + the signal where one ended them, 130 where a second Ctrl-C did.
+
+    lock: the open files of what is held for the run, for as long as any of its processes lives.
+    """
     if not _starts_several(config):
-        return _wait_for([*WORKER, str(config_path)], None)
+        return _wait_for([*WORKER, str(config_path)], None, lock)
     with tempfile.TemporaryDirectory(prefix="genimg-") as control:
-        return _wait_for([*AGENT, str(config_path)], Control(Path(control)))
+        return _wait_for([*AGENT, str(config_path)], Control(Path(control)), lock)
 
 
-def _wait_for(command: list[str], control: Control | None) -> int:
+def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) -> int:
     forward = _Forward(control)
     environment = {"OMP_WAIT_POLICY": how_threads_wait(), **os.environ, **as_parent()}
     # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
@@ -164,7 +170,7 @@ def _wait_for(command: list[str], control: Control | None) -> int:
     try:
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
         environment |= control.environment if control else {}
-        forward.child = subprocess.Popen(command, env=environment, start_new_session=True)
+        forward.child = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=lock)
         code = forward.child.wait()
     finally:
         for number, handler in before.items():

@@ -21,10 +21,10 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
 from genimg import ranks
 from genimg.errors import LostProcess
+from genimg.meeting import Meeting
 
 Value = TypeVar("Value")
 
@@ -126,21 +126,21 @@ def environment() -> ClusterEnvironment:
     return SLURMEnvironment(auto_requeue=False) if ranks.is_one_of_several() else LightningEnvironment()
 
 
-def join(device: torch.device) -> None:
-    """Joins the group of the run's processes; a process alone has none."""
+def join(device: torch.device) -> Meeting | None:
+    """Joins the group of the run's processes, and returns where they have met; None for a process alone."""
     if not ranks.is_one_of_several():
-        return
+        return None
     place = environment()
     os.environ.setdefault("MASTER_ADDR", place.main_address)
     os.environ.setdefault("MASTER_PORT", str(place.main_port))
     if device.type == "cuda":
         torch.cuda.set_device(place.local_rank())
     rank, processes = place.global_rank(), place.world_size()
-    store, _, _ = next(rendezvous("env://", rank, processes))
-    # the agent's store outlives a group that has died, and so would the addresses in it
-    store = dist.PrefixStore(f"attempt-{ranks.restarts()}", store)  # pyright: ignore[reportPrivateImportUsage]
+    meeting = Meeting.of_environment(rank, processes)
+    meeting.wait_for_all()
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
+    dist.init_process_group(backend, store=meeting.store, rank=rank, world_size=processes)
+    return meeting
 
 
 def leave() -> None:

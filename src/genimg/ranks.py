@@ -20,6 +20,20 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def max_restarts() -> int:
+    """How often it does so at most; 0 where there is no agent."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+
+
+def may_meet_again() -> bool:
+    """Whether this is a group of several machines, each with an agent that would start its processes anew.
+
+    The first one's then keeps what they meet at.
+    """
+    machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+    return max_restarts() > 0 and machines > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def _slurm_tasks() -> int:
     """Of the step that srun started; 0 outside one, in a batch script too, whose allocation is only announced."""
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0"))

@@ -39,6 +39,11 @@ class RunFolder:
         return self.path / "command.txt"
 
     @property
+    def lock(self) -> Path:
+        """An empty file, held by whoever trains the run."""
+        return self.path / ".lock"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

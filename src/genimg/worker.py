@@ -22,7 +22,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from genimg import ranks
-from genimg.errors import EXIT_CODE, LostProcess, UserError
+from genimg.errors import EXIT_CODE, LeftAlone, LostProcess, RunIsThrough, UserError
 from genimg.processes import Control, end_with_parent, parent
 from genimg.runs import RunFolder
 
@@ -58,7 +58,14 @@ def _run(config_path: str) -> tuple[int, bool]:
         _say(f"error: {error}")
         return EXIT_CODE, True
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT, True
+        return 128 + signal.SIGINT, False  # the agent ends the others, and knows that it was asked for
+    except RunIsThrough:
+        return 0, True
+    except LeftAlone as error:
+        _say(f"error: {error}: the run ends, and goes on with resume=RUN on each machine")
+        if (control := Control.of_environment()) is not None:
+            control.end_with(1)
+        return 1, False
     except LostProcess as error:
         log.error("%s", error, extra={"file_only": True})
         in_group = Control.of_environment() is not None

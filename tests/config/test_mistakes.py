@@ -84,10 +84,6 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["data.batch_size", "64", "a multiple of 3", "data.batch_size=66"],
     ),
     "machines that do not meet": (["trainer.num_nodes=2"], ["launch.rdzv_endpoint", "HOST:29400"]),
-    "machines that would start again": (
-        ["trainer.num_nodes=2", "launch.rdzv_endpoint=a:1", "launch.max_restarts=1"],
-        ["launch.max_restarts", "1", "resume=RUN"],
-    ),
     "a machine too many": (["launch.node_rank=1"], ["launch.node_rank", "1", "trainer.num_nodes=1"]),
     "stills for an animation": (["model=rnn", "data=digits"], ["data", "digits", "data=moving_digits"]),
     "animations for stills": (["model=gan", "data=moving_digits"], ["data", "moving_digits", "data=digits"]),

@@ -35,6 +35,18 @@ def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> No
     assert run.what_it_is() == straight(model, 1)
 
 
+def test_a_run_whose_command_was_killed_is_resumed_at_once(straight: Straight, killed: Start) -> None:
+    """Its worker hears of it and saves, and the resumed run waits for that."""
+    run = killed("gan", 1)
+    process = run.start()
+    run.wait_for_images(700)
+    process.kill()
+    code, out = run.finish("resume=last")
+    assert code == 0, out
+    assert run.what_it_is() == straight("gan", 1)
+    process.communicate()
+
+
 def test_one_of_two_is_killed_and_the_group_starts_again(straight: Straight, killed: Start) -> None:
     run = killed("gan", 2)
     process = run.start("launch.max_restarts=1")
@@ -114,13 +126,19 @@ def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) 
     assert run.run.report.exists()
 
 
-def test_the_commands_death_takes_the_group_with_it(killed: Start) -> None:
+def test_the_commands_death_takes_the_group_with_it(
+    killed: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     run = killed("gan", 2, FOREVER)
     process = run.start()
     run.wait_for_images(700)
     process.kill()
     process.communicate()
     assert run.all_gone()
+    assert not list(temporary.glob("genimg-*")), "nor the folder that they knew of each other through"
 
 
 BROKEN = """

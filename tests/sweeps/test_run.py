@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from omegaconf import OmegaConf
 from genimg.cli import run
 from genimg.config.compose import Composer
 from genimg.errors import UserError
+from genimg.files import held
 from genimg.runs import runs
 from genimg.sweeps import run as sweeps
 from genimg.sweeps.folder import SweepFolder
@@ -35,6 +38,7 @@ def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None
     assert all(folder.path.parent.name.endswith("-sweep") for folder in found)
     names = {path.name for path in found[0].path.iterdir()}
     assert names == {
+        ".lock",
         "best.json",
         "checkpoints",
         "command.txt",
@@ -161,6 +165,27 @@ def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path) -> 
     assert started(outputs) == {"0", "1"}
     resumed = [OmegaConf.load(one.config).resume for one in runs(outputs)]
     assert resumed == [None, str((folder / "1-seed_4").resolve())] or resumed[1].endswith("1-seed_4")
+
+
+def test_a_job_whose_command_was_killed_saves_before_it_is_resumed(outputs: Path) -> None:
+    assert run(["-m", "seed=3,4"]) == 0
+    folder, job = SweepFolder(sweep_folder(outputs)), runs(outputs)[1]
+    record = folder.read(job.path.name)
+    assert record is not None
+    folder.write(job.path.name, replace(record, exit_code=None))
+    job.last.unlink()
+
+    def saves() -> None:
+        time.sleep(0.5)
+        job.last.touch()
+        saved.set()
+        holding.close()
+
+    saved, holding = threading.Event(), ExitStack()
+    holding.enter_context(held(job.lock, "resume"))
+    threading.Thread(target=saves).start()
+    assert run(["-m", f"sweep.resume={folder.path}"]) == 0
+    assert saved.is_set() and OmegaConf.load(job.config).resume is not None
 
 
 def test_of_a_key_given_twice_the_last_is_meant(outputs: Path) -> None:

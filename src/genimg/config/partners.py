@@ -138,9 +138,6 @@ def _processes(config: Config) -> None:
     if launch["node_rank"] >= trainer["num_nodes"]:
         last = trainer["num_nodes"] - 1
         raise UserError("launch.node_rank", launch["node_rank"], f"0 to {last}, for trainer.num_nodes={last + 1}")
-    if trainer["num_nodes"] > 1 and launch["max_restarts"]:
-        hint = "resume=RUN on each machine goes on from the last checkpoint"
-        raise UserError("launch.max_restarts", launch["max_restarts"], "0 with several machines", hint)
     processes = trainer["devices"] * trainer["num_nodes"] if trainer["devices"] != "auto" else 1
     if batch % processes:
         more = (batch // processes + 1) * processes

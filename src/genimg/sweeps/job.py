@@ -21,6 +21,7 @@ from genimg.config.names import flatten
 from genimg.config.saved import PRUNING
 from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, STOPPED, UserError
+from genimg.files import held
 from genimg.runs import RunFolder
 from genimg.session import Session
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
@@ -105,6 +106,9 @@ class RunJob:
     def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None) -> int:
         """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
+        if run.path.exists():
+            with held(run.lock, "sweep.resume"):
+                pass  # a worker whose command was killed saves first
         if run.ended_whole():  # only its record is missing
             return 0
         if run.has_checkpoint():

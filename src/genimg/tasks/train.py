@@ -11,10 +11,10 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
 from genimg.checkpoints import Checkpoint, load_to_resume
-from genimg.errors import STOPPED, UserError
+from genimg.errors import STOPPED, LostProcess, UserError
 from genimg.machine import Machine, choose
 from genimg.parallel import gathered, join, leave
-from genimg.ranks import restarts
+from genimg.ranks import may_meet_again, restarts
 from genimg.runs import RunFolder
 from genimg.sampling import load
 from genimg.tasks.changes import tell_changes
@@ -34,7 +34,7 @@ def run(config: dict[str, Any]) -> int:
     if config["dry_run"]:
         return try_out(config)
     machine = choose(config["trainer"])
-    join(machine.device)
+    meeting = join(machine.device)
     config["run_dir"] = gathered(config["run_dir"])[0]  # that of the first process, whose command has made it
     folder = RunFolder(Path(config["run_dir"]))
     again = config["resume"] or (restarts() and folder.has_checkpoint())
@@ -46,20 +46,30 @@ def run(config: dict[str, Any]) -> int:
     trainer = fit(config, machine, folder, resume)
     clock = find(trainer, Clock)
     leave()
-    if not trainer.is_global_zero:
-        return clock.exit_code
-    if clock.exit_code == 0:
+    if trainer.is_global_zero:
+        exit_code = finish(config, folder, clock.exit_code)
+        if meeting is not None:
+            meeting.be_through()
+        return exit_code
+    if meeting is not None and may_meet_again():  # the first one may die meanwhile, and needs them to start anew
+        meeting.wait_for_first()
+    return clock.exit_code
+
+
+def finish(config: dict[str, Any], folder: RunFolder, exit_code: int) -> int:
+    """What the first process does alone after the training, which ended with `exit_code`: pictures, and the page."""
+    if exit_code == 0:
         try:
             draw_samples(folder, trusted(config))
         except OSError as error:
             log.error("error: the run is trained and its checkpoint kept, but no pictures were drawn: %s", error)
             return 1
     leave_report(folder)
-    if clock.exit_code == 0:
+    if exit_code == 0:
         log.info("more with genimg sample %s num_images=64", word("run", folder.path))
-    elif clock.exit_code in STOPPED:
+    elif exit_code in STOPPED:
         log.info("go on with: genimg-train %s", word("resume", folder.path))
-    return clock.exit_code
+    return exit_code
 
 
 def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Checkpoint | None) -> Trainer:
@@ -74,8 +84,10 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         model.rollbacks = rollbacks
         trainer = make_trainer(config, machine, data, resume)
         clock = find(trainer, Clock)
-        if clock.spent and not folder.ended_whole():
+        # a group that is started anew may have died after the page: it is not the user who asked for nothing
+        if clock.spent and (restarts() or not folder.ended_whole()):
             log.info("trained before; only its pictures and its page are missing")
+            gathered(None)  # all have seen what is missing before the first one changes it
             return trainer
         if clock.spent:
             raise UserError(
@@ -88,9 +100,14 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
             tell_changes(config, data.fingerprint, resume)
         trainer.fit(model, datamodule=data)
         log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
-        gathered(None)  # until the first process has written what the others read
         back = clock.exit_code == DIVERGED and config["health"]["on_divergence"] == "rollback"
-        if not back or rollbacks == ROLLBACKS:
+        back = back and rollbacks < ROLLBACKS
+        try:
+            gathered(None)  # until the first process has written what the others read
+        except LostProcess:
+            if back or not trainer.is_global_zero:
+                raise
+        if not back:
             return trainer
         rollbacks += 1
         resume = newest_checkpoint(folder) if folder.has_checkpoint() else None

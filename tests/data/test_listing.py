@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genimg.data.listing import count_classes, list_clips, list_pictures, require_clips, require_pictures
+from genimg.data.listing import count_classes, list_clips, list_pictures, own_pictures, require_clips, require_pictures
 from genimg.errors import UserError
 
 
@@ -68,6 +68,17 @@ def test_links_are_followed_inside_and_skipped_outside(tmp_path: Path) -> None:
     followed = list_pictures(root, follow_links=True)
     assert names(root, followed.paths) == ["a/1.png", "a/inside.png", "a/out.png", "b/2.png", "c/3.png"]
     assert count_classes(root, follow_links=True) == 3
+
+
+def test_a_link_to_itself_is_neither_picture_nor_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "cat/1.png", "dog/2.png")
+    for name in ("loop", "loop.png"):
+        (tmp_path / "cat" / name).symlink_to(name)
+    (tmp_path / "loop").symlink_to("loop")
+    require_pictures(tmp_path)
+    assert names(tmp_path, list_pictures(tmp_path).paths) == ["cat/1.png", "dog/2.png"]
+    assert count_classes(tmp_path) == 2
+    assert names(tmp_path, tuple(own_pictures(tmp_path / "cat"))) == ["cat/1.png"]
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,9 @@ def test_a_process_that_dies_ends_in_a_table(tmp_path: Path, stand_in: dict[str,
     _, told = process.communicate(timeout=240)
     assert process.returncode == 1 and "the launcher ended early" in told and "Traceback" not in told
     assert table(outputs)[0]["state"] == "unfinished"
+
+
+def test_when_it_has_ended_nothing_of_it_runs_any_more(tmp_path: Path, stand_in: dict[str, str]) -> None:
+    words, nowhere = [*COMMAND, *JOBLIB, "seed=0,3"], subprocess.DEVNULL  # the end of a pipe would be theirs
+    subprocess.run(words, cwd=tmp_path, env=stand_in, stdout=nowhere, stderr=nowhere, check=False)
+    assert running(tmp_path) == []

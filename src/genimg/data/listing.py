@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,7 +82,7 @@ def own_pictures(folder: str | Path) -> list[str]:
     inside = os.path.join(os.path.realpath(folder), "")
     with os.scandir(folder) as entries:
         pictures = [one for one in entries if _suffix(one.name) in PICTURES and not one.name.startswith(".")]
-        return sorted(one.path for one in pictures if one.is_file() and not _leads_out(one, inside))
+        return sorted(one.path for one in pictures if _is(one.is_file) and not _leads_out(one, inside))
 
 
 def require_pictures(root: str | Path | None, follow_links: bool = False) -> None:
@@ -134,7 +134,7 @@ def _class_folders(folder: str, follow_links: bool) -> list[str]:
     """Names of the folders directly below that hold a picture, at any depth."""
     inside = os.path.join(os.path.realpath(folder), "")
     with os.scandir(folder) as entries:
-        folders = (entry for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        folders = (entry for entry in entries if _is(entry.is_dir) and not entry.name.startswith("."))
         names = [entry.name for entry in folders if follow_links or not _leads_out(entry, inside)]
     return [name for name in sorted(names) if next(_walk(folder, PICTURES, follow_links, [], name), None)]
 
@@ -149,17 +149,25 @@ def _walk(
     while waiting:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
-                is_folder = entry.is_dir()
+                is_folder = _is(entry.is_dir)
                 if entry.name.startswith(".") or not (is_folder or _suffix(entry.name) in suffixes):
                     continue
                 if not follow_links and _leads_out(entry, inside):
                     skipped.append(entry.path)
                 elif not is_folder:
-                    if entry.is_file():
+                    if _is(entry.is_file):
                         yield entry.path
                 elif (real := os.path.realpath(entry.path)) not in seen:
                     seen.add(real)
                     waiting.append(entry.path)
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """False for a link to itself too, which `DirEntry` raises for."""
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def _leads_out(entry: os.DirEntry[str], inside: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -51,6 +52,7 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
             config.hydra.launcher.n_jobs = run_job.places.count
     context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
+    atexit.register(_end_trackers)  # before joblib registers its own, which come first then and still need them
     try:
         launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
         launcher.launch(words, initial_job_idx=0)
@@ -59,6 +61,13 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     except Exception as error:  # a process that a job was in died, or the queue refused it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"the launcher ended early: {reason}", file=sys.stderr)
+
+
+def _end_trackers() -> None:
+    """Waits for the processes that clear up after joblib's, which would outlive the command by a moment."""
+    for name in ("joblib.externals.loky.backend.resource_tracker", "multiprocessing.resource_tracker"):
+        if name in sys.modules:
+            sys.modules[name]._resource_tracker._stop()
 
 
 def _installed(module: str) -> bool:

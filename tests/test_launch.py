@@ -11,11 +11,12 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from genimg import files, launch
+from genimg import agent, files, launch
 from genimg.errors import UserError
 from genimg.processes import Control
 from genimg.runs import RunFolder
@@ -224,6 +225,19 @@ def test_a_signal_is_passed_on_where_the_listener_of_a_group_is_dead(tmp_path: P
     forward(signal.SIGTERM, None)
     assert forward.child.wait(60) == -signal.SIGTERM
     assert control.asked_to_stop() == 143
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_the_agent_is_silent_where_a_worker_has_said_why_no_other_try_helps(
+    final: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control, failure = Control(tmp_path), SimpleNamespace(exitcode=1)
+    assert control.speaks(0), "before it was started anew, to no purpose"
+    if final:
+        control.end_with(1)
+    config = OmegaConf.create({"launch": {"max_restarts": 2}})
+    assert agent._failed(control, config, 0, failure) == 1  # pyright: ignore[reportArgumentType]
+    assert capsys.readouterr().err.count("error") == (0 if final else 1)
 
 
 def test_a_configuration_that_does_not_fit_the_disk_leaves_the_one_before(

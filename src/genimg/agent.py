@@ -91,7 +91,7 @@ def _failed(control: Control, config: DictConfig, rank: int, failure: ProcessFai
     if failure.exitcode < 0:
         name = signal.Signals(-failure.exitcode).name
         print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
-    elif control.speaks(config.launch.max_restarts):  # nobody has said why
+    elif control.exit_code() is None and control.speaks(config.launch.max_restarts):  # nobody has said why
         print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}", file=sys.stderr)
     return control.exit_code() or 1
 

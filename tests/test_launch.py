@@ -26,6 +26,7 @@ WORKER = """
 import os, signal, sys, time
 from pathlib import Path
 from omegaconf import OmegaConf
+from genimg.processes import hear_interrupts
 config = OmegaConf.load(sys.argv[1])
 if config.seed == "quiet":
     sys.exit(config.num)
@@ -39,6 +40,7 @@ if config.seed == "wait":
             sys.exit(128 + number)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    hear_interrupts()
     note("pid", os.getpid())
     while True:
         time.sleep(0.05)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from genimg.processes import interrupts_held_back
+
 TASK = """
 import errno, logging, sys, time
 from genimg.errors import UserError
@@ -52,6 +54,14 @@ def _command(run_dir: Path, what: str, code: int = 0) -> list[str]:
     config = run_dir / "config.yaml"
     config.write_text(f"task: stand_in\nwhat: {what}\ncode: {code}\nrun_dir: {run_dir}\n")
     return [sys.executable, "-c", WORKER, str(config)]
+
+
+def test_ctrl_c_before_the_task_has_begun_is_no_traceback(run_dir: Path) -> None:
+    with interrupts_held_back():
+        process = subprocess.Popen(_command(run_dir, "wait"), stderr=subprocess.PIPE, text=True)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 130
 
 
 def _run(run_dir: Path, what: str, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.processes import Control, as_parent, end_with_parent, parent
+from genimg.processes import Control, as_parent, end_with_parent, hear_interrupts, parent
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -35,6 +35,9 @@ def main(config_path: str) -> int:
     command = parent()
     end_with_parent(signal.SIGTERM, command)
     os.environ.update(as_parent())
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's waits for torch, which waits for the other machines
+    hear_interrupts()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
     control = Control.of_environment()
@@ -64,8 +67,6 @@ def _run(config: DictConfig, config_path: str, control: Control) -> int:
     )
     # LaunchConfig has no such setting
     api.LocalElasticAgent = partial(api.LocalElasticAgent, exit_barrier_timeout=SECONDS_TO_PART)  # pyright: ignore
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's waits for torch, which waits for the other machines
     try:
         api.elastic_launch(settings, sys.executable)("-m", "genimg.worker", config_path)
         return control.exit_code() or 0

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from genimg import ranks
 from genimg.errors import EXIT_CODE, UserError
 from genimg.files import append, held, whole, writing
-from genimg.processes import Control, as_parent
+from genimg.processes import Control, as_parent, interrupts_held_back
 from genimg.runs import RunFolder
 
 WORKER = (sys.executable, "-m", "genimg.worker")
@@ -168,9 +168,10 @@ def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) 
         heard.remove(signal.SIGUSR1)  # a scheduler's own, which ends the worker by SIGTERM (sweeps/apart.py)
     before = {number: signal.signal(number, forward) for number in heard}
     try:
-        # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
         environment |= control.environment if control else {}
-        forward.child = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=lock)
+        # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
+        with interrupts_held_back():
+            forward.child = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=lock)
         code = forward.child.wait()
     finally:
         for number, handler in before.items():

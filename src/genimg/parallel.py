@@ -123,7 +123,12 @@ def environment() -> ClusterEnvironment:
     """Where Lightning reads this process's place: from torchrun or srun if they started it, else it is alone."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return TorchElasticEnvironment()
-    return SLURMEnvironment(auto_requeue=False) if ranks.is_one_of_several() else LightningEnvironment()
+    if not ranks.is_one_of_several():
+        return LightningEnvironment()
+    # 4(x2),3: Lightning wants the number that `srun --ntasks=8` leaves out
+    here = os.environ.get("SLURM_STEP_TASKS_PER_NODE", os.environ["SLURM_STEP_NUM_TASKS"]).split("(")[0]
+    os.environ.setdefault("SLURM_NTASKS_PER_NODE", here)
+    return SLURMEnvironment(auto_requeue=False)
 
 
 def join(device: torch.device) -> Meeting | None:

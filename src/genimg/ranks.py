@@ -15,6 +15,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) if is_one_of_several() else 0
 
 
+def processes() -> int:
+    """How many of them the launcher has started, on all machines together."""
+    return int(os.environ.get("WORLD_SIZE", _slurm_tasks())) if is_one_of_several() else 1
+
+
 def restarts() -> int:
     """How often the agent has started this group anew after a death."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

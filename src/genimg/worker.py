@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 
 from genimg import ranks
 from genimg.errors import EXIT_CODE, LeftAlone, LostProcess, RunIsThrough, UserError
-from genimg.processes import Control, end_with_parent, parent
+from genimg.processes import Control, end_with_parent, hear_interrupts, parent
 from genimg.runs import RunFolder
 
 log = logging.getLogger("genimg")
@@ -53,6 +53,7 @@ def _run(config_path: str) -> tuple[int, bool]:
     log_file = RunFolder(Path(run_dir)).log_of(ranks.rank()) if run_dir else None
     _set_up_logging(log_file)
     try:
+        hear_interrupts()
         return import_module(f"genimg.tasks.{config['task']}").run(config), True
     except UserError as error:
         _say(f"error: {error}")

@@ -167,3 +167,23 @@ def test_printing_what_would_run_runs_nothing(command: Callable[..., Answer], tm
     assert list(tmp_path.iterdir()) == []
     assert "${" in command("--cfg", "job").out
     assert "sweeper" in command("--cfg", "hydra").out
+
+
+STARTED = [
+    {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "RANK": "0"},  # by torchrun
+    {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"},  # by srun
+]
+
+
+@pytest.mark.parametrize("environment", STARTED, ids=["torchrun", "srun"])
+def test_the_devices_are_the_processes_that_are_started(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert _checked("trainer=cpu", "trainer.devices=auto").trainer.devices == 4
+    assert _checked("trainer=cpu", "trainer.devices=auto", "trainer.num_nodes=2").trainer.devices == 2
+    assert _checked("trainer=cpu", "trainer.devices=4").trainer.devices == 4
+    with pytest.raises(UserError, match="4 processes") as mistake:
+        _checked("trainer=cpu")
+    assert mistake.value.key == "trainer.devices" and mistake.value.hint == "trainer.devices=4"

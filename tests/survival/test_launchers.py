@@ -36,7 +36,7 @@ def test_tasks_that_srun_has_started(straight: Straight, tmp_path: Path) -> None
     small = [word for word in SMALL if word != "logger=none"]  # TensorBoard is told of the run's folder
     run = Killed(tmp_path, [*small, *MODELS["gan"], "trainer.devices=2"])
     step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
-    step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}  # srun --ntasks=2
     started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
     said = finished(started)
     assert "pictures" in said[0] and said[1] == "", "the first speaks"

@@ -38,8 +38,14 @@ def test_a_job_that_is_queued_again_goes_on_from_its_checkpoint(tmp_path: Path, 
     assert process.wait(240) == 1
     assert [row["state"] for row in table(outputs)] == ["done", "failed", "done"]
     assert table(outputs)[1]["error"] == "seed 1 fails: here"
-    commands = (sweep_folder(outputs) / "0-seed_9" / "command.txt").read_text().splitlines()
+    folder = sweep_folder(outputs)
+    commands = (folder / "0-seed_9" / "command.txt").read_text().splitlines()
     assert len(commands) == 2 and "resume=" in commands[1], "it was resumed, in the same folder"
+    before = set((folder / ".submitit").iterdir())
+    again = start(tmp_path, stand_in, f"sweep.resume={folder}")
+    assert again.wait(240) == 1
+    (more,) = set((folder / ".submitit").iterdir()) - before
+    assert list(more.glob("*/*_result.pkl")), "results are read from where nobody else has put any"
 
 
 def test_ctrl_c_stops_what_runs_here(tmp_path: Path, stand_in: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ from tests.sweeps.conftest import started, sweep_folder, table
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "data.cache=/tmp"], "name": "0-a"}]},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": "../../../a"}]},
         {"words": ["seed=0,3", "hydra.launcher.setup=[evil]", "hydra/launcher=submitit_local"], "jobs": []},
+        {"words": ["seed=0,3", "hydra.launcher.submitit_folder=x", "hydra/launcher=submitit_local"], "jobs": []},
         {"words": ["seed=0,3", "hydra.sweep.dir=${oc.env:HOME}"], "jobs": []},
         {"words": [1], "jobs": []},
         {"words": ["seed=0,3"], "jobs": [{"words": "seed=0", "name": "0-a"}]},

@@ -16,7 +16,7 @@ from types import FrameType
 
 from omegaconf import OmegaConf
 
-from genimg.processes import end_with_parent, parent
+from genimg.processes import end_with_parent, hear_interrupts, parent
 
 
 def main() -> int:
@@ -31,6 +31,7 @@ def main() -> int:
     if config.seed in (8, 9) and not resumed:
         signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, number, frame))
         signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, number, frame))
+        hear_interrupts()
         (folder / "waits").write_text(str(os.getpid()))
         time.sleep(240)
     if config.seed in (1, 2) and not Path("repaired").exists():

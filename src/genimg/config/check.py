@@ -7,6 +7,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg import ranks
 from genimg.build import parts
 from genimg.config import choices as groups
 from genimg.config import names, values
@@ -57,9 +58,14 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
 
 
 def count_devices(config: DictConfig) -> None:
-    """Puts the number of this machine's GPUs, or 1, in the place of trainer.devices=auto."""
-    if "trainer" in config and config.trainer.devices == "auto":
-        config.trainer.devices = 1 if config.trainer.accelerator == "cpu" else max(1, count_gpus())
+    """Puts a number in the place of trainer.devices=auto: of the processes that torchrun or srun has started on each
+    machine; else of this machine's GPUs, or 1.
+    """
+    if "trainer" not in config or config.trainer.devices != "auto":
+        return
+    here = 1 if config.trainer.accelerator == "cpu" else count_gpus()
+    started = ranks.processes() // config.trainer.num_nodes
+    config.trainer.devices = max(1, started if ranks.is_one_of_several() else here)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genimg import ranks
 from genimg.config.names import nearest
 from genimg.config.pages import find as find_page
 from genimg.data import listing
 from genimg.errors import UserError
 from genimg.hardware import count_gpus
-from genimg.ranks import is_one_of_several
 from genimg.runs import find, find_all
 
 # the extractors of genimg.features
@@ -132,13 +132,19 @@ def _devices(config: Config) -> None:
 
 def _processes(config: Config) -> None:
     trainer, launch, batch = config["trainer"], config["launch"], config["data"]["batch_size"]
-    if trainer["num_nodes"] > 1 and launch["rdzv_endpoint"] is None and not is_one_of_several():
+    if trainer["num_nodes"] > 1 and launch["rdzv_endpoint"] is None and not ranks.is_one_of_several():
         hint = "launch.rdzv_endpoint=HOST:29400, an open port of the first machine"
         raise UserError("launch.rdzv_endpoint", None, "where the machines of trainer.num_nodes meet", hint)
     if launch["node_rank"] >= trainer["num_nodes"]:
         last = trainer["num_nodes"] - 1
         raise UserError("launch.node_rank", launch["node_rank"], f"0 to {last}, for trainer.num_nodes={last + 1}")
     processes = trainer["devices"] * trainer["num_nodes"] if trainer["devices"] != "auto" else 1
+    if ranks.is_one_of_several() and processes != ranks.processes():
+        started = ranks.processes()
+        expected = f"as many as torchrun or srun has started: {started} processes on {trainer['num_nodes']} machines"
+        raise UserError(
+            "trainer.devices", trainer["devices"], expected, f"trainer.devices={started // trainer['num_nodes']}"
+        )
     if batch % processes:
         more = (batch // processes + 1) * processes
         expected = f"a multiple of {processes}: each of trainer.devices and trainer.num_nodes takes an equal share"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import uuid
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -47,15 +48,19 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     """Runs `jobs` by the launcher that `config`, of the sweep, names. What became of them, their records tell."""
     if not jobs:
         return
-    if run_job.places is not None:
-        with open_dict(config):
-            config.hydra.launcher.n_jobs = run_job.places.count
+    with open_dict(config):
+        launcher = config.hydra.launcher
+        if run_job.places is not None:
+            launcher.n_jobs = run_job.places.count
+        submitits = f"{config.hydra.sweep.dir}/.submitit"
+        if launcher.get("submitit_folder") == f"{submitits}/%j":  # as the plugin has it, unless it is told otherwise
+            # submitit unpickles the results that lie there: not those that a stranger's sweep brings with it
+            launcher.submitit_folder = f"{submitits}/{uuid.uuid4().hex}/%j"
     context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
     atexit.register(_end_trackers)  # before joblib registers its own, which come first then and still need them
     try:
-        launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
-        launcher.launch(words, initial_job_idx=0)
+        Plugins.instance().instantiate_launcher(context, run_job, config).launch(words, initial_job_idx=0)
     except HydraException as error:
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
     except Exception as error:  # a process that a job was in died, or the queue refused it

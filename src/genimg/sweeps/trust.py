@@ -13,8 +13,11 @@ from genimg.errors import UserError
 from genimg.runs import RunFolder, closed
 from genimg.sweeps.folder import Job, SweepFolder
 
-# how a sweep is run, in words that start no program and open no file: `hydra.launcher.setup=[...]` is shell
-_PLAIN = re.compile(r"hydra[./](launcher|sweeper)(\.\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*")
+# how a sweep is run, in words that start no program and open no file: `hydra.launcher.setup=[...]` is shell, and
+# submitit unpickles what lies in its folder
+_PLAIN = re.compile(
+    r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
+)
 _READ = ("data.root", "outputs")  # keys whose folders are where the user has them
 
 

@@ -168,7 +168,8 @@ def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) 
         heard.remove(signal.SIGUSR1)  # a scheduler's own, which ends the worker by SIGTERM (sweeps/apart.py)
     before = {number: signal.signal(number, forward) for number in heard}
     try:
-        environment |= control.environment if control else {}
+        if control is not None:  # of a lost connection we say what it means, torch's C++ with a stack of its own
+            environment = {"TORCH_CPP_LOG_LEVEL": "FATAL", **environment, **control.environment}
         # a session of its own: Ctrl-C in the terminal reaches this process alone, which passes it on once
         with interrupts_held_back():
             forward.child = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=lock)

@@ -19,7 +19,7 @@ from genimg.errors import LeftAlone, LostProcess, RunIsThrough
 
 PATIENCE = 900  # seconds, for machines and processes that start
 PATIENCE_AGAIN = 300  # for those that come back: a machine that has died says nothing
-PATIENCE_FOR_STORE = 60  # for a store that was there before
+PATIENCE_FOR_STORE = 10  # for a store that was there before: its agent starts no one anew by ending
 _ENDED, _THROUGH = "genimg/ended", "genimg/through"
 _AGENTS_ARE_DONE = "torchelastic/agent/terminal_state"  # what torch's agents call it
 _INTERVAL = 0.1  # seconds between two looks at the store
@@ -38,7 +38,8 @@ class Meeting:
         try:
             store, _, _ = next(rendezvous("env://", rank, processes, timeout=timedelta(seconds=seconds)))
         except DistError as error:
-            raise LeftAlone(f"the first process of the run was not to be found within {seconds} s") from error
+            why = "the first machine of the run has ended" if ranks.restarts() else f"nobody is there after {seconds} s"
+            raise LeftAlone(why) from error
         return cls(store, rank, processes, ranks.restarts())
 
     @property

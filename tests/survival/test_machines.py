@@ -36,7 +36,7 @@ def machines(tmp_path: Path):
     run.clean_up()
 
 
-def ended(run: Killed, commands: list[subprocess.Popen[str]], *codes: int, timeout: float = 120) -> list[str]:
+def ended(run: Killed, commands: list[subprocess.Popen[str]], *codes: int, timeout: float = 240) -> list[str]:
     """What each command said; `codes` are what they must end with."""
     said = [command.communicate(timeout=timeout)[0] for command in commands]
     assert [command.returncode for command in commands] == list(codes), said

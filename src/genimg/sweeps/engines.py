@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 
 from hydra._internal.callbacks import Callbacks
@@ -52,7 +53,7 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
             config.hydra.launcher.n_jobs = run_job.places.count
     context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
-    atexit.register(_end_trackers)  # before joblib registers its own, which come first then and still need them
+    _at_exit_end_trackers()
     try:
         launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
         launcher.launch(words, initial_job_idx=0)
@@ -61,6 +62,12 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     except Exception as error:  # a process that a job was in died, or the queue refused it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"the launcher ended early: {reason}", file=sys.stderr)
+
+
+@cache
+def _at_exit_end_trackers() -> None:
+    """Once, before joblib registers what it does at exit: that comes first then, and still needs them."""
+    atexit.register(_end_trackers)
 
 
 def _end_trackers() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from genimg.processes import Control
+
 TASK = """
 import errno, logging, sys, time
 from genimg.errors import UserError
@@ -110,3 +112,13 @@ def test_the_worker_goes_with_its_parent(run_dir: Path) -> None:
         time.sleep(0.025)
     os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker outlived its parent")
+
+
+@pytest.mark.parametrize("module", ["worker", "agent"])
+def test_ctrl_c_while_it_still_imports_is_no_traceback(module: str, tmp_path: Path) -> None:
+    (tmp_path / "omegaconf.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, **Control(tmp_path).environment, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", f"genimg.{module}", "config.yaml"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode in (130, -signal.SIGINT), ended.stderr
+    assert ended.stderr == ""

@@ -17,11 +17,10 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from genimg.processes import Control, as_parent, end_with_parent, parent
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 # after one process has died the others wait for it in vain: there is nothing left to save
@@ -32,6 +31,11 @@ RUN_ID = "genimg"  # the same on every machine
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.worker config_path` once for each device of this machine."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Python's waits for torch, which waits for the other machines; as torch is imported it tells where
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from omegaconf import DictConfig, OmegaConf
+
     command = parent()
     end_with_parent(signal.SIGTERM, command)
     os.environ.update(as_parent())
@@ -64,8 +68,6 @@ def _run(config: DictConfig, config_path: str, control: Control) -> int:
     )
     # LaunchConfig has no such setting
     api.LocalElasticAgent = partial(api.LocalElasticAgent, exit_barrier_timeout=SECONDS_TO_PART)  # pyright: ignore
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's waits for torch, which waits for the other machines
     try:
         api.elastic_launch(settings, sys.executable)("-m", "genimg.worker", config_path)
         return control.exit_code() or 0

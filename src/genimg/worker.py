@@ -19,8 +19,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
-
 from genimg import ranks
 from genimg.errors import EXIT_CODE, LeftAlone, LostProcess, RunIsThrough, UserError
 from genimg.processes import Control, end_with_parent, parent
@@ -48,11 +46,12 @@ def main(config_path: str) -> int:
 
 def _run(config_path: str) -> tuple[int, bool]:
     """The exit code, and whether it is the run's: not where this process has failed and might be started anew."""
-    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(config_path), resolve=True))
-    run_dir = config.get("run_dir")
-    log_file = RunFolder(Path(run_dir)).log_of(ranks.rank()) if run_dir else None
-    _set_up_logging(log_file)
+    log_file: Path | None = None
     try:
+        config = _read(config_path)
+        if run_dir := config.get("run_dir"):
+            log_file = RunFolder(Path(run_dir)).log_of(ranks.rank())
+        _set_up_logging(log_file)
         return import_module(f"genimg.tasks.{config['task']}").run(config), True
     except UserError as error:
         _say(f"error: {error}")
@@ -79,6 +78,12 @@ def _run(config_path: str) -> tuple[int, bool]:
         trace = traceback.format_exc().rstrip()
         _say(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{lies_in}")
         return 1, False
+
+
+def _read(path: str) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # not before Ctrl-C is waited for: it takes a while
+
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path), resolve=True))
 
 
 def _say(message: str) -> None:

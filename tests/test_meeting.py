@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from datetime import timedelta
@@ -14,6 +13,7 @@ from torch.distributed.elastic.utils.store import barrier
 from genimg import meeting
 from genimg.errors import LeftAlone, LostProcess, RunIsThrough
 from genimg.meeting import Meeting, say_goodbye
+from tests.together import free_port
 
 
 @pytest.fixture
@@ -35,6 +35,17 @@ def test_those_that_died_do_not_count(store: HashStore) -> None:
         Meeting(store, 1, 2, attempt=0).wait_for_all(seconds=0.05)
     with pytest.raises(LeftAlone):
         Meeting(store, 0, 2, attempt=1).wait_for_all(seconds=0.05)
+
+
+@pytest.mark.parametrize(("attempt", "patience"), [(0, "PATIENCE"), (1, "PATIENCE_AGAIN")])
+def test_those_that_start_have_longer_than_those_that_come_back(
+    attempt: int, patience: str, store: HashStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "PATIENCE", 60)
+    monkeypatch.setattr(meeting, "PATIENCE_AGAIN", 60)
+    monkeypatch.setattr(meeting, patience, 0.05)
+    with pytest.raises(LeftAlone, match="within 0 s"):
+        Meeting(store, 0, 2, attempt).wait_for_all()
 
 
 def test_one_that_was_left_behind_by_an_attempt_follows(store: HashStore) -> None:
@@ -75,6 +86,4 @@ def test_a_machine_that_says_goodbye_is_not_waited_for(monkeypatch: pytest.Monke
 
 
 def test_a_goodbye_that_nobody_hears_is_none() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    say_goodbye(f"127.0.0.1:{port}", "genimg", machines=2)
+    say_goodbye(f"127.0.0.1:{free_port()}", "genimg", machines=2)

@@ -47,13 +47,16 @@ class Meeting:
         """The group's own part: the whole outlives a group that has died, and so would the addresses in it."""
         return PrefixStore(f"attempt-{self._attempt}", self._store)
 
-    def wait_for_all(self, seconds: float = PATIENCE_AGAIN) -> None:
-        """Until every process of the group is there.
+    def wait_for_all(self, seconds: float | None = None) -> None:
+        """Until every process of the group is there, `seconds` at most: by default as long as those of its attempt may
+        need to come.
 
         Raises LostProcess where some were started anew meanwhile, LeftAlone where they do not come, and RunIsThrough
         where no group is needed any more.
         """
         self._set(_here(self._attempt, self._rank), _started(self._attempt))
+        if seconds is None:
+            seconds = PATIENCE_AGAIN if self._attempt else PATIENCE
         end = time.monotonic() + seconds
         while not self._has(*(_here(self._attempt, rank) for rank in range(self._processes))):
             if self._has(_THROUGH):

@@ -175,6 +175,14 @@ def test_a_configuration_that_is_none_is_a_users_mistake(tmp_path: Path) -> None
         read(run)
 
 
+def test_a_configuration_without_data_has_a_page_all_the_same(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config.write_text("data: digits\nmodel: {name: gan}\n")
+    page = pages.report(read(run), {}, run.report)
+    assert "images seen" in page.read_text(encoding="utf-8")
+    pages.comparison([read(run), read(run)], tmp_path / "comparison.html")
+
+
 def test_rows_without_a_place_or_a_number_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.metrics.write_text('{"loss": 1}\n[]\n{"images_seen": 1, "seconds": 1, "stage": "val", "a": "x", "b": 2}\n')

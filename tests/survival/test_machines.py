@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.survival.harness import MODELS, SMALL, Killed
+from tests.together import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")]
 
@@ -24,8 +24,7 @@ FOREVER = "budget.images=10000000"
 @pytest.fixture
 def machines(tmp_path: Path):
     """`machines("launch.max_restarts=1")`: the run, and the commands of the first and the second machine."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        meeting = f"launch.rdzv_endpoint=127.0.0.1:{free.getsockname()[1]}"
+    meeting = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
     run = Killed(tmp_path, [])
 
     def started(*more: str) -> Machines:

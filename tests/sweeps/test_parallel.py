@@ -18,6 +18,7 @@ from genimg.sweeps import engines, places
 from tests.sweeps.conftest import COMMAND, all_end, running, sweep_folder, table
 
 JOBLIB = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+SEARCH = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "model.lr=interval(1e-4,1e-2)"]  # joblib begins twice
 
 
 def trainer(devices: int = 1, accelerator: str = "auto") -> object:
@@ -115,7 +116,12 @@ def test_a_process_that_dies_ends_in_a_table(tmp_path: Path, stand_in: dict[str,
     assert table(outputs)[0]["state"] == "unfinished"
 
 
-def test_when_it_has_ended_nothing_of_it_runs_any_more(tmp_path: Path, stand_in: dict[str, str]) -> None:
-    words, nowhere = [*COMMAND, *JOBLIB, "seed=0,3"], subprocess.DEVNULL  # the end of a pipe would be theirs
-    subprocess.run(words, cwd=tmp_path, env=stand_in, stdout=nowhere, stderr=nowhere, check=False)
-    assert running(tmp_path) == []
+@pytest.mark.parametrize("words", [["seed=0,3"], [*SEARCH, "seed=0"]], ids=["jobs", "search"])
+def test_when_it_has_ended_nothing_of_it_runs_any_more(
+    words: list[str], tmp_path: Path, stand_in: dict[str, str]
+) -> None:
+    with open(tmp_path / "told", "w+") as told:  # the end of a pipe would be theirs
+        subprocess.run([*COMMAND, *JOBLIB, *words], cwd=tmp_path, env=stand_in, stdout=told, stderr=told, check=False)
+        assert running(tmp_path) == []
+        told.seek(0)
+        assert "Traceback" not in told.read()

@@ -24,6 +24,10 @@ from tests.sweeps.conftest import started, sweep_folder, table
         {"words": ["seed=0,3", "hydra.launcher.setup=[evil]", "hydra/launcher=submitit_local"], "jobs": []},
         {"words": ["seed=0,3", "hydra.launcher.submitit_folder=x", "hydra/launcher=submitit_local"], "jobs": []},
         {"words": ["seed=0,3", "hydra.sweep.dir=${oc.env:HOME}"], "jobs": []},
+        {"words": ["seed=0,3", "hydra.launcher._target_=os.system"], "jobs": []},
+        {"words": ["seed=0,3", "data.cache=here"], "jobs": []},
+        {"words": ["seed=0,3", "+logger.more={save_dir:here}"], "jobs": []},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "resume=last"], "name": "0-a"}]},
         {"words": [1], "jobs": []},
         {"words": ["seed=0,3"], "jobs": [{"words": "seed=0", "name": "0-a"}]},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": 3}]},
@@ -38,6 +42,21 @@ def test_a_strangers_sweep_runs_no_code_and_stays_in_its_folder(plan: dict[str, 
         run(["-m", f"sweep.resume={folder}"])
     assert mistake.value.key == "sweep.resume"
     assert not started(outputs)
+
+
+@pytest.mark.parametrize("way", ["hydra.sweep.dir", "outputs"])
+def test_a_strangers_sweep_takes_no_other_folder_for_one_of_its_jobs(way: str, outputs: Path, tmp_path: Path) -> None:
+    """What a job left without a checkpoint is removed before it begins again: this must be its own."""
+    assert run(["-m", "seed=0,3"]) == 0
+    mine = tmp_path / "mine" / "0-a"
+    mine.mkdir(parents=True)
+    name = "0-a" if way == "hydra.sweep.dir" else "${outputs}/0-a"
+    plan = {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", f"{way}={mine.parent}"], "name": name}]}
+    (sweep_folder(outputs) / "sweep.json").write_text(json.dumps(plan))
+    (mine / "letter").touch()
+    with pytest.raises(UserError, match="a job "):
+        run(["-m", f"sweep.resume={sweep_folder(outputs)}"])
+    assert [path.name for path in mine.iterdir()] == ["letter"]
 
 
 def test_a_link_out_of_a_sweeps_folder_is_refused(outputs: Path, tmp_path: Path) -> None:

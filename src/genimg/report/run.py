@@ -49,8 +49,9 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The data's part of its configuration."""
-        return self.config.get("data") or {}
+        """The data's part of its configuration; nothing where a damaged one has another value there."""
+        data = self.config.get("data")
+        return data if isinstance(data, dict) else {}
 
     @property
     def counts(self) -> str:

@@ -6,6 +6,7 @@ import atexit
 import sys
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 
 from hydra._internal.callbacks import Callbacks
@@ -58,7 +59,7 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
             launcher.submitit_folder = f"{submitits}/{uuid.uuid4().hex}/%j"
     context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
-    atexit.register(_end_trackers)  # before joblib registers its own, which come first then and still need them
+    _at_exit_end_trackers()
     try:
         Plugins.instance().instantiate_launcher(context, run_job, config).launch(words, initial_job_idx=0)
     except HydraException as error:
@@ -66,6 +67,12 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     except Exception as error:  # a process that a job was in died, or the queue refused it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"the launcher ended early: {reason}", file=sys.stderr)
+
+
+@cache
+def _at_exit_end_trackers() -> None:
+    """Once, before joblib registers what it does at exit: that comes first then, and still needs them."""
+    atexit.register(_end_trackers)
 
 
 def _end_trackers() -> None:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra.core.override_parser.types import Override
+
 from genimg.errors import UserError
 from genimg.files import write_json
 
@@ -21,6 +23,11 @@ class Job(NamedTuple):
 
     words: list[str]  # its overrides, without hydra.* and sweep.*
     name: str  # of its folder inside the sweep's
+
+
+def is_of_job(override: Override) -> bool:
+    """Whether an override says what a job is: it is not about the sweep or Hydra."""
+    return not override.key_or_group.startswith(("hydra", "sweep."))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from genimg.config.names import flatten
 from genimg.config.values import check_rules
 from genimg.errors import UserError
 from genimg.sweeps.engines import chosen
-from genimg.sweeps.folder import Job, SweepFolder
+from genimg.sweeps.folder import Job, SweepFolder, is_of_job
 from genimg.sweeps.places import Places, share_out
 from genimg.sweeps.trust import check_folder, check_plan
 from genimg.words import quoted
@@ -128,11 +128,6 @@ def _seeds(number: int | None, overrides: list[Override]) -> list[list[str]]:
     if any(override.key_or_group == "seed" for override in overrides):
         raise UserError("seed", None, "left out: sweep.seeds chooses the seeds, from 0 on", "sweep.seeds=null")
     return [[f"seed={seed}"] for seed in range(number)]
-
-
-def is_of_job(override: Override) -> bool:
-    """Whether an override says what a job is: it is not about the sweep or Hydra."""
-    return not override.key_or_group.startswith(("hydra", "sweep."))
 
 
 def make_jobs(config: DictConfig, words: list[str], varied: set[str], seeds: list[list[str]], first: int) -> list[Job]:

@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from genimg.config.check import check
 from genimg.config.compose import Composer, line
 from genimg.errors import UserError
-from genimg.sweeps.folder import Job
+from genimg.sweeps.folder import Job, is_of_job
 from genimg.sweeps.outcomes import COMPLETE, compare, outcomes, over_seeds
-from genimg.sweeps.plan import Plan, is_of_job, make_jobs
+from genimg.sweeps.plan import Plan, make_jobs
 
 
 class Search:

@@ -18,6 +18,7 @@ test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare; KILLS=50 of them
+	$(BIN)/python -m pytest -m long tests/survival
 	$(BIN)/python -m tests.survival.long --kills $(or $(KILLS),50)
 
 check: $(INSTALLED_DEV)  ## formatter, linter and types over src and tests

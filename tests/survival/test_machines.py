@@ -55,7 +55,7 @@ def children(run: Killed, parent: int, module: str) -> list[int]:
     return [process for process, stat in stats.items() if int(stat.rpartition(")")[2].split()[1]) == parent]
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_death_in_training_is_mended(which: int, straight: Straight, machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=1")
     run.wait_for_images(700)
@@ -65,7 +65,7 @@ def test_a_death_in_training_is_mended(which: int, straight: Straight, machines:
     assert run.what_it_is() == straight("gan", 2)
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_death_while_the_last_pictures_are_drawn_is_mended(
     which: int, straight: Straight, machines: Callable[..., Machines]
 ) -> None:
@@ -78,6 +78,7 @@ def test_a_death_while_the_last_pictures_are_drawn_is_mended(
     assert run.what_it_is() == straight("gan", 2)
 
 
+@pytest.mark.long
 def test_a_machine_that_ended_is_not_waited_for(machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=3", FOREVER)
     run.wait_for_images(700)
@@ -90,7 +91,9 @@ def test_a_machine_that_ended_is_not_waited_for(machines: Callable[..., Machines
     assert "Traceback" not in "".join(said)
 
 
-@pytest.mark.parametrize(("which", "number"), [(0, signal.SIGINT), (1, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("which", "number"), [pytest.param(0, signal.SIGINT, marks=pytest.mark.long), (1, signal.SIGTERM)]
+)
 def test_a_signal_to_one_machine_stops_both(
     which: int, number: signal.Signals, machines: Callable[..., Machines]
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_signal_to_one_machine_stops_both(
     assert "error" not in "".join(said)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_second_as_the_first_draws_ends_the_second(
     number: signal.Signals, straight: Straight, machines: Callable[..., Machines]
@@ -113,6 +117,7 @@ def test_a_signal_to_the_second_as_the_first_draws_ends_the_second(
     assert run.what_it_is() == straight("gan", 2)
 
 
+@pytest.mark.long
 def test_a_signal_to_the_first_as_it_draws_ends_both(machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=1")
     run.wait_until_trained()

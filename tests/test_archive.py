@@ -123,6 +123,7 @@ def test_what_it_asks_for_must_be_what_it_has(
         ("processes", [{"random": torch.get_rng_state().float(), "pending": []}]),
         ("processes", [{"random": torch.get_rng_state(), "pending": [{"loss": torch.zeros(3)}]}]),
         ("processes", [{"random": torch.get_rng_state(), "pending": [{"loss": 1.0}]}]),
+        ("processes", [{"random": torch.get_rng_state(), "pending": [], "unwritten": [{"loss": [1.0]}]}]),
         ("figures", {"best": "high"}),
         ("figures", {}),
         ("rollbacks", -1),

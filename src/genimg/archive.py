@@ -160,7 +160,15 @@ def _is_process(state: object) -> bool:
         torch.Generator().set_state(state.get("random"))  # pyright: ignore[reportArgumentType]
     except (RuntimeError, TypeError):
         return False
-    return all(isinstance(step, dict) and all(map(_is_figure, step.values())) for step in state["pending"])
+    steps, rows = state["pending"], state.get("unwritten", [])  # of 0.5.0 and before there are no rows
+    return all(isinstance(step, dict) and all(map(_is_figure, step.values())) for step in steps) and _are_rows(rows)
+
+
+def _are_rows(rows: object) -> bool:
+    return isinstance(rows, list) and all(
+        isinstance(row, dict) and all(isinstance(value, str | int | float | None) for value in row.values())
+        for row in rows
+    )
 
 
 def _is_figure(value: object) -> bool:

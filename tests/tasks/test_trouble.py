@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from genimg.callbacks import checkpoints, metrics
+from genimg.callbacks.checkpoints import Checkpoints
+from genimg.callbacks.clock import Clock
+from genimg.callbacks.find import find
 from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
 from genimg.files import append
@@ -170,6 +173,34 @@ def test_figures_that_cannot_be_written_are_written_later(
     assert caplog.text.count("figures cannot be written") == 1
     trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
     assert trained == list(range(32, 321, 32))
+
+
+def test_figures_that_wait_for_the_disk_outlive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk refuses rows, takes the checkpoint after them, and the process is gone before the next row."""
+
+    def full_in_the_middle(path: Path, text: str) -> None:
+        if '"images_seen": 192' in text:
+            raise OSError(28, "No space left on device")
+        append(path, text)
+
+    words = ["budget.images=320", "log_every_steps=2", "checkpoint.every_images=32"]
+    with monkeypatch.context() as full:
+        full.setattr(metrics, "append", full_in_the_middle)
+        save_last = Checkpoints.save_last
+
+        def then_killed(self: Checkpoints, trainer: Trainer) -> None:
+            save_last(self, trainer)
+            if find(trainer, Clock).images_seen == 192:
+                raise MemoryError
+
+        full.setattr(Checkpoints, "save_last", then_killed)
+        with pytest.raises(MemoryError):
+            train.run(config(tmp_path, *words))
+    told = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+    assert told == list(range(32, 192, 32)) and load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 192
+    assert train.run(config(tmp_path, *words, f"resume={tmp_path}")) == 0
+    told = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+    assert told == list(range(32, 321, 32))
 
 
 def test_a_disk_that_is_full_when_a_run_is_resumed_costs_tensorboard_and_no_more(

@@ -207,8 +207,7 @@ def process_state(trainer: Trainer) -> dict[str, Any]:
 
     Everything else that draws in training is a function of seeds and counters.
     """
-    pending = [{name: value.cpu() for name, value in step.items()} for step in find(trainer, Metrics).pending]
-    state: dict[str, Any] = {"random": torch.get_rng_state(), "pending": pending}
+    state: dict[str, Any] = {"random": torch.get_rng_state(), **find(trainer, Metrics).waiting()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
@@ -240,12 +239,9 @@ def restore_process(trainer: Trainer, checkpoint: Checkpoint | None, seed: int) 
     known = checkpoint["processes"] if checkpoint is not None else []
     rank = trainer.global_rank
     if rank < len(known):
-        device = trainer.strategy.root_device
-        find(trainer, Metrics).pending = [
-            {name: value.to(device) for name, value in step.items()} for step in known[rank]["pending"]
-        ]
+        find(trainer, Metrics).go_on_with(known[rank], trainer)
         torch.set_rng_state(known[rank]["random"])
-        if "cuda" in known[rank] and device.type == "cuda":
+        if "cuda" in known[rank] and trainer.strategy.root_device.type == "cuda":
             torch.cuda.set_rng_state(known[rank]["cuda"])
     elif rank > 0:  # the first goes on from the seed that the networks were made with
         torch.manual_seed((rank << 32) + seed)

@@ -27,8 +27,8 @@ class Metrics(Callback):
     """Means of the training metrics over `every_steps` steps and all processes, with the speed and the learning rates.
 
     The device is read once in `every_steps` steps. A figure that is not finite stops the run: the message says
-    when, which figure, and which checkpoint is good. The steps since the last row are a part of the checkpoint, so that
-    a run that is killed and resumed writes the rows of one that was not.
+    when, which figure, and which checkpoint is good. The steps since the last row, and rows that the disk has refused,
+    are a part of the checkpoint, so that a run that is killed and resumed writes the rows of one that was not.
 
     Args:
         every_steps: optimizer steps between two rows.
@@ -41,7 +41,7 @@ class Metrics(Callback):
         self.latest: dict[str, float] = {}
         self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
-        self._unwritten: list[str] = []  # rows that a full disk has refused
+        self._unwritten: list[dict[str, Any]] = []  # rows that a full disk has refused
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         clock = find(trainer, Clock)
@@ -60,6 +60,19 @@ class Metrics(Callback):
 
         trainer.loggers = self.loggers
         to_loggers(trainer, begin)
+
+    def waiting(self) -> dict[str, Any]:
+        """What no row tells yet, of this process: plain types, tensors on the CPU."""
+        pending = [{name: value.cpu() for name, value in step.items()} for step in self.pending]
+        return {"pending": pending, "unwritten": list(self._unwritten)}
+
+    def go_on_with(self, waiting: dict[str, Any], trainer: Trainer) -> None:
+        """The inverse of `waiting`, once the training has started; rows that have been written since are not again."""
+        device = trainer.strategy.root_device
+        self.pending = [{name: value.to(device) for name, value in step.items()} for step in waiting["pending"]]
+        table = run_folder(trainer).metrics
+        written = set(table.read_text(encoding="utf-8").splitlines()) if table.exists() else set()
+        self._unwritten = [row for row in waiting.get("unwritten", []) if json.dumps(row) not in written]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The hyperparameters beside what they came to: TensorBoard's HPARAMS shows runs that have both, and its
@@ -132,9 +145,9 @@ class Metrics(Callback):
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
         of = {} if n is None else {"n": n}
         entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **of, **finite}
-        self._unwritten.append(json.dumps(entry) + "\n")
+        self._unwritten.append(entry)
         try:
-            append(run_folder(trainer).metrics, "".join(self._unwritten))
+            append(run_folder(trainer).metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
             self._unwritten = []
         except OSError as error:
             if len(self._unwritten) == 1:

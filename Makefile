@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test survive check format clean
+.PHONY: help demo test gpu survive check format clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,9 @@ demo: $(INSTALLED)  ## install into .venv, train a first model and show where it
 
 test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+gpu: $(INSTALLED_DEV)  ## run the tests that need an NVIDIA GPU
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare; KILLS=50 of them
 	$(BIN)/python -m pytest -m long tests/survival

@@ -33,7 +33,7 @@ from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import nearby, squared_gradient_estimate
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.tasks import setting_up
-from genimg.tasks.dry_run import WARM_UP, StepTimer
+from genimg.tasks.dry_run import WARM_UP, StepTimer, wait_for
 
 Step = Callable[[Tensor], None]
 
@@ -61,24 +61,27 @@ def ours(config: dict[str, Any], machine: Machine) -> float:
 def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
     """Images a second of the plain loop; `half` false is float32 in contiguous memory."""
     data, model = setting_up.prepare(config, machine, None)
-    model = model.to(memory_format=torch.channels_last if half and machine.channels_last else torch.contiguous_format)
-    autocast = machine.autocast() if half else torch.autocast("cpu", enabled=False)
+    layout = torch.channels_last if half and machine.channels_last else torch.contiguous_format
+    model = model.to(machine.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    autocast = machine.autocast() if half else torch.autocast(machine.device.type, enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)
-    batches = images_in_memory(data)
+    batches = images_in_memory(data, machine.device)
     for _ in range(WARM_UP):
         step(next(batches))
+    wait_for(machine.device)
     started = time.perf_counter()
     for _ in range(STEPS):
         step(next(batches))
+    wait_for(machine.device)
     return STEPS * data.batch_size / (time.perf_counter() - started)
 
 
-def images_in_memory(data: Any) -> Iterator[Tensor]:
+def images_in_memory(data: Any, device: torch.device) -> Iterator[Tensor]:
     """Random batches of one float tensor that lies ready: the least a loop can do for its data."""
     batches = iter(data.train_dataloader())
-    images = torch.cat([next(batches)["images"] for _ in range(16)]).float() / 127.5 - 1
+    images = torch.cat([next(batches)["images"] for _ in range(16)]).to(device).float() / 127.5 - 1
     while True:
-        yield images[torch.randint(len(images), (data.batch_size,))]
+        yield images[torch.randint(len(images), (data.batch_size,), device=device)]
 
 
 def gan_step(model: GAN, autocast: torch.autocast) -> Step:
@@ -91,10 +94,11 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     def step(real: Tensor) -> None:
         count = len(real)
         with autocast:
-            fake = leaky_tanh(generator(torch.randn(count, model.latent_dim)).float())
+            fake = leaky_tanh(generator(torch.randn(count, model.latent_dim, device=real.device)).float())
             both = augment(torch.cat([real, fake.detach()]))
             part = max(1, round(count * model.penalty_share))
-            probed = torch.cat([torch.arange(part), torch.arange(part) + count])
+            of_real = torch.arange(part, device=real.device)
+            probed = torch.cat([of_real, of_real + count])
             logits = discriminator(torch.cat([both, nearby(both[probed], model.penalty_step)])).float()
             penalty = squared_gradient_estimate(logits[probed], logits[2 * count :], model.penalty_step)
             loss = game.discriminator(logits[:count], logits[count : 2 * count]).mean() + gamma * penalty.mean()

@@ -25,6 +25,9 @@ def run(config):
         raise RuntimeError("the disk is full")
     if config["what"] == "full":
         raise OSError(errno.ENOSPC, "No space left on device", "last.pt")
+    if config["what"] == "large":
+        import torch
+        torch.empty(2**55)
     if config["what"] == "wait":
         print("waiting", flush=True)
         time.sleep(60)
@@ -96,6 +99,13 @@ def test_a_full_disk_is_one_message(run_dir: Path) -> None:
     done = _run(run_dir, "full")
     assert done.returncode == 1
     assert done.stderr == "error: the disk is full, and the run ends: [Errno 28] No space left on device: 'last.pt'\n"
+
+
+def test_too_little_memory_is_one_message(run_dir: Path) -> None:
+    done = _run(run_dir, "large")
+    assert done.returncode == 1
+    assert "error: the memory of the machine is full, and the run ends: tried to allocate" in done.stderr
+    assert "data.batch_size" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")

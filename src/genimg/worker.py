@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -73,13 +74,28 @@ def _run(config_path: str) -> tuple[int, bool]:
         log.error("error: another process of the run has ended, and this one with it", extra={"file_only": in_group})
         return 1, False
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            _say(f"error: the disk is full, and the run ends: {error}")
+        if (lacking := _lacking(error)) is not None:
+            _say(f"error: {lacking}")
             return 1, False
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""
         trace = traceback.format_exc().rstrip()
         _say(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{lies_in}")
         return 1, False
+
+
+def _lacking(error: Exception) -> str | None:
+    """What the machine has too little of, where that is why; the place in the code would tell nobody more."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full, and the run ends: {error}"
+    # torch's classes by name: without torch there is no such error
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        device = "GPU" if "CUDA" in str(error) else "machine"
+        asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+", str(error))
+        return (
+            f"the memory of the {device} is full, and the run ends{f': {asked[0].lower()}' if asked else ''}\n"
+            "  What needs less: a smaller data.batch_size, model.width or data.image_size; dry_run=true tells how much."
+        )
+    return None
 
 
 def _say(message: str) -> None:

@@ -40,17 +40,12 @@ class StepTimer(Callback):
     ) -> None:
         self.steps += 1
         if self.steps == WARM_UP:
-            self._wait_for(pl_module.device)
+            wait_for(pl_module.device)
             self.started = time.perf_counter()
         if self.steps == WARM_UP + self.timed:
-            self._wait_for(pl_module.device)
+            wait_for(pl_module.device)
             self.seconds = time.perf_counter() - self.started
             trainer.should_stop = True
-
-    @staticmethod
-    def _wait_for(device: torch.device) -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
 
 
 class EndState(Callback):
@@ -64,6 +59,12 @@ class EndState(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.state = capture(trainer, self.config, None)
+
+
+def wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was told; a processor has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def report(config: dict[str, Any], state: Checkpoint, model: LightningModule, data: Any, timer: StepTimer) -> None:

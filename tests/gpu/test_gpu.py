@@ -1,0 +1,149 @@
+"""What is promised of a GPU. `make gpu` runs these where there is one; CI has none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+
+from genimg.machine import choose
+from genimg.sampling import load
+from genimg.tasks import setting_up
+from tests.survival.harness import COMMAND, MODELS, SMALL, Killed
+from tests.tasks.test_train import config
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use"),
+]
+
+ON_GPU = [word for word in SMALL if not word.startswith("trainer")]
+WARM_UP, WATCHED = 8, 24  # steps
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Killed]:
+    """A run of each model, never interrupted."""
+    runs = {}
+    for model, words in MODELS.items():
+        runs[model] = Killed(tmp_path_factory.mktemp(model), [*ON_GPU, *words])
+        code, out = runs[model].finish()
+        assert code == 0, out
+        assert torch.cuda.get_device_name() in out, "auto takes the GPU"
+    return runs
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_killed_and_resumed_bit_for_bit(straight: dict[str, Killed], model: str, tmp_path: Path) -> None:
+    run = Killed(tmp_path, straight[model].words)
+    process = run.start()
+    run.wait_for_images(400)
+    (worker,) = run.processes("genimg.worker")
+    os.kill(worker, signal.SIGKILL)
+    process.communicate(timeout=120)
+    code, out = run.finish("resume=last")
+    assert code == 0, out
+    assert run.what_it_is() == straight[model].what_it_is()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_was_trained_on_a_gpu_goes_on_and_draws_on_a_processor(
+    straight: dict[str, Killed], model: str, tmp_path: Path
+) -> None:
+    made = load(straight[model].run.path, device="cpu").sample(4, seed=1)
+    assert torch.isfinite(made.float()).all() and len(made) == 4
+    run = Killed(tmp_path, straight[model].words)
+    process = run.start("budget.images=100000000")
+    run.wait_for_images(400)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    code, out = run.finish("resume=last", "trainer=cpu", "budget.images=4800")
+    assert code == 0, out
+    assert "machine   CPU" in out
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_step_waits_for_the_gpu(model: str, tmp_path: Path) -> None:
+    """But those that write a row of figures."""
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            if batch_idx == WARM_UP:
+                torch.cuda.set_sync_debug_mode("warn")
+            if batch_idx == WARM_UP + WATCHED:
+                torch.cuda.set_sync_debug_mode("default")
+                trainer.should_stop = True
+
+    words = [*(w for w in MODELS[model] if "budget" not in w), "budget.images=100000", "log_every_steps=1000"]
+    settings = config(tmp_path, *words, "trainer.accelerator=gpu")
+    settings = {**settings, "callbacks": {}, "logger": {}}
+    machine = choose(settings["trainer"])
+    data, network = setting_up.prepare(settings, machine, None)
+    trainer = setting_up.make_trainer(settings, machine, data, None, Watch())
+    try:
+        with warnings.catch_warnings(record=True) as waited:
+            warnings.simplefilter("always")
+            trainer.fit(network, datamodule=data)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert not [f"{w.filename}:{w.lineno}" for w in waited if "synchroniz" in str(w.message)]
+
+
+def test_too_large_a_batch_is_one_message(tmp_path: Path) -> None:
+    words = ["data.image_size=512", "data.batch_size=1024", "model.width=512", "model.max_width=4096"]
+    code, out = Killed(tmp_path, ["model=gan", "trainer=gpu", *words]).finish()
+    assert code == 1
+    assert "memory" in out and "data.batch_size" in out and "Traceback" not in out, out
+
+
+def test_more_devices_than_gpus_is_a_mistake(tmp_path: Path) -> None:
+    many = torch.cuda.device_count() + 1
+    code, out = Killed(tmp_path, [*ON_GPU, f"trainer.devices={many}"]).finish()
+    assert code == 2 and f"trainer.devices: got {many}" in out, out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("trainer", ["trainer=ddp", "trainer=fsdp", "trainer.precision=32-true"])
+def test_every_trainer_runs_on_the_gpus_that_there_are(trainer: str, tmp_path: Path) -> None:
+    code, out = Killed(tmp_path, [*ON_GPU, *MODELS["gan"], trainer, "budget.images=640"]).finish()
+    assert code == 0, out
+
+
+def test_one_of_torchrun_trains_on_its_gpu(tmp_path: Path) -> None:
+    words = [*ON_GPU, *MODELS["vae"], "budget.images=640"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"]
+    done = subprocess.run(
+        [*torchrun, "-m", *COMMAND[2:], *words], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert torch.cuda.get_device_name() in done.stdout
+
+
+def test_jobs_of_a_sweep_share_the_gpus(tmp_path: Path) -> None:
+    words = [*ON_GPU, *MODELS["gan"], "budget.images=640", "-m", "hydra/launcher=joblib", "seed=0,1"]
+    code, out = Killed(tmp_path, words).finish()
+    assert code == 0, out
+    assert len(Killed(tmp_path, words).runs) == 2
+
+
+def test_an_evaluation_and_an_export_of_it(straight: dict[str, Killed]) -> None:
+    for words in (["evaluate", "features=random", "num_images=64"], ["export", "format=torchscript"]):
+        done = subprocess.run(
+            [*COMMAND, *words, f"run={straight['vae'].run.path}"],
+            cwd=straight["vae"].folder, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_dry_run_tells_the_memory_of_the_gpu(tmp_path: Path) -> None:
+    code, out = Killed(tmp_path, [*ON_GPU, *MODELS["gan"], "dry_run=true"]).finish()
+    assert code == 0, out
+    assert cast(str, out).count("memory    ") == 1

@@ -98,7 +98,7 @@ def test_no_step_waits_for_the_gpu(model: str, tmp_path: Path) -> None:
 
 
 def test_too_large_a_batch_is_one_message(tmp_path: Path) -> None:
-    words = ["data.image_size=512", "data.batch_size=1024", "model.width=512", "model.max_width=4096"]
+    words = ["data.image_size=256", "data.batch_size=1024", "model.width=256", "model.max_width=1024"]
     code, out = Killed(tmp_path, ["model=gan", "trainer=gpu", *words]).finish()
     assert code == 1
     assert "memory" in out and "data.batch_size" in out and "Traceback" not in out, out

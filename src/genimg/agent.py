@@ -24,7 +24,8 @@ from genimg.processes import Control, as_parent, end_with_parent, hear_interrupt
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-# after one process has died the others wait for it in vain: there is nothing left to save
+# after one process has died the others wait for it in vain: there is nothing left to save. A torch that has no such
+# setting kills them after 30 seconds
 SECONDS_TO_END = 5
 SECONDS_TO_PART = 60  # how long an agent whose workers are done waits for the other machines' agents
 RUN_ID = "genimg"  # the same on every machine
@@ -56,12 +57,12 @@ def _run(config: DictConfig, config_path: str, control: Control) -> int:
     from torch.distributed.launcher import api
 
     logging.disable(logging.ERROR)  # the agent's own notes on every death: ours is one sentence
+    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(SECONDS_TO_END)  # no argument: only a new LaunchConfig has it
     settings = api.LaunchConfig(
         min_nodes=config.trainer.num_nodes,
         max_nodes=config.trainer.num_nodes,
         nproc_per_node=config.trainer.devices,
         max_restarts=config.launch.max_restarts,
-        shutdown_timeout=SECONDS_TO_END,
         logs_specs=DefaultLogsSpecs(log_dir=str(control.path)),  # its own place would stay after the run
         **_meeting(config),
     )

@@ -9,7 +9,7 @@ from genimg import machine
 
 AUTO: dict[str, Any] = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
-    "precision": "auto", "memory_format": "auto", "fused": "auto", "threads": 1,
+    "precision": "auto", "memory_format": "auto", "fused": "auto", "deterministic": False, "threads": 1,
 }  # fmt: skip
 
 
@@ -29,6 +29,14 @@ def test_every_choice_can_be_overridden() -> None:
     chosen = machine.choose(AUTO | wanted)
     assert (chosen.precision, chosen.channels_last, chosen.fused) == ("32-true", False, False)
     assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
+
+
+def test_sums_in_one_order_are_asked_of_torch() -> None:
+    try:
+        assert "deterministic" in str(machine.choose(AUTO | {"deterministic": True}))
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_weights_in_parts_are_contiguous_for_torch_divides_no_others() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils import deterministic
 
 from genimg.hardware import count_cores
 
@@ -19,6 +20,7 @@ class Machine:
     precision: str
     channels_last: bool
     fused: bool
+    deterministic: bool  # a GPU too sums in the same order each time
     threads: int
     sharded: bool  # each of several processes holds a part of the model
 
@@ -27,7 +29,8 @@ class Machine:
         if self.processes > 1:
             where = f"{self.processes} x {where}{', the model in parts' if self.sharded else ''}"
         layout = "channels_last" if self.channels_last else "contiguous"
-        return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers"
+        order = ", deterministic" if self.deterministic else ""
+        return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers{order}"
 
     @property
     def processes(self) -> int:
@@ -57,6 +60,8 @@ def choose(settings: dict[str, Any]) -> Machine:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     threads = settings["threads"] or max(1, count_cores() // settings["devices"])
     torch.set_num_threads(threads)
+    if settings["deterministic"]:
+        _sum_in_one_order()
     half = _has_bf16(accelerator)
     precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
     sharded = settings["strategy"] == "fsdp" and settings["devices"] * settings["num_nodes"] > 1
@@ -68,9 +73,17 @@ def choose(settings: dict[str, Any]) -> Machine:
         # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md, Speed)
         channels_last=layout == "channels_last" or (layout == "auto" and not sharded),  # torch divides contiguous ones
         fused=True if fused == "auto" else bool(fused),
+        deterministic=settings["deterministic"],
         threads=threads,
         sharded=sharded,
     )
+
+
+def _sum_in_one_order() -> None:
+    """An operation that a GPU cannot do so is an error from here on; on a processor all of ours are so already."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    torch.use_deterministic_algorithms(True)
+    deterministic.fill_uninitialized_memory = False  # pyright: ignore  # nothing here reads such memory
 
 
 def _has_bf16(accelerator: str) -> bool:

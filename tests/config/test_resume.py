@@ -47,6 +47,17 @@ def test_what_may_change(run: RunFolder) -> None:
     assert config.model.lr == 0.125
 
 
+def test_a_setting_that_the_run_did_not_know_yet_is_as_it_is_by_default(run: RunFolder) -> None:
+    saved = cast(DictConfig, OmegaConf.load(run.config))
+    del saved.trainer["deterministic"], saved.health
+    saved.launch.max_restarts = 7
+    OmegaConf.save(saved, run.config)
+    config = _checked("resume=last")
+    assert config.trainer.deterministic is False and config.health.on_divergence == "stop"
+    assert config.launch.max_restarts == 7
+    assert _checked("resume=last", "trainer.deterministic=true").trainer.deterministic is True
+
+
 def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
     assert run.config.exists()
     assert _checked("resume=last", "budget.images=5e3").budget == {

@@ -97,6 +97,7 @@ RULES: dict[str, Rule] = {
     "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),  # 16-mixed has a scaler, which is in no checkpoint
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
+    "trainer.deterministic": Rule("flag"),
     "trainer.threads": whole(1, null=True),
     # launch
     "launch.rdzv_endpoint": Rule("text", null=True),

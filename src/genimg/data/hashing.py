@@ -51,7 +51,7 @@ def hash_words(*words: Tensor | int) -> Tensor:
     state = torch.zeros((), dtype=torch.int64)
     for word in words:
         if isinstance(word, Tensor):
-            state = state.to(word.device)
+            state = state.to(word.device, non_blocking=True)  # a GPU is not waited for
         addend = word if isinstance(word, Tensor) else _signed(word)
         state = _mix(state * _GOLDEN + addend + _GOLDEN)
     return state

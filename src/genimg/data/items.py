@@ -85,7 +85,7 @@ class Stored:
 
     def fetch(self, indices: Tensor, draw: int) -> Tensor:
         rows = indices if self.rows is None else self.rows[indices]
-        return self.images[rows.to(self.images.device)]
+        return self.images[rows.to(self.images.device, non_blocking=True)]  # a GPU is not waited for
 
     def subset(self, indices: Tensor) -> Stored:
         rows = indices if self.rows is None else self.rows[indices]

@@ -8,8 +8,9 @@ turned.
 from __future__ import annotations
 
 import random
+import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -18,8 +19,9 @@ from omegaconf import DictConfig
 from genimg.config.check import check
 from genimg.config.compose import Composer, line
 from genimg.errors import UserError
+from genimg.monitored import Monitored, compare
 from genimg.sweeps.folder import Job, is_of_job
-from genimg.sweeps.outcomes import COMPLETE, compare, outcomes, over_seeds
+from genimg.sweeps.outcomes import COMPLETE, outcomes
 from genimg.sweeps.plan import Plan, make_jobs
 
 
@@ -85,13 +87,23 @@ class Search:
     def best(self) -> str | None:
         """A line on the best trial; None where there is none, or where their figures do not compare."""
         finished = [trial for trial in self.study.trials if trial.state.name == "COMPLETE"]
-        jobs = [job for trial in finished for job in self.jobs[trial.number]]
-        if not finished or not compare(outcomes(self.plan.folder, jobs)):
+        if not finished or not self._compare():
             return None
         best = min(finished, key=lambda trial: trial.value or 0.0)
-        outcome = outcomes(self.plan.folder, self.jobs[best.number])[0]
-        value = (best.value or 0.0) * (-1 if outcome.rises else 1)  # the search makes it small
-        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {outcome.figure} {value:.4g}"
+        figures = self._figures([best.number])
+        if not figures:  # the folders of its runs are gone
+            return None
+        mean = statistics.fmean(figure.value for figure in figures)
+        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {figures[0].name} {mean:.4g}"
+
+    def _figures(self, numbers: Iterable[int]) -> list[Monitored]:
+        """Those of the runs of these trials."""
+        found = outcomes(self.plan.folder, [job for number in numbers for job in self.jobs[number]])
+        return [outcome.best for outcome in found if outcome.best is not None]
+
+    def _compare(self) -> bool:
+        """Whether the figures of the trials so far do."""
+        return compare(self._figures(t.number for t in self.study.trials if t.state.name in ("COMPLETE", "PRUNED")))
 
     def _plan_trial(self, trial: Any) -> bool:
         """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""
@@ -113,14 +125,14 @@ class Search:
         found = outcomes(self.plan.folder, self.jobs[number])
         if any(outcome.state not in COMPLETE for outcome in found):
             return
-        mean = over_seeds(found)[0].mean
+        costs = [figure.cost for figure in self._figures([number])]
         if any(outcome.state == "pruned" for outcome in found):
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
-        elif mean is None:
+        elif not costs:
             print(f"trial {number} has no figure to be judged by", file=sys.stderr)
             self.study.tell(number, state=_failed())
         else:
-            self.study.tell(number, -mean if found[0].rises else mean)
+            self.study.tell(number, statistics.fmean(costs))
 
 
 def _sampler(settings: DictConfig, number: int) -> Any:

@@ -2,7 +2,7 @@
 
 The trials lie in a journal in the sweep's folder. One that is not told its figure there is unfinished, so a resumed
 search goes on with it, and draws what it would have drawn. Optuna minimises: a figure that rises is told with its sign
-turned.
+turned. It compares all that it is told, so where figures do not compare it is asked for random values.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Search:
         """The next trials to run side by side; none where all are tried."""
         batch: list[Any] = []
         while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
-            self.study.sampler = _sampler(self.settings, len(self.study.trials))
+            self.study.sampler = self._sampler(len(self.study.trials))
             trial = self.study.ask(self.space)
             if self._plan_trial(trial):
                 batch.append(trial)
@@ -102,8 +102,19 @@ class Search:
         return [outcome.best for outcome in found if outcome.best is not None]
 
     def _compare(self) -> bool:
-        """Whether the figures of the trials so far do."""
+        """Whether the figures do that Optuna draws a trial by."""
         return compare(self._figures(t.number for t in self.study.trials if t.state.name in ("COMPLETE", "PRUNED")))
+
+    def _sampler(self, number: int) -> Any:
+        """That of one trial, whose randomness is a function of the search's seed and its number."""
+        from optuna.samplers import RandomSampler, TPESampler
+
+        seed = random.Random(f"{self.settings.seed} {number}").getrandbits(32)
+        if self.settings.sampler == "tpe":
+            if self._compare():
+                return TPESampler(seed=seed)
+            print(f"trial {number} is drawn at random: the figures before it do not all compare", file=sys.stderr)
+        return RandomSampler(seed=seed)
 
     def _plan_trial(self, trial: Any) -> bool:
         """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""
@@ -133,14 +144,6 @@ class Search:
             self.study.tell(number, state=_failed())
         else:
             self.study.tell(number, statistics.fmean(costs))
-
-
-def _sampler(settings: DictConfig, number: int) -> Any:
-    """That of one trial, whose randomness is a function of the search's seed and its number."""
-    from optuna.samplers import RandomSampler, TPESampler
-
-    seed = random.Random(f"{settings.seed} {number}").getrandbits(32)
-    return {"tpe": TPESampler, "random": RandomSampler}[settings.sampler](seed=seed)
 
 
 def _words(params: dict[str, Any]) -> list[str]:

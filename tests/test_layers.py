@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ranks": set(),
     "processes": set(),
     "words": set(),
+    "monitored": set(),
     "meeting": {"ranks"},
     "parallel": {"meeting", "ranks"},
     "saved_config": set(),
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"differences", "evaluation", "html", "runs", "saved_config", "words"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"}
-    | {"sharded"},
+    | {"monitored", "sharded"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
     | {"differences", "sampling", "saved_config", "sharded", "words"},
@@ -74,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
     "launch": {"files", "processes", "ranks", "runs"},
     "session": {"config", "launch"},
-    "sweeps": {"config", "files", "hardware", "metrics", "processes", "runs", "session", "words"},
+    "sweeps": {"config", "files", "hardware", "metrics", "monitored", "processes", "runs", "session", "words"},
     "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from genimg.callbacks.health import Health
+from genimg.monitored import Monitored
 
 WELL = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0, "val_spread": 0.9,
@@ -14,7 +15,7 @@ WELL = {
 
 def symptoms(ill: dict[str, float], model: Any = None, rows: int = 5, best_at: float = 0.5) -> set[str]:
     health = Health(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
-    health._best, health._best_at = 0.3, best_at
+    health._best, health._best_at = Monitored("quality", 0.3, "min", 500), best_at
     health._rows = [dict(WELL)] * 5
     model = model or SimpleNamespace(monitor=("quality", "min"), wasserstein=False)
     assert health.symptoms(cast(Any, model), 0.5) == {}

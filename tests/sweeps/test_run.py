@@ -93,7 +93,7 @@ def test_the_table_tells_every_job(outputs: Path, capsys: pytest.CaptureFixture[
     told = capsys.readouterr().out
     assert "in every job: model.lr=0.5 data.batch_size=8" in told
     assert [word in told for word in ("quality", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
-    assert "n differs" not in told
+    assert "not all compare" not in told
 
 
 def test_figures_of_other_numbers_of_pictures_are_said_not_to_compare(
@@ -101,7 +101,7 @@ def test_figures_of_other_numbers_of_pictures_are_said_not_to_compare(
 ) -> None:
     assert run(["-m", "callbacks.quality.num_images=500,1000"]) == 0
     assert [row["n"] for row in table(outputs)] == ["500", "1000"]
-    assert "n differs" in capsys.readouterr().out
+    assert "not all compare" in capsys.readouterr().out
 
 
 def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +20,13 @@ from genimg.callbacks.metrics import Metrics
 from genimg.callbacks.pruning import Pruning
 from genimg.checkpoints import load_checkpoint
 from genimg.cli import run
+from genimg.config.compose import Composer
 from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sweeps import engines
+from genimg.sweeps.folder import Job, Record
+from genimg.sweeps.plan import make_plan, master
+from genimg.sweeps.search import Search
 from genimg.tasks import train
 from genimg.tasks.setting_up import trusted
 from tests.sweeps.conftest import started, sweep_folder, table
@@ -57,7 +63,39 @@ def test_of_trials_whose_figures_do_not_compare_none_is_the_best(
     assert run([*SEARCH, *words, "hydra.sweeper.seed=1"]) == 0
     said = capsys.readouterr().out
     assert {row["n"] for row in table(outputs)} == {"500", "501"}
-    assert "n differs" in said and "best of" not in said
+    assert "not all compare" in said and "best of" not in said
+
+
+@pytest.mark.parametrize(("numbers", "alike"), [((500, 500), False), ((500, 501), True)])
+def test_by_figures_that_do_not_compare_nothing_is_drawn(
+    outputs: Path, capsys: pytest.CaptureFixture[str], numbers: tuple[int, int], alike: bool
+) -> None:
+    """TPE draws by figures after its first ten trials, and by none what chance alone draws."""
+    drawn = [twelfth(outputs / sampler, sampler, numbers) for sampler in ("tpe", "random")]
+    assert (drawn[0] == drawn[1]) is alike
+    assert capsys.readouterr().err.count("trial 11 is drawn at random: the figures before it do not") == alike
+
+
+def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
+    """The learning rate of a trial after eleven, whose figures are of these numbers of pictures in turn."""
+    composer = Composer("train")
+    settings = [f"hydra.sweeper.{setting}" for setting in ("n_trials=12", f"sampler={sampler}")]
+    words = ["hydra/sweeper=optuna", *settings, f"hydra.sweep.dir={folder}", "model.lr=interval(0.1,1)"]
+    plan = make_plan(composer, words)
+    folder.mkdir(parents=True)
+    search = Search(composer, plan, master(composer, plan).hydra.sweeper)
+
+    def measure(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            rate = float(job.words[0].removeprefix("model.lr="))
+            number = int(job.name.split("-")[0])
+            best = {"name": "quality", "value": rate, "direction": "min", "n": numbers[number % 2]}
+            (folder / job.name).mkdir()
+            RunFolder(folder / job.name).best_figure.write_text(json.dumps(best))
+            plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
+
+    search.run(measure)
+    return search.study.trials[11].params["model.lr"]
 
 
 def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

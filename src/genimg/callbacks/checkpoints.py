@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +15,12 @@ from genimg.callbacks import optimizers
 from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
-from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.metrics import Metrics, monitored
 from genimg.checkpoints import FORMAT, Checkpoint, load_to_resume, save_checkpoint, versions
 from genimg.errors import STOPPED, UserError
 from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
+from genimg.monitored import Monitored, compare
 from genimg.parallel import gathered
 from genimg.runs import RunFolder
 from genimg.sharded import whole
@@ -49,13 +51,12 @@ class Checkpoints(Callback):
         self.config = config
         self.every_images, self.every_minutes = every_images, every_minutes
         self.resume = resume
-        self.best: float | None = None
-        self._best_n: int | None = None  # the pictures or clips it is of; None where nothing tells
+        self.best: Monitored | None = None
         self.seconds_spent = 0.0
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: tuple[str, Future[None]] | None = None  # what, and its end
         self._refused: set[str] = set()  # what the disk did not take the last time
-        self._older_best: float | None = None
+        self._older_best: Monitored | None = None
         self._saved_at = 0.0  # of the clock's seconds, which all processes share
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,9 +71,7 @@ class Checkpoints(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         comparable = kept is not None and kept["data"]["fingerprint"] == data.fingerprint
         # its own figure and not the last one's: after a crash it may be newer
-        known = {} if kept is None or not comparable else kept["figures"]
-        name = cast(GenerativeModel, pl_module).monitor[0]
-        self.best, self._best_n = trainer.strategy.broadcast((known.get("best"), known.get(f"val_{name}_n")))
+        self.best = trainer.strategy.broadcast(monitored(kept["figures"], pl_module) if kept and comparable else None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -94,22 +93,13 @@ class Checkpoints(Callback):
         if by_images or by_time or trainer.should_stop:
             self.save_last(trainer)
 
-    def on_measured(self, trainer: Trainer, figures: dict[str, float], n: int) -> None:
-        """Called with new figures: keep this state if the model is judged by one of them, and it is the best so far of
-        those that are of as many pictures or clips.
-        """
-        name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
-        if name not in figures:
-            return
-        figure = figures[name]
+    def on_measured(self, trainer: Trainer, figure: Monitored) -> None:
+        """Called with a new figure: keeps this state if it is the best so far, or does not compare with that."""
         find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
         self._finish_writing()
-        if self._best_n not in (None, n):
-            self.best = None
-        self._best_n = n
-        better = self.best is None or (figure > self.best if direction == "max" else figure < self.best)
+        better = self.best is None or not compare([self.best, figure]) or figure.cost < self.best.cost
         better = trainer.strategy.broadcast(better)  # the first process knows what was written
-        if better and math.isfinite(figure) and find(trainer, Clock).exit_code == 0:
+        if better and math.isfinite(figure.value) and find(trainer, Clock).exit_code == 0:
             self._older_best, self.best = self.best, figure
             self._save(trainer, "best")
 
@@ -133,14 +123,9 @@ class Checkpoints(Callback):
         state = capture(trainer, self.config, self.best)
         self._finish_writing()
         if trainer.is_global_zero:
-            figure = self._best_figure(trainer) if name == "best" else None
-            self._writing = name, self._writer.submit(_write, folder, copied(state), figure)
+            best = self.best if name == "best" else None
+            self._writing = name, self._writer.submit(_write, folder, copied(state), best)
         self.seconds_spent += time.monotonic() - started
-
-    def _best_figure(self, trainer: Trainer) -> dict[str, Any]:
-        name, direction = cast(GenerativeModel, trainer.lightning_module).monitor
-        seen = find(trainer, Clock).images_seen
-        return {"name": name, "value": self.best, "direction": direction, "n": self._best_n, "images_seen": seen}
 
     def _finish_writing(self) -> None:
         if self._writing is None:
@@ -158,13 +143,13 @@ class Checkpoints(Callback):
             self._refused.add(name)
 
 
-def _write(folder: RunFolder, state: Checkpoint, best_figure: dict[str, Any] | None) -> None:
+def _write(folder: RunFolder, state: Checkpoint, best: Monitored | None) -> None:
     """The best checkpoint and its figure, or where there is no figure the last one."""
-    if best_figure is None:
+    if best is None:
         save_checkpoint(folder.last, state, folder.previous)
     else:
         save_checkpoint(folder.best, state)
-        write_json(folder.best_figure, best_figure)
+        write_json(folder.best_figure, {**asdict(best), "images_seen": state["images_seen"]})
 
 
 def copied(state: Any) -> Any:
@@ -176,7 +161,7 @@ def copied(state: Any) -> Any:
     return type(state)(map(copied, state)) if isinstance(state, list | tuple) else state
 
 
-def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Checkpoint:
+def capture(trainer: Trainer, config: dict[str, Any], best: Monitored | None) -> Checkpoint:
     """The whole state of a run between two steps, in plain types. All processes have to call it; the first has it."""
     model = cast(GenerativeModel, trainer.lightning_module)
     clock = find(trainer, Clock)
@@ -197,7 +182,7 @@ def capture(trainer: Trainer, config: dict[str, Any], best: float | None) -> Che
             "image_shape": list(data.image_shape),
             "num_frames": data.num_frames,
         },
-        "figures": {"best": best, **find(trainer, Metrics).latest},
+        "figures": {"best": best and best.value, **find(trainer, Metrics).latest},
         "versions": versions(),
     }
 

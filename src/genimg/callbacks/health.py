@@ -12,6 +12,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
 from genimg.models.base import GenerativeModel
+from genimg.monitored import Monitored
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Health(Callback):
         self.won, self.alike, self.silent, self.slow, self.stale = won, alike, silent, slow, stale
         self._told: set[str] = set()
         self._rows: list[dict[str, float]] = []
-        self._best: float | None = None  # figure of the best checkpoint, and the progress it was found at
+        self._best: Monitored | None = None  # figure of the best checkpoint, and the progress it was found at
         self._best_at = 0.0
         self._speed = 0.0  # the best median of so many rows
 
@@ -81,7 +82,7 @@ class Health(Callback):
             )
         if self._best is not None and progress - self._best_at > self.stale:
             found["stale"] = (
-                f"{model.monitor[0]} is no better than {self._best:.3g}, at {self._best_at:.0%} of the run: "
+                f"{self._best.name} is no better than {self._best.value:.3g}, at {self._best_at:.0%} of the run: "
                 "best.pt is of then. A longer run will not help; a lower model.lr or a larger model.width may."
             )
         speed = statistics.median(row["images_per_second"] for row in self._rows)

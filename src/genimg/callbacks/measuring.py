@@ -11,6 +11,7 @@ from genimg.callbacks.checkpoints import Checkpoints
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import Metrics
 from genimg.models.base import GenerativeModel
+from genimg.monitored import Monitored
 
 
 class Measured(NamedTuple):
@@ -33,5 +34,7 @@ def measure(
     figures, n = cast(Measured, trainer.strategy.broadcast(found))
     seconds = time.monotonic() - started
     find(trainer, Metrics).write(trainer, "val", figures, n)
-    find(trainer, Checkpoints).on_measured(trainer, figures, n)
+    name, direction = model.monitor
+    if name in figures:
+        find(trainer, Checkpoints).on_measured(trainer, Monitored(name, figures[name], direction, n))
     return seconds

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.files import append
 from genimg.models.base import GenerativeModel
+from genimg.monitored import Monitored
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,13 @@ class Metrics(Callback):
             extra={"file_only": not trainer.is_global_zero},
         )
         clock.stop(trainer, DIVERGED)
+
+
+def monitored(figures: Mapping[str, Any], model: LightningModule) -> Monitored | None:
+    """The one that `model` is judged by, of `Metrics.latest`, which checkpoints keep; None before it is measured."""
+    name, direction = cast(GenerativeModel, model).monitor
+    value = figures.get(f"val_{name}")
+    return None if value is None else Monitored(name, value, direction, figures.get(f"val_{name}_n"))
 
 
 def to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:

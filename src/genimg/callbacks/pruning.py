@@ -2,15 +2,16 @@
 
 import logging
 import time
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
-from genimg.callbacks.metrics import Metrics
+from genimg.callbacks.metrics import Metrics, monitored
 from genimg.files import write_json
-from genimg.models.base import GenerativeModel
+from genimg.monitored import Monitored, compare
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class Pruning(Callback):
     trials' at the same progress (Golovin et al. 2017, Google Vizier, sec. 3.2.2).
 
     The figure is the one the model is judged by. Progress is counted in per cent, so that budgets compare. A trial
-    whose figure is of another number of pictures than the earlier ones' is not pruned: they do not compare.
+    whose figure does not compare with the earlier ones' is not pruned.
 
     Args:
         journal: the file in which Optuna keeps the trials of the search.
@@ -34,7 +35,7 @@ class Pruning(Callback):
         self.journal, self.number = journal, trial
         self.seconds_spent = 0.0
         self._trial: Any = None
-        self._told: float | None = None
+        self._told: Monitored | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # the first of several processes asks for all: other trials end in between
@@ -53,9 +54,7 @@ class Pruning(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        name, direction = cast(GenerativeModel, pl_module).monitor
-        latest = find(trainer, Metrics).latest
-        figure, n = latest.get(f"val_{name}"), latest.get(f"val_{name}_n")
+        figure = monitored(find(trainer, Metrics).latest, pl_module)
         if figure is None or figure == self._told:
             return
         started = time.monotonic()
@@ -63,18 +62,21 @@ class Pruning(Callback):
         self._told = figure
         behind = False
         if self._trial is not None:
-            self._trial.set_user_attr("n", n)
-            self._trial.report(-figure if direction == "max" else figure, round(100 * clock.progress))
-            behind = self._trial.should_prune() and self._earlier_are_of(n)
+            self._trial.set_user_attr("n", figure.n)
+            self._trial.report(figure.cost, round(100 * clock.progress))
+            behind = self._trial.should_prune() and self._compares(figure)
         if trainer.strategy.broadcast(behind) and not trainer.should_stop:
-            log.info("pruned: %s %.4g at %.0f%% is behind the other trials", name, figure, 100 * clock.progress)
+            log.info(
+                "pruned: %s %.4g at %.0f%% is behind the other trials", figure.name, figure.value, 100 * clock.progress
+            )
             if trainer.is_global_zero:
-                write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, name: figure})
+                write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, figure.name: figure.value})
             clock.stop(trainer, 0)
         self.seconds_spent += time.monotonic() - started
 
-    def _earlier_are_of(self, n: float | None) -> bool:
+    def _compares(self, figure: Monitored) -> bool:
+        """With those of the earlier trials."""
         from optuna.trial import TrialState
 
         earlier = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return all(other.user_attrs.get("n") == n for other in earlier)
+        return compare([figure, *(replace(figure, n=other.user_attrs.get("n")) for other in earlier)])

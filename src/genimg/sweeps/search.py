@@ -2,14 +2,15 @@
 
 The trials lie in a journal in the sweep's folder. One that is not told its figure there is unfinished, so a resumed
 search goes on with it, and draws what it would have drawn. Optuna minimises: a figure that rises is told with its sign
-turned.
+turned. It compares all that it is told, so where figures do not compare it is asked for random values.
 """
 
 from __future__ import annotations
 
 import random
+import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -18,8 +19,9 @@ from omegaconf import DictConfig
 from genimg.config.check import check
 from genimg.config.compose import Composer, line
 from genimg.errors import UserError
+from genimg.monitored import Monitored, compare
 from genimg.sweeps.folder import Job, is_of_job
-from genimg.sweeps.outcomes import COMPLETE, compare, outcomes, over_seeds
+from genimg.sweeps.outcomes import COMPLETE, outcomes
 from genimg.sweeps.plan import Plan, make_jobs
 
 
@@ -61,7 +63,7 @@ class Search:
         """The next trials to run side by side; none where all are tried."""
         batch: list[Any] = []
         while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
-            self.study.sampler = _sampler(self.settings, len(self.study.trials))
+            self.study.sampler = self._sampler(len(self.study.trials))
             trial = self.study.ask(self.space)
             if self._plan_trial(trial):
                 batch.append(trial)
@@ -85,13 +87,34 @@ class Search:
     def best(self) -> str | None:
         """A line on the best trial; None where there is none, or where their figures do not compare."""
         finished = [trial for trial in self.study.trials if trial.state.name == "COMPLETE"]
-        jobs = [job for trial in finished for job in self.jobs[trial.number]]
-        if not finished or not compare(outcomes(self.plan.folder, jobs)):
+        if not finished or not self._compare():
             return None
         best = min(finished, key=lambda trial: trial.value or 0.0)
-        outcome = outcomes(self.plan.folder, self.jobs[best.number])[0]
-        value = (best.value or 0.0) * (-1 if outcome.rises else 1)  # the search makes it small
-        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {outcome.figure} {value:.4g}"
+        figures = self._figures([best.number])
+        if not figures:  # the folders of its runs are gone
+            return None
+        mean = statistics.fmean(figure.value for figure in figures)
+        return f"best of {len(finished)}: {' '.join(_words(best.params))}, {figures[0].name} {mean:.4g}"
+
+    def _figures(self, numbers: Iterable[int]) -> list[Monitored]:
+        """Those of the runs of these trials."""
+        found = outcomes(self.plan.folder, [job for number in numbers for job in self.jobs[number]])
+        return [outcome.best for outcome in found if outcome.best is not None]
+
+    def _compare(self) -> bool:
+        """Whether the figures do that Optuna draws a trial by."""
+        return compare(self._figures(t.number for t in self.study.trials if t.state.name in ("COMPLETE", "PRUNED")))
+
+    def _sampler(self, number: int) -> Any:
+        """That of one trial, whose randomness is a function of the search's seed and its number."""
+        from optuna.samplers import RandomSampler, TPESampler
+
+        seed = random.Random(f"{self.settings.seed} {number}").getrandbits(32)
+        if self.settings.sampler == "tpe":
+            if self._compare():
+                return TPESampler(seed=seed)
+            print(f"trial {number} is drawn at random: the figures before it do not all compare", file=sys.stderr)
+        return RandomSampler(seed=seed)
 
     def _plan_trial(self, trial: Any) -> bool:
         """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""
@@ -113,22 +136,14 @@ class Search:
         found = outcomes(self.plan.folder, self.jobs[number])
         if any(outcome.state not in COMPLETE for outcome in found):
             return
-        mean = over_seeds(found)[0].mean
+        costs = [figure.cost for figure in self._figures([number])]
         if any(outcome.state == "pruned" for outcome in found):
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
-        elif mean is None:
+        elif not costs:
             print(f"trial {number} has no figure to be judged by", file=sys.stderr)
             self.study.tell(number, state=_failed())
         else:
-            self.study.tell(number, -mean if found[0].rises else mean)
-
-
-def _sampler(settings: DictConfig, number: int) -> Any:
-    """That of one trial, whose randomness is a function of the search's seed and its number."""
-    from optuna.samplers import RandomSampler, TPESampler
-
-    seed = random.Random(f"{settings.seed} {number}").getrandbits(32)
-    return {"tpe": TPESampler, "random": RandomSampler}[settings.sampler](seed=seed)
+            self.study.tell(number, statistics.fmean(costs))
 
 
 def _words(params: dict[str, Any]) -> list[str]:

@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from genimg.files import whole
+from genimg.monitored import compare
 from genimg.sweeps.folder import SweepFolder
-from genimg.sweeps.outcomes import Outcome, OverSeeds, compare, over_seeds
+from genimg.sweeps.outcomes import Outcome, OverSeeds, over_seeds
 
 _COLUMNS = ("job", "overrides", "state", "seconds", "figure", "value", "n", "folder", "error")
 _OF_SEEDS = ("seeds", "mean", "half_width_95")
@@ -27,13 +28,14 @@ def show(found: Sequence[Outcome], seeds: bool) -> None:
     common = _common(found)
     if common:
         console.print(f"\nin every job: {' '.join(common)}", markup=False, soft_wrap=True)
-    figures = {outcome.figure for outcome in found if outcome.figure}  # of an RNN another one than of a GAN
-    title = figures.pop() if len(figures) == 1 else "result"
+    figures = [outcome.best for outcome in found if outcome.best]
+    names = {figure.name for figure in figures}  # of an RNN another one than of a GAN
+    title = names.pop() if len(names) == 1 else "result"
     console.print(_of_jobs(found, title, common))
     if seeds:
         console.print(_of_combinations(found, title, common))
-    if not compare(found):
-        print(f"n differs: {title} compares only where it is of as many pictures, as with one budget.images for all")
+    if not compare(figures):
+        print("not all compare: only figures of one name and n do, as with one budget.images for all")
     for number, outcome in enumerate(found):
         if outcome.state == "failed":
             print(f"job {number} failed: {outcome.error}\n  {outcome.folder}", file=sys.stderr)
@@ -42,8 +44,9 @@ def show(found: Sequence[Outcome], seeds: bool) -> None:
 def _of_jobs(found: Sequence[Outcome], title: str, common: list[str]) -> Table:
     table = Table("job", "overrides", title, "n", "time", "state")
     for number, outcome in enumerate(found):
-        value = f"{'' if title == outcome.figure else outcome.figure} {_number(outcome.value)}".strip()
-        n = "" if outcome.n is None else f"{outcome.n:,}"
+        best = outcome.best
+        value = "" if best is None else f"{'' if title == best.name else best.name} {best.value:.4g}".strip()
+        n = "" if best is None or best.n is None else f"{best.n:,}"
         own = _own(outcome.job.words, common)
         table.add_row(str(number), own, value, n, _time(outcome.seconds), outcome.state)
     return table
@@ -59,7 +62,7 @@ def _of_combinations(found: Sequence[Outcome], title: str, common: list[str]) ->
 def interval(one: OverSeeds) -> str:
     """`0.512 ± 0.034`."""
     half_width = "" if one.half_width is None else f" ± {one.half_width:.2g}"
-    return f"{_number(one.mean)}{half_width}"
+    return f"{'' if one.mean is None else f'{one.mean:.4g}'}{half_width}"
 
 
 def write_csv(folder: SweepFolder, found: Sequence[Outcome], seeds: bool) -> None:
@@ -71,8 +74,8 @@ def write_csv(folder: SweepFolder, found: Sequence[Outcome], seeds: bool) -> Non
     for number, outcome in enumerate(found):
         words, folder_name = " ".join(outcome.job.words), os.path.relpath(outcome.folder, folder.path)
         seconds = None if outcome.seconds is None else round(outcome.seconds, 1)
-        row = [number, words, outcome.state, seconds, outcome.figure, outcome.value, outcome.n]
-        row += [folder_name, outcome.error]
+        figure = ("", None, None) if outcome.best is None else (outcome.best.name, outcome.best.value, outcome.best.n)
+        row = [number, words, outcome.state, seconds, *figure, folder_name, outcome.error]
         if seeds:
             one = means[tuple(word for word in outcome.job.words if not word.startswith("seed="))]
             row += [one.num_seeds, one.mean, one.half_width]
@@ -90,10 +93,6 @@ def _common(found: Sequence[Outcome]) -> list[str]:
 def _own(words: list[str], common: list[str]) -> str:
     """Those that not all jobs have."""
     return escape(" ".join(word for word in words if word not in common))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
 
 
 def _time(seconds: float | None) -> str:

@@ -237,9 +237,11 @@ def test_the_agent_is_silent_where_a_worker_has_said_why_no_other_try_helps(
     assert control.speaks(0), "before it was started anew, to no purpose"
     if final:
         control.end_with(1)
-    config = OmegaConf.create({"launch": {"max_restarts": 2}})
+    config = OmegaConf.create({"launch": {"max_restarts": 2}, "run_dir": str(tmp_path)})
+    RunFolder(tmp_path).log.touch()
     assert agent._failed(control, config, 0, failure) == 1  # pyright: ignore[reportArgumentType]
-    assert capsys.readouterr().err.count("error") == (0 if final else 1)
+    said = capsys.readouterr().err
+    assert said == "" if final else "exit code 1" in said and str(RunFolder(tmp_path).log) in said
 
 
 def test_a_configuration_that_does_not_fit_the_disk_leaves_the_one_before(

@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
     | {"differences", "sampling", "saved_config", "sharded", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
-    "agent": {"meeting", "processes"},
+    "agent": {"meeting", "processes", "runs"},
     # the command: reaches the rest only by starting a worker
     "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
     "launch": {"files", "processes", "ranks", "runs"},

@@ -15,11 +15,13 @@ import signal
 import sys
 import uuid
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.processes import Control, as_parent, end_with_parent, hear_interrupts, parent
+from genimg.runs import RunFolder
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -94,7 +96,9 @@ def _failed(control: Control, config: DictConfig, rank: int, failure: ProcessFai
         name = signal.Signals(-failure.exitcode).name
         print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
     elif control.exit_code() is None and control.speaks(config.launch.max_restarts):  # nobody has said why
-        print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}", file=sys.stderr)
+        log = RunFolder(Path(config.run_dir)).log_of(rank) if config.run_dir else None
+        said = f"; what it had to say lies in {log}" if log is not None and log.is_file() else ""
+        print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}{said}", file=sys.stderr)
     return control.exit_code() or 1
 
 

@@ -101,7 +101,7 @@ class MovingClips:
         for still in range(1, most):
             others = (uniform(Use.CLIP, draw, indices, still, 0) * len(self)).long()
             rendered = self._render(others, indices, draw, still)
-            shown = (wanted > still).to(rendered).view(-1, 1, 1, 1, 1)
+            shown = (wanted > still).to(rendered, non_blocking=True).view(-1, 1, 1, 1, 1)
             clips = torch.maximum(clips, rendered * shown)
         return clips
 
@@ -109,7 +109,7 @@ class MovingClips:
         """One still in each clip: uint8 (B, T, C, H, W)."""
         images = self.still_items.fetch(chosen, draw)  # (B, C, h, w)
         room = [side - size for side, size in zip(self.canvas, images.shape[2:], strict=True)]
-        top, left = (path.to(images.device) for path in self._paths(indices, draw, still, room))
+        top, left = (path.to(images.device, non_blocking=True) for path in self._paths(indices, draw, still, room))
         # Every place of a still is a window on it with a black border as wide as the room it has to move.
         padded = F.pad(images, (room[1], room[1], room[0], room[0]))
         windows = padded.unfold(2, self.canvas[0], 1).unfold(3, self.canvas[1], 1)  # (B, C, room+1, room+1, H, W)

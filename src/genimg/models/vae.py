@@ -122,7 +122,7 @@ class VAE(GenerativeModel):
             "elbo": reconstruction - kl,
             "kl": kl,
             "reconstruction": reconstruction,
-            "beta": kl.new_tensor(self.beta_now()),
+            "beta": kl.new_full((), self.beta_now()),
             # Burda et al. 2016, section 5: latents whose posterior mean varies over images
             "active_units": (mean.var(0) > 0.01).sum().float(),
         }

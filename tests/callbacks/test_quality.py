@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor
 
+from genimg.callbacks.measuring import Measured
+from genimg.callbacks.quality import Quality
 from genimg.data.digits import Digits
 from genimg.features.extractor import Extractor
 from genimg.features.random import RandomFeatures
 from genimg.metrics.frechet import frechet_distance
+from genimg.runs import RunFolder
+from tests.trained import run_folder
 
 CPU = torch.device("cpu")
 
@@ -37,6 +47,26 @@ def test_other_pictures_of_the_same_kind_are_near_and_worse_ones_far() -> None:
     for worse in (noisy.to(torch.uint8), few, blurred.to(torch.uint8), other[:4].repeat(150, 1, 1, 1)):
         assert distance(real, worse) > 2 * floor
     assert distance(real, real) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gan", "vae"])
+def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """Twice in 16,800 images it looks at 504 each: as large a share of them as in a run of any length."""
+    looks: list[float] = []
+    look = Quality.look
+
+    def timed(*given: Any) -> Measured:
+        started = time.monotonic()
+        found = look(*given)
+        looks.append(time.monotonic() - started)
+        return found
+
+    monkeypatch.setattr(Quality, "look", timed)
+    words = [f"model={model}", "trainer=cpu", "budget.images=16800", "callbacks.quality.times=2"]
+    run = RunFolder(run_folder(tmp_path / "run", *words))
+    seconds = json.loads(run.metrics.read_text().splitlines()[-1])["seconds"]
+    assert len(looks) == 2 and sum(looks) < 0.05 * seconds, (looks, seconds)
 
 
 def test_random_features_leave_the_global_generator_alone_and_are_always_the_same() -> None:

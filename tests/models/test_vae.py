@@ -1,6 +1,7 @@
 """The VAE: its bound is one, its schedules and messages hold, and every size, likelihood and prior runs."""
 
 import functools
+import math
 from typing import Any
 
 import pytest
@@ -83,6 +84,14 @@ def test_every_size_takes_a_step_and_samples(size: Any, channels: int, likelihoo
     sample = model.sample(3, generator=seeded()).detach()
     assert sample.shape == (3, *batch["images"].shape[1:])
     assert sample.abs().max() <= 1
+
+
+def test_training_reports_the_scale_that_the_likelihood_takes() -> None:
+    model = vae(likelihood="discretized_logistic")
+    with torch.no_grad():
+        model.log_scale.fill_(-9.0)  # far under the softly kept least of exp(-7)
+    scale = model.training_step({"images": pictures(8)}, 0)["scale"]
+    assert scale > math.exp(-7)
 
 
 def test_training_reports_the_true_elbo_whatever_beta() -> None:

@@ -39,6 +39,7 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
         "format": 1,
         "checkpoint": {"images_seen": 191936},
         "settings": {"num_images": 40},
+        "preprocessing": {"pictures": "rounded to 8 bits", "features": "pixels from -1 to 1"},
         "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
         "figures": [figure],
         "refused": {"likelihood": "no probability"},

@@ -156,7 +156,7 @@ def test_a_damaged_row_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogC
     assert "metrics.jsonl" in caplog.text
 
 
-@pytest.mark.parametrize("change", ["format", "figures", "extractor", "refused"])
+@pytest.mark.parametrize("change", ["format", "figures", "extractor", "preprocessing", "refused"])
 def test_an_evaluation_of_another_kind_is_left_out(
     tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,8 +61,10 @@ def figures(folder: Path) -> dict[str, dict[str, Any]]:
     return {figure["name"]: figure for figure in content["figures"]}
 
 
-def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path]) -> None:
-    assert evaluate.run(config(runs["gan"])) == 0
+def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        assert evaluate.run(config(runs["gan"])) == 0
+    assert "test split" in caplog.text and "rounded to 8 bits; preprocessing: pixels from -1 to 1" in caplog.text
     content = json.loads((runs["gan"] / "evaluation.json").read_text())
     assert "no probability" in content["refused"]["likelihood"]
     assert content["data"]["split"] == "test" and content["extractor"]["name"] == "random"
@@ -217,8 +219,9 @@ def test_too_few_pictures_are_refused_before_a_classifier_is_trained(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
     monkeypatch.setattr(evaluate, "choose_extractor", None)
-    with pytest.raises(UserError, match="num_images"):
+    with pytest.raises(UserError, match="num_images") as raised:
         evaluate.run(config(runs[name], num_images=number, features="classifier"))
+    assert "the test split has" in str(raised.value) and "test_fraction" not in str(raised.value)  # more can be had
 
 
 def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

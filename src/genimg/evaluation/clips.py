@@ -21,7 +21,7 @@ def compared_clips(pictures: Pictures, asked: int) -> int:
     """How many test clips futures are compared with. UserError where they are too few."""
     count = min(asked, CLIPS, len(pictures.test), len(pictures.train))
     if count < 2:
-        raise UserError("num_images", count, "2 or more", hint=too_few(len(pictures.test), "clips"))
+        raise UserError("num_images", count, "2 or more", too_few(asked, len(pictures.test), "clips"))
     return count
 
 

@@ -27,7 +27,7 @@ def compared_stills(pictures: Pictures, asked: int) -> int:
     count = min(asked, len(pictures.test), len(pictures.train) // 2)
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
-        raise UserError("num_images", count, expected, hint=too_few(len(pictures.test), "pictures"))
+        raise UserError("num_images", count, expected, too_few(asked, len(pictures.test), "pictures"))
     return count
 
 

@@ -123,6 +123,7 @@ def others(total: int, count: int) -> Tensor:
     return left.nonzero().squeeze(1)
 
 
-def too_few(count: int, what: str) -> str:
-    """The hint where the test split is too small to measure by."""
-    return f"the test split has {count} {what}; a larger data.test_fraction in training gives it more"
+def too_few(asked: int, count: int, what: str) -> str:
+    """The hint where too few are compared: more are there to be asked for, or the test split is too small."""
+    more = "" if asked < count else "; a larger data.test_fraction in training gives it more"
+    return f"the test split has {count:,} {what}{more}"

@@ -127,7 +127,8 @@ class VAE(GenerativeModel):
             "active_units": (mean.var(0) > 0.01).sum().float(),
         }
         if self.likelihood != "bernoulli":
-            metrics["sigma" if self.likelihood == "gaussian" else "scale"] = log_sigma.exp()
+            name = "sigma" if self.likelihood == "gaussian" else "scale"
+            metrics[name] = (log_sigma if name == "sigma" else soft_bound(log_sigma, MIN_LOG_SCALE)).exp()
         loss = self.beta_now() * kl - reconstruction
         return {"loss": loss} | {name: value.detach() for name, value in metrics.items()}
 

@@ -156,7 +156,9 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
         counts = [found["checkpoint"]["images_seen"], found["settings"]["num_images"], *(one["n"] for one in figures)]
         numbers = [one[name] for one in figures for name in ("value", "floor", "spread")]
         curves = [one[name] for one in figures for name in ("by_horizon", "floor_by_horizon")]
-        words = [found["extractor"]["name"], found["extractor"]["digest"], *found["refused"].values()]
+        words = [found["extractor"][name] for name in ("name", "digest")]
+        words += [found["preprocessing"][name] for name in ("pictures", "features")]
+        words += found["refused"].values()
         right = all(map(_whole, counts)) and all(number is None or _number(number) for number in numbers)
         right = right and all(isinstance(curve, list | tuple) for curve in curves)
         if found["format"] == FORMAT and right and all(isinstance(word, str) for word in words):

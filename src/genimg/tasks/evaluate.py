@@ -73,6 +73,7 @@ def run(config: dict[str, Any]) -> int:
     }
     written = write(folder, figures, refused, about)
     log_to_tensorboard(RunFolder(folder), figures, checkpoint["images_seen"])
+    log.info("pictures  of the test split, and made, %s; preprocessing: %s", *about["preprocessing"].values())
     Console(width=None if sys.stdout.isatty() else PRINTED).print(table(figures))
     for name, why in refused.items():
         log.info("no %s: %s", name, why)

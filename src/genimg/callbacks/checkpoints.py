@@ -102,7 +102,9 @@ class Checkpoints(Callback):
         if name not in figures:
             return
         figure = figures[name]
-        find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
+        metrics = find(trainer, Metrics)
+        metrics.flush(trainer)  # so that a loss that is not finite is known of
+        metrics.check(trainer)
         self._finish_writing()
         if self._best_n not in (None, n):
             self.best = None

@@ -44,6 +44,34 @@ def test_a_non_finite_loss_stops_the_run_and_spares_the_checkpoint(
     assert all(tensor.isfinite().all() for tensor in checkpoint["model"].values())
 
 
+class BreakGradient(Callback):
+    """Makes the gradient of a step's last loss non-finite; the figures of that step are not."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        if pl_module.images_seen == self.images:
+            for name, weight in pl_module.named_parameters():
+                if weight.grad is not None and not name.startswith("discriminator."):  # whose step comes first
+                    weight.grad.fill_(float("nan"))
+
+
+@pytest.mark.parametrize(("model", "at"), [("vae", 96), ("vae", 144), ("gan", 144)])
+def test_a_non_finite_gradient_reaches_no_checkpoint(
+    model: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer, left = train.make_trainer, [BreakGradient(at)]
+    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, *([left.pop()] if left else [])))
+    # 16 images a step: a checkpoint after each, and figures of the samples after the one that begins at 144
+    words = [f"model={model}", "budget.images=320", "checkpoint.every_images=16", "health.on_divergence=rollback"]
+    assert train.run(config(tmp_path, *words, "callbacks.quality.times=2", "callbacks.prior.times=2")) == 0
+    assert "weights became non-finite" in caplog.text and f"rollback  1 of 3: back to {at} images" in caplog.text
+    folder = RunFolder(tmp_path)
+    for file in (folder.last, folder.best):
+        assert all(tensor.isfinite().all() for tensor in load_checkpoint(file)["model"].values())
+
+
 @pytest.mark.parametrize(("breaks", "exit_code"), [(2, 0), (9, 1)])
 def test_a_run_that_diverges_goes_back_with_half_the_learning_rate_three_times_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, breaks: int, exit_code: int

@@ -95,7 +95,9 @@ class Checkpoints(Callback):
 
     def on_measured(self, trainer: Trainer, figure: Monitored) -> None:
         """Called with a new figure: keeps this state if it is the best so far, or does not compare with that."""
-        find(trainer, Metrics).flush(trainer)  # so that a loss that is not finite is known of
+        metrics = find(trainer, Metrics)
+        metrics.flush(trainer)  # so that a loss that is not finite is known of
+        metrics.check(trainer)
         self._finish_writing()
         better = self.best is None or not compare([self.best, figure]) or figure.cost < self.best.cost
         better = trainer.strategy.broadcast(better)  # the first process knows what was written

@@ -11,13 +11,15 @@ from typing import Any, cast
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.files import append
 from genimg.models.base import GenerativeModel
 from genimg.monitored import Monitored
+from genimg.parallel import highest
+from genimg.sharded import part_of
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +115,18 @@ class Metrics(Callback):
             row[f"lr_{index}" if index else "lr"] = optimizer.param_groups[0]["lr"]
         self.write(trainer, "train", row)
         if broken := [name for name, value in means.items() if not math.isfinite(value)]:
-            self._stop_diverged(trainer, broken, row, steps)
+            self._stop_diverged(trainer, broken, steps)
 
     def check(self, trainer: Trainer) -> None:
-        """Stops the run if a figure since the last row is not finite; writes no row otherwise."""
+        """Stops the run if a figure since the last row is not finite, or a weight: a gradient that is not shows in no
+        figure before the next step. Writes no row otherwise.
+        """
+        if find(trainer, Clock).exit_code == DIVERGED:
+            return
         if self.pending and not all(map(math.isfinite, self._means(trainer).values())):
             self.flush(trainer)
+        elif highest(trainer, [float(not finite_weights(trainer.lightning_module))])[0]:
+            self._stop_diverged(trainer, ["weights"], len(self.pending) or self.every_steps)
 
     def _means(self, trainer: Trainer) -> dict[str, float]:
         """Of the pending steps, over all processes; a model may tell a figure in some steps only."""
@@ -156,7 +164,7 @@ class Metrics(Callback):
         figures = {f"{stage}/{name}": value for name, value in row.items()}
         to_loggers(trainer, lambda logger: logger.log_metrics(figures, step=clock.images_seen))
 
-    def _stop_diverged(self, trainer: Trainer, broken: list[str], row: dict[str, float], steps: int) -> None:
+    def _stop_diverged(self, trainer: Trainer, broken: list[str], steps: int) -> None:
         clock = find(trainer, Clock)
         folder = run_folder(trainer)
         good = folder.last if folder.last.exists() else folder.best
@@ -167,7 +175,7 @@ class Metrics(Callback):
             " and ".join(broken),
             steps,
             f"{clock.images_seen:,}",
-            row["lr"],
+            cast(GenerativeModel, trainer.lightning_module).optimizer_list()[0].param_groups[0]["lr"],
             100 * clock.progress,
             f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
             extra={"file_only": not trainer.is_global_zero},
@@ -180,6 +188,11 @@ def monitored(figures: Mapping[str, Any], model: LightningModule) -> Monitored |
     name, direction = cast(GenerativeModel, model).monitor
     value = figures.get(f"val_{name}")
     return None if value is None else Monitored(name, value, direction, figures.get(f"val_{name}_n"))
+
+
+def finite_weights(model: nn.Module) -> bool:
+    """Whether this process's weights are; the device is read once."""
+    return bool(torch.stack([part_of(weight).isfinite().all() for weight in model.parameters()]).all())
 
 
 def to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:

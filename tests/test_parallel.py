@@ -24,7 +24,7 @@ PROCESS = """
 import itertools, os, sys, torch
 from omegaconf import OmegaConf
 from genimg.models.gan import GAN
-from genimg.models import vae
+from genimg.models import rnn, vae
 from genimg.parallel import join, leave
 from genimg.ranks import rank
 from genimg.tasks import train
@@ -38,12 +38,13 @@ def share_noise():
         table = torch.randn(count * world, self.latent_dim, generator=torch.Generator().manual_seed(next(steps)))
         return table[rank()::world]
     GAN.sample_latents = latents
-    vae.reparameterise = lambda mean, log_var, noise: mean
+    vae.reparameterise = rnn.reparameterise = lambda mean, log_var, noise: mean
     # Adam divides a gradient by its size, and makes a whole step of a rounding error
     def descend(self):
         found = [torch.optim.SGD(network.parameters(), 0.01) for network in self.networks().values()]
-        return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), 1e-5)
-    GAN.configure_optimizers = vae.VAE.configure_optimizers = descend
+        alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
+        return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
+    GAN.configure_optimizers = vae.VAE.configure_optimizers = rnn.RNN.configure_optimizers = descend
 prepare = train.prepare
 def remembering(*given):
     data, model = prepare(*given)
@@ -77,7 +78,11 @@ MODELS = {
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }
 # without what draws random numbers for each picture beside its noise
-WHOLE = {"gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"], "vae": MODELS["vae"]}
+WHOLE = {
+    "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
+    "vae": MODELS["vae"],
+    "rnn": MODELS["rnn"],
+}
 
 
 @pytest.fixture(scope="module")

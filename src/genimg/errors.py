@@ -37,6 +37,11 @@ class UserError(Exception):
         return "\n  ".join(lines)
 
 
+def in_a_line(message: str) -> str:
+    """A message of several lines, as a `UserError` is, where there is room for one: in a table, in brackets."""
+    return "; ".join(" ".join(line.split()) for line in message.splitlines())
+
+
 class LeftAlone(Exception):
     """Other processes of the same run do not come (back): for this machine it has ended, and another try is in vain."""
 

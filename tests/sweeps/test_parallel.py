@@ -69,7 +69,7 @@ def test_jobs_run_side_by_side_and_fail_alone(tmp_path: Path, stand_in: dict[str
     done = subprocess.run([*COMMAND, *JOBLIB, "seed=0,1,3"], cwd=tmp_path, env=stand_in, timeout=240, check=False)
     assert done.returncode == 1
     assert [row["state"] for row in table(outputs)] == ["done", "failed", "done"]
-    assert table(outputs)[1]["error"] == "seed 1 fails: here"
+    assert table(outputs)[1]["error"] == "seed 1 fails: here; expected: elsewhere"
     threads = {path.read_text().rpartition(" ")[2] for path in sweep_folder(outputs).glob("*/started")}
     assert threads == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
 

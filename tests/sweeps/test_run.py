@@ -109,8 +109,10 @@ def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: py
     assert [row["state"] for row in table(outputs)] == ["failed", "failed", "done"]
     told = capsys.readouterr().err
     folders = [sweep_folder(outputs) / row["folder"] for row in table(outputs)]
-    assert f"job 0 failed: seed 1 fails: here\n  {folders[0]}\n" in told
-    assert f"job 1 failed: seed 2 fails: here\n  {folders[1]}\n" in told, "a mistake found late keeps its folder too"
+    assert f"job 0 failed: seed 1 fails: here; expected: elsewhere\n  {folders[0]}\n" in told
+    assert f"job 1 failed: seed 2 fails: here; expected: elsewhere\n  {folders[1]}\n" in told, (
+        "a mistake found late keeps its folder too"
+    )
 
 
 def test_fail_fast_starts_no_further_job(outputs: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_job_that_is_queued_again_goes_on_from_its_checkpoint(tmp_path: Path, 
     os.kill(record["pid"], signal.SIGUSR2)  # what submitit has SLURM send before it ends a job
     assert process.wait(240) == 1
     assert [row["state"] for row in table(outputs)] == ["done", "failed", "done"]
-    assert table(outputs)[1]["error"] == "seed 1 fails: here"
+    assert table(outputs)[1]["error"] == "seed 1 fails: here; expected: elsewhere"
     folder = sweep_folder(outputs)
     commands = (folder / "0-seed_9" / "command.txt").read_text().splitlines()
     assert len(commands) == 2 and "resume=" in commands[1], "it was resumed, in the same folder"

@@ -38,6 +38,8 @@ def main() -> int:
         (folder / "train.log").write_text(
             "2026-01-01 00:00:00,000 ERROR   genimg: Traceback\n"
             f"2026-01-01 00:00:00,000 ERROR   genimg: error: seed {config.seed} fails: here\n"
+            "  expected: elsewhere\n"
+            "2026-01-01 00:00:00,000 INFO    genimg: report\n"
         )
         return int(config.seed)
     checkpoint.parent.mkdir(exist_ok=True)

@@ -129,7 +129,8 @@ def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
     before = load_checkpoint(folder.previous)["images_seen"]
     folder.last.write_bytes(folder.last.read_bytes()[:1000])
     assert train.newest_checkpoint(folder)["images_seen"] == before < 320
-    assert "last.pt" in caplog.text and "going on from an older one" in caplog.text
+    assert "last.pt; expected: " in caplog.text and "it is damaged" in caplog.text
+    assert "going on from an older one" in caplog.text
 
 
 def test_a_torn_best_checkpoint_is_told_and_the_next_is_the_best(

@@ -17,7 +17,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find, run_folder
 from genimg.callbacks.metrics import Metrics, monitored
 from genimg.checkpoints import FORMAT, Checkpoint, load_to_resume, save_checkpoint, versions
-from genimg.errors import STOPPED, UserError
+from genimg.errors import STOPPED, UserError, in_a_line
 from genimg.files import remove_unfinished, write_json
 from genimg.models.base import GenerativeModel
 from genimg.monitored import Monitored, compare
@@ -205,7 +205,7 @@ def readable(best: Path) -> Checkpoint | None:
     try:
         return load_to_resume(best) if best.exists() else None
     except UserError as error:
-        log.warning("no best checkpoint to compare with: %s", str(error).splitlines()[0])
+        log.warning("no best checkpoint to compare with: %s", in_a_line(str(error)))
         return None
 
 

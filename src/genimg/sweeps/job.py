@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from genimg.config.compose import without_hydra
 from genimg.config.names import flatten
 from genimg.config.saved import PRUNING
 from genimg.config.values import as_meant
-from genimg.errors import EXIT_CODE, STOPPED, UserError
+from genimg.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.files import held
 from genimg.runs import RunFolder
 from genimg.session import Session
@@ -96,7 +97,7 @@ class RunJob:
             exit_code = self._start(config, words, name, run, place)
         except UserError as mistake:  # found on the machine that runs the job
             print(f"error: {mistake}", file=sys.stderr)
-            return EXIT_CODE, str(mistake).splitlines()[0]
+            return EXIT_CODE, in_a_line(str(mistake))
         except SystemExit as stop:  # a signal before the worker was there
             return int(stop.code or 0), None
         if exit_code in (0, *STOPPED):
@@ -132,12 +133,14 @@ class RunJob:
 
 
 def _last_error(run: RunFolder, output: Path, exit_code: int) -> str:
-    """The last error in the log of `run`, else the last line of what its worker printed, on one line."""
-    lines = [line.partition(" ERROR ")[2] for line in _lines(run.log) if " ERROR " in line]
-    if lines:
-        return lines[-1].partition(": ")[2].removeprefix("error: ")
+    """The signal that ended the worker, else the last error in its log, else the last line it printed; on one line."""
     if exit_code - 128 in signal.valid_signals():
         return f"ended by {signal.Signals(exit_code - 128).name}, as when memory runs out"
+    lines = _lines(run.log)
+    if told := [number for number, line in enumerate(lines) if " ERROR " in line]:
+        first, *following = lines[told[-1] :]
+        message = first.partition(" ERROR ")[2].partition(": ")[2].removeprefix("error: ")
+        return in_a_line("\n".join([message, *takewhile(lambda line: line.startswith("  "), following)]))
     printed = [line for line in _lines(output) if line.strip()]
     return printed[-1] if printed else f"exit code {exit_code}, with nothing in its log"
 

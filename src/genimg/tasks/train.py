@@ -11,7 +11,7 @@ from genimg.callbacks.clock import Clock
 from genimg.callbacks.find import find
 from genimg.callbacks.metrics import DIVERGED
 from genimg.checkpoints import Checkpoint, load_to_resume
-from genimg.errors import STOPPED, LostProcess, UserError
+from genimg.errors import STOPPED, LostProcess, UserError, in_a_line
 from genimg.machine import Machine, choose
 from genimg.parallel import gathered, join, leave
 from genimg.ranks import may_meet_again, restarts
@@ -150,7 +150,7 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
     if not found:
         raise problems[0] if problems else UserError("resume", str(folder.path), "a run with a checkpoint")
     newest = max(found, key=lambda checkpoint: checkpoint["images_seen"])
-    why = "; ".join(str(error).splitlines()[0] for error in problems) or "there is none"
+    why = "; ".join(in_a_line(str(error)) for error in problems) or "there is none"
     log.warning("no last checkpoint to read (%s): going on from an older one, at %s images", why, newest["images_seen"])
     return newest
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test gpu survive check format clean
+.PHONY: help demo test gpu lowest survive check format clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,11 @@ test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test
 
 gpu: $(INSTALLED_DEV)  ## run the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu tests/gpu
+
+lowest:  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest (some GB)
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lowest.txt --editable '.[dev]'
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare; KILLS=50 of them
 	$(BIN)/python -m pytest -m long tests/survival
@@ -34,7 +39,7 @@ format: $(INSTALLED_DEV)  ## format and repair what the linter can
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove .venv and what building left; runs in outputs/ stay
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) .venv-lowest build dist src/*.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

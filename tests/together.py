@@ -8,6 +8,12 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
+from genimg.sharded import torch_divides
+
+needs_parts = pytest.mark.skipif(not torch_divides(), reason="this torch lacks what trainer=fsdp calls")
+
 
 def free_port() -> int:
     """A port to meet at, free now and until it is taken: below those that the system gives to whoever asks for any."""

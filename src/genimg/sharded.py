@@ -29,6 +29,11 @@ from genimg.ranks import rank
 LEAST = 2**16
 
 
+def torch_divides() -> bool:
+    """Whether this torch's `fully_shard` has all that is called here: 2.14 has, 2.11 has not."""
+    return all(hasattr(FSDPModule, name) for name in ("set_force_sum_reduction_for_comms", "reset_iter_state"))
+
+
 class ShardedWeights(AveragedGradients):
     """Fully sharded data parallelism (Rajbhandari et al. 2020, ZeRO stage 3) by torch's `fully_shard`, layer by layer.
 
@@ -39,7 +44,7 @@ class ShardedWeights(AveragedGradients):
     def __init__(self) -> None:
         """UserError where torch is older than what this calls."""
         super().__init__()
-        if not all(hasattr(FSDPModule, name) for name in ("set_force_sum_reduction_for_comms", "reset_iter_state")):
+        if not torch_divides():
             newer = f"a newer torch than {version('torch')}, whose fully_shard lacks a part; 2.14 has all"
             raise UserError("trainer.strategy", "fsdp", newer, hint="trainer.strategy=ddp")
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from genimg.callbacks import checkpoints, metrics
@@ -93,6 +94,8 @@ def test_a_run_that_diverges_before_its_first_checkpoint_begins_anew_with_half_t
 ) -> None:
     words = ["budget.images=320", "log_every_steps=5", "health.on_divergence=rollback", "model.final_lr=1"]
     words += ["logger=tensorboard"]
+    # TensorBoard reads files of one second in the order of their names, and after 9 of a process comes 10
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     make_trainer, left = train.make_trainer, [Break()]
     monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, *([left.pop()] if left else [])))
     assert train.run(config(tmp_path / "broken", *words)) == 0

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from genimg.checkpoints import Checkpoint
+from genimg.errors import UserError
 from genimg.exporting import weights
 from genimg.exporting.alone import Alone
 
@@ -45,18 +46,28 @@ def write(format: str, alone: Alone, checkpoint: Checkpoint, folder: Path) -> Pa
             program = torch.export.export(alone, alone.example(EXAMPLE, 0), dynamic_shapes=_any_batch(alone))
             torch.export.save(program, path)
         else:
-            torch.onnx.export(
-                alone,
-                alone.example(EXAMPLE, 0),
-                path,
-                input_names=[one.name for one in alone.inputs],
-                output_names=["images"],
-                dynamic_shapes=_any_batch(alone),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
+            _write_onnx(alone, path)
     return path
+
+
+def _write_onnx(alone: Alone, path: Path) -> None:
+    """UserError where this torch's exporter fails, as an older one's does with some of the models."""
+    try:
+        torch.onnx.export(
+            alone,
+            alone.example(EXAMPLE, 0),
+            path,
+            input_names=[one.name for one in alone.inputs],
+            output_names=["images"],
+            dynamic_shapes=_any_batch(alone),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    except (RuntimeError, KeyError) as error:  # what the exporter raises of its own, and where it stumbles
+        why = f"torch {torch.__version__} cannot: {str(error.__cause__ or error).strip().splitlines()[0]}"
+        hint = "format=torchscript; or a newer torch, which 2.11 was enough for"
+        raise UserError("format", "onnx", f"a model that torch's exporter translates; {why}", hint) from error
 
 
 def _traced(alone: Alone) -> Any:

@@ -115,6 +115,12 @@ def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: py
     )
 
 
+def test_a_folder_that_cannot_be_written_is_one_message(outputs: Path) -> None:
+    outputs.touch()
+    with pytest.raises(UserError, match=r"outputs: got outputs/.*-sweep\n  expected: a folder that can be written"):
+        run(["-m", "seed=0,3"])
+
+
 def test_fail_fast_starts_no_further_job(outputs: Path) -> None:
     assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
     assert [row["state"] for row in table(outputs)] == ["done", "failed", "not started"]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hydra.core.override_parser.types import Override
 
 from genimg.errors import UserError
-from genimg.files import write_json
+from genimg.files import write_json, writing
 
 
 class Job(NamedTuple):
@@ -110,8 +110,10 @@ class SweepFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The folder for one command alone; what an earlier one left of its stopping is gone."""
-        self._records.mkdir(parents=True, exist_ok=True)
-        with open(self._records / "lock", "w") as lock:
+        with writing("outputs", self.path):
+            self._records.mkdir(parents=True, exist_ok=True)
+            lock = open(self._records / "lock", "w")  # noqa: SIM115
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

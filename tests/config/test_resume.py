@@ -39,10 +39,11 @@ def test_the_saved_configuration_goes_on(run: RunFolder) -> None:
 
 
 def test_what_may_change(run: RunFolder) -> None:
-    config = _checked(f"resume={run.path}", "logger=csv", "trainer.threads=1", "~callbacks.samples")
+    words = ["logger=csv", "trainer.threads=1", "data.workers=3", "~callbacks.samples"]
+    config = _checked(f"resume={run.path}", *words)
     assert list(config.logger) == ["csv"]
     assert config.logger.csv.run_dir == str(run.path)
-    assert config.trainer.threads == 1
+    assert (config.trainer.threads, config.data.workers) == (1, 3)
     assert "samples" not in config.callbacks
     assert config.model.lr == 0.125
 

@@ -41,6 +41,12 @@ def test_a_new_learning_rate_is_taken_and_the_optimizers_keep_their_state(
     assert caplog.text.count("changed ") == 1
 
 
+def test_another_precision_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert train.run(config(tmp_path, "budget.images=96", "trainer.precision=32-true")) == 0
+    assert train.run(config(tmp_path, f"resume={tmp_path}", "budget.images=160", "trainer.precision=bf16-mixed")) == 0
+    assert "changed   trainer.precision 32-true -> bf16-mixed, from 96 images on" in caplog.messages
+
+
 def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_is_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -189,6 +189,25 @@ def test_a_full_disk_is_told_once_and_tried_again(
     assert load_checkpoint(folder.best)["figures"]["best"] == pytest.approx(lowest)
 
 
+def test_a_run_whose_end_no_disk_takes_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
+
+    def full_in_the_end(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
+        if state["images_seen"] == 320:
+            raise OSError(28, "No space left on device")
+        real(path, state, previous)
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_end)
+    assert train.run(config(tmp_path, "budget.images=320", "checkpoint.every_images=160")) == 1
+    assert "the end of the run is in no checkpoint" in caplog.text
+    assert load_checkpoint(folder.last)["images_seen"] == 160
+    monkeypatch.undo()
+    assert train.run(config(tmp_path, "budget.images=320", f"resume={tmp_path}")) == 0
+    assert load_checkpoint(folder.last)["images_seen"] == 320
+
+
 def test_figures_that_cannot_be_written_are_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

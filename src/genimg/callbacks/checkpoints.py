@@ -27,6 +27,8 @@ from genimg.sharded import whole
 
 log = logging.getLogger(__name__)
 
+UNSAVED = 1  # exit code of a run that was trained, and whose end no disk has taken
+
 
 class Checkpoints(Callback):
     """Writes `last` every so often and at the end, and `best` whenever the model's monitored figure improves.
@@ -115,6 +117,11 @@ class Checkpoints(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_writing()
+        if "last" not in self._refused:
+            return
+        log.error("error: the end of the run is in no checkpoint: %s could not be written", run_folder(trainer).last)
+        clock = find(trainer, Clock)
+        clock.exit_code = clock.exit_code or UNSAVED
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._finish_writing()

@@ -24,7 +24,6 @@ CHANGEABLE = (
     "log_every_steps",
     "dry_run",
 )
-_SETTINGS = ("trainer", "launch", "health", "checkpoint")  # of those, groups of plain values
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
 _NEVER = ("experiment", "run_dir", "sweep")  # what they say is about a run that begins
 
@@ -103,8 +102,6 @@ def merged(
     follow_again(config, without_hydra(began))
     with open_dict(config), open_dict(chosen):
         config.hydra = chosen.hydra
-        for group in _SETTINGS:  # what a newer version has besides is as it is by default
-            config[group] = OmegaConf.merge(chosen[group], config.get(group) or {})
         for override in overrides:
             if composer.is_group(override.key_or_group) and not override.is_delete():
                 config[override.key_or_group] = chosen[override.key_or_group]

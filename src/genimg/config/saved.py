@@ -23,8 +23,8 @@ _GROUPS = ("callbacks", "data", "logger")  # groups built of the classes that ou
 #: The callback that a search adds to a job, by its key.
 PRUNING = "pruning"
 _PLACES = ("root", "cache")  # keys of the data that say where they lie, not what they are
-#: Keys of `data` that a resumed run may change.
-MOVABLE = tuple(f"data.{name}" for name in _PLACES)
+#: Keys of `data` that a resumed run may change: they change no result.
+MOVABLE = tuple(f"data.{name}" for name in (*_PLACES, "workers"))
 
 
 def saved(run: RunFolder, overrides: list[Override], config_dir: Path | None, chosen: DictConfig) -> DictConfig:
@@ -88,7 +88,7 @@ def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str,
     for key, needed in (("model", {"_target_", "name"}), ("data", {"_target_", "name", "kind", "source"})):
         if not needed <= config[key].keys():
             raise refuse(key, f"a {key} with {', '.join(sorted(needed))}")
-    for key in ("average", "budget", "checkpoint"):
+    for key in ("average", "budget", "checkpoint", "health", "launch", "trainer"):
         if unknown := config[key].keys() - chosen[key].keys():
             raise refuse(key, f"no {', '.join(sorted(map(str, unknown)))} in it")
         config[key] = {**chosen[key], **config[key]}

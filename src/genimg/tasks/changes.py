@@ -29,4 +29,7 @@ def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint
 def _what_it_is(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
     """What is trained on what, of a configuration."""
     parts = {name: config.get(name) for name in ("seed", "model", "average")}
+    trainer = config["trainer"]
+    # the first versions had no other order of sums
+    parts["trainer"] = {"precision": trainer.get("precision"), "deterministic": trainer.get("deterministic", False)}
     return parts | {"data": config["data"] | {"digest": f"{fingerprint.get('digest')!s:.12}"}}

@@ -65,7 +65,7 @@ QUICK = [
 SLOW = [(name, format) for name in ("vae", "rnn") for format in ("pt2", "onnx")]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:FutureWarning")  # of the snippet
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # of the snippet; its kind depends on torch
 @pytest.mark.parametrize(("name", "format"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)])
 def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
     name: str, format: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+LOWEST := .venv-lowest
 
 .PHONY: help demo test gpu lowest survive check format clean
 
@@ -20,14 +21,12 @@ test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test
 gpu: $(INSTALLED_DEV)  ## run the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
-lowest:  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest (some GB)
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lowest.txt --editable '.[dev]'
-	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-
 survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare; KILLS=50 of them
 	$(BIN)/python -m pytest -m long tests/survival
 	$(BIN)/python -m tests.survival.long --kills $(or $(KILLS),50)
+
+lowest: $(LOWEST)/.installed  ## every test with the oldest packages allowed, by Python 3.11; fetches GBs, so not in CI
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED_DEV)  ## formatter, linter and types over src and tests
 	$(BIN)/ruff format --check .
@@ -38,8 +37,8 @@ format: $(INSTALLED_DEV)  ## format and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## remove .venv and what building left; runs in outputs/ stay
-	rm -rf $(VENV) .venv-lowest build dist src/*.egg-info
+clean:  ## remove the .venvs and what building left; runs in outputs/ stay
+	rm -rf $(VENV) $(LOWEST) build dist src/*.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -53,3 +52,10 @@ $(INSTALLED): pyproject.toml setup.py | $(BIN)/python
 $(INSTALLED_DEV): pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(INSTALLED)
+
+$(LOWEST)/.installed: pyproject.toml setup.py tests/lowest.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "The oldest packages need Python 3.11; name one: make PYTHON=python3.11 lowest"; exit 2; }
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable '.[dev]'
+	@touch $@

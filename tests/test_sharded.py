@@ -18,7 +18,7 @@ from genimg.errors import UserError
 from genimg.runs import RunFolder
 from genimg.sampling import load
 from genimg.sharded import LEAST, ShardedWeights, large_layers
-from tests.together import needs_parts, run_together
+from tests.together import in_parts, run_together
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4", "trainer.accelerator=cpu",
@@ -126,7 +126,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@needs_parts
+@in_parts
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_in_parts_trains_as_a_whole_one(runs: Path, model: str) -> None:
@@ -142,7 +142,7 @@ def test_a_model_in_parts_trains_as_a_whole_one(runs: Path, model: str) -> None:
     assert load(parts).sample(2).isfinite().all()
 
 
-@needs_parts
+@in_parts
 @pytest.mark.slow
 def test_what_was_stopped_goes_on_in_parts_as_never_stopped_and_whole_as_well(runs: Path) -> None:
     assert load_checkpoint(RunFolder(runs / "stopped-fsdp").last)["images_seen"] == 48
@@ -152,7 +152,6 @@ def test_what_was_stopped_goes_on_in_parts_as_never_stopped_and_whole_as_well(ru
     assert all(difference < 1e-5 for difference in apart.values()), apart
 
 
-@needs_parts
 def test_a_large_layer_is_divided_once_and_what_torch_does_not_call_stays_whole() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:

@@ -9,10 +9,13 @@ import subprocess
 import sys
 
 import pytest
+from torch.distributed.fsdp import FSDPModule
 
-from genimg.sharded import torch_divides
+from genimg.sharded import NEEDED
 
-needs_parts = pytest.mark.skipif(not torch_divides(), reason="this torch lacks what trainer=fsdp calls")
+in_parts = pytest.mark.skipif(
+    not all(hasattr(FSDPModule, name) for name in NEEDED), reason="this torch's fully_shard lacks a part"
+)
 
 
 def free_port() -> int:

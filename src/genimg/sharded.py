@@ -27,11 +27,8 @@ from genimg.ranks import rank
 
 #: Parameters of a layer from which on it is kept in parts: under it a message would cost more than the memory.
 LEAST = 2**16
-
-
-def torch_divides() -> bool:
-    """Whether this torch's `fully_shard` has all that is called here: 2.14 has, 2.11 has not."""
-    return all(hasattr(FSDPModule, name) for name in ("set_force_sum_reduction_for_comms", "reset_iter_state"))
+#: Of torch's `fully_shard`: torch 2.6 has neither, 2.11 not the second.
+NEEDED = ("set_force_sum_reduction_for_comms", "reset_iter_state")
 
 
 class ShardedWeights(AveragedGradients):
@@ -44,7 +41,7 @@ class ShardedWeights(AveragedGradients):
     def __init__(self) -> None:
         """UserError where torch is older than what this calls."""
         super().__init__()
-        if not torch_divides():
+        if not all(hasattr(FSDPModule, name) for name in NEEDED):
             newer = f"a newer torch than {version('torch')}, whose fully_shard lacks a part; 2.14 has all"
             raise UserError("trainer.strategy", "fsdp", newer, hint="trainer.strategy=ddp")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.survival.harness import MODELS, Killed
-from tests.together import needs_parts
+from tests.together import in_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")]
 
@@ -85,7 +85,7 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
     assert run.what_it_is() == straight("gan", 2)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=needs_parts)])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=in_parts)])
 def test_two_try_out_what_they_would_do_and_leave_nothing(
     killed: Start, strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +155,7 @@ class Broken(Callback):
     "more",
     [
         pytest.param([], id="whole"),
-        pytest.param(["trainer.strategy=fsdp", "model.width=16"], id="in parts", marks=needs_parts),
+        pytest.param(["trainer.strategy=fsdp", "model.width=16"], id="in parts", marks=in_parts),
     ],
 )
 def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start, more: list[str]) -> None:

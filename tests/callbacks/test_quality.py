@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from genimg.data.digits import Digits
 from genimg.features.extractor import Extractor
 from genimg.features.random import RandomFeatures
 from genimg.metrics.frechet import frechet_distance
-from genimg.runs import RunFolder
 from tests.trained import run_folder
 
 CPU = torch.device("cpu")
@@ -52,20 +50,23 @@ def test_other_pictures_of_the_same_kind_are_near_and_worse_ones_far() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "vae"])
 def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    """Twice in 16,800 images it looks at 504 each: as large a share of them as in a run of any length."""
+    """Twice in 16,800 images it looks at 504 each: as large a share of them as in a run of any length. In processor
+    time, for other work on the machine slows one more than the other.
+    """
     looks: list[float] = []
     look = Quality.look
 
     def timed(*given: Any) -> Measured:
-        started = time.monotonic()
+        started = time.process_time()
         found = look(*given)
-        looks.append(time.monotonic() - started)
+        looks.append(time.process_time() - started)
         return found
 
     monkeypatch.setattr(Quality, "look", timed)
-    words = [f"model={model}", "trainer=cpu", "budget.images=16800", "callbacks.quality.times=2"]
-    run = RunFolder(run_folder(tmp_path / "run", *words))
-    seconds = json.loads(run.metrics.read_text().splitlines()[-1])["seconds"]
+    words = [f"model={model}", "trainer=cpu", "trainer.threads=1", "budget.images=16800", "callbacks.quality.times=2"]
+    started = time.process_time()
+    run_folder(tmp_path / "run", *words)
+    seconds = time.process_time() - started
     assert len(looks) == 2 and sum(looks) < 0.05 * seconds, (looks, seconds)
 
 

@@ -68,12 +68,20 @@ def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
     }
 
 
-@pytest.mark.parametrize("word", ["model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1"])
+@pytest.mark.parametrize(
+    "word",
+    ["model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1", "trainer.precision=32-true"],
+)
 def test_anything_else_is_refused_by_name(word: str, run: RunFolder) -> None:
     assert run.config.exists()
     with pytest.raises(UserError, match="may change") as mistake:
         _checked("resume=last", word)
     assert mistake.value.key == word.lstrip("+").split("=")[0]
+
+
+def test_another_precision_may_be_allowed(run: RunFolder) -> None:
+    changed = _checked(f"resume={run.path}", "allow_changes=true", "trainer.precision=32-true")
+    assert changed.trainer.precision == "32-true"
 
 
 def test_the_refusal_says_how_to_change_it_all_the_same(run: RunFolder) -> None:

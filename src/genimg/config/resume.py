@@ -24,6 +24,7 @@ CHANGEABLE = (
     "log_every_steps",
     "dry_run",
 )
+_ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the numbers: not of the trainer's that may
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
 _NEVER = ("experiment", "run_dir", "sweep")  # what they say is about a run that begins
 
@@ -43,14 +44,14 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     for override in overrides:
         key = override.key_or_group
         group = key.split(".")[0].split("/")[0]
-        if group in (*CHANGEABLE, *_BESIDES) or key in MOVABLE:
+        if (group in (*CHANGEABLE, *_BESIDES) and key not in _ROUNDING) or key in MOVABLE:
             continue
         allowed = group not in _NEVER and "/" not in key
         if not (allowed and given.get("allow_changes") is True):
             raise UserError(
                 key,
                 line(override),
-                f"with resume= only {', '.join((*CHANGEABLE, *MOVABLE))} may change",
+                f"with resume= only {', '.join((*CHANGEABLE, *MOVABLE))} may change, but not {' and '.join(_ROUNDING)}",
                 hint="allow_changes=true beside it; or a new run, without resume="
                 if allowed
                 else "leave it out, or start a new run without resume=",

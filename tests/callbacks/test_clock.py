@@ -61,8 +61,21 @@ def test_measuring_takes_a_share_of_what_is_trained_and_as_much_all_along() -> N
     assert clock.affordable(most=512, share=0.2, times=20) == 100
     assert clock.affordable(most=50, share=0.2, times=20) == 50
     assert clock.affordable(most=512, share=0.001, times=20) == 8
+    assert [clock.affordable_times(20, share=0.1, items=items) for items in (10, 100, 2000)] == [20, 10, 1]
     longer = at(images_seen=2000, budget=100_000, state=clock.state_dict())  # resumed with a larger budget
     assert longer.affordable(most=512, share=0.2, times=20) == 100
+
+
+@pytest.mark.parametrize("chosen", [1, 3, 4, 7, 10])
+def test_of_so_many_moments_some_are_chosen_and_the_last_is_one(chosen: int) -> None:
+    clock, seen = Clock(Budget(1000, None), 10), []
+    for step in range(100):
+        clock._progress_before, clock._progress_now = step / 100, (step + 1) / 100
+        if clock.due(10, chosen):
+            assert clock.due(10)
+            seen.append(step + 1)
+    apart = {after - before for before, after in zip([0, *seen], seen, strict=False)}
+    assert len(seen) == chosen and seen[-1] == 100 and max(apart) - min(apart) <= 10
 
 
 def test_the_length_of_a_run_by_the_clock_is_estimated_from_its_speed() -> None:

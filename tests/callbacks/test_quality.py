@@ -70,6 +70,15 @@ def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: py
     assert len(looks) == 2 and sum(looks) < 0.05 * seconds, (looks, seconds)
 
 
+def test_a_short_run_is_looked_at_fewer_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 960 images 57 may be looked at: 28 at a time are two of ten moments."""
+    seen: list[int] = []
+    monkeypatch.setattr(Quality, "look", lambda *_: seen.append(1) or Measured({"quality": 1.0}, 28))
+    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "trainer=cpu", "logger=none"]
+    run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.quality.num_images=28")
+    assert len(seen) == 2
+
+
 def test_random_features_leave_the_global_generator_alone_and_are_always_the_same() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

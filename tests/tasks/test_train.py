@@ -59,7 +59,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
-    assert train.run(config(tmp_path, "budget.images=160", "log_every_steps=4")) == 0
+    assert train.run(config(tmp_path, "budget.images=160", "log_every_steps=4", "callbacks.quality.num_images=4")) == 0
     folder = RunFolder(tmp_path)
     checkpoint = load_checkpoint(folder.last)
     assert checkpoint["images_seen"] == 160
@@ -72,10 +72,10 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
     assert [row["images_seen"] for row in trained] == [64, 80, 144, 160]  # every 4 steps, and at each validation
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
-    assert [(row["images_seen"], row["n"]) for row in rows(tmp_path) if "quality" in row] == [(80, 16), (160, 16)]
+    assert [(row["images_seen"], row["n"]) for row in rows(tmp_path) if "quality" in row] == [(80, 4), (160, 4)]
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
     best = load_checkpoint(folder.best)
-    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min", "n": 16}
+    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min", "n": 4}
     assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
@@ -174,7 +174,7 @@ def test_killed_while_it_drew_its_last_pictures_it_is_resumed_to_draw_them(tmp_p
 
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Quality, "look", lambda *_: Measured({"quality": float("nan")}, 16))
-    train.run(config(tmp_path, "budget.images=160"))
+    train.run(config(tmp_path, "budget.images=160", "callbacks.quality.num_images=4"))
     assert not RunFolder(tmp_path).best.exists()
     assert [row["quality"] for row in rows(tmp_path) if "quality" in row] == [None, None]
 

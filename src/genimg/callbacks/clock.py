@@ -72,9 +72,13 @@ class Clock(Callback):
             estimates.append(self.budget.minutes * 60 - self.seconds)
         return max(0.0, min(estimates, default=0.0))
 
-    def due(self, times: int) -> bool:
-        """Whether this step crossed a multiple of 1/`times` of the run: true `times` times, the last one at its end."""
-        return int(self._progress_now * times) > int(self._progress_before * times)
+    def due(self, times: int, chosen: int | None = None) -> bool:
+        """Whether this step crossed a multiple of 1/`times` of the run: true `times` times, the last one at its end.
+
+        chosen: true for so many of them only, equally far apart, the last one included.
+        """
+        before, now = (int(progress * times) for progress in (self._progress_before, self._progress_now))
+        return now > before if chosen is None else now * chosen // times > before * chosen // times
 
     def passed(self, every_images: int) -> bool:
         """Whether this step crossed a multiple of `every_images`."""
@@ -86,9 +90,16 @@ class Clock(Callback):
 
         The same all along, so that figures compare: the length of the run is estimated once, and kept on resume.
         """
+        return min(most, max(fewest, round(share * self._expected() / times)))
+
+    def affordable_times(self, most: int, share: float, items: int) -> int:
+        """How often to look at that many items, once at least, in the same sense."""
+        return min(most, max(1, int(share * self._expected() / items)))
+
+    def _expected(self) -> int:
         if self._expected_images is None:
             self._expected_images = round(self.images_seen / max(self.progress, 1e-6))
-        return min(most, max(fewest, round(share * self._expected_images / times)))
+        return self._expected_images
 
     def stop(self, trainer: Trainer, exit_code: int) -> None:
         """End the run after this step."""

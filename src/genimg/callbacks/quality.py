@@ -32,9 +32,9 @@ class Quality(Callback):
     For still pictures, two or more. Training is bit for bit the same with it or without it.
 
     Args:
-        times: how often in a run.
-        num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images,
-            but 500 (`Clock.affordable`).
+        times: how often in a run, at most.
+        num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images, but
+            500, and where even those are too many, fewer times (`Clock.affordable`): under 5 % of a run go there.
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -47,7 +47,10 @@ class Quality(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        if data.num_frames is None and data.num_items > 1 and find(trainer, Clock).due(self.times):
+        clock = find(trainer, Clock)
+        if data.num_frames is not None or data.num_items < 2 or not clock.due(self.times):
+            return
+        if clock.due(self.times, clock.affordable_times(self.times, _SHARE, min(_FEWEST, self.num_images))):
             self.seconds_spent += measure(trainer, pl_module, self.look)
 
     def look(self, trainer: Trainer, model: GenerativeModel) -> Measured:

@@ -156,12 +156,12 @@ def test_without_optuna_it_says_what_to_install(outputs: Path, monkeypatch: pyte
         run([*SEARCH, "seed=1,2"])
 
 
-@pytest.mark.parametrize(("others", "n", "images_seen"), [(0.0, 16, 80), (1e9, 16, 160), (0.0, 500, 160)])
+@pytest.mark.parametrize(("others", "n", "images_seen"), [(0.0, 4, 80), (1e9, 4, 160), (0.0, 500, 160)])
 def test_a_trial_behind_the_median_of_the_others_is_stopped(
     tmp_path: Path, others: float, n: int, images_seen: int
 ) -> None:
     """At 50 % of 160 images the quality of a GAN is above 0, what the others have in one case, and below 1e9; that of
-    n = 16 pictures and that of 500 do not compare."""
+    n = 4 pictures and that of 500 do not compare."""
     journal = str(tmp_path / "optuna.journal")
     search = optuna.create_study(storage=JournalStorage(JournalFileBackend(journal)))
     for _ in range(4):
@@ -171,7 +171,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
         search.tell(earlier, others)
     node: dict[str, Any] = {"_target_": "genimg.callbacks.pruning.Pruning", "journal": journal, "trial": 4}
     search.ask()
-    words = config(tmp_path / "run", "budget.images=160")
+    words = config(tmp_path / "run", "budget.images=160", "callbacks.quality.num_images=4")
     words["callbacks"]["pruning"] = node
     assert train.run(words) == 0
     folder = RunFolder(tmp_path / "run")

@@ -20,6 +20,8 @@ from genimg.networks.blocks import pyramid
 from tests.trained import checkpoint
 
 GIB = 2**30
+WAITING = {"random": torch.get_rng_state(), "pending": []}  # a process with no figures to write
+ROW = {"images_seen": 8}
 
 
 @pytest.fixture(autouse=True)
@@ -116,14 +118,12 @@ def test_what_it_asks_for_must_be_what_it_has(
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("optimizers", [1]),
-        ("optimizers", [{"state": {}, "param_groups": [1]}]),
+        *(("optimizers", [state]) for state in (1, {"state": {}, "param_groups": [1]})),
         ("processes", [{}]),
-        ("processes", [{"random": torch.zeros(7, dtype=torch.uint8), "pending": []}]),
-        ("processes", [{"random": torch.get_rng_state().float(), "pending": []}]),
-        ("processes", [{"random": torch.get_rng_state(), "pending": [{"loss": torch.zeros(3)}]}]),
-        ("processes", [{"random": torch.get_rng_state(), "pending": [{"loss": 1.0}]}]),
-        ("processes", [{"random": torch.get_rng_state(), "pending": [], "unwritten": [{"loss": [1.0]}]}]),
+        ("processes", [WAITING | {"random": torch.zeros(7, dtype=torch.uint8)}]),
+        ("processes", [WAITING | {"random": torch.get_rng_state().float()}]),
+        *(("processes", [WAITING | {"pending": [{"loss": loss}]}]) for loss in (torch.zeros(3), 1.0)),
+        *(("processes", [WAITING | {"unwritten": [row]}]) for row in ({}, {**ROW, "loss": [1.0]}, {**ROW, 3: 1.0})),
         ("figures", {"best": "high"}),
         ("figures", {}),
         ("rollbacks", -1),

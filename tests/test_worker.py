@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from genimg.processes import interrupts_held_back
+from genimg.runs import RunFolder
 
 TASK = """
 import errno, logging, sys, time
@@ -28,6 +29,11 @@ def run(config):
     if config["what"] == "large":
         import torch
         torch.empty(2**55)
+    if config["what"] == "large numpy":
+        import numpy as np
+        np.empty(2**55)
+    if config["what"] == "no lack":
+        raise RuntimeError("can't allocate memory slot 3")
     if config["what"] == "wait":
         print("waiting", flush=True)
         time.sleep(60)
@@ -101,11 +107,17 @@ def test_a_full_disk_is_one_message(run_dir: Path) -> None:
     assert done.stderr == "error: the disk is full, and the run ends: [Errno 28] No space left on device: 'last.pt'\n"
 
 
-def test_too_little_memory_is_one_message(run_dir: Path) -> None:
-    done = _run(run_dir, "large")
+@pytest.mark.parametrize(("what", "asked"), [("large", "tried to allocate"), ("large numpy", "unable to allocate")])
+def test_too_little_memory_is_one_message(run_dir: Path, what: str, asked: str) -> None:
+    done = _run(run_dir, what)
     assert done.returncode == 1
-    assert "error: the memory of the machine is full, and the run ends: tried to allocate" in done.stderr
+    assert f"error: the memory of the machine is full, and the run ends: {asked}" in done.stderr
     assert "data.batch_size" in done.stderr and "Traceback" not in done.stderr
+    assert "Traceback" in RunFolder(run_dir).log.read_text(), "what has asked for so much can be found"
+
+
+def test_an_error_that_only_reads_like_too_little_memory_is_told_whole(run_dir: Path) -> None:
+    assert "RuntimeError: can't allocate memory slot 3" in _run(run_dir, "no lack").stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")

@@ -166,7 +166,10 @@ def _is_process(state: object) -> bool:
 
 def _are_rows(rows: object) -> bool:
     return isinstance(rows, list) and all(
-        isinstance(row, dict) and all(isinstance(value, str | int | float | None) for value in row.values())
+        isinstance(row, dict)
+        and all(isinstance(name, str) for name in row)
+        and all(isinstance(value, str | int | float | None) for value in row.values())
+        and _counts(row.get("images_seen"), 0)
         for row in rows
     )
 

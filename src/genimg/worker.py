@@ -74,23 +74,25 @@ def _run(config_path: str) -> tuple[int, bool]:
         log.error("error: another process of the run has ended, and this one with it", extra={"file_only": in_group})
         return 1, False
     except Exception as error:
+        trace = traceback.format_exc().rstrip()
         if (lacking := _lacking(error)) is not None:
+            log.error("%s", trace, extra={"file_only": True})  # a network of one's own may ask for too much by mistake
             _say(f"error: {lacking}")
             return 1, False
         lies_in = f"; the traceback lies in {log_file}" if log_file else ""
-        trace = traceback.format_exc().rstrip()
         _say(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{lies_in}")
         return 1, False
 
 
 def _lacking(error: Exception) -> str | None:
-    """What the machine has too little of, where that is why; the place in the code would tell nobody more."""
+    """What the machine has too little of, where that is why."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full, and the run ends: {error}"
-    # torch's classes by name: without torch there is no such error
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+    # torch's by name: without torch there is no such error; its processor's is a RuntimeError
+    torchs = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    if torchs or isinstance(error, MemoryError):
         device = "GPU" if "CUDA" in str(error) else "machine"
-        asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+", str(error))
+        asked = re.search(r"([Tt]ried|Unable) to allocate [\d.]+ \w+", str(error))
         return (
             f"the memory of the {device} is full, and the run ends{f': {asked[0].lower()}' if asked else ''}\n"
             "  What needs less: a smaller data.batch_size, model.width or data.image_size; dry_run=true tells how much."

@@ -112,14 +112,17 @@ def test_an_export_holds_the_generating_half_and_samples_as_its_checkpoint(
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"), [(RuntimeError("Failed to export\nin a place"), "Failed to export"), (KeyError(), "KeyError")]
+)
 def test_a_model_that_the_exporter_cannot_translate_is_a_message(
-    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, said: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*given: object, **named: object) -> None:
-        raise RuntimeError("Failed to export")
+        raise error
 
     monkeypatch.setattr(torch.onnx, "export", fails)
-    with pytest.raises(UserError, match="Failed to export") as told:
+    with pytest.raises(UserError, match=f"cannot: {said}") as told:
         formats.write("onnx", alone(made["gan"]), made["gan"], tmp_path)
     assert told.value.key == "format"
 

@@ -254,6 +254,17 @@ def test_figures_that_wait_for_the_disk_outlive_a_kill(tmp_path: Path, monkeypat
     assert told == list(range(32, 321, 32))
 
 
+@pytest.mark.parametrize("line", ["{}", "[3]", '{"images_seen": "x"}'])
+def test_figures_from_a_line_on_that_is_no_row_are_left_out_on_resume(line: str, tmp_path: Path) -> None:
+    words = ["budget.images=64", "log_every_steps=2"]
+    assert train.run(config(tmp_path, *words)) == 0
+    table = RunFolder(tmp_path).metrics
+    good = table.read_text().splitlines()[0]
+    table.write_text(f"{good}\n{line}\n")
+    assert train.run(config(tmp_path, *words, f"resume={tmp_path}", "budget.images=128")) == 0
+    assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"] == [32, 96, 128]
+
+
 def test_a_disk_that_is_full_when_a_run_is_resumed_costs_tensorboard_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

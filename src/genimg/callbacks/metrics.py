@@ -208,8 +208,8 @@ def to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:
 
 
 def _images_seen(row: bytes) -> float:
-    """Of a line of metrics.jsonl; infinity for one that a kill has cut off."""
+    """Of a line of metrics.jsonl; infinity for one that a kill has cut off, or that is no row."""
     try:
-        return json.loads(row)["images_seen"] if row.endswith(b"\n") else math.inf
-    except ValueError:
+        return float(json.loads(row)["images_seen"]) if row.endswith(b"\n") else math.inf
+    except (ValueError, TypeError, KeyError):
         return math.inf

@@ -65,7 +65,9 @@ def _write_onnx(alone: Alone, path: Path) -> None:
             verbose=False,
         )
     except (RuntimeError, KeyError) as error:  # what the exporter raises of its own, and where it stumbles
-        why = f"torch {torch.__version__} cannot: {str(error.__cause__ or error).strip().splitlines()[0]}"
+        cause = error.__cause__ or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        why = f"torch {torch.__version__} cannot: {reason}"
         hint = "format=torchscript; or a newer torch, which 2.11 was enough for"
         raise UserError("format", "onnx", f"a model that torch's exporter translates; {why}", hint) from error
 

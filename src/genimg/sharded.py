@@ -27,7 +27,7 @@ from genimg.ranks import rank
 
 #: Parameters of a layer from which on it is kept in parts: under it a message would cost more than the memory.
 LEAST = 2**16
-#: Of torch's `fully_shard`: torch 2.6 has neither, 2.11 not the second.
+#: Of torch's `fully_shard`; torch 2.11 has only the first.
 NEEDED = ("set_force_sum_reduction_for_comms", "reset_iter_state")
 
 

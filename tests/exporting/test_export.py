@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from packaging.version import Version
 
 from genimg import load
 from genimg.errors import UserError
@@ -63,15 +62,11 @@ QUICK = [
     *((name, format) for name in MODELS for format in ("safetensors", "torchscript")),
     ("gan", "pt2"), ("classes", "pt2"), ("gan", "onnx"), ("classes", "onnx"),
 ]  # fmt: skip
-too_old = pytest.mark.skipif(Version(torch.__version__) < Version("2.11"), reason="torch 2.6 cannot write it")
-SLOW = [
-    *(pytest.param(name, "pt2", marks=pytest.mark.slow) for name in ("vae", "rnn")),
-    *(pytest.param(name, "onnx", marks=[pytest.mark.slow, too_old]) for name in ("vae", "rnn")),
-]
+SLOW = [(name, format) for name in ("vae", "rnn") for format in ("pt2", "onnx")]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # of the snippet; its kind depends on torch
-@pytest.mark.parametrize(("name", "format"), [*QUICK, *SLOW])
+@pytest.mark.parametrize(("name", "format"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)])
 def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
     name: str, format: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

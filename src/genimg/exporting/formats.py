@@ -79,10 +79,9 @@ def _traced(alone: Alone) -> Any:
     return torch.jit.trace(function, alone.example(EXAMPLE, 0), check_trace=False)
 
 
-def _any_batch(alone: Alone) -> tuple[Any, ...]:
-    """By place: torch 2.6 looks in a dict for `input_names`, where the argument is `inputs`."""
+def _any_batch(alone: Alone) -> dict[str, Any]:
     batch = torch.export.Dim("batch", min=1, max=2**16)
-    return (tuple({0: batch} for _ in alone.inputs),)
+    return {"inputs": tuple({0: batch} for _ in alone.inputs)}
 
 
 def read(format: str, path: Path, alone: Alone, trust: Sequence[str]) -> Run:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genimg.errors import UserError
+from genimg.errors import UserError, first_line
 
 #: Classes that any configuration may name, one out of a stranger's checkpoint too: modules and optimizers, which hold
 #: tensors and open nothing. `genimg.` as a whole would let in what writes files and starts processes.
@@ -59,7 +59,7 @@ def build(node: Any, trust: Iterable[str] | None = None) -> Any:
             raise cause from None
         if isinstance(cause, ValueError | TypeError) or trust is not None:
             key = node["_target_"] if isinstance(node, Mapping) and "_target_" in node else "configuration"
-            raise UserError(key=key, got=None, expected=_first_line(cause or error)) from error
+            raise UserError(key=key, got=None, expected=first_line(cause or error)) from error
         raise
 
 
@@ -161,7 +161,3 @@ def _expected(trust: Sequence[str]) -> str:
     return "a class of " + ", ".join(
         ("genimg.models", "genimg.networks", "genimg.objectives", "torch.optim", *packages)
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -23,7 +23,7 @@ from torch.nn.modules.module import (
 from genimg import __version__
 from genimg.archive import check_content, check_fields, check_training, checked_archive
 from genimg.build import build, only_ours
-from genimg.errors import UserError
+from genimg.errors import UserError, first_line
 from genimg.files import whole
 from genimg.models.base import GenerativeModel
 
@@ -62,7 +62,7 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
     except FileNotFoundError as error:
         raise UserError(key=key, got=str(path), expected=expected, hint="there is no such file") from error
     except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise UserError(key=key, got=str(path), expected=expected, hint=f"it cannot be read: {reason}") from error
     if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:
         raise UserError(key=key, got=str(path), expected=expected, hint="it holds something else")

@@ -37,6 +37,11 @@ class UserError(Exception):
         return "\n  ".join(lines)
 
 
+def first_line(error: BaseException) -> str:
+    """What another's error says in its first line; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def in_a_line(message: str) -> str:
     """A message of several lines, as a `UserError` is, where there is room for one: in a table, in brackets."""
     return "; ".join(" ".join(line.split()) for line in message.splitlines())

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
-from genimg.errors import UserError
+from genimg.errors import UserError, first_line
 from genimg.features.extractor import as_rgb
 from genimg.pictures.sheets import to_float
 
@@ -34,7 +34,7 @@ def lpips(device: torch.device) -> Perceptual:
         torch.load(_file(), map_location="cpu", weights_only=True, mmap=True)  # first: torch.hub runs what it reads
         network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
     except Exception as error:  # torch raises half a dozen types
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise UserError("lpips", _file(), f"the weights of {_URL}", hint=reason[:100]) from error
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genimg.checkpoints import Checkpoint
-from genimg.errors import UserError
+from genimg.errors import UserError, first_line
 from genimg.exporting import weights
 from genimg.exporting.alone import Alone
 
@@ -51,7 +51,7 @@ def write(format: str, alone: Alone, checkpoint: Checkpoint, folder: Path) -> Pa
 
 
 def _write_onnx(alone: Alone, path: Path) -> None:
-    """UserError where this torch's exporter fails, as an older one's does with some of the models."""
+    """UserError where this torch's exporter fails, as 2.6's does with some of the models."""
     try:
         torch.onnx.export(
             alone,
@@ -65,11 +65,9 @@ def _write_onnx(alone: Alone, path: Path) -> None:
             verbose=False,
         )
     except (RuntimeError, KeyError) as error:  # what the exporter raises of its own, and where it stumbles
-        cause = error.__cause__ or error
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        why = f"torch {torch.__version__} cannot: {reason}"
-        hint = "format=torchscript; or a newer torch, which 2.11 was enough for"
-        raise UserError("format", "onnx", f"a model that torch's exporter translates; {why}", hint) from error
+        why = f"torch {torch.__version__} cannot: {first_line(error.__cause__ or error)}"
+        expected = f"a model that torch's exporter translates; {why}"
+        raise UserError("format", "onnx", expected, hint="format=torchscript") from error
 
 
 def _traced(alone: Alone) -> Any:

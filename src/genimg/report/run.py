@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genimg.errors import UserError
+from genimg.errors import UserError, in_a_line
 from genimg.evaluation.figure import Figure, counted
 from genimg.evaluation.results import FORMAT
 from genimg.runs import RunFolder
@@ -122,7 +122,7 @@ def _defaults(folder: RunFolder) -> dict[str, Any] | None:
     try:
         return read_config(folder.defaults, "run") if _readable(folder.defaults, folder) else None
     except UserError as error:
-        log.warning("%s: left out: %s", folder.defaults, f"{error}".splitlines()[0])
+        log.warning("%s: left out: %s", folder.defaults, in_a_line(str(error)))
         return None
 
 

@@ -17,7 +17,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from genimg.config.compose import Composer
-from genimg.errors import UserError
+from genimg.errors import UserError, first_line
 from genimg.sweeps.folder import Job
 from genimg.sweeps.job import RunJob
 from genimg.words import quoted
@@ -65,7 +65,7 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     except HydraException as error:
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
     except Exception as error:  # a process that a job was in died, or the queue refused it
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         print(f"the launcher ended early: {reason}", file=sys.stderr)
 
 

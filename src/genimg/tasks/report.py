@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genimg.checkpoints import load_checkpoint
-from genimg.errors import UserError
+from genimg.errors import UserError, in_a_line
 from genimg.files import writing
 from genimg.report import pages
 from genimg.report.run import read
@@ -46,5 +46,5 @@ def versions(folder: RunFolder) -> dict[str, str]:
             if file.is_file():
                 return dict(load_checkpoint(file)["versions"])
         except (UserError, KeyError, TypeError, ValueError) as error:
-            log.warning("%s does not tell its versions: %s", file, str(error).splitlines()[0])
+            log.warning("%s does not tell its versions: %s", file, in_a_line(str(error)))
     return {}

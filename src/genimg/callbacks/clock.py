@@ -93,8 +93,8 @@ class Clock(Callback):
         return min(most, max(fewest, round(share * self._expected() / times)))
 
     def affordable_times(self, most: int, share: float, items: int) -> int:
-        """How often to look at that many items, once at least, in the same sense. `most` in a run by the clock alone: on
-        a busy machine its first steps tell of a far shorter one.
+        """How often to look at that many items, once at least, in the same sense. `most` in a run by the clock alone:
+        on a busy machine its first steps tell of a far shorter one.
         """
         if self.budget.images is None:
             return most

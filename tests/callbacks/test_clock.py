@@ -82,4 +82,7 @@ def test_the_length_of_a_run_by_the_clock_is_estimated_from_its_speed() -> None:
     clock = Clock(Budget(None, minutes=10), 10)
     clock.load_state_dict({"images_seen": 300, "seconds": 60.0})
     assert clock.affordable(most=512, share=0.5, times=10) == 150  # 3,000 images in all
-    assert clock.affordable_times(10, share=0.1, items=500) == 10, "of a slow start no run is taken for a short one"
+    assert clock.affordable_times(10, share=0.1, items=150) == 2
+    clock.load_state_dict({**clock.state_dict(), "images_seen": 6000, "seconds": 120.0})
+    assert clock.affordable(most=512, share=0.5, times=10) == 150, "figures of one run are of one number"
+    assert clock.affordable_times(10, share=0.1, items=150) == 10, "after a slow start it is looked at as often again"

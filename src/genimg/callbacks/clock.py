@@ -90,20 +90,18 @@ class Clock(Callback):
 
         The same all along, so that figures compare: the length of the run is estimated once, and kept on resume.
         """
-        return min(most, max(fewest, round(share * self._expected() / times)))
+        if self._expected_images is None:
+            self._expected_images = self._estimated()
+        return min(most, max(fewest, round(share * self._expected_images / times)))
 
     def affordable_times(self, most: int, share: float, items: int) -> int:
-        """How often to look at that many items, once at least, in the same sense. `most` in a run by the clock alone:
-        on a busy machine its first steps tell of a far shorter one.
+        """How often to look at that many items, once at least, in the same sense; in a run by the clock by its speed
+        so far, for its first steps on a busy machine tell of a far shorter run.
         """
-        if self.budget.images is None:
-            return most
-        return min(most, max(1, int(share * self._expected() / items)))
+        return min(most, max(1, round(share * self._estimated() / items)))
 
-    def _expected(self) -> int:
-        if self._expected_images is None:
-            self._expected_images = round(self.images_seen / max(self.progress, 1e-6))
-        return self._expected_images
+    def _estimated(self) -> int:
+        return round(self.images_seen / max(self.progress, 1e-6))
 
     def stop(self, trainer: Trainer, exit_code: int) -> None:
         """End the run after this step."""

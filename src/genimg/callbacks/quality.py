@@ -34,7 +34,7 @@ class Quality(Callback):
     Args:
         times: how often in a run, at most.
         num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images, but
-            500, and with a budget of images fewer times where even those are too many: under 5 % of 10,000 or more.
+            500, and fewer times where even those are too many, once at least: under 5 % of 10,000 images or more.
     """
 
     def __init__(self, times: int, num_images: int) -> None:

@@ -76,14 +76,18 @@ def test_by_figures_that_do_not_compare_nothing_is_drawn(
     assert capsys.readouterr().err.count("trial 11 is drawn at random: the figures before it do not") == alike
 
 
+def planned(folder: Path, *words: str) -> Search:
+    composer = Composer("train")
+    plan = make_plan(composer, ["hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *words])
+    folder.mkdir(parents=True, exist_ok=True)
+    return Search(composer, plan, master(composer, plan).hydra.sweeper)
+
+
 def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
     """The learning rate of a trial after eleven, whose figures are of these numbers of pictures in turn."""
-    composer = Composer("train")
-    settings = [f"hydra.sweeper.{setting}" for setting in ("n_trials=12", f"sampler={sampler}")]
-    words = ["hydra/sweeper=optuna", *settings, f"hydra.sweep.dir={folder}", "model.lr=interval(0.1,1)"]
-    plan = make_plan(composer, words)
-    folder.mkdir(parents=True)
-    search = Search(composer, plan, master(composer, plan).hydra.sweeper)
+    search = planned(
+        folder, "hydra.sweeper.n_trials=12", f"hydra.sweeper.sampler={sampler}", "model.lr=interval(0.1,1)"
+    )
 
     def measure(jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -92,10 +96,38 @@ def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
             best = {"name": "quality", "value": rate, "direction": "min", "n": numbers[number % 2]}
             (folder / job.name).mkdir()
             RunFolder(folder / job.name).best_figure.write_text(json.dumps(best))
-            plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
+            search.plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
 
     search.run(measure)
     return search.study.trials[11].params["model.lr"]
+
+
+def test_a_trial_without_a_figure_stays_among_the_jobs_of_a_resumed_search(
+    outputs: Path,
+) -> None:
+    words = ["hydra.sweeper.n_trials=2", "model.lr=interval(0.1,1)"]
+    search = planned(outputs, *words)
+
+    def measure_nothing(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            search.plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
+
+    search.run(measure_nothing)
+    assert [trial.state.name for trial in search.study.trials] == ["FAIL", "FAIL"]
+    again = planned(outputs, *words)
+    assert [job.name for job in again.all_jobs()] == [job.name for job in search.all_jobs()] and again.best() is None
+
+
+def test_a_trial_that_is_refused_by_now_has_no_figure(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
+
+    def refuse(*_: object) -> None:
+        raise UserError("model.lr", "0.5", "less than before")
+
+    monkeypatch.setattr("genimg.sweeps.search.check", refuse)
+    again = planned(sweep_folder(outputs), "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)")
+    again.run(lambda jobs: None)
+    assert again.all_jobs() == [] and again.best() is None
 
 
 def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,8 +41,7 @@ class Search:
         self.study = optuna.create_study(storage=journal, study_name="sweep", load_if_exists=True)
         self.jobs: dict[int, list[Job]] = {}  # by the number of the trial
         for trial in self.study.trials:
-            if trial.state.name != "FAIL":
-                self._plan_trial(trial)
+            self._plan_trial(trial, over=trial.state.is_finished())
 
     def run(self, run_jobs: Callable[[Sequence[Job]], None]) -> None:
         """Tries what is left to try, by `run_jobs`, until all is tried or the sweep is stopped."""
@@ -65,7 +64,7 @@ class Search:
         while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
             self.study.sampler = self._sampler(len(self.study.trials))
             trial = self.study.ask(self.space)
-            if self._plan_trial(trial):
+            if self._plan_trial(trial, over=False):
                 batch.append(trial)
         return batch
 
@@ -98,7 +97,7 @@ class Search:
 
     def _figures(self, numbers: Iterable[int]) -> list[Monitored]:
         """Those of the runs of these trials."""
-        found = outcomes(self.plan.folder, [job for number in numbers for job in self.jobs[number]])
+        found = outcomes(self.plan.folder, [job for number in numbers for job in self.jobs.get(number, [])])
         return [outcome.best for outcome in found if outcome.best is not None]
 
     def _compare(self) -> bool:
@@ -116,14 +115,17 @@ class Search:
             print(f"trial {number} is drawn at random: the figures before it do not all compare", file=sys.stderr)
         return RandomSampler(seed=seed)
 
-    def _plan_trial(self, trial: Any) -> bool:
-        """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""
+    def _plan_trial(self, trial: Any, over: bool) -> bool:
+        """Makes the jobs of a trial, over or not; False, and it is over without any, for a combination that the checks
+        refuse.
+        """
         words = [*self.fixed, *_words(trial.params)]
         try:
             config = check(self.composer, words)
         except UserError as error:
-            print(f"trial {trial.number} is left out: {error}", file=sys.stderr)
-            self.study.tell(trial.number, state=_failed())
+            if not over:
+                print(f"trial {trial.number} is left out: {error}", file=sys.stderr)
+                self.study.tell(trial.number, state=_failed())
             return False
         first = trial.number * len(self.plan.seeds)
         self.jobs[trial.number] = make_jobs(config, words, set(self.space), self.plan.seeds, first)

@@ -80,6 +80,9 @@ class Metrics(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The hyperparameters beside what they came to: TensorBoard's HPARAMS shows runs that have both, and its
         parallel coordinates want a number on every axis, so a run that was stopped is left out until it is resumed.
+
+        Without the summary of an experiment that Lightning writes into every run: TensorBoard shows all runs by the
+        first one's, where without any it shows the settings of all, those that differ first.
         """
         clock = find(trainer, Clock)
         measured = {name.replace("val_", "final/", 1): v for name, v in self.latest.items() if name.startswith("val_")}
@@ -88,7 +91,12 @@ class Metrics(Callback):
 
         def tell(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger) and clock.exit_code == 0:
-                logger.log_hyperparams(self.hyperparameters, metrics=final, step=clock.images_seen)
+                from torch.utils.tensorboard.summary import hparams  # takes a while, where nobody may log there
+
+                _, begin, end = hparams(self.hyperparameters, {})
+                for summary in (begin, end):
+                    logger.experiment._get_file_writer().add_summary(summary)
+                logger.log_metrics(final, step=clock.images_seen)
             logger.save()
 
         to_loggers(trainer, tell)

@@ -145,10 +145,12 @@ def strategy(machine: Machine) -> Strategy | str:
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
-    """What one would compare runs by: the plain values of the model and the data, and the seed."""
+    """What one would compare runs by: the seed and the plain values of the model and the data, which have names besides
+    their classes.
+    """
     flat = {f"{group}/{name}": value for group in ("model", "data") for name, value in config[group].items()}
-    shown = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
-    return {"seed": config["seed"], **shown}
+    plain = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
+    return {"seed": config["seed"], **{name: value for name, value in plain.items() if not name.endswith("/_target_")}}
 
 
 def loggers(config: dict[str, Any], images_seen: int) -> list[dict[str, Any]]:

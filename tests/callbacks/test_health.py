@@ -1,22 +1,26 @@
 """Health: each trouble is seen in the figures that show it, and health is not called an illness."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from genimg.callbacks.health import Health
+from genimg.callbacks.measuring import Measured
+from genimg.callbacks.quality import Quality
 from genimg.monitored import Monitored
+from tests.trained import run_folder
 
 WELL = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0, "val_spread": 0.9,
 }  # fmt: skip
 
 
-def symptoms(ill: dict[str, float], model: Any = None, rows: int = 5, best_at: float = 0.5) -> set[str]:
+def symptoms(ill: dict[str, float], model: Any = None, rows: int = 5, best_at: float = 0.5, looks: int = 3) -> set[str]:
     health = Health(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
     health._best, health._best_at = Monitored("quality", 0.3, "min", 500), best_at
-    health._rows = [dict(WELL)] * 5
+    health._rows, health._since_best = [dict(WELL)] * 5, looks
     model = model or SimpleNamespace(monitor=("quality", "min"), wasserstein=False)
     assert health.symptoms(cast(Any, model), 0.5) == {}
     health._rows = [*[dict(WELL)] * (5 - rows), *[WELL | ill] * rows]
@@ -39,6 +43,7 @@ def test_each_is_seen_in_its_figures(ill: dict[str, float], told: str) -> None:
 def test_a_run_without_a_better_checkpoint_for_long_is_told() -> None:
     assert symptoms({}) == set()
     assert symptoms({}, best_at=0.3) == {"stale"}
+    assert symptoms({}, best_at=0.3, looks=2) == set(), "a figure that was hardly measured since"
 
 
 def test_one_row_is_no_illness_nor_is_a_kl_that_is_still_let_go() -> None:
@@ -49,3 +54,16 @@ def test_one_row_is_no_illness_nor_is_a_kl_that_is_still_let_go() -> None:
 def test_wassersteins_critic_gives_no_logits() -> None:
     critic = SimpleNamespace(monitor=("quality", "min"), wasserstein=True)
     assert symptoms({"real_logits": 90.0}, critic) == set()
+
+
+@pytest.mark.parametrize(("times", "told"), [(10, True), (2, False)])
+def test_no_progress_is_seen_in_figures_that_were_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, times: int, told: bool
+) -> None:
+    """The first figure stays the best; where it was measured once more only, at the end, nothing is known between."""
+    figures = iter([1.0] + [2.0] * 9)
+    monkeypatch.setattr(Quality, "look", lambda *_: Measured({"quality": next(figures)}, 4))
+    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "trainer=cpu", "logger=none"]
+    words += ["budget.images=4800", "callbacks.health.stale=0.4", "log_every_steps=2", "callbacks.quality.num_images=4"]
+    run_folder(tmp_path / "run", *words, f"callbacks.quality.times={times}")
+    assert ("quality is no better than 1, at" in caplog.text) is told

@@ -54,6 +54,7 @@ class Checkpoints(Callback):
         self.every_images, self.every_minutes = every_images, every_minutes
         self.resume = resume
         self.best: Monitored | None = None
+        self.since_best = 0  # figures measured, in this session
         self.seconds_spent = 0.0
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: tuple[str, Future[None]] | None = None  # what, and its end
@@ -104,8 +105,10 @@ class Checkpoints(Callback):
         better = self.best is None or not compare([self.best, figure]) or figure.cost < self.best.cost
         better = trainer.strategy.broadcast(better)  # the first process knows what was written
         if better and math.isfinite(figure.value) and find(trainer, Clock).exit_code == 0:
-            self._older_best, self.best = self.best, figure
+            self._older_best, self.best, self.since_best = self.best, figure, 0
             self._save(trainer, "best")
+        else:
+            self.since_best += 1
 
     def save_last(self, trainer: Trainer) -> None:
         """Write `last`, unless what was trained since is not finite."""

@@ -17,6 +17,7 @@ from genimg.monitored import Monitored
 log = logging.getLogger(__name__)
 
 _ROWS = 5  # of training figures that must all show it
+_LOOKS = 3  # without a better figure before there is no progress: a short run is looked at a few times
 _SETTLED = 0.05, 200  # share of a run and batches before which nothing is said
 
 
@@ -39,6 +40,7 @@ class Health(Callback):
         self._rows: list[dict[str, float]] = []
         self._best: Monitored | None = None  # figure of the best checkpoint, and the progress it was found at
         self._best_at = 0.0
+        self._since_best = 0  # figures measured
         self._speed = 0.0  # the best median of so many rows
 
     def on_train_batch_end(
@@ -48,9 +50,10 @@ class Health(Callback):
         if metrics.pending:  # a row is written when nothing is pending
             return
         self._rows = [*self._rows, dict(metrics.latest)][-_ROWS:]
-        best = find(trainer, Checkpoints).best
-        if best != self._best:
-            self._best, self._best_at = best, clock.progress
+        checkpoints = find(trainer, Checkpoints)
+        if checkpoints.best != self._best:
+            self._best, self._best_at = checkpoints.best, clock.progress
+        self._since_best = checkpoints.since_best
         share, batches = _SETTLED
         settled = clock.progress > share and clock.images_seen > batches * clock.batch_size
         if len(self._rows) == _ROWS and settled:
@@ -70,9 +73,10 @@ class Health(Callback):
                 "Try a larger model.gamma, or model.augmentation=[translation,cutout]."
             )
         if latest.get("val_spread", 1.0) < self.alike:
+            setting = "a smaller model.beta" if "kl" in latest else "a larger model.gamma"
             found["alike"] = (
                 f"the samples are alike: they spread {latest['val_spread']:.0%} as far as the data. "
-                "Try a larger model.gamma, a lower model.lr, or for the VAE a smaller model.beta."
+                f"Try {setting}, or a lower model.lr."
             )
         # while beta still rises, a small KL is as it should be
         if latest.get("beta") == self._rows[0].get("beta") and self._always("kl", lambda value: value < self.silent):
@@ -80,7 +84,7 @@ class Health(Callback):
                 f"the posterior has collapsed (kl {latest['kl']:.2g} nats): the decoder ignores z. "
                 "Try a smaller model.beta or a longer model.kl_warmup."
             )
-        if self._best is not None and progress - self._best_at > self.stale:
+        if self._best is not None and self._since_best >= _LOOKS and progress - self._best_at > self.stale:
             found["stale"] = (
                 f"{self._best.name} is no better than {self._best.value:.3g}, at {self._best_at:.0%} of the run: "
                 "best.pt is of then. A longer run will not help; a lower model.lr or a larger model.width may."

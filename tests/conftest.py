@@ -46,6 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_readme.py")
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Again before each test: one that trains in this process sets as many threads as its configuration says, and two
+    of them on a machine whose cores are all busy wait for each other fifty times as long as they work.
+    """
+    torch.set_num_threads(1)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a call of the command gave."""

@@ -30,7 +30,9 @@ DATA_KEYS = {
 MODEL_KEYS = {"_target_", "name", "lr", "latent_dim", "width", "conditional", "num_classes"}
 
 # one step of eight items, with little to validate and to draw
-ONE_STEP = ["budget.images=8", "budget.minutes=null", "data.batch_size=8", "trainer.accelerator=cpu"]
+ONE_STEP = [
+    "budget.images=8", "budget.minutes=null", "data.batch_size=8", "trainer.accelerator=cpu", "trainer.threads=1",
+]  # fmt: skip
 SMALL = ["model.width=8", "callbacks.validation.num_images=8", "callbacks.samples.times=1"]
 
 

@@ -53,8 +53,11 @@ def checkpoint(*words: str) -> dict[str, Any]:
 
 
 def run_folder(folder: Path, *words: str) -> Path:
-    """`folder`, once a run by `words` has ended in it; trained in this process, which has imported torch already."""
-    composed = without_hydra(Composer("train").compose([*words, f"run_dir={folder}"]))
+    """`folder`, once a run by `words` has ended in it; trained in this process, which has imported torch already,
+    on one thread of the processor.
+    """
+    own = ["trainer=cpu", "trainer.threads=1", f"run_dir={folder}"]
+    composed = without_hydra(Composer("train").compose([*words, *own]))
     folder.mkdir(parents=True)
     OmegaConf.save(composed, RunFolder(folder).config, resolve=True)
     assert train.run(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))) == 0

@@ -63,7 +63,7 @@ def test_no_progress_is_seen_in_figures_that_were_measured(
     """The first figure stays the best; where it was measured once more only, at the end, nothing is known between."""
     figures = iter([1.0] + [2.0] * 9)
     monkeypatch.setattr(Quality, "look", lambda *_: Measured({"quality": next(figures)}, 4))
-    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "trainer=cpu", "logger=none"]
+    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     words += ["budget.images=4800", "callbacks.health.stale=0.4", "log_every_steps=2", "callbacks.quality.num_images=4"]
     run_folder(tmp_path / "run", *words, f"callbacks.quality.times={times}")
     assert ("quality is no better than 1, at" in caplog.text) is told

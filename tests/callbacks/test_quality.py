@@ -63,7 +63,7 @@ def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: py
         return found
 
     monkeypatch.setattr(Quality, "look", timed)
-    words = [f"model={model}", "trainer=cpu", "trainer.threads=1", "budget.images=16800", "callbacks.quality.times=2"]
+    words = [f"model={model}", "budget.images=16800", "callbacks.quality.times=2"]
     started = time.process_time()
     run_folder(tmp_path / "run", *words)
     seconds = time.process_time() - started
@@ -74,7 +74,7 @@ def test_a_short_run_is_looked_at_fewer_times(tmp_path: Path, monkeypatch: pytes
     """Of 960 images 57 may be looked at: 28 at a time are two of ten moments."""
     seen: list[int] = []
     monkeypatch.setattr(Quality, "look", lambda *_: seen.append(1) or Measured({"quality": 1.0}, 28))
-    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "trainer=cpu", "logger=none"]
+    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.quality.num_images=28")
     assert len(seen) == 2
 

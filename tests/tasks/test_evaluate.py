@@ -24,10 +24,7 @@ from tests.conftest import Answer
 from tests.stub_models import StubGenerator
 from tests.trained import run_folder
 
-SHORT = [
-    "budget.images=64", "data.batch_size=16", "model.width=4", "data.image_size=16", "callbacks=none",
-    "trainer.threads=1", "trainer.accelerator=cpu",
-]  # fmt: skip
+SHORT = ["budget.images=64", "data.batch_size=16", "model.width=4", "data.image_size=16", "callbacks=none"]
 
 
 @pytest.fixture(scope="module")

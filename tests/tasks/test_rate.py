@@ -14,10 +14,7 @@ from genimg.rating import study
 from genimg.tasks import rate
 from tests.trained import run_folder
 
-SHORT = [
-    "budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none", "trainer.threads=1",
-    "trainer.accelerator=cpu",
-]  # fmt: skip
+SHORT = ["budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none"]
 
 
 @pytest.fixture(scope="module")

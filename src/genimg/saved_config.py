@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from genimg.errors import UserError
 
 LARGEST = 2**18  # bytes; ours have a few thousand
+PRUNING = "pruning"  # key of the callback that a search adds to a job
 
 
 def read_config(path: Path, key: str) -> dict[str, Any]:

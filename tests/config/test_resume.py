@@ -68,15 +68,18 @@ def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "word",
-    ["model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1", "trainer.precision=32-true"],
-)
+ELSE = [
+    "model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1", "trainer.precision=32-true",
+    "callbacks=none", "callbacks.quality.num_images=9", "~callbacks.prior", "+callbacks.healthy.x=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ELSE)
 def test_anything_else_is_refused_by_name(word: str, run: RunFolder) -> None:
     assert run.config.exists()
     with pytest.raises(UserError, match="may change") as mistake:
         _checked("resume=last", word)
-    assert mistake.value.key == word.lstrip("+").split("=")[0]
+    assert mistake.value.key == word.lstrip("+~").split("=")[0]
 
 
 def test_another_precision_may_be_allowed(run: RunFolder) -> None:
@@ -233,7 +236,8 @@ def test_what_the_user_names_may_be_resumed(run: RunFolder, tmp_path: Path) -> N
 
 
 def test_a_class_written_on_the_command_line_needs_no_trust(run: RunFolder) -> None:
-    assert _checked("resume=last", "+callbacks.mine._target_=mynets.Mine").trust == ["mynets.Mine"]
+    words = ["resume=last", "allow_changes=true", "+callbacks.mine._target_=mynets.Mine"]
+    assert _checked(*words).trust == ["mynets.Mine"]
     assert run.config.exists()
 
 

@@ -63,7 +63,7 @@ def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_i
     assert again["figures"]["best"] == pytest.approx(min(figures))
 
 
-def test_a_best_of_other_numbers_of_pictures_is_none(tmp_path: Path) -> None:
+def test_a_best_of_other_numbers_of_pictures_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of fewer pictures quality is larger: none would be as good as the best of many any more."""
     assert train.run(config(tmp_path, "budget.images=96", "callbacks.quality.num_images=200")) == 0
     best = load_checkpoint(RunFolder(tmp_path).best)["figures"]
@@ -71,6 +71,7 @@ def test_a_best_of_other_numbers_of_pictures_is_none(tmp_path: Path) -> None:
     again = load_checkpoint(RunFolder(tmp_path).best)["figures"]
     assert (best["val_quality_n"], again["val_quality_n"]) == (200, 8)
     assert again["best"] > best["best"]
+    assert "changed   callbacks.quality.num_images 200 -> 8, from 96 images on" in caplog.messages
 
 
 def test_weights_that_no_longer_fit_are_a_message(tmp_path: Path) -> None:

@@ -12,18 +12,11 @@ from genimg.errors import UserError
 from genimg.runs import RunFolder, find
 from genimg.saved_config import LARGEST
 
-# what a resumed run may change: how long, where, and what is written; never what is trained on what
+# what a resumed run may change: how long, where, and what is written; never what is trained on what and measured how
 CHANGEABLE = (
-    "budget",
-    "logger",
-    "trainer",
-    "launch",
-    "health",
-    "checkpoint",
-    "callbacks",
-    "log_every_steps",
-    "dry_run",
-)
+    "budget", "logger", "trainer", "launch", "health", "checkpoint", "callbacks.samples", "callbacks.health",
+    "callbacks.progress", "log_every_steps", "dry_run",
+)  # fmt: skip
 _ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the numbers: not of the trainer's that may
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
 _NEVER = ("experiment", "run_dir", "sweep")  # what they say is about a run that begins
@@ -43,10 +36,9 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
         raise UserError("allow_changes", given["allow_changes"], "true or false")
     for override in overrides:
         key = override.key_or_group
-        group = key.split(".")[0].split("/")[0]
-        if (group in (*CHANGEABLE, *_BESIDES) and key not in _ROUNDING) or key in MOVABLE:
+        if (_is_of(key, (*CHANGEABLE, *_BESIDES)) and key not in _ROUNDING) or key in MOVABLE:
             continue
-        allowed = group not in _NEVER and "/" not in key
+        allowed = not _is_of(key, _NEVER) and "/" not in key
         if not (allowed and given.get("allow_changes") is True):
             raise UserError(
                 key,
@@ -57,6 +49,11 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
                 else "leave it out, or start a new run without resume=",
             )
     return run
+
+
+def _is_of(key: str, names: tuple[str, ...]) -> bool:
+    """Whether a key or a group is one of these, or a part of one."""
+    return any(f"{key}.".replace("/", ".").startswith(f"{name}.") for name in names)
 
 
 def began_with(run: RunFolder, composer: Composer, overrides: list[Override]) -> list[str]:

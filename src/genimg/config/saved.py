@@ -17,11 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.build import check_names, named_in, packaged, targets
 from genimg.errors import UserError
 from genimg.runs import RunFolder
-from genimg.saved_config import mapped, read_config, replaced
+from genimg.saved_config import PRUNING, mapped, read_config, replaced
 
 _GROUPS = ("callbacks", "data", "logger")  # groups built of the classes that our own YAML of them names
-#: The callback that a search adds to a job, by its key.
-PRUNING = "pruning"
 _PLACES = ("root", "cache")  # keys of the data that say where they lie, not what they are
 #: Keys of `data` that a resumed run may change: they change no result.
 MOVABLE = tuple(f"data.{name}" for name in (*_PLACES, "workers"))

@@ -51,7 +51,7 @@ def write(format: str, alone: Alone, checkpoint: Checkpoint, folder: Path) -> Pa
 
 
 def _write_onnx(alone: Alone, path: Path) -> None:
-    """UserError where this torch's exporter fails, as 2.6's does with some of the models."""
+    """UserError where this torch's exporter fails."""
     try:
         torch.onnx.export(
             alone,

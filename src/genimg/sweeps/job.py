@@ -19,11 +19,11 @@ from omegaconf import DictConfig, open_dict
 from genimg.config.check import check, count_devices
 from genimg.config.compose import without_hydra
 from genimg.config.names import flatten
-from genimg.config.saved import PRUNING
 from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.files import held
 from genimg.runs import RunFolder
+from genimg.saved_config import PRUNING
 from genimg.session import Session
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here

@@ -5,6 +5,7 @@ from typing import Any
 
 from genimg.checkpoints import Checkpoint
 from genimg.differences import differences, shown
+from genimg.saved_config import PRUNING
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,9 @@ def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint
 
 
 def _what_it_is(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """What is trained on what, of a configuration."""
+    """What is trained on what and measured how, of a configuration."""
     parts = {name: config.get(name) for name in ("seed", "model", "average")}
+    parts["callbacks"] = {name: node for name, node in config["callbacks"].items() if name != PRUNING}
     trainer = config["trainer"]
     # the first versions had no other order of sums
     parts["trainer"] = {"precision": trainer.get("precision"), "deterministic": trainer.get("deterministic", False)}

@@ -19,9 +19,11 @@ from genimg.cli import run
 from genimg.config.compose import Composer
 from genimg.errors import UserError
 from genimg.files import held
+from genimg.monitored import Monitored
 from genimg.runs import runs
 from genimg.sweeps import run as sweeps
-from genimg.sweeps.folder import SweepFolder
+from genimg.sweeps.folder import Job, SweepFolder
+from genimg.sweeps.outcomes import Outcome, over_seeds
 from genimg.sweeps.stopping import stopping
 from genimg.words import quoted
 from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
@@ -268,6 +270,17 @@ def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path, stand_in
     finally:
         process.terminate()
         assert process.wait(240) == 143
+
+
+def test_figures_of_other_numbers_of_pictures_have_no_mean(tmp_path: Path) -> None:
+    def outcome(seed: int, n: int) -> Outcome:
+        words = ["model.lr=1", f"seed={seed}"]
+        best = Monitored("quality", 1.0 + seed, "min", n)
+        return Outcome(Job(words, str(seed)), tmp_path, "done", 1.0, best, None)
+
+    assert [one.mean for one in over_seeds([outcome(0, 500), outcome(1, 500)])] == [1.5]
+    (mixed,) = over_seeds([outcome(0, 500), outcome(1, 501)])
+    assert (mixed.num_seeds, mixed.mean, mixed.half_width) == (2, None, None)
 
 
 def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

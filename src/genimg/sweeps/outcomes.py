@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genimg.errors import STOPPED
 from genimg.metrics.intervals import mean_interval
-from genimg.monitored import Monitored, read_best
+from genimg.monitored import Monitored, compare, read_best
 from genimg.runs import RunFolder
 from genimg.sweeps.folder import Job, Record, SweepFolder
 
@@ -33,7 +33,7 @@ class OverSeeds:
 
     words: list[str]
     num_seeds: int
-    mean: float | None
+    mean: float | None  # None as well where their figures are of other numbers of pictures
     half_width: float | None  # of the 95 % interval of the mean; None under two seeds
 
 
@@ -50,13 +50,16 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def over_seeds(found: Sequence[Outcome]) -> list[OverSeeds]:
-    """Means over the seeds of each combination, in the order in which these came up."""
-    groups: dict[tuple[str, ...], list[float]] = {}
+    """Means over the seeds of each combination, in the order in which these came up; of figures that compare."""
+    groups: dict[tuple[str, ...], list[Monitored]] = {}
     for outcome in found:
-        values = groups.setdefault(tuple(w for w in outcome.job.words if not w.startswith("seed=")), [])
+        figures = groups.setdefault(tuple(w for w in outcome.job.words if not w.startswith("seed=")), [])
         if outcome.state == "done" and outcome.best is not None:
-            values.append(outcome.best.value)
-    return [OverSeeds(list(words), len(values), *mean_interval(values)) for words, values in groups.items()]
+            figures.append(outcome.best)
+    return [
+        OverSeeds(list(words), len(figures), *mean_interval([one.value for one in figures] if compare(figures) else []))
+        for words, figures in groups.items()
+    ]
 
 
 def _state(record: Record | None) -> str:

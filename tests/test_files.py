@@ -49,12 +49,20 @@ def test_what_cannot_be_written_is_one_message(tmp_path: Path) -> None:
         raise OSError("the writer's own words")  # as a library raises it, without a number
 
 
-def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path) -> None:
+def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = tmp_path / ".lock"
     with held(lock, "resume"), pytest.raises(UserError, match="no other process"), held(lock, "resume", seconds=0):
         pass
     with held(tmp_path / ".lock", "resume", seconds=0) as files:
         assert files
+    assert capsys.readouterr().err == ""
+
+
+def test_one_who_waits_for_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = tmp_path / ".lock"
+    with held(lock, "resume"), pytest.raises(UserError), held(lock, "resume", seconds=0.2):
+        pass
+    assert capsys.readouterr().err == f"waiting   0.2 s at most, for another process in {tmp_path} to end\n"
 
 
 def test_without_locks_or_a_file_for_one_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

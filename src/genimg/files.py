@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,8 @@ def held(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
         return
     try:
         end = time.monotonic() + seconds
+        if seconds and not _locked(file):
+            print(f"waiting   {seconds:g} s at most, for another process in {lock.parent} to end", file=sys.stderr)
         while not _locked(file):
             if time.monotonic() > end:
                 hint = "wait for its end, or stop that one"

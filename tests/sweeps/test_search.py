@@ -130,6 +130,11 @@ def test_a_trial_that_is_refused_by_now_has_no_figure(outputs: Path, monkeypatch
     assert again.all_jobs() == [] and again.best() is None
 
 
+def test_a_search_names_its_folders_itself(outputs: Path) -> None:
+    with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*left out: a search names"):
+        run([*SEARCH, "hydra.sweep.subdir=all", "model.lr=interval(0.1,1)"])
+
+
 def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]

@@ -68,8 +68,7 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
 
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:
     sweeper, launcher = chosen(overrides, "hydra/sweeper"), chosen(overrides, "hydra/launcher")
-    if sweeper == "basic":
-        _check_no_settings(overrides)
+    _check_settings(sweeper, overrides)
     searches = sweeper == "optuna"
     combinations = _probes(overrides) if searches else _combinations(overrides)
     if not combinations:
@@ -96,12 +95,16 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
     )
 
 
-def _check_no_settings(overrides: list[Override]) -> None:
-    """Of Hydra's basic sweeper, whose one setting would be another place for what is tried."""
-    setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith("hydra.sweeper.")), None)
+def _check_settings(sweeper: str, overrides: list[Override]) -> None:
+    """Refuses what a sweeper would not read, or, as Hydra's basic one, only as another place for what is tried."""
+    unread, instead = {
+        "basic": ("hydra.sweeper.", "what is tried stands on the command line"),
+        "optuna": ("hydra.sweep.subdir", "a search names the folders of its trials"),
+    }[sweeper]
+    setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith(unread)), None)
     if setting is not None:
-        hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2"
-        raise UserError(setting, None, "left out: what is tried stands on the command line", hint)
+        hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2" if sweeper == "basic" else None
+        raise UserError(setting, None, f"left out: {instead}", hint)
 
 
 def _jobs(

@@ -8,7 +8,14 @@ from genimg.differences import differences, shown
 
 log = logging.getLogger(__name__)
 
-OF_A_MACHINE = ("root", "cache", "workers", "follow_links", "fused")  # keys that change with it, and change no result
+OF_A_MACHINE = (
+    "root",
+    "download",
+    "cache",
+    "workers",
+    "follow_links",
+    "fused",
+)  # keys that change with it, and change no result
 
 
 def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint: Checkpoint) -> None:

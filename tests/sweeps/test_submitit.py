@@ -18,7 +18,7 @@ SUBMITIT = ["-m", "hydra/launcher=submitit_local"]
 
 
 def start(tmp_path: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([*COMMAND, *SUBMITIT, *words], cwd=tmp_path, env=environment)
+    return subprocess.Popen([*COMMAND, *SUBMITIT, *words], cwd=tmp_path, env=environment, start_new_session=True)
 
 
 def wait_for(outputs: Path, process: subprocess.Popen[bytes], num_jobs: int) -> None:
@@ -52,7 +52,7 @@ def test_ctrl_c_stops_what_runs_here(tmp_path: Path, stand_in: dict[str, str]) -
     outputs = tmp_path / "outputs"
     process = start(tmp_path, stand_in, "seed=9,8")
     wait_for(outputs, process, 2)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and all that it started there
     assert process.wait(240) == 130
     assert [row["state"] for row in table(outputs)] == ["stopped", "stopped"]
 

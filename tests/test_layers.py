@@ -75,7 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
     "launch": {"files", "processes", "ranks", "runs"},
     "session": {"config", "launch"},
-    "sweeps": {"config", "files", "hardware", "metrics", "monitored", "processes", "runs", "session", "words"},
+    "sweeps": {"config", "files", "hardware", "metrics", "monitored", "processes", "runs", "saved_config", "session"}
+    | {"words"},
     "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }

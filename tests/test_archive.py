@@ -70,6 +70,8 @@ def test_an_honest_one_is_opened(name: str, honest: dict[str, Any], tmp_path: Pa
         ("gan", "config/model/generator/hidden", 10**6),
         ("gan", "config/model/generator/latent_dim", 10**12),
         ("gan", "config/model/generator/latent_dim", -4),
+        ("gan", "config/model/latent_dim", 10**10),
+        ("vae", "config/model/latent_dim", 10**10),
         ("gan", "config/model/generator/image_size", 10**6),
         ("gan", "config/model/generator/image_size", [8, 10**9]),
         ("gan", "config/model/generator/smallest", 0),

@@ -255,16 +255,18 @@ def test_the_users_own_logger_replaces_a_strangers(run: RunFolder) -> None:
 def test_a_strangers_run_says_not_where_arrays_are_written_and_its_data_may_have_moved(
     run: RunFolder, tmp_path: Path
 ) -> None:
-    folder = {"_target_": "genimg.data.image_folder.ImageFolder", "root": "gone", "cache": "/tmp/evil"}
+    folder = {"_target_": "genimg.data.celeba.CelebA", "root": "gone", "cache": "/tmp/evil", "download": True}
     for key, value in (("data.root", "gone"), ("data.cache", "/tmp/evil"), ("data.source", folder)):
         _rewritten(run, key, value)
     with pytest.raises(UserError, match="where it lies now"):
         _checked("resume=last")
+    _rewritten(run, "data.root", str(tmp_path))
+    assert _checked("resume=last").data.source.download is False
     (tmp_path / "here").mkdir()
     for number in range(9):
         (tmp_path / "here" / f"{number}.png").touch()
     data = _checked("resume=last", f"data.root={tmp_path / 'here'}").data
-    assert (data.cache, data.source.cache) == (False, False)
+    assert (data.cache, data.source.cache, data.source.download) == (False, False, True)
     assert data.root == data.source.root == str(tmp_path / "here")
 
 

@@ -152,9 +152,19 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failed_download_says_what_to_do(tmp_path: Path, no_download: None, name: str) -> None:
     variant = "balanced" if name == "EMNIST" else None
     with pytest.raises(UserError, match="no route to host") as caught:
-        TorchvisionStills(name, str(tmp_path), variant=variant).load("train", (1, 28, 28))
+        TorchvisionStills(name, str(tmp_path), download=True, variant=variant).load("train", (1, 28, 28))
     assert caught.value.key == "data.root"
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [TorchvisionStills("MNIST", "there"), FashionMNIST("there"), CelebA("there")])
+def test_nothing_is_downloaded_unasked(
+    source: TorchvisionStills | FashionMNIST | CelebA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="they are not there"):
+        source.load("train", (1, 28, 28))
+    assert not Path("there").exists()
 
 
 def test_fashion_mnist_falls_back_to_torchvision(

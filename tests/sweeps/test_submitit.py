@@ -18,7 +18,7 @@ SUBMITIT = ["-m", "hydra/launcher=submitit_local"]
 
 
 def start(tmp_path: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([*COMMAND, *SUBMITIT, *words], cwd=tmp_path, env=environment)
+    return subprocess.Popen([*COMMAND, *SUBMITIT, *words], cwd=tmp_path, env=environment, start_new_session=True)
 
 
 def wait_for(outputs: Path, process: subprocess.Popen[bytes], num_jobs: int) -> None:
@@ -50,11 +50,12 @@ def test_a_job_that_is_queued_again_goes_on_from_its_checkpoint(tmp_path: Path, 
 
 def test_ctrl_c_stops_what_runs_here(tmp_path: Path, stand_in: dict[str, str]) -> None:
     outputs = tmp_path / "outputs"
-    process = start(tmp_path, stand_in, "seed=9,8")
+    process = start(tmp_path, stand_in, "seed=7,8")
     wait_for(outputs, process, 2)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and all that it started there
     assert process.wait(240) == 130
     assert [row["state"] for row in table(outputs)] == ["stopped", "stopped"]
+    assert len(list(outputs.glob("*/*/*/checkpoints/last.pt"))) == 2, "each has saved, one of them in its own time"
 
 
 def test_killed_it_takes_its_jobs_with_it_and_can_be_resumed(tmp_path: Path, stand_in: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from genimg.cli import run
 from genimg.errors import UserError
@@ -84,3 +85,17 @@ def test_damaged_records_are_as_none(outputs: Path) -> None:
     (folder / "1-seed_3" / "best.json").write_text("[3]")
     assert run(["-m", f"sweep.resume={folder}"]) == 0
     assert [row["state"] for row in table(outputs)] == ["done", "done"]
+
+
+@pytest.mark.parametrize(("repeated", "downloads"), [([], False), (["data.root=elsewhere"], True)])
+def test_a_strangers_sweep_says_not_where_data_are_downloaded(
+    repeated: list[str], downloads: bool, outputs: Path
+) -> None:
+    assert run(["-m", "seed=0,3"]) == 0
+    words = ["data=mnist", "data.root=elsewhere"]
+    plan = {"words": ["seed=0,3", *words], "jobs": [{"words": ["seed=0", *words], "name": "0-a"}]}
+    folder = sweep_folder(outputs)
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    assert run(["-m", f"sweep.resume={folder}", *repeated]) == 0
+    source = OmegaConf.load(folder / "0-a" / "config.yaml").data.source
+    assert (source.root, source.download) == ("elsewhere", downloads)

@@ -1,7 +1,7 @@
 """Stands in for genimg.worker, without torch: leaves what a run leaves, and does what its `seed` says.
 
-1, 2: an exit code of the same number and an error in the log, until a file says that it is repaired; 8, 9: waits
-for a signal.
+1, 2: an exit code of the same number and an error in the log, until a file says that it is repaired; 7, 8, 9:
+waits for a signal, and 7 takes its time to save.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 from omegaconf import OmegaConf
 
@@ -28,9 +27,10 @@ def main() -> int:
     checkpoint = folder / "checkpoints" / "last.pt"
     (folder / "started").write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {config.trainer.threads}")
     resumed = config.resume is not None
-    if config.seed in (8, 9) and not resumed:
-        signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, number, frame))
-        signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, number, frame))
+    if config.seed in (7, 8, 9) and not resumed:
+        seconds = 2 if config.seed == 7 else 0
+        signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, seconds, number))
+        signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, seconds, number))
         hear_interrupts()
         (folder / "waits").write_text(str(os.getpid()))
         time.sleep(240)
@@ -51,7 +51,10 @@ def main() -> int:
     return 0
 
 
-def stop(checkpoint: Path, number: int, _frame: FrameType | None) -> None:
+def stop(checkpoint: Path, seconds: float, number: int) -> None:
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, signal.SIG_IGN)
+    time.sleep(seconds)
     checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.touch()
     sys.exit(128 + number)

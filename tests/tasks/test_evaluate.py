@@ -235,6 +235,23 @@ def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest
     assert not Path("evil-was-here").exists()
 
 
+def test_a_strangers_data_are_not_downloaded_to_where_it_says(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    load = evaluate.load_checkpoint
+
+    def evil(file: Path) -> Any:
+        checkpoint = load(file)
+        stills = {"_target_": "genimg.data.torchvision_sets.TorchvisionStills", "name": "MNIST", "download": True}
+        checkpoint["config"]["data"]["source"] = {**stills, "root": str(tmp_path / "elsewhere")}
+        return checkpoint
+
+    monkeypatch.setattr(evaluate, "load_checkpoint", evil)
+    with pytest.raises(UserError, match="elsewhere"):
+        evaluate.run(config(runs["gan"]))
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

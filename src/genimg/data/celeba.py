@@ -17,16 +17,17 @@ from genimg.data.torchvision_sets import open_torchvision
 class CelebA:
     """Pictures of 218x178 without classes (its 40 attributes are not exclusive).
 
-    root: folder of the download; None: the user's cache folder. cache: as for ImageFolder.
+    root, download: as for TorchvisionStills. cache: as for ImageFolder.
     """
 
     root: str | None = None
+    download: bool = False
     fit: Fit = "crop"
     cache: bool | str = True
     own_test: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Items:
-        faces = open_torchvision("CelebA", self.root, split=part)
+        faces = open_torchvision("CelebA", self.root, self.download, split=part)
         folder = Path(faces.root) / faces.base_folder / "img_align_celeba"
         files = PictureFiles([str(folder / name) for name in faces.filename])
         return load_pictures(files, Decoder(shape, self.fit, (0, 0, 0)), cache_folder(self.cache, "pictures"))

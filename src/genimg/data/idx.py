@@ -63,15 +63,17 @@ class FashionMNIST:
 
     root: folder of the four `*-ubyte.gz` files, or where torchvision downloads them to. None: Debian's folder
     where it is installed, else torchvision's download.
+    download: as for TorchvisionStills.
     """
 
     root: str | None = None
+    download: bool = False
     own_test: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Stored:
         folder, prefix = Path(self.root or DEBIAN_FOLDER), {"train": "train", "test": "t10k"}[part]
         images, labels = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
         if not (images.is_file() and labels.is_file()):
-            return TorchvisionStills("FashionMNIST", self.root).load(part, shape)
+            return TorchvisionStills("FashionMNIST", self.root, self.download).load(part, shape)
         pictures = fit_images(read_idx(images).unsqueeze(1), shape, fit="pad")
         return Stored(pictures, read_idx(labels).long(), classes=CLASSES)

@@ -38,23 +38,30 @@ _TO_NCHW = {
 }
 
 
-def open_torchvision(name: str, root: str | None, **arguments: Any) -> Any:
-    """The torchvision data set in `root`, downloaded where it is not there yet."""
+def open_torchvision(name: str, root: str | None, download: bool, **arguments: Any) -> Any:
+    """The torchvision data set in `root`, or in the user's cache folder.
+
+    Where it is not there yet it is downloaded: into the cache folder always, into `root` with `download`.
+    """
     import torchvision.datasets  # 3 s, and only these sets need it
 
-    folder = Path(root) if root else user_folder() / "datasets"
+    folder, download = (Path(root), download) if root else (user_folder() / "datasets", True)
     data_set = getattr(torchvision.datasets, name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return data_set(str(folder), download=True, **arguments)
+        if download:
+            folder.mkdir(parents=True, exist_ok=True)
+        return data_set(str(folder), download=download, **arguments)
     except ImportError as error:  # gdown, for what lies on a drive
         raise UserError("data", name, "an installed helper of torchvision", str(error).strip()) from error
     except (OSError, RuntimeError) as error:
+        said = (
+            f"the download failed ({str(error).strip() or type(error).__name__})" if download else "they are not there"
+        )
         raise UserError(
             "data.root",
             str(folder),
             f"the files of {name} as torchvision unpacks them, or a machine that can download them",
-            f"the download failed ({str(error).strip() or type(error).__name__}); where there is internet "
+            f"{said}; where there is internet "
             f"call torchvision.datasets.{name}(FOLDER, download=True), copy FOLDER, give data.root=FOLDER; "
             "data=digits needs no download",
         ) from error
@@ -66,6 +73,7 @@ class TorchvisionStills:
 
     name: class in torchvision.datasets (a key of the table above).
     root: folder of the download; None: the user's cache folder.
+    download: whether what is not in `root` is downloaded into it.
     fit: how pictures of another shape are fitted: crop, pad or stretch.
     variant: which of the sets that come under one name (EMNIST's), one of the keys of `variants`.
     variants: the number of classes of each, from which the configuration takes data.num_classes.
@@ -73,6 +81,7 @@ class TorchvisionStills:
 
     name: str
     root: str | None = None
+    download: bool = False
     fit: Fit = "pad"
     variant: str | None = None
     variants: Mapping[str, int] | None = None
@@ -85,7 +94,7 @@ class TorchvisionStills:
             raise UserError("data.variant", self.variant, ", ".join(self.variants))
         arguments, axes = _SETS[self.name]
         variant = {"split": self.variant} if self.variant else {}
-        data_set = open_torchvision(self.name, self.root, **arguments[part], **variant)
+        data_set = open_torchvision(self.name, self.root, self.download, **arguments[part], **variant)
         images = _TO_NCHW[axes](torch.as_tensor(data_set.data))
         labels = torch.as_tensor(np.asarray(data_set.targets if hasattr(data_set, "targets") else data_set.labels))
         labels, classes = _named(labels.long(), tuple(getattr(data_set, "classes", "0123456789")))  # SVHN: digits

@@ -71,12 +71,14 @@ class Subject:
 def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) -> Any:
     """The data that a checkpoint was trained on, its folder now at `root`. UserError where they are others now."""
     node = replaced(checkpoint["config"]["data"], "cache", False)  # a stranger's run says not where arrays are written
-    if root is not None:
-        if "root" not in node:
-            raise UserError("root", root, f"null: data={node['name']} has no folder")
+    if root is None:
+        node = replaced(node, "download", False)  # nor where data are downloaded to
+        if node.get("root") is not None and not Path(str(node["root"])).is_dir():
+            raise UserError("root", node["root"], "the folder of the run's data", hint="where it lies now: root=FOLDER")
+    elif "root" not in node:
+        raise UserError("root", root, f"null: data={node['name']} has no folder")
+    else:
         node = replaced(node, "root", str(Path(root).expanduser()))
-    elif node.get("root") is not None and not Path(str(node["root"])).is_dir():
-        raise UserError("root", node["root"], "the folder of the run's data", hint="where it lies now: root=FOLDER")
     try:
         data = build(node, trust=(*packaged("data"), *trust))
         data.setup("test")

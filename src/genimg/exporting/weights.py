@@ -10,7 +10,7 @@ import torch
 
 from genimg.archive import check_content, check_fields
 from genimg.build import build
-from genimg.checkpoints import Checkpoint, at_most, check_weights
+from genimg.checkpoints import Checkpoint, at_most, check_latents, check_weights
 from genimg.errors import UserError
 from genimg.exporting.alone import Alone, keep_generating
 from genimg.models.base import GenerativeModel
@@ -53,6 +53,7 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
         model: GenerativeModel = build(content["config"]["model"], trust=trust)
     keep_generating(model)
     check_weights(model, state, "run")
+    check_latents(content["config"]["model"], model, state, "run")
     model.load_state_dict(state, assign=True)
     return model.eval(), content
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from genimg.processes import end_with_parent
+from genimg.processes import end_with_parent, hear_interrupts
 from genimg.sweeps.folder import SweepFolder
 
 
@@ -28,6 +28,7 @@ def own_session() -> Iterator[None]:
     with contextlib.suppress(PermissionError):  # it has one already
         os.setsid()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    hear_interrupts()
     try:
         yield
     finally:

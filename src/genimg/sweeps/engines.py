@@ -18,6 +18,7 @@ from omegaconf import DictConfig, open_dict
 
 from genimg.config.compose import Composer
 from genimg.errors import UserError, first_line
+from genimg.processes import interrupts_held_back
 from genimg.sweeps.folder import Job
 from genimg.sweeps.job import RunJob
 from genimg.words import quoted
@@ -60,6 +61,8 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
     _at_exit_end_trackers()
+    if "submitit_folder" in config.hydra.launcher:
+        _keep_interrupts_from_controllers()
     try:
         Plugins.instance().instantiate_launcher(context, run_job, config).launch(words, initial_job_idx=0)
     except HydraException as error:
@@ -67,6 +70,16 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     except Exception as error:  # a process that a job was in died, or the queue refused it
         reason = first_line(error)
         print(f"the launcher ended early: {reason}", file=sys.stderr)
+
+
+@cache
+def _keep_interrupts_from_controllers() -> None:
+    """Ctrl-C in the terminal reaches all that runs in it: not the processes of submitit's local executor, which would
+    end the jobs before they have saved. Each job hears of it from the command.
+    """
+    from submitit.local import local
+
+    local.start_controller = interrupts_held_back()(local.start_controller)
 
 
 @cache

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from genimg.config.check import check, count_devices
 from genimg.config.compose import without_hydra
@@ -23,7 +23,7 @@ from genimg.config.values import as_meant
 from genimg.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.files import held
 from genimg.runs import RunFolder
-from genimg.saved_config import PRUNING
+from genimg.saved_config import PRUNING, replaced
 from genimg.session import Session
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
@@ -37,6 +37,7 @@ class RunJob:
 
     Called again for a job that was interrupted, as SLURM does when it requeues one, it goes on from its checkpoint.
 
+    downloads: whether data may be downloaded into data.root.
     pruning: the callback that prunes a job, by the job's name.
     places: how jobs that run side by side on this machine share it; None where the launcher runs none so.
     local: whether all jobs run on this machine, and end with the command.
@@ -45,6 +46,7 @@ class RunJob:
     session: Session
     folder: SweepFolder
     fail_fast: bool
+    downloads: bool
     pruning: dict[str, Any]
     places: Places | None
     local: bool
@@ -122,6 +124,8 @@ class RunJob:
                 config.hydra = HydraConfig.get()
                 as_meant(config, composer.parse(words), flatten(without_hydra(config)))
                 count_devices(config)
+                if not self.downloads and "data" in config:
+                    config.data = replaced(OmegaConf.to_container(config.data), "download", False)
         if name in self.pruning:
             with open_dict(config):
                 config.callbacks[PRUNING] = self.pruning[name]

@@ -39,6 +39,7 @@ class Plan(NamedTuple):
     launcher: str
     places: Places | None  # for jobs side by side on this machine
     fail_fast: bool
+    downloads: bool = True  # into data.root: not where only the folder of a resumed sweep names it
 
     @property
     def repeats(self) -> bool:
@@ -63,7 +64,7 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     if _what(composer, plan.words) != _what(composer, saved):
         was = " ".join(word for word in saved if not word.startswith("hydra"))
         raise UserError("sweep.resume", " ".join(words), f"the overrides it began with: {was}", "leave them out")
-    return plan._replace(jobs=jobs)
+    return plan._replace(jobs=jobs, downloads=any(override.key_or_group == "data.root" for override in given))
 
 
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:

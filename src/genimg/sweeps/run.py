@@ -60,7 +60,8 @@ def _run_missing(
     """Runs those of `jobs` that are not complete. pruning: the callback that prunes a job, by its name."""
     missing = [one.job for one in outcomes(plan.folder, jobs) if one.state not in COMPLETE]
     local = plan.launcher in LOCAL
-    launch(session.composer, config, RunJob(session, plan.folder, plan.fail_fast, pruning, plan.places, local), missing)
+    run_job = RunJob(session, plan.folder, plan.fail_fast, plan.downloads, pruning, plan.places, local)
+    launch(session.composer, config, run_job, missing)
 
 
 def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | None) -> int:

@@ -9,7 +9,8 @@ from genimg.saved_config import PRUNING
 
 log = logging.getLogger(__name__)
 
-OF_A_MACHINE = ("root", "cache", "workers", "follow_links", "fused")  # keys that change with it, and change no result
+# keys that change with the machine, and change no result
+OF_A_MACHINE = ("root", "download", "cache", "workers", "follow_links", "fused")
 
 
 def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint: Checkpoint) -> None:

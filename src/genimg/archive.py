@@ -129,6 +129,8 @@ def check_training(checkpoint: dict[str, Any]) -> None:
     What the optimizers can go on from they know themselves: `callbacks/optimizers.py`.
     """
     optimizers, processes, figures = (checkpoint.get(name) for name in ("optimizers", "processes", "figures"))
+    if not all(isinstance(checkpoint["config"].get(name), dict) for name in ("trainer", "callbacks")):
+        raise ValueError("it has no configuration of its trainer and its callbacks")
     if not (isinstance(optimizers, list) and all(map(_is_optimizer, optimizers))):
         raise ValueError("its optimizers are not states of optimizers")
     if not (isinstance(processes, list) and all(map(_is_process, processes))):

@@ -126,7 +126,7 @@ def check_fits(node: Any, state: dict[str, Tensor], trust: Iterable[str] | None,
 def check_latents(node: Any, model: object, state: dict[str, Tensor], key: str) -> None:
     """UserError where none of its weights takes latents of the length that the model draws, which may be 10^10."""
     latent_dim = getattr(model, "latent_dim", None)
-    if latent_dim is not None and only_ours(node) and not any(one.shape[1:] == (latent_dim,) for one in state.values()):
+    if latent_dim is not None and only_ours(node) and not any(latent_dim in one.shape for one in state.values()):
         raise UserError(key, f"latent_dim {latent_dim!r:.60}", "the length of a latent that its weights take")
 
 

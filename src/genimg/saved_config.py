@@ -14,6 +14,7 @@ from genimg.errors import UserError
 
 LARGEST = 2**18  # bytes; ours have a few thousand
 PRUNING = "pruning"  # key of the callback that a search adds to a job
+SHOWING = ("samples", "health", "progress")  # keys of the callbacks that show and tell, and change no figure
 
 
 def read_config(path: Path, key: str) -> dict[str, Any]:

@@ -46,6 +46,14 @@ def test_a_run_without_a_better_checkpoint_for_long_is_told() -> None:
     assert symptoms({}, best_at=0.3, looks=2) == set(), "a figure that was hardly measured since"
 
 
+@pytest.mark.parametrize(("kl", "setting"), [({}, "a larger model.gamma"), ({"kl": 20.0}, "a smaller model.beta")])
+def test_what_to_try_where_samples_are_alike_is_a_setting_of_the_model(kl: dict[str, float], setting: str) -> None:
+    health = Health(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
+    health._rows = [{"images_per_second": 1000.0, "val_spread": 0.02, **kl}] * 5
+    (told,) = health.symptoms(cast(Any, SimpleNamespace()), 0.5).values()
+    assert f"Try {setting}, or a lower model.lr" in told
+
+
 def test_one_row_is_no_illness_nor_is_a_kl_that_is_still_let_go() -> None:
     assert symptoms({"real_logits": 9.0, "fake_logits": -8.0, "kl": 0.1}, rows=4) == set()
     assert symptoms({"kl": 0.1, "beta": 0.5}, rows=4) == set()

@@ -268,6 +268,8 @@ def test_a_strangers_run_says_not_where_arrays_are_written_and_its_data_may_have
     data = _checked("resume=last", f"data.root={tmp_path / 'here'}").data
     assert (data.cache, data.source.cache, data.source.download) == (False, False, True)
     assert data.root == data.source.root == str(tmp_path / "here")
+    _rewritten(run, "data.source.download", False)  # as the run is written down once it is resumed
+    assert _checked("resume=last", f"data.root={tmp_path / 'here'}").data.source.download is True
 
 
 @pytest.mark.parametrize(

@@ -76,18 +76,14 @@ def test_by_figures_that_do_not_compare_nothing_is_drawn(
     assert capsys.readouterr().err.count("trial 11 is drawn at random: the figures before it do not") == alike
 
 
-def planned(folder: Path, *words: str) -> Search:
-    composer = Composer("train")
-    plan = make_plan(composer, ["hydra/sweeper=optuna", f"hydra.sweep.dir={folder}", *words])
-    folder.mkdir(parents=True, exist_ok=True)
-    return Search(composer, plan, master(composer, plan).hydra.sweeper)
-
-
 def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
     """The learning rate of a trial after eleven, whose figures are of these numbers of pictures in turn."""
-    search = planned(
-        folder, "hydra.sweeper.n_trials=12", f"hydra.sweeper.sampler={sampler}", "model.lr=interval(0.1,1)"
-    )
+    composer = Composer("train")
+    settings = [f"hydra.sweeper.{setting}" for setting in ("n_trials=12", f"sampler={sampler}")]
+    words = ["hydra/sweeper=optuna", *settings, f"hydra.sweep.dir={folder}", "model.lr=interval(0.1,1)"]
+    plan = make_plan(composer, words)
+    folder.mkdir(parents=True)
+    search = Search(composer, plan, master(composer, plan).hydra.sweeper)
 
     def measure(jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -96,38 +92,49 @@ def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
             best = {"name": "quality", "value": rate, "direction": "min", "n": numbers[number % 2]}
             (folder / job.name).mkdir()
             RunFolder(folder / job.name).best_figure.write_text(json.dumps(best))
-            search.plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
+            plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
 
     search.run(measure)
     return search.study.trials[11].params["model.lr"]
 
 
 def test_a_trial_without_a_figure_stays_among_the_jobs_of_a_resumed_search(
-    outputs: Path,
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["hydra.sweeper.n_trials=2", "model.lr=interval(0.1,1)"]
-    search = planned(outputs, *words)
-
-    def measure_nothing(jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            search.plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
-
-    search.run(measure_nothing)
-    assert [trial.state.name for trial in search.study.trials] == ["FAIL", "FAIL"]
-    again = planned(outputs, *words)
-    assert [job.name for job in again.all_jobs()] == [job.name for job in search.all_jobs()] and again.best() is None
+    monkeypatch.setattr("genimg.sweeps.outcomes.read_best", lambda path: None)
+    assert run([*SEARCH, "hydra.sweeper.n_trials=2", "model.lr=interval(0.1,1)"]) == 0
+    again = resumed_search(outputs)
+    assert [trial.state.name for trial in again.study.trials] == ["FAIL", "FAIL"]
+    assert [job.name.split("-")[0] for job in again.all_jobs()] == ["0", "1"] and again.best() is None
 
 
-def test_a_trial_that_is_refused_by_now_has_no_figure(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
-
-    def refuse(*_: object) -> None:
-        raise UserError("model.lr", "0.5", "less than before")
-
+def test_a_trial_that_is_refused_by_now_stays_with_its_figure(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]
+    assert run([*SEARCH, *words]) == 0
     monkeypatch.setattr("genimg.sweeps.search.check", refuse)
-    again = planned(sweep_folder(outputs), "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)")
+    again = resumed_search(outputs)
     again.run(lambda jobs: None)
-    assert again.all_jobs() == [] and again.best() is None
+    assert len(again.all_jobs()) == 1 and again.best() is not None
+
+
+def test_a_trial_that_was_refused_has_no_jobs_where_it_would_be_taken_now(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a newer version, or another machine, takes what was refused."""
+    with monkeypatch.context() as then:
+        then.setattr("genimg.sweeps.search.check", refuse)
+        assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
+    assert resumed_search(outputs).all_jobs() == []
+
+
+def refuse(*_: object) -> None:
+    raise UserError("model.lr", "0.5", "less than before")
+
+
+def resumed_search(outputs: Path) -> Search:
+    composer = Composer("train")
+    plan = make_plan(composer, [f"sweep.resume={sweep_folder(outputs)}"])
+    return Search(composer, plan, master(composer, plan).hydra.sweeper)
 
 
 def test_a_search_names_its_folders_itself(outputs: Path) -> None:

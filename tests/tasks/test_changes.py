@@ -67,11 +67,14 @@ def test_a_best_of_other_numbers_of_pictures_is_none(tmp_path: Path, caplog: pyt
     """Of fewer pictures quality is larger: none would be as good as the best of many any more."""
     assert train.run(config(tmp_path, "budget.images=96", "callbacks.quality.num_images=200")) == 0
     best = load_checkpoint(RunFolder(tmp_path).best)["figures"]
-    assert resumed(tmp_path, "budget.images=192", "callbacks.quality.num_images=8") == 0
+    quieter = ["callbacks.quality.times=3", "callbacks.validation.times=3", "callbacks.samples.times=1"]  # from 2 each
+    assert resumed(tmp_path, "budget.images=192", "callbacks.quality.num_images=8", *quieter) == 0
     again = load_checkpoint(RunFolder(tmp_path).best)["figures"]
     assert (best["val_quality_n"], again["val_quality_n"]) == (200, 8)
     assert again["best"] > best["best"]
-    assert "changed   callbacks.quality.num_images 200 -> 8, from 96 images on" in caplog.messages
+    told = {message.split(",")[0] for message in caplog.messages if message.startswith("changed")}
+    changed = {"quality.num_images 200 -> 8", "quality.times 2 -> 3", "validation.times 2 -> 3"}
+    assert told == {f"changed   callbacks.{one}" for one in changed}, "samples are shown, and change no figure"
 
 
 def test_weights_that_no_longer_fit_are_a_message(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ class Clock(Callback):
         return min(most, max(fewest, round(share * self._expected_images / times)))
 
     def affordable_times(self, most: int, share: float, items: int) -> int:
-        """How often to look at that many items, once at least, in the same sense; in a run by the clock by its speed
-        so far, for its first steps on a busy machine tell of a far shorter run.
+        """How often to look at that many items, once at least: about `share` of the images of the whole run; in a run
+        by the clock by its speed so far, for its first steps on a busy machine tell of a far shorter run.
         """
         return min(most, max(1, round(share * self._estimated() / items)))
 

@@ -82,7 +82,8 @@ class Metrics(Callback):
         parallel coordinates want a number on every axis, so a run that was stopped is left out until it is resumed.
 
         Without the summary of an experiment that Lightning writes into every run: TensorBoard shows all runs by the
-        first one's, where without any it shows the settings of all, those that differ first.
+        first one's, where without any it shows the settings of all, those that differ first, and all scalars, of which
+        the final ones come first.
         """
         clock = find(trainer, Clock)
         measured = {name.replace("val_", "final/", 1): v for name, v in self.latest.items() if name.startswith("val_")}
@@ -97,6 +98,7 @@ class Metrics(Callback):
                 for summary in (begin, end):
                     logger.experiment._get_file_writer().add_summary(summary)
                 logger.log_metrics(final, step=clock.images_seen)
+                logger.hparams.update(self.hyperparameters)  # for the file that `save` writes
             logger.save()
 
         to_loggers(trainer, tell)

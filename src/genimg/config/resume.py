@@ -10,12 +10,12 @@ from genimg.config.followed import follow_again
 from genimg.config.saved import MOVABLE, saved
 from genimg.errors import UserError
 from genimg.runs import RunFolder, find
-from genimg.saved_config import LARGEST
+from genimg.saved_config import LARGEST, SHOWING
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what and measured how
 CHANGEABLE = (
-    "budget", "logger", "trainer", "launch", "health", "checkpoint", "callbacks.samples", "callbacks.health",
-    "callbacks.progress", "log_every_steps", "dry_run",
+    "budget", "logger", "trainer", "launch", "health", "checkpoint", *(f"callbacks.{name}" for name in SHOWING),
+    "log_every_steps", "dry_run",
 )  # fmt: skip
 _ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the numbers: not of the trainer's that may
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")

@@ -52,8 +52,8 @@ def saved(run: RunFolder, overrides: list[Override], config_dir: Path | None, ch
     given = {override.key_or_group: override.value() for override in overrides if not override.is_delete()}
     if isinstance(config["data"].get("cache"), str):
         config["data"] = replaced(config["data"], "cache", False)
-    if "data.root" not in given:  # nor are they downloaded to where a stranger's says
-        config["data"] = replaced(config["data"], "download", False)
+    # nor are they downloaded to where a stranger's says, but to where the user does
+    config["data"] = replaced(config["data"], "download", "data.root" in given)
     for name in _PLACES:
         if f"data.{name}" in given:
             config["data"] = replaced(config["data"], name, given[f"data.{name}"])

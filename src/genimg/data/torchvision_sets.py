@@ -55,7 +55,9 @@ def open_torchvision(name: str, root: str | None, download: bool, **arguments: A
         raise UserError("data", name, "an installed helper of torchvision", str(error).strip()) from error
     except (OSError, RuntimeError) as error:
         said = (
-            f"the download failed ({str(error).strip() or type(error).__name__})" if download else "they are not there"
+            f"the download failed ({str(error).strip() or type(error).__name__})"
+            if download
+            else "they are not there, or damaged"
         )
         raise UserError(
             "data.root",

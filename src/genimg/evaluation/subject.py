@@ -78,7 +78,7 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
     elif "root" not in node:
         raise UserError("root", root, f"null: data={node['name']} has no folder")
     else:
-        node = replaced(node, "root", str(Path(root).expanduser()))
+        node = replaced(replaced(node, "download", True), "root", str(Path(root).expanduser()))
     try:
         data = build(node, trust=(*packaged("data"), *trust))
         data.setup("test")

@@ -31,7 +31,7 @@ def between(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _is_place(key: str) -> bool:
-    return key.split(".")[0] in _PLACES
+    return key.split(".")[0] in _PLACES or key.rpartition(".")[2] == "download"
 
 
 def _copied(key: str, flat: dict[str, Any]) -> bool:

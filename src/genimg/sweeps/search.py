@@ -40,8 +40,11 @@ class Search:
         journal = JournalStorage(JournalFileBackend(str(plan.folder.journal)))
         self.study = optuna.create_study(storage=journal, study_name="sweep", load_if_exists=True)
         self.jobs: dict[int, list[Job]] = {}  # by the number of the trial
+        for job in plan.jobs:  # of a search that goes on, as it planned them: also of trials that are refused by now
+            self.jobs.setdefault(int(job.name.partition("-")[0]) // len(plan.seeds), []).append(job)
         for trial in self.study.trials:
-            self._plan_trial(trial, over=trial.state.is_finished())
+            if not trial.state.is_finished():
+                self._plan_trial(trial)
 
     def run(self, run_jobs: Callable[[Sequence[Job]], None]) -> None:
         """Tries what is left to try, by `run_jobs`, until all is tried or the sweep is stopped."""
@@ -64,7 +67,7 @@ class Search:
         while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
             self.study.sampler = self._sampler(len(self.study.trials))
             trial = self.study.ask(self.space)
-            if self._plan_trial(trial, over=False):
+            if self._plan_trial(trial):
                 batch.append(trial)
         return batch
 
@@ -115,17 +118,15 @@ class Search:
             print(f"trial {number} is drawn at random: the figures before it do not all compare", file=sys.stderr)
         return RandomSampler(seed=seed)
 
-    def _plan_trial(self, trial: Any, over: bool) -> bool:
-        """Makes the jobs of a trial, over or not; False, and it is over without any, for a combination that the checks
-        refuse.
-        """
+    def _plan_trial(self, trial: Any) -> bool:
+        """Makes the jobs of a trial; False, and the trial is over, for a combination that the checks refuse."""
         words = [*self.fixed, *_words(trial.params)]
         try:
             config = check(self.composer, words)
         except UserError as error:
-            if not over:
-                print(f"trial {trial.number} is left out: {error}", file=sys.stderr)
-                self.study.tell(trial.number, state=_failed())
+            print(f"trial {trial.number} is left out: {error}", file=sys.stderr)
+            self.study.tell(trial.number, state=_failed())
+            self.jobs.pop(trial.number, None)
             return False
         first = trial.number * len(self.plan.seeds)
         self.jobs[trial.number] = make_jobs(config, words, set(self.space), self.plan.seeds, first)

@@ -94,6 +94,17 @@ def test_stopped_or_killed_it_leaves_no_process_behind_and_can_be_resumed(
     assert [row["state"] for row in table(outputs)] == ["done"] * 3
 
 
+def test_a_process_that_waits_for_a_job_ends_with_the_command_too(tmp_path: Path, stand_in: dict[str, str]) -> None:
+    process = subprocess.Popen([*COMMAND, *JOBLIB, "seed=8"], cwd=tmp_path, env=stand_in)
+    while not list((tmp_path / "outputs").glob("*/*/*/waits")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert sum("LokyProcess" in one for one in running(tmp_path)) == 2, "one of them has no job"
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    all_end(tmp_path, seconds=20)
+
+
 def test_without_joblib_it_says_what_to_install(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install .*\[joblib\]"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
+import signal
 import sys
 import uuid
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 
 from genimg.config.compose import Composer
 from genimg.errors import UserError, first_line
-from genimg.processes import interrupts_held_back
+from genimg.processes import end_with_parent, interrupts_held_back
 from genimg.sweeps.folder import Job
 from genimg.sweeps.job import RunJob
 from genimg.words import quoted
@@ -64,7 +66,11 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     if "submitit_folder" in config.hydra.launcher:
         _keep_interrupts_from_controllers()
     try:
-        Plugins.instance().instantiate_launcher(context, run_job, config).launch(words, initial_job_idx=0)
+        launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
+        if isinstance(options := getattr(launcher, "joblib", None), dict):
+            # from their start on, not from their first job on: one without a job would wait for it for minutes
+            options |= {"initializer": end_with_parent, "initargs": (signal.SIGTERM, os.getpid())}
+        launcher.launch(words, initial_job_idx=0)
     except HydraException as error:
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
     except Exception as error:  # a process that a job was in died, or the queue refused it

@@ -26,7 +26,6 @@ class Signals(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock = find(trainer, Clock)
-        # after Lightning has registered its own handler, which would raise inside the step
         # HUP: a machine that shuts down sends it to all; USR1: a scheduler's warning (sbatch --signal)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             if signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask of jobs in the background
@@ -47,6 +46,8 @@ class Signals(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._restore()
+        if Control.of_environment() is not None:  # the agent ends all once one has failed: this one first says why
+            signal.signal(signal.SIGTERM, lambda number, frame: None)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         assert self._clock is not None

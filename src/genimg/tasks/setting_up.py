@@ -134,6 +134,8 @@ def make_trainer(
     # Lightning would ask all processes before each step whether one has a signal, and wait for the GPU to hear it; the
     # clock asks after each step
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
+    # nor its own handler of SIGTERM, which sends the others a message from wherever it is: `Signals` hears it
+    trainer._signal_connector.register_signal_handlers = lambda: None
     return trainer
 
 

@@ -66,6 +66,18 @@ def test_measuring_takes_a_share_of_what_is_trained_and_as_much_all_along() -> N
     assert longer.affordable(most=512, share=0.2, times=20) == 100
 
 
+@pytest.mark.parametrize(
+    ("budget", "looks"), [(500_000, [2000] * 10), (60_000, [360] * 10), (25_000, [300] * 5), (2000, [120]), (100, [8])]
+)
+def test_a_look_is_of_many_items_or_rare_and_all_together_are_a_share(budget: int, looks: list[int]) -> None:
+    clock, seen = Clock(Budget(budget, None), budget // 100), []
+    for _ in range(100):
+        clock.images_seen += clock.batch_size
+        clock._progress_before, clock._progress_now = clock._progress_now, clock.progress
+        seen.append(clock.due_items(times=10, most=2000, share=0.06, fewest=300))
+    assert [items for items in seen if items] == looks and seen[-1], "the end is looked at"
+
+
 @pytest.mark.parametrize("chosen", [1, 3, 4, 7, 10])
 def test_of_so_many_moments_some_are_chosen_and_the_last_is_one(chosen: int) -> None:
     clock, seen = Clock(Budget(1000, None), 10), []

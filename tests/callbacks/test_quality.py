@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,15 @@ def test_a_short_run_is_looked_at_fewer_times(tmp_path: Path, monkeypatch: pytes
     words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.quality.num_images=28")
     assert len(seen) == 2
+
+
+def test_a_run_by_the_clock_is_looked_at_with_one_number_of_pictures_and_at_its_end(tmp_path: Path) -> None:
+    words = ["model=vae", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
+    run = run_folder(tmp_path / "run", *words, "budget.images=null", "budget.minutes=0.03")
+    written = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in written if "quality" in row]
+    assert rows and len({row["n"] for row in rows}) == 1
+    assert rows[-1]["images_seen"] == max(row["images_seen"] for row in written)
 
 
 def test_random_features_leave_the_global_generator_alone_and_are_always_the_same() -> None:

@@ -98,6 +98,14 @@ def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Pat
     assert found["mse, best"]["n"] == 10 and "images seen" not in found
 
 
+@pytest.mark.parametrize("model", ["gan", "vae", "rnn"])
+def test_every_figure_of_pictures_stands_beside_its_floor(runs: dict[str, Path], tmp_path: Path, model: str) -> None:
+    evaluate.run(config(runs[model], out=str(tmp_path / "new"), num_images=10))
+    found = json.loads((tmp_path / "new" / "evaluation.json").read_text())["figures"]
+    assert {figure["group"] for figure in found} > {"cost"}
+    assert not [figure["name"] for figure in found if figure["floor"] is None and figure["group"] != "cost"]
+
+
 def test_the_same_seed_gives_the_same_figures(runs: dict[str, Path], tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         evaluate.run(config(runs["gan"], out=str(tmp_path / name), seed=int(name == "c"), cache=str(tmp_path / "kept")))

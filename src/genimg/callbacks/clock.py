@@ -94,11 +94,23 @@ class Clock(Callback):
             self._expected_images = self._estimated()
         return min(most, max(fewest, round(share * self._expected_images / times)))
 
+    def due_items(self, times: int, most: int, share: float, fewest: int) -> int:
+        """How many items to look at after this step, 0 where none: `affordable` at each of `times` moments, but rather
+        at fewer moments than fewer items than `fewest`; and those in a run that could not afford them once are as many
+        as it affords, once at its end.
+        """
+        if not self.due(times):
+            return 0
+        fewest = self.affordable(min(fewest, most), share, times=1)
+        if not self.due(times, self.affordable_times(times, share, fewest)):
+            return 0
+        return self.affordable(most, share, times, fewest)
+
     def affordable_times(self, most: int, share: float, items: int) -> int:
-        """How often to look at that many items, once at least: about `share` of the images of the whole run; in a run
+        """How often to look at that many items, once at least: at most `share` of the images of the whole run; in a run
         by the clock by its speed so far, for its first steps on a busy machine tell of a far shorter run.
         """
-        return min(most, max(1, round(share * self._estimated() / items)))
+        return min(most, max(1, int(share * self._estimated() / items)))
 
     def _estimated(self) -> int:
         return round(self.images_seen / max(self.progress, 1e-6))

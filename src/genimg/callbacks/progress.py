@@ -65,7 +65,7 @@ class ProgressDisplay(Callback):
         judged_by = f"val_{cast(GenerativeModel, trainer.lightning_module).monitor[0]}"
         shown = [name for name in latest if name.startswith("loss")] + [judged_by] * (judged_by in latest)
         losses = "  ".join(f"{name} {latest[name]:.3g}" for name in shown)
-        speed = latest.get("images_per_second", 0.0)
+        speed = latest.get("images_per_second") or clock.images_seen / max(clock.seconds, 1e-6)
         left = int(clock.seconds_left)
         return f"{left // 60}:{left % 60:02d} left  {speed:,.0f}/s  {clock.images_seen:,} images  {losses}"
 

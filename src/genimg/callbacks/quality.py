@@ -1,5 +1,6 @@
 """How near samples of the average weights are to the data, cheaply and often: what chooses the best checkpoint."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from genimg.pictures.sheets import to_uint8
 _SEED = 1234  # of the latents, the same every time and in every run: figures are compared
 _CHUNK = 250  # samples at once
 _SHARE = 0.06  # of the images trained meanwhile: a VAE's sample costs 0.6 of training on an image: 4 % of the run
-_FEWEST = 500  # of fewer the figure tells more of their number than of the pictures
+_FEWEST = 500  # of fewer the figure tells more of their number than of the pictures: rather fewer times
 
 
 class Quality(Callback):
@@ -34,7 +35,8 @@ class Quality(Callback):
     Args:
         times: how often in a run, at most.
         num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images, but
-            500, and fewer times where even those are too many, once at least: under 5 % of 10,000 images or more.
+            500, and fewer times where even those are too many. A run that could not afford 500 once is looked at once,
+            with as many as it affords.
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -47,16 +49,15 @@ class Quality(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        clock = find(trainer, Clock)
-        if data.num_frames is not None or data.num_items < 2 or not clock.due(self.times):
+        if data.num_frames is not None or data.num_items < 2:
             return
-        if clock.due(self.times, clock.affordable_times(self.times, _SHARE, min(_FEWEST, self.num_images))):
-            self.seconds_spent += measure(trainer, pl_module, self.look)
+        if count := find(trainer, Clock).due_items(self.times, self.num_images, _SHARE, _FEWEST):
+            self.seconds_spent += measure(trainer, pl_module, partial(self.look, count))
 
-    def look(self, trainer: Trainer, model: GenerativeModel) -> Measured:
-        """The figures of the weights that are in the model."""
+    def look(self, num_images: int, trainer: Trainer, model: GenerativeModel) -> Measured:
+        """The figures of the weights that are in the model, of so many pictures."""
         if self._extractor is None:
-            self._extractor = self._look_at_data(trainer, model.device)
+            self._extractor = self._look_at_data(trainer, model.device, num_images)
         generator = torch.Generator(model.device).manual_seed(_SEED)
         labels = self._labels.to(model.device) if getattr(model, "num_classes", 0) else None
         parts = []
@@ -72,13 +73,12 @@ class Quality(Callback):
         }
         return Measured(figures, len(self._real))
 
-    def _look_at_data(self, trainer: Trainer, device: torch.device) -> Extractor:
+    def _look_at_data(self, trainer: Trainer, device: torch.device, num_images: int) -> Extractor:
         """The features of the pictures that samples are compared with, once a run."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         network = RandomFeatures(data.image_shape[0]).to(device)
         extractor = Extractor("random", network, "pixels from -1 to 1")
-        count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
-        batches = list(data.spread("train", count))
+        batches = list(data.spread("train", num_images))
         pictures: list[Tensor] = [batch["images"] for batch in batches]
         self._real = extractor.stream(pictures, device)
         if data.classes:

@@ -30,11 +30,13 @@ def refusal(model: object) -> str | None:
 
 @torch.no_grad()
 def likelihood(
-    model: Likely, batches: Sequence[Batch], labelled: bool, samples: int, generator: torch.Generator
+    model: Likely, batches: Sequence[Batch], labelled: bool, samples: int, generator: torch.Generator, floor: Tensor
 ) -> list[Figure]:
     """Nats an image and bits a dimension, by the importance-weighted bound with `samples` draws.
 
-    batches: normalised, on the model's device.
+    Args:
+        batches: normalised, on the model's device.
+        floor: nats (N,) of the same pictures by their pixels alone: `independent_log_likelihood`.
     """
     values = [
         model.log_likelihood(
@@ -46,7 +48,7 @@ def likelihood(
     dimensions = batches[0]["images"][0].numel()
     kind, n = f"lower bound, K = {samples}", len(nats)
     error = float(nats.std() / math.sqrt(n)) if n > 1 else None
-    bits = -nats.mean() / (dimensions * math.log(2))
+    bits, floor_bits = (-float(mean) / (dimensions * math.log(2)) for mean in (nats.mean(), floor.mean()))
     return [
         Figure(
             "likelihood",
@@ -55,17 +57,19 @@ def likelihood(
             kind,
             n,
             "higher",
+            floor=float(floor.mean()),
             spread=error,
             unit="nats an image",
-            note="under the prior N(0, I)",
+            note="under the prior N(0, I); floor: each pixel's histogram in training pictures, alone",
         ),
         Figure(
             "likelihood",
             "bits_per_dim",
-            float(bits),
+            bits,
             f"upper bound, K = {samples}",
             n,
             "lower",
+            floor=floor_bits,
             unit="bits",
             note="pixels told as they are take 8",
         ),

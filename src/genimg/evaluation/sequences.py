@@ -59,6 +59,8 @@ def futures(
             parts.setdefault(f"best/{name}", []).append(values[torch.arange(len(values)), best])
             parts.setdefault(f"still/{name}", []).append(still[name])
         parts.setdefault("diversity", []).append(diversity(made[:, :, 1:]))
+        of_two = torch.stack([truth, clips[torch.arange(position - len(made), position) - 1]], dim=1)
+        parts.setdefault("apart", []).append(diversity(of_two[:, :, 1:]))
     horizon = {name: torch.cat(values).mean(0) for name, values in parts.items()}  # (T - 1,) each
     n = len(clips)
     figures = []
@@ -72,11 +74,10 @@ def futures(
             found = Figure("sequences", f"{name}, {which}", float(value.mean()), kind, n, better, float(floor.mean()))
             horizons = {"by_horizon": rounded(value), "floor_by_horizon": rounded(floor)}
             figures.append(replace(found, unit=unit, note=note, **horizons))
-    spread = horizon["diversity"]
-    note = "mse between two futures of one start; 0: all alike"
-    figures.append(
-        Figure("sequences", "diversity", float(spread.mean()), "exact", n, note=note, by_horizon=rounded(spread))
-    )
+    spread, apart = horizon["diversity"], float(horizon["apart"].mean())
+    note = "mse between two futures of one start; 0: all alike; floor: between two test clips"
+    found = Figure("sequences", "diversity", float(spread.mean()), "exact", n, floor=apart, note=note)
+    figures.append(replace(found, by_horizon=rounded(spread)))
     return figures
 
 

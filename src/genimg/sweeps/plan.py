@@ -102,6 +102,11 @@ def _check_settings(sweeper: str, overrides: list[Override]) -> None:
         "basic": ("hydra.sweeper.", "what is tried stands on the command line"),
         "optuna": ("hydra.sweep.subdir", "a search names the folders of its trials"),
     }[sweeper]
+    if run_dir := next((o for o in overrides if o.key_or_group == "hydra.run.dir"), None):
+        folder = run_dir.get_value_element_as_str()
+        raise UserError(
+            "hydra.run.dir", folder, "left out: a sweep has a folder of its own", f"hydra.sweep.dir={folder}"
+        )
     setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith(unread)), None)
     if setting is not None:
         hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2" if sweeper == "basic" else None

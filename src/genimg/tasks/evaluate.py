@@ -27,6 +27,7 @@ from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, r
 from genimg.features.choose import extractor as choose_extractor
 from genimg.features.extractor import Extractor
 from genimg.files import writing
+from genimg.metrics.pixels import independent_log_likelihood
 from genimg.pictures.sheets import to_float
 from genimg.runs import RunFolder, home
 from genimg.sampler import Reconstructs
@@ -120,12 +121,15 @@ def frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]
 def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     """On at most `LIKELY` test pictures."""
     test, labels = subject.pictures.test, subject.pictures.test_labels
+    chosen = strides(len(test), min(LIKELY, len(test)))
     batches = []
-    for part in strides(len(test), min(LIKELY, len(test))).split(100):
+    for part in chosen.split(100):
         batch = {"images": to_float(test[part].to(subject.device))}
         batches.append(batch if labels is None else batch | {"labels": labels[part].to(subject.device)})
     generator = torch.Generator(subject.device).manual_seed(subject.seed)
-    return likelihood(cast(Likely, subject.sampler.model), batches, bool(subject.sampler.classes), samples, generator)
+    floor = independent_log_likelihood(subject.pictures.train, test[chosen])
+    model, labelled = cast(Likely, subject.sampler.model), bool(subject.sampler.classes)
+    return likelihood(model, batches, labelled, samples, generator, floor)
 
 
 def _fact(item: tuple[str, Any]) -> str:

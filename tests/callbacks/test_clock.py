@@ -78,6 +78,18 @@ def test_a_look_is_of_many_items_or_rare_and_all_together_are_a_share(budget: in
     assert [items for items in seen if items] == looks and seen[-1], "the end is looked at"
 
 
+def test_a_run_that_becomes_slower_than_was_expected_is_looked_at_fewer_times() -> None:
+    """By the clock: 100 images a minute, and from the second of ten minutes on, 10: as the expected 1,000 become 190."""
+    clock, seen = Clock(Budget(None, minutes=10), 1), []
+    for step in range(1, 101):
+        clock.images_seen += 10 if step <= 10 else 1
+        clock.seconds = 6.0 * step
+        clock._progress_before, clock._progress_now = clock._progress_now, clock.progress
+        seen.append(clock.due_items(times=10, most=2000, share=0.5, fewest=8))
+    assert {items for items in seen if items} == {50} and seen[-1]
+    assert [bool(items) for items in seen[9::10]] == [True] * 5 + [False] * 4 + [True]
+
+
 @pytest.mark.parametrize("chosen", [1, 3, 4, 7, 10])
 def test_of_so_many_moments_some_are_chosen_and_the_last_is_one(chosen: int) -> None:
     clock, seen = Clock(Budget(1000, None), 10), []

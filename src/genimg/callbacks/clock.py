@@ -84,6 +84,17 @@ class Clock(Callback):
         """Whether this step crossed a multiple of `every_images`."""
         return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
 
+    def due_items(self, times: int, most: int, share: float, fewest: int = 8) -> int:
+        """How many items to look at after this step, 0 where none: of `affordable` at each of `times` moments, or at
+        fewer of them where `fewest` are too many or the run has become slower than was expected; and where even
+        `fewest` once are too many, as many as the run affords, once, at its end.
+        """
+        if not self.due(times):
+            return 0
+        fewest = self.affordable(min(fewest, most), share, times=1)
+        items = self.affordable(most, share, times, fewest)
+        return items if self.due(times, self.affordable_times(times, share, items)) else 0
+
     def affordable(self, most: int, share: float, times: int, fewest: int = 8) -> int:
         """How many items to look at, at each of `times` moments: at most `share` of the images trained between two of
         them, so that a slow model or a short run is not spent on being measured; but no fewer than `fewest`.
@@ -92,23 +103,11 @@ class Clock(Callback):
         """
         if self._expected_images is None:
             self._expected_images = self._estimated()
-        return min(most, max(fewest, round(share * self._expected_images / times)))
-
-    def due_items(self, times: int, most: int, share: float, fewest: int) -> int:
-        """How many items to look at after this step, 0 where none: `affordable` at each of `times` moments, but rather
-        at fewer moments than fewer items than `fewest`; and those in a run that could not afford them once are as many
-        as it affords, once at its end.
-        """
-        if not self.due(times):
-            return 0
-        fewest = self.affordable(min(fewest, most), share, times=1)
-        if not self.due(times, self.affordable_times(times, share, fewest)):
-            return 0
-        return self.affordable(most, share, times, fewest)
+        return min(most, max(fewest, int(share * self._expected_images / times)))
 
     def affordable_times(self, most: int, share: float, items: int) -> int:
         """How often to look at that many items, once at least: at most `share` of the images of the whole run; in a run
-        by the clock by its speed so far, for its first steps on a busy machine tell of a far shorter run.
+        by the clock by its speed so far, for its first steps on a machine that is busy, or will be, tell of another run.
         """
         return min(most, max(1, int(share * self._estimated() / items)))
 

@@ -1,6 +1,7 @@
 """Figures on held-out data, of the average weights, from random numbers of their own."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ class Validation(Callback):
     Training is bit for bit the same with it or without it.
 
     Args:
-        times: how often in a run.
-        num_images: at most this many held-out items, and few in a run that sees few images (`Clock.affordable`).
+        times: how often in a run, at most.
+        num_images: at most this many held-out items, and few in a run that sees few images (`Clock.due_items`).
     """
 
     def __init__(self, times: int, num_images: int) -> None:
@@ -33,16 +34,15 @@ class Validation(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if find(trainer, Clock).due(self.times):
-            self.seconds_spent += measure(trainer, pl_module, self.look)
+        if count := find(trainer, Clock).due_items(self.times, self.num_images, _SHARE):
+            self.seconds_spent += measure(trainer, pl_module, partial(self.look, count))
 
-    def look(self, trainer: Trainer, model: GenerativeModel) -> Measured:
-        """Means over the held-out items, each item counting once."""
+    def look(self, num_images: int, trainer: Trainer, model: GenerativeModel) -> Measured:
+        """Means over the first `num_images` held-out items, each item counting once."""
         generator = torch.Generator(model.device).manual_seed(_SEED)
         sums: dict[str, Tensor] = {}
         count = 0
-        most = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times)
-        for batch in held_out(trainer, model, most):
+        for batch in held_out(trainer, model, num_images):
             for name, value in model.evaluate(batch, generator).items():
                 sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
             count += len(batch["images"])

@@ -60,10 +60,9 @@ def _check_one_run(override: Override) -> None:
     if key.startswith(("sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")):
         raise UserError(key, line(override), "-m beside it: it is about many runs")
     if key == "hydra.run.dir":
-        folder = override.get_value_element_as_str()
-        raise UserError(
-            key, folder, "left out: a run makes its folder by the time", f"outputs={folder}, to hold the runs"
-        )
+        folder = line(override).partition("=")[2]
+        hint = f"outputs={folder}, to hold the runs" if folder else None
+        raise UserError(key, folder, "left out: a run makes its folder by the time", hint)
     if key.startswith("hydra") and key != "hydra.searchpath":
         raise UserError(key, line(override), "left out: one run reads nothing of it")
 

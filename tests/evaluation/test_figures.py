@@ -168,6 +168,12 @@ def test_diversity_of_one_future_and_of_equal_ones_is_nothing() -> None:
     assert diversity(torch.stack([truth, truth, truth], dim=1)).abs().max() == 0
 
 
+def test_the_floor_of_diversity_is_between_clips_that_lie_far_apart() -> None:
+    truth = torch.tensor([0, 51, 102, 255], dtype=torch.uint8).view(4, 1, 1, 1, 1).expand(4, 3, 1, 4, 4)
+    found = by_name(futures(truth, iter([truth[:1, None], truth[1:, None]]), 1, pixels(), CPU, None))["diversity"]
+    assert found.value == 0 and found.floor == pytest.approx((0.4**2 + 0.8**2) / 2)
+
+
 def test_clip_features_see_motion() -> None:
     moving = clips(8)
     standing = moving[:, :1].expand_as(moving)

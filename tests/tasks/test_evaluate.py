@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
-from genimg.evaluation.subject import Pictures, Subject
+from genimg.evaluation.subject import Pictures, Subject, load_data, read_pictures
 from genimg.features import classifier as classifier_module
 from genimg.features.extractor import Extractor
+from genimg.metrics.pixels import independent_log_likelihood
 from genimg.pictures.files import save_png
 from genimg.runs import RunFolder
 from genimg.sampler import Sampler
@@ -86,6 +88,10 @@ def test_a_vae_has_structure_and_a_bound(
     nats = -found["log p(x)"]["value"]
     assert found["bits_per_dim"]["value"] == pytest.approx(nats / (256 * torch.log(torch.tensor(2.0)).item()), rel=1e-6)
     assert not (runs["vae"] / "evaluation.json").exists()
+    pictures = read_pictures(load_data(load_checkpoint(RunFolder(runs["vae"]).last), None, ()))
+    floor = float(independent_log_likelihood(pictures.train, pictures.test).mean())
+    assert found["log p(x)"]["floor"] == pytest.approx(floor)
+    assert found["bits_per_dim"]["floor"] / floor == pytest.approx(-found["bits_per_dim"]["value"] / nats)
 
 
 def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Path]) -> None:

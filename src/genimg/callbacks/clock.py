@@ -85,15 +85,18 @@ class Clock(Callback):
         return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
 
     def due_items(self, times: int, most: int, share: float, fewest: int = 8) -> int:
-        """How many items to look at after this step, 0 where none: of `affordable` at each of `times` moments, or at
-        fewer of them where `fewest` are too many or the run has become slower than was expected; and where even
-        `fewest` once are too many, as many as the run affords, once, at its end.
+        """How many items to look at after this step, 0 where none: `affordable` at each of `times` moments, or at fewer
+        of them where `fewest` are too many or the run has become slower than was expected. A run that cannot afford
+        them once is looked at once it has ended, at as many as it affords: a power of two, so that figures of runs of
+        about one length compare.
         """
         if not self.due(times):
             return 0
-        fewest = self.affordable(min(fewest, most), share, times=1)
         items = self.affordable(most, share, times, fewest)
-        return items if self.due(times, self.affordable_times(times, share, items)) else 0
+        all_together = int(share * self._estimated())
+        if all_together < min(fewest, most):
+            return min(items, max(8, 1 << max(0, all_together.bit_length() - 1))) if self._progress_now == 1 else 0
+        return items if self.due(times, min(times, max(1, all_together // items))) else 0
 
     def affordable(self, most: int, share: float, times: int, fewest: int = 8) -> int:
         """How many items to look at, at each of `times` moments: at most `share` of the images trained between two of
@@ -105,13 +108,8 @@ class Clock(Callback):
             self._expected_images = self._estimated()
         return min(most, max(fewest, int(share * self._expected_images / times)))
 
-    def affordable_times(self, most: int, share: float, items: int) -> int:
-        """How often to look at that many items, once at least: at most `share` of the images of the whole run; in a run
-        by the clock by its speed so far, for its first steps on a machine that is busy, or will be, tell of another run.
-        """
-        return min(most, max(1, int(share * self._estimated() / items)))
-
     def _estimated(self) -> int:
+        """Images of the whole run; in one by the clock by its speed so far."""
         return round(self.images_seen / max(self.progress, 1e-6))
 
     def stop(self, trainer: Trainer, exit_code: int) -> None:

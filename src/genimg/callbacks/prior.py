@@ -34,22 +34,20 @@ class FitPrior(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not hasattr(pl_module, "fit_prior"):
-            return
-        count = find(trainer, Clock).due_items(self.times, self.num_images, _SHARE, _FEWEST)
-        if not count:
+        if not (hasattr(pl_module, "fit_prior") and find(trainer, Clock).due(self.times)):
             return
         started = time.monotonic()
         model = cast(GenerativeModel, pl_module)
         with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
             if trainer.is_global_zero:
-                self._fit(trainer, model, count)
+                self._fit(trainer, model)
         share(list(pl_module.buffers()))
         self.seconds_spent += time.monotonic() - started
 
-    def _fit(self, trainer: Trainer, model: Any, count: int) -> None:
+    def _fit(self, trainer: Trainer, model: Any) -> None:
         generator = torch.Generator(model.device).manual_seed(_SEED)
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
         batches = first_items(data, data.spread("train", count), model, count)
         latents, labels = [], []
         for batch in batches:

@@ -35,8 +35,8 @@ class Quality(Callback):
     Args:
         times: how often in a run, at most.
         num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images, but
-            500, and fewer times where even those are too many. A run that could not afford 500 once is looked at once,
-            with as many as it affords.
+            500, and fewer times where even those are too many. A run that cannot afford 500 once (of some 8,300 images)
+            is looked at once it has ended, with as many as it affords.
     """
 
     def __init__(self, times: int, num_images: int) -> None:

@@ -34,7 +34,9 @@ def text(task: str | None, flags: dict[str, str], config_dir: Path | None) -> st
         for name, choices in pages.groups(config_dir).items():
             parts.append(_section(f"{name}=...", list(choices.items())))
     parts.append(_section(f"keys of task={task or 'train'}", _keys(task or "train", config_dir)))
-    parts.append(_section("flags", [*flags.items(), ("hydra.KEY=...", "Hydra's own settings, hydra/launcher=... too")]))
+    parts.append(
+        _section("flags", [*flags.items(), ("hydra.KEY=...", "with -m: Hydra's own settings, hydra/launcher=... too")])
+    )
     parts.append(EXAMPLES)
     return "\n\n".join(parts)
 

@@ -59,7 +59,9 @@ def futures(
             parts.setdefault(f"best/{name}", []).append(values[torch.arange(len(values)), best])
             parts.setdefault(f"still/{name}", []).append(still[name])
         parts.setdefault("diversity", []).append(diversity(made[:, :, 1:]))
-        of_two = torch.stack([truth, clips[torch.arange(position - len(made), position) - 1]], dim=1)
+        # of far apart: neighbours can be of one video
+        others = (torch.arange(position - len(made), position) + len(clips) // 2) % len(clips)
+        of_two = torch.stack([truth, clips[others]], dim=1)
         parts.setdefault("apart", []).append(diversity(of_two[:, :, 1:]))
     horizon = {name: torch.cat(values).mean(0) for name, values in parts.items()}  # (T - 1,) each
     n = len(clips)

@@ -70,6 +70,10 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:
     sweeper, launcher = chosen(overrides, "hydra/sweeper"), chosen(overrides, "hydra/launcher")
     _check_settings(sweeper, overrides)
+    if folder is None and (run_dir := next((o for o in overrides if o.key_or_group == "hydra.run.dir"), None)):
+        got = line(run_dir).partition("=")[2]
+        hint = f"hydra.sweep.dir={got}" if got else None
+        raise UserError("hydra.run.dir", got, "left out: a sweep has a folder of its own", hint)
     searches = sweeper == "optuna"
     combinations = _probes(overrides) if searches else _combinations(overrides)
     if not combinations:
@@ -102,11 +106,6 @@ def _check_settings(sweeper: str, overrides: list[Override]) -> None:
         "basic": ("hydra.sweeper.", "what is tried stands on the command line"),
         "optuna": ("hydra.sweep.subdir", "a search names the folders of its trials"),
     }[sweeper]
-    if run_dir := next((o for o in overrides if o.key_or_group == "hydra.run.dir"), None):
-        folder = run_dir.get_value_element_as_str()
-        raise UserError(
-            "hydra.run.dir", folder, "left out: a sweep has a folder of its own", f"hydra.sweep.dir={folder}"
-        )
     setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith(unread)), None)
     if setting is not None:
         hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2" if sweeper == "basic" else None

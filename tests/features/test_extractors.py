@@ -183,6 +183,7 @@ def test_inception_runs_no_strangers_code(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     for content in (pickle.dumps(Evil()), b"no weights"):
         (tmp_path / "weights.pt").write_bytes(content)
-        with pytest.raises(UserError, match="weights"):
+        with pytest.raises(UserError, match="weights") as error:
             choose("inception", weights=str(tmp_path / "weights.pt"))
+        assert "weights_only" not in str(error.value), "nobody is advised to read them unsafely"
     assert not Path("evil-was-here").exists()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
-from genimg.errors import UserError, first_line
+from genimg.errors import UserError
 from genimg.features.extractor import as_rgb
 from genimg.pictures.sheets import to_float
 
@@ -34,8 +34,8 @@ def lpips(device: torch.device) -> Perceptual:
         torch.load(_file(), map_location="cpu", weights_only=True, mmap=True)  # first: torch.hub runs what it reads
         network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
     except Exception as error:  # torch raises half a dozen types
-        reason = first_line(error)
-        raise UserError("lpips", _file(), f"the weights of {_URL}", hint=reason[:100]) from error
+        hint = "it is cut off, or of another kind"  # torch's own words advise to read it unsafely
+        raise UserError("lpips", _file(), f"the weights of {_URL}", hint=hint) from error
 
     @torch.no_grad()
     def distance(made: Tensor, real: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.errors import UserError, first_line
+from genimg.errors import UserError
 from genimg.features.extractor import Extractor, as_rgb
 
 _EFFICIENTNET_LEAST = 32  # pixels of the shorter side: it halves five times
@@ -93,5 +93,5 @@ def _check_weights(weights: Path) -> None:
     try:
         torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = first_line(error)
-        raise UserError("weights", weights, "a file of weights that torch reads safely", hint=reason) from error
+        hint = "it is cut off, or of another kind"  # torch's own words advise to read it unsafely
+        raise UserError("weights", weights, "a file of weights that torch reads safely", hint=hint) from error

@@ -55,7 +55,7 @@ class Quality(Callback):
             self.seconds_spent += measure(trainer, pl_module, partial(self.look, count))
 
     def look(self, num_images: int, trainer: Trainer, model: GenerativeModel) -> Measured:
-        """The figures of the weights that are in the model, of so many pictures."""
+        """The figures of the weights that are in the model, of as many pictures as at the first look."""
         if self._extractor is None:
             self._extractor = self._look_at_data(trainer, model.device, num_images)
         generator = torch.Generator(model.device).manual_seed(_SEED)

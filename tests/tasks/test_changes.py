@@ -64,16 +64,16 @@ def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_i
 
 
 def test_a_best_of_other_numbers_of_pictures_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Of fewer pictures quality is larger: none would be as good as the best of many any more."""
-    assert train.run(config(tmp_path, "budget.images=96", "callbacks.quality.num_images=200")) == 0
+    """Figures of two numbers do not compare: this one of more pictures is larger, and is the best of its kind."""
+    assert train.run(config(tmp_path, "budget.images=640", "callbacks.quality.num_images=8")) == 0
     best = load_checkpoint(RunFolder(tmp_path).best)["figures"]
     quieter = ["callbacks.quality.times=3", "callbacks.validation.times=3", "callbacks.samples.times=1"]  # from 2 each
-    assert resumed(tmp_path, "budget.images=192", "callbacks.quality.num_images=8", *quieter) == 0
+    assert resumed(tmp_path, "budget.images=656", "callbacks.quality.num_images=200", *quieter) == 0
     again = load_checkpoint(RunFolder(tmp_path).best)["figures"]
-    assert (best["val_quality_n"], again["val_quality_n"]) == (200, 8)
+    assert (best["val_quality_n"], again["val_quality_n"]) == (8, 32)  # 656 images afford no more
     assert again["best"] > best["best"]
     told = {message.split(",")[0] for message in caplog.messages if message.startswith("changed")}
-    changed = {"quality.num_images 200 -> 8", "quality.times 2 -> 3", "validation.times 2 -> 3"}
+    changed = {"quality.num_images 8 -> 200", "quality.times 2 -> 3", "validation.times 2 -> 3"}
     assert told == {f"changed   callbacks.{one}" for one in changed}, "samples are shown, and change no figure"
 
 

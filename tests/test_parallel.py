@@ -82,7 +82,13 @@ WHOLE = {
     "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "rnn": MODELS["rnn"],
-}
+    # with batch statistics, which are those of the whole batch
+    "normed": [
+        "model=gan", "model.gamma=[0,0]", "model.augmentation=[]", "trust=[tests]",
+        "model.generator._target_=tests.normed.NormedGenerator",
+        "model.discriminator._target_=tests.normed.NormedDiscriminator",
+    ],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
+from torch.autograd import Function
 
 from genimg import ranks
 from genimg.errors import LostProcess
@@ -81,6 +82,26 @@ def average(tensors: list[Tensor]) -> None:
     parts = flat.split([tensor.numel() for tensor in tensors])
     views = [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
     torch._foreach_copy_(tensors, views)  # pyright: ignore[reportPrivateImportUsage]
+
+
+class _Total(Function):
+    """The sum over the processes of a tensor, of which a gradient's is the derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        whole = tensor.clone()
+        with _together():
+            dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return total(grads[0])
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum over the processes, which can be differentiated, as often as one likes: by what is summed of all."""
+    return _Total.apply(tensor)
 
 
 def share(tensors: list[Tensor]) -> None:

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import Strategy
 
+from genimg.batch_norm import SynchronizedLayers
 from genimg.build import build, packaged
 from genimg.callbacks.average import WeightAverage
 from genimg.callbacks.checkpoints import Checkpoints
@@ -118,8 +119,7 @@ def make_trainer(
         devices=machine.devices,
         num_nodes=machine.num_nodes,
         strategy=strategy(machine),
-        plugins=[environment()],
-        sync_batchnorm=machine.processes > 1 and machine.accelerator == "gpu",  # torch has it for GPUs only
+        plugins=[environment(), SynchronizedLayers()],
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
         logger=False,  # `Metrics` brings them: Lightning would open their files where a full disk ends the run

@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from genimg import launch
 from genimg.config.check import check
-from genimg.config.compose import Composer, line, without_hydra
+from genimg.config.compose import Composer, without_hydra
 from genimg.config.defaults import plain
-from genimg.errors import UserError
+from genimg.config.hydra_keys import check_one_run
 
 
 class Session:
@@ -35,7 +34,7 @@ class Session:
             print(_printed(config, cfg, resolve), end="")
             return 0
         for override in self.composer.parse(self.words):
-            _check_one_run(override)
+            check_one_run(override)
         return self.start(config, self.words)
 
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
@@ -52,19 +51,6 @@ class Session:
         task = [] if self.task == "train" else [f"task={self.task}"]
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir.resolve())]
         return shlex.join(["genimg-train", *folder, *task, *words])
-
-
-def _check_one_run(override: Override) -> None:
-    """Refuses what one run would not read."""
-    key = override.key_or_group
-    if key.startswith(("sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")):
-        raise UserError(key, line(override), "-m beside it: it is about many runs")
-    if key == "hydra.run.dir":
-        folder = line(override).partition("=")[2]
-        hint = f"outputs={folder}, to hold the runs" if folder else None
-        raise UserError(key, folder, "left out: a run makes its folder by the time", hint)
-    if key.startswith("hydra") and key != "hydra.searchpath":
-        raise UserError(key, line(override), "left out: one run reads nothing of it")
 
 
 def _printed(config: DictConfig, part: str, resolve: bool) -> str:

@@ -142,6 +142,19 @@ def test_a_search_names_its_folders_itself(outputs: Path) -> None:
         run([*SEARCH, "hydra.sweep.subdir=all", "model.lr=interval(0.1,1)"])
 
 
+def test_a_search_that_names_them_by_itself_no_more_goes_on(outputs: Path) -> None:
+    """One of a version that let the user name them."""
+    assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
+    plan = sweep_folder(outputs) / "sweep.json"
+    kept = json.loads(plan.read_text())
+    plan.write_text(json.dumps(kept | {"words": [*kept["words"], "hydra.sweep.subdir='all-${hydra.job.num}'"]}))
+    resume = ["-m", f"sweep.resume={sweep_folder(outputs)}", "hydra.sweeper.n_trials=2"]
+    assert run(resume) == 0
+    assert [row["state"] for row in table(outputs)] == ["done", "done"]
+    with pytest.raises(UserError, match="left out: a search names"):
+        run([*resume, "hydra.sweep.subdir=all"])
+
+
 def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]

@@ -15,6 +15,7 @@ from torchvision.models import AlexNet_Weights
 
 from genimg.errors import UserError
 from genimg.features.extractor import as_rgb
+from genimg.features.pretrained import check_weights
 from genimg.pictures.sheets import to_float
 
 _URL: str = AlexNet_Weights.DEFAULT.url
@@ -30,12 +31,12 @@ def missing() -> str | None:
 
 def lpips(device: torch.device) -> Perceptual:
     """uint8 (N, 1 or 3, H, W) twice -> (N,), 0 for equal pictures. Grey is repeated, small pictures are enlarged."""
+    expected = f"the weights of {_URL}"
+    check_weights(_file(), "lpips", expected)
     try:
-        torch.load(_file(), map_location="cpu", weights_only=True, mmap=True)  # first: torch.hub runs what it reads
         network = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(device)
-    except Exception as error:  # torch raises half a dozen types
-        hint = "it is cut off, or of another kind"  # torch's own words advise to read it unsafely
-        raise UserError("lpips", _file(), f"the weights of {_URL}", hint=hint) from error
+    except (RuntimeError, TypeError) as error:
+        raise UserError("lpips", _file(), expected, hint="its tensors have other names or shapes") from error
 
     @torch.no_grad()
     def distance(made: Tensor, real: Tensor) -> Tensor:

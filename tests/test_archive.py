@@ -174,7 +174,8 @@ def on_meta(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def sparse(content: dict[str, Any]) -> dict[str, Any]:
-    tensor = torch.sparse_coo_tensor(torch.zeros(2, 1), torch.ones(1), (10**5, 10**5), check_invariants=False)
+    with torch.sparse.check_sparse_tensor_invariants(False):
+        tensor = torch.sparse_coo_tensor(torch.zeros(2, 1), torch.ones(1), (10**5, 10**5))
     return changed(content, "ema", {"generator.fc1.weight": tensor})
 
 

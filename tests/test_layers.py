@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitored": set(),
     "meeting": {"ranks"},
     "parallel": {"meeting", "ranks"},
+    "batch_norm": {"parallel"},
     "saved_config": set(),
     "differences": set(),
     # models get their networks handed in by YAML
@@ -68,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"monitored", "sharded"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
-    | {"differences", "sampling", "saved_config", "sharded", "words"},
+    | {"batch_norm", "differences", "sampling", "saved_config", "sharded", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"meeting", "processes", "runs"},
     # the command: reaches the rest only by starting a worker

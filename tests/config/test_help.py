@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def test_help_shows_every_task_group_choice_and_common_key(command: Callable[...
 
 
 def test_every_choice_and_task_says_in_a_line_what_it_is() -> None:
-    silent = [task for task, line in pages.tasks(None).items() if not line]
-    silent += [f"{g}={c}" for g, choices in pages.groups(None).items() for c, line in choices.items() if not line]
-    assert silent == []
+    for group in (pages.tasks(None), *pages.groups(None).values()):
+        for choice, line in group.items():
+            assert line and not re.search(r"\. [A-Z]", line), f"{choice}: one sentence, which is whole"
 
 
 def test_every_common_key_says_what_it_is() -> None:

@@ -29,6 +29,8 @@ def run(config: dict[str, Any]) -> int:
         first_look = write_samples(sampler, options, empty(folder))
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     log.info("pictures: %s", first_look)
+    if options.interpolate is not None:
+        log.info("between them: %s", first_look.with_name("interpolation.gif"))
     return 0
 
 

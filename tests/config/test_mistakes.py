@@ -58,7 +58,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["data.image_size", "got 3", "8 to 256", "data/digits.yaml"],
     ),
     "picture too large": (["data.image_size=[32,300]"], ["data.image_size", "[32, 300]", "8 to 256"]),
-    "size with an x": (["data.image_size=64x48"], ["64x48", "write one number or [height,width]", "[64,48]"]),
+    "size with an x": (["data.image_size=64x48"], ["64x48", "[height,width]", "[48,64] is 64 wide and 48 high"]),
     "negative step": (["model.lr=-0.1"], ["model.lr", "-0.1", "above 0"]),
     "two channels": (["data.channels=2"], ["data.channels", "1 or 3"]),
     "unknown objective": (

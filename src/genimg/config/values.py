@@ -65,7 +65,8 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
             continue
         hint = None
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
-            hint = f"write one number or [height,width]: {key}=[{value.replace('x', ',')}]"
+            width, _, height = value.partition("x")  # as pictures are named; the key takes a tensor's order
+            hint = f"{key}=[{height},{width}] is {width} wide and {height} high"
         elif rule.kind == "two" and _is_number(value):
             hint = f"{key}=[{_shown(value)},{_shown(value)}]"
         elif rule.kind == "list":

@@ -87,10 +87,24 @@ def test_few_latents_give_few_components_and_finite_samples(num: int) -> None:
     assert mixture.transport(torch.randn(20, 4, generator=generator)).isfinite().all()
 
 
-def test_latents_of_a_diverged_run_leave_it_as_it_was() -> None:
+@pytest.mark.parametrize("size", [1.0, 1e5, 1e9, 1e14])
+def test_it_can_be_fitted_to_latents_of_any_size_flat_ones_too(size: float) -> None:
+    """As of a learning rate that is too high: nearly all of them on one line, far from 0."""
+    generator = torch.Generator().manual_seed(0)
+    line = torch.randn(1000, 1, generator=generator) * torch.linspace(-1, 1, 16)
+    latents = size * (line + 3 + 1e-5 * torch.randn(1000, 16, generator=generator))
+    mixture = GaussianMixture(16, 5)
+    mixture.fit(latents, generator=generator)
+    drawn = mixture.transport(torch.randn(2000, 16, generator=generator))
+    torch.testing.assert_close(drawn.mean(0) / size, latents.mean(0) / size, rtol=0, atol=0.15)
+    assert mixture.log_prob(latents).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e16])
+def test_latents_of_a_diverged_run_leave_it_as_it_was(value: float) -> None:
     mixture = fitted()
     before = mixture.means.clone()
-    mixture.fit(torch.full((100, 2), math.nan), generator=torch.Generator())
+    mixture.fit(torch.full((100, 2), value), generator=torch.Generator())
     assert torch.equal(mixture.means, before)
 
 

@@ -25,7 +25,7 @@ def checkpoint(*words: str) -> dict[str, Any]:
     config["model"] = answered(config["model"], {"fused": False, "policy": []})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build(config["model"], trust=())
+        model = build(config["model"], trust=None)
     channels, size = config["data"]["channels"], config["data"]["image_size"]
     frames = config["data"].get("num_frames")
     classes = [str(number) for number in range(config["data"]["num_classes"])]

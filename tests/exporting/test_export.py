@@ -93,6 +93,20 @@ def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
     assert np.abs(pictures).max() <= 1
 
 
+def test_the_card_of_a_users_own_network_names_whose_classes_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "model.generator._target_=tests.normed.NormedGenerator"
+    torch.save(checkpoint("model=gan", own), tmp_path / "mine.pt")
+    folder = tmp_path / "own"
+    assert export.run(config(tmp_path / "mine.pt", format="safetensors", out=str(folder), trust=["tests"])) == 0
+    code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(code[1] if code else "", names)
+    assert len(names["images"]) == 16
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_an_export_holds_the_generating_half_and_samples_as_its_checkpoint(
     name: str, made: dict[str, Any], tmp_path: Path

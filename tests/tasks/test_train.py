@@ -93,6 +93,7 @@ def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path
         assert session.hparams["seed"].number_value == seed
         assert session.hparams["model/lr"].number_value == pytest.approx((seed + 1) * 1e-3)
         assert not any(name.endswith("_target_") for name in session.hparams)
+        assert "data/seed" not in session.hparams, "it is the same as seed"
         assert "_hparams_/experiment" not in content, "it would show all runs by the settings and figures of one"
         named = {tag for tag in events.Tags()["scalars"] if tag.startswith("final/")}
         measured = {"final/quality", "final/quality_n", "final/spread", "final/real_logits"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ _BATCH = 16  # pictures of the snippet
 _SNIPPETS = {
     "safetensors": """from genimg import load  # pip install "genimg-train[export]"
 
-images = load("{file}").sample({batch}, seed=0)""",
+images = load("{file}"{trusted}).sample({batch}, seed=0)""",
     "torchscript": """import torch
 
 model = torch.jit.load("{file}")
@@ -38,8 +39,12 @@ def write(
     file: str,
     difference: float,
     evaluation: dict[str, Any],
+    trust: Sequence[str],
 ) -> Path:
-    """The card in `folder`. difference: of the file's pixels from the model's. evaluation: a run's, or empty."""
+    """The card in `folder`. difference: of the file's pixels from the model's. evaluation: a run's, or empty.
+
+    trust: packages besides this one whose classes the model is made of.
+    """
     frames = [alone.num_frames] if alone.makes_sequences else []
     return write_page(
         folder / "README.md",
@@ -54,18 +59,20 @@ def write(
         format=format,
         file=file,
         gives=["B", *frames, *alone.image_shape],
-        snippet=snippet(alone, format, file),
+        snippet=snippet(alone, format, file, trust),
         difference=difference,
         figures=[one for one in evaluation.get("figures", []) if one["group"] != "cost"],
         measured_at=evaluation["checkpoint"]["images_seen"] if evaluation else 0,
     )
 
 
-def snippet(alone: Alone, format: str, file: str) -> str:
+def snippet(alone: Alone, format: str, file: str, trust: Sequence[str]) -> str:
     """Python that makes pictures with the file alone."""
     arrays = {one.name: _array(one, len(alone.classes), numpy=format == "onnx") for one in alone.inputs}
     feeds = ", ".join(f'"{name}": {array}' for name, array in arrays.items())
-    return _SNIPPETS[format].format(file=file, batch=_BATCH, arguments=", ".join(arrays.values()), feeds=feeds)
+    trusted = f", trust={list(trust)!r}" if trust else ""
+    words = {"file": file, "batch": _BATCH, "arguments": ", ".join(arrays.values()), "feeds": feeds, "trusted": trusted}
+    return _SNIPPETS[format].format(**words)
 
 
 def _array(one: Input, classes: int, numpy: bool) -> str:

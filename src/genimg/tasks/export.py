@@ -39,7 +39,8 @@ def run(config: dict[str, Any]) -> int:
             if not difference <= formats.TOLERANCE:
                 log.error("error: the file's pictures differ from the model's by %g: it is not kept", difference)
                 return FAILED
-            card.write(Path(made), alone, checkpoint, format, path.name, difference, evaluation(file))
+            figures, trust = evaluation(file), config["trust"]
+            card.write(Path(made), alone, checkpoint, format, path.name, difference, figures, trust)
             folder.mkdir(exist_ok=True)
             for one in Path(made).iterdir():
                 one.rename(folder / one.name)

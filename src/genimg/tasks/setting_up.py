@@ -152,6 +152,8 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     """
     flat = {f"{group}/{name}": value for group in ("model", "data") for name, value in config[group].items()}
     plain = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
+    if plain.get("data/seed") == config["seed"]:  # as it is unless the data were given one of their own
+        del plain["data/seed"]
     return {"seed": config["seed"], **{name: value for name, value in plain.items() if not name.endswith("/_target_")}}
 
 

@@ -96,10 +96,10 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
                 expected="a larger budget",
                 hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
             )
-        if resume is not None:
+        if resume is not None and rollbacks == resume["rollbacks"]:  # told before, where it has rolled back since
             tell_changes(config, data.fingerprint, resume)
         trainer.fit(model, datamodule=data)
-        log.info("trained   %s images in %.0f s; %s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
+        log.info("trained   %s images in %.0f s%s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
         back = clock.exit_code == DIVERGED and config["health"]["on_divergence"] == "rollback"
         back = back and rollbacks < ROLLBACKS
         try:
@@ -156,10 +156,10 @@ def newest_checkpoint(folder: RunFolder) -> Checkpoint:
 
 
 def besides(trainer: Trainer) -> str:
-    """What the callbacks took of the time, those that count it."""
+    """What the callbacks took of the time, those that count it; nothing where none took any."""
     callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     spent = {type(c).__name__: c.seconds_spent for c in callbacks if getattr(c, "seconds_spent", 0) > 0}
-    return "of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items())
+    return "; of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items()) if spent else ""
 
 
 def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:

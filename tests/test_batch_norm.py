@@ -67,6 +67,17 @@ def test_two_halves_are_normalised_as_the_whole(name: str, halves: list[dict]) -
         torch.testing.assert_close(dict(state), dict(whole.state_dict()))
 
 
+class Own(nn.BatchNorm2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+def test_a_layer_with_a_forward_of_its_own_keeps_it_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    model = SynchronizedLayers().apply(nn.Sequential(nn.Conv2d(3, 3, 1), Own(3)))
+    assert type(model[1]) is Own  # pyright: ignore[reportIndexIssue]
+    assert "1 has a forward of its own" in caplog.text
+
+
 def test_alone_it_is_the_layer_that_it_was() -> None:
     images = batch((8, 3, 4, 4))
     layer = nn.BatchNorm2d(3)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from genimg import machine
+from genimg import hardware, machine
 
 AUTO: dict[str, Any] = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
@@ -29,6 +29,22 @@ def test_every_choice_can_be_overridden() -> None:
     chosen = machine.choose(AUTO | wanted)
     assert (chosen.precision, chosen.channels_last, chosen.fused) == ("32-true", False, False)
     assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("1", 1), ("3", 3), ("3,2", 3), ("64", 4), ("0", 4), ("all", 4)])
+def test_threads_are_no_more_than_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, asked: str, threads: int
+) -> None:
+    monkeypatch.setattr(hardware, "count_cores", lambda: 4)
+    monkeypatch.setattr(machine, "count_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    before = torch.get_num_threads()
+    try:
+        assert machine.choose(AUTO | {"threads": None}).threads == threads
+        assert machine.choose(AUTO | {"threads": None, "devices": 4}).threads == 1
+        assert machine.choose(AUTO | {"threads": 2}).threads == 2, "a setting of one's own counts"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_sums_in_one_order_are_asked_of_torch() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 import torch.distributed as dist
 from pytorch_lightning.plugins import LayerSync
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genimg.parallel import total
+
+log = logging.getLogger(__name__)
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
@@ -47,12 +51,16 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 
 
 class SynchronizedLayers(LayerSync):
-    """Makes every layer of batch normalisation of a model a `SyncBatchNorm`."""
+    """Makes every layer of batch normalisation of a model a `SyncBatchNorm`, unless its `forward` is its own."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        for layer in model.modules():
-            if isinstance(layer, _BatchNorm):
+        for name, layer in model.named_modules():
+            if not isinstance(layer, _BatchNorm):
+                continue
+            if type(layer).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward):
                 layer.__class__ = SyncBatchNorm  # the same tensors, settings and hooks, another `forward`
+            else:
+                log.warning("%s has a forward of its own: its statistics stay those of each process's batch", name)
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:

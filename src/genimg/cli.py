@@ -129,7 +129,7 @@ def _config_dir(given: str | None) -> Path | None:
 
 
 def _unknown_flag(word: str) -> UserError:
-    near = get_close_matches(word, FLAGS, n=1)
+    near = get_close_matches(word, FLAGS, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}?" if near else "settings are written key=value, without dashes"
     return UserError(word, None, "one of " + ", ".join(FLAGS), hint=hint)
 

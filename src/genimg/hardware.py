@@ -25,6 +25,12 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+def count_threads() -> int:
+    """Threads that a computation may take: the cores, or fewer where OMP_NUM_THREADS says so."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is of nested loops
+    return min(int(asked), count_cores()) if asked.isdecimal() and int(asked) else count_cores()
+
+
 def _count_present() -> int:
     listed = Path("/proc/driver/nvidia/gpus")
     if listed.is_dir():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils import deterministic
 
-from genimg.hardware import count_cores
+from genimg.hardware import count_cores, count_threads
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def choose(settings: dict[str, Any]) -> Machine:
     if accelerator == "cpu":
         # torch's optimizers ask at every step whether there is a GPU; told that none is to be seen, the answer is cheap
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    threads = settings["threads"] or max(1, count_cores() // settings["devices"])
+    threads = settings["threads"] or min(count_threads(), max(1, count_cores() // settings["devices"]))
     torch.set_num_threads(threads)
     if settings["deterministic"]:
         _sum_in_one_order()

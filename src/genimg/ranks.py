@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import os
 
+from genimg.errors import UserError
+
+# what a launcher is known by and what it leaves: its name, how many there are, which this one is, and on its machine
+_LEFT = {
+    "TORCHELASTIC_RUN_ID": ("torchrun", "WORLD_SIZE", "RANK", "LOCAL_RANK"),
+    "SLURM_STEP_NUM_TASKS": ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+}
+
 
 def is_one_of_several() -> bool:
     """Whether torchrun, srun or this project's own launch started this process beside others of the same run."""
     return "TORCHELASTIC_RUN_ID" in os.environ or _slurm_tasks() > 1
+
+
+def check() -> None:
+    """UserError where the environment is a launcher's of several, and lacks a part of what it leaves or cannot be."""
+    mark = next((name for name in _LEFT if name in os.environ), None)
+    if mark is None or (mark, os.environ[mark]) == ("SLURM_STEP_NUM_TASKS", "1"):  # srun's one task is alone
+        return
+    launcher, number, *places = _LEFT[mark]
+    left = f"as {launcher} leaves it in the environment"
+    for name in (number, *places):
+        if not os.environ.get(name, "").isdecimal():
+            raise UserError(name, os.environ.get(name), f"a whole number, {left}", f"unset {mark}, to run alone")
+    for name in places:
+        if int(os.environ[name]) >= int(os.environ[number]):
+            raise UserError(name, os.environ[name], f"less than {number}={os.environ[number]}, {left}")
 
 
 def rank() -> int:

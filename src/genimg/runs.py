@@ -212,7 +212,8 @@ def runs(outputs: str | Path) -> list[RunFolder]:
 def _newest(outputs: Path, key: str) -> RunFolder:
     with_checkpoint = [run for run in runs(outputs) if run.has_checkpoint()]
     if not with_checkpoint:
-        raise UserError(key, "last", f"a run with a checkpoint in {outputs}/", hint="train one first: genimg-train")
+        hint = "train one first: genimg-train; or where they lie: outputs=FOLDER"
+        raise UserError(key, "last", f"a run with a checkpoint in {outputs.absolute()}", hint)
     return with_checkpoint[-1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 
 _PLAIN_PATH = re.compile(r"[\w.+-]*/[\w./+-]*", re.ASCII)
 
@@ -15,6 +16,12 @@ def quoted(text: str) -> str:
     # to Hydra backslashes before a quote are special, no others
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', f'{text}"')
     return f'"{escaped[:-2]}"'
+
+
+def doubled(budget: Mapping[str, float | None]) -> str:
+    """The settings of a budget twice as large: `budget.images=2000 budget.minutes=4`."""
+    limits = {name: 2 * limit for name, limit in budget.items() if isinstance(limit, int | float)}
+    return " ".join(f"budget.{name}={limit}" for name, limit in limits.items())
 
 
 def word(key: str, value: object) -> str:

@@ -170,9 +170,23 @@ def test_printing_what_would_run_runs_nothing(command: Callable[..., Answer], tm
 
 
 STARTED = [
-    {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "RANK": "0"},  # by torchrun
-    {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"},  # by srun
+    {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"},  # by torchrun
+    {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},  # by srun
 ]
+
+
+@pytest.mark.parametrize("environment", STARTED, ids=["torchrun", "srun"])
+@pytest.mark.parametrize("wrong", [None, "abc", "-1", "4"])
+def test_what_a_launcher_left_half_set_is_one_message(
+    environment: dict[str, str], wrong: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rank = next(name for name in environment if name in ("RANK", "SLURM_PROCID"))
+    for name, value in {**environment, rank: wrong}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=rank) as mistake:
+        _checked("trainer=cpu", "trainer.devices=4")
+    assert mistake.value.got == wrong
 
 
 @pytest.mark.parametrize("environment", STARTED, ids=["torchrun", "srun"])

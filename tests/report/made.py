@@ -16,7 +16,8 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
     """A run folder as training and evaluation leave one, in small."""
     run = RunFolder(folder)
     folder.mkdir(parents=True)
-    run.config.write_text(f"model:\n  name: gan\n  lr: {lr}\ndata:\n  name: digits\nrun_dir: {folder}\n")
+    budget = "budget:\n  images: 1000\n  epochs: null\n  minutes: 1.5\n"
+    run.config.write_text(f"model:\n  name: gan\n  lr: {lr}\ndata:\n  name: digits\n{budget}run_dir: {folder}\n")
     run.overrides.write_text(f"model.lr={lr}\n")
     run.command.write_text(f"genimg-train model.lr={lr}\n")
     run.log.write_text("2026-01-01 00:00:00,000 INFO    genimg: machine   CPU, 2 threads\n")

@@ -64,6 +64,7 @@ def test_the_commands_of_a_report_name_the_run_as_the_command_reads_it(tmp_path:
     shown = [unescape(command) for command in re.findall("<pre>(genimg.*?)</pre>", page)]
     words = [shlex.split(command) for command in shown if str(tmp_path) in command]
     assert [part[1] for part in words[1:]] == ["sample", "evaluate", "report"]
+    assert words[0][2:] == ["budget.images=2000", "budget.minutes=3.0"], "it has come to its end"
     given = [word for part in words for word in part if word.startswith(("run=", "resume="))]
     assert [override.value() for override in OverridesParser.create().parse_overrides(given)] == [str(run.path)] * 4
 

@@ -49,6 +49,7 @@ def test_gpus_are_shared_out(
 def test_threads_are_shared_out_and_none_is_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "count_gpus", lambda: 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)))
+    monkeypatch.delenv("OMP_NUM_THREADS")
     on_cpu = trainer(accelerator="cpu")
     shared = places.share_out(2, on_cpu.trainer)  # type: ignore[attr-defined]
     assert shared == places.Places(2, (), 3) and places.share_out(-1, on_cpu.trainer).count == 7  # type: ignore[attr-defined]

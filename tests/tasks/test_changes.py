@@ -26,7 +26,9 @@ def test_a_new_learning_rate_is_taken_and_the_optimizers_keep_their_state(
 ) -> None:
     words = [f"model={model}", "log_every_steps=5", "model.final_lr=1"]
     assert train.run(config(tmp_path, *words, "model.lr=2e-3", "budget.images=160")) == 0
-    with pytest.raises(UserError, match="a larger budget"):  # where it does not go on, nothing changes
+    with pytest.raises(
+        UserError, match=r"a larger budget\n.* budget\.images=320$"
+    ):  # where it does not go on, nothing changes
         resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=160")
     assert "changed" not in caplog.text
     assert resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=320") == 0

@@ -80,6 +80,17 @@ def test_a_checkpoint_that_a_run_cannot_go_on_from_is_a_message_and_nothing_is_l
     assert after == {path: content for path, content in before.items() if path.name != "config.yaml"}
 
 
+def test_a_disk_that_takes_no_checkpoint_is_not_said_to_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", full)
+    assert train.run(config(tmp_path, "budget.images=96", "checkpoint.every_images=32")) == 1
+    assert "tries again; there is no checkpoint yet" in caplog.text and "intact" not in caplog.text
+
+
 def test_a_full_disk_is_told_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,6 +106,7 @@ def test_a_full_disk_is_told_once_and_tried_again(
     assert train.run(config(tmp_path, *words)) == 0
     assert caplog.text.count("could not write last.pt") == 1
     assert caplog.text.count("could not write best.pt") <= 1
+    assert caplog.text.count("tries again; the older checkpoints are intact") >= 1
     assert load_checkpoint(folder.last)["images_seen"] == 400
     lowest = min(row["quality"] for row in rows(tmp_path) if "quality" in row and not 100 < row["images_seen"] < 300)
     assert load_checkpoint(folder.best)["figures"]["best"] == pytest.approx(lowest)

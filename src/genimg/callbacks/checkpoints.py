@@ -150,8 +150,9 @@ class Checkpoints(Callback):
             if name == "best":
                 self.best = self._older_best  # the next one that is better than what lies there is tried again
             if name not in self._refused:
-                kept = "The run goes on and tries again; the older checkpoints are intact."
-                log.warning("could not write %s.pt: %s. %s", name, error, kept)
+                older = RunFolder(Path(self.config["run_dir"])).has_checkpoint()
+                kept = "the older checkpoints are intact" if older else "there is no checkpoint yet"
+                log.warning("could not write %s.pt: %s. The run goes on and tries again; %s.", name, error, kept)
             self._refused.add(name)
 
 

@@ -18,8 +18,11 @@ def check_words(composer: Composer, words: list[str]) -> None:
             continue
         groups = [group for group in composer.groups() if word in composer.choices(group)]
         hint = f"did you mean {groups[0]}={word}?" if groups else f"did you mean {word.strip('=+~') or 'KEY'}=VALUE?"
-        if word in pages.tasks(composer.config_dir):
+        tasks = pages.tasks(composer.config_dir)
+        if word in tasks:
             hint = f"one task at a time: genimg {word} ..."
+        elif word == words[0] and (task := nearest(word, tasks)):
+            hint = f"did you mean genimg {task}?"
         elif f"--{word}" in FLAGS:
             hint = f"did you mean --{word}?"
         raise UserError(word, None, "key=value, without spaces around '='", hint=hint)

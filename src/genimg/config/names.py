@@ -95,7 +95,9 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
         if having and group not in composer.chosen_groups():
             return UserError(key, word, f"a key of task={composer.task}", elsewhere(composer, group))
         if having:
-            return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}={having[0]} has {group}.{inner}")
+            asking = [choice for choice in having if f"{group}.{inner}=" in choices[choice]]  # in its own line
+            meant = " or ".join(f"{group}={choice}" for choice in (asking or having)[:3])
+            return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}.{inner} belongs to {meant}")
     if "." not in key:
         group = nearest(key, composer.groups())
         if group is not None and value in composer.choices(group):

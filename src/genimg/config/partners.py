@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from genimg.data import listing
 from genimg.errors import UserError
 from genimg.hardware import count_gpus
 from genimg.runs import find, find_all
+
+# launch.rdzv_endpoint; a host as torch takes it
+_ENDPOINT = re.compile(r"(\[[\w.:]+\]|[\w.:-]+):(?P<port>\d+)", re.ASCII)
 
 # the extractors of genimg.features
 FEATURES = ("auto", "classifier", "efficientnet_lite0", "inception", "random")
@@ -135,6 +139,10 @@ def _processes(config: Config) -> None:
     if trainer["num_nodes"] > 1 and launch["rdzv_endpoint"] is None and not ranks.is_one_of_several():
         hint = "launch.rdzv_endpoint=HOST:29400, an open port of the first machine"
         raise UserError("launch.rdzv_endpoint", None, "where the machines of trainer.num_nodes meet", hint)
+    place = _ENDPOINT.fullmatch(launch["rdzv_endpoint"] or "any:1")
+    if place is None or not 0 < int(place["port"]) < 2**16:
+        hint = "launch.rdzv_endpoint=HOST:29400"
+        raise UserError("launch.rdzv_endpoint", launch["rdzv_endpoint"], "HOST:PORT, a port from 1 to 65535", hint)
     if launch["node_rank"] >= trainer["num_nodes"]:
         last = trainer["num_nodes"] - 1
         raise UserError("launch.node_rank", launch["node_rank"], f"0 to {last}, for trainer.num_nodes={last + 1}")

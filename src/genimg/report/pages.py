@@ -16,7 +16,7 @@ from genimg.evaluation.figure import shown
 from genimg.html import data_uri, write_page
 from genimg.report import charts, settings
 from genimg.report.run import Run
-from genimg.words import word
+from genimg.words import doubled, word
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
 #: The validation figures whose better direction is known; those of an evaluation tell it themselves.
@@ -101,11 +101,17 @@ def _commands(run: Run) -> dict[str, str]:
     run_word, resume = (word(key, run.folder.path) for key in ("run", "resume"))
     return {
         "repeat it": "\n".join(run.commands),
-        "go on": f"genimg-train {resume}",
+        "go on": " ".join(["genimg-train", resume, *_longer(run)]),
         "sample from it": f"genimg sample {run_word} num_images=64",
         "measure it": f"genimg evaluate {run_word}",
         "make this page again": f"genimg report {run_word}",
     }
+
+
+def _longer(run: Run) -> list[str]:
+    """What a run that has come to its end goes on with alone: twice the budget."""
+    budget = run.config.get("budget")
+    return [doubled(budget)] if run.folder.final.is_dir() and isinstance(budget, dict) else []
 
 
 def _told_apart(runs: Sequence[Run]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from genimg.hardware import count_cores, count_gpus
+from genimg.hardware import count_cores, count_gpus, count_threads
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def share_out(num_jobs: int, trainer: DictConfig | None) -> Places:
     shares = tuple(",".join(gpus[start : start + each]) for start in range(0, len(gpus) - each + 1, each))
     cores = count_cores()
     count = num_jobs if num_jobs > 0 else len(shares) or cores
-    return Places(count, shares, max(1, cores // (count * each)))
+    return Places(count, shares, min(count_threads(), max(1, cores // (count * each))))
 
 
 def _gpu_names() -> list[str]:

@@ -22,7 +22,7 @@ from genimg.tasks.dry_run import TIMED, EndState, StepTimer, report
 from genimg.tasks.report import leave_report
 from genimg.tasks.sample import SampleOptions, write_samples
 from genimg.tasks.setting_up import make_trainer, prepare, trusted
-from genimg.words import word
+from genimg.words import doubled, word
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
                 key="resume",
                 got=f"a run whose budget is spent, at {clock.images_seen:,} images",
                 expected="a larger budget",
-                hint=f"resume={config['resume']} budget.images={2 * clock.images_seen}",
+                hint=f"{word('resume', config['resume'])} {doubled(config['budget'])}",
             )
         if resume is not None and rollbacks == resume["rollbacks"]:  # told before, where it has rolled back since
             tell_changes(config, data.fingerprint, resume)

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from genimg.class_names import Classes, class_numbers
 from genimg.errors import UserError
 from genimg.inputs import Paths, find_pictures, read_picture
-from genimg.pictures.files import save_gif, save_many, save_png
+from genimg.pictures.files import FRAME_MS, save_gif, save_many, save_png
 from genimg.pictures.sheets import (
     contact_sheet,
     grouped_layout,
@@ -48,6 +49,7 @@ class SampleOptions:
     start: Paths | None = None
     num_frames: int | None = None
     futures: int = 1
+    fps: float = 1000 / FRAME_MS
     individual: bool = True
 
     @classmethod
@@ -58,6 +60,11 @@ class SampleOptions:
     def time(self) -> dict[str, Any]:
         """What `Sampler.stream` takes for sequences."""
         return {"num_frames": self.num_frames, "futures": self.futures}
+
+    @property
+    def frame_ms(self) -> int:
+        """How long a frame of a GIF stays, in milliseconds."""
+        return round(1000 / self.fps)
 
     @property
     def noise(self) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         strips = contact_sheet(ways.flatten(0, 1), rows=len(ways), columns=ways.shape[1])
         save_png(strips, folder / "interpolation.png")
         ring = ways[:, :-1].flatten(0, 1)  # the last picture of a row is the first of the next
-        save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif")
+        save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
     names = _names(sampler, options, options.num_images)
     first = _write_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
     order = sampler.grouped(options.classes, shown)
@@ -122,9 +129,10 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         for name in _names(sampler, options, count)
         for future in range(options.futures)
     )
-    first = _write_each(save_gif, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options)
+    save = partial(save_gif, frame_ms=options.frame_ms)
+    first = _write_each(save, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")
-    save_gif(contact_sheet(first, rows, columns), folder / "animation.gif")
+    save(contact_sheet(first, rows, columns), folder / "animation.gif")
     return folder / "animation.gif"
 
 

@@ -92,6 +92,15 @@ def test_an_interpolation_is_a_strip_a_pair_and_a_ring(tmp_path: Path) -> None:
         assert gif.info["loop"] == 0
 
 
+@pytest.mark.parametrize(("fps", "stays"), [(10, 100), (25, 40), (30, 30), (1, 1000)])
+def test_a_gif_plays_as_fast_as_it_was_asked_to(fps: float, stays: int, tmp_path: Path) -> None:
+    write_samples(sequences(), SampleOptions(num_images=2, fps=fps), tmp_path / "clips")
+    write_samples(stills(), SampleOptions(num_images=2, interpolate=2, fps=fps), tmp_path / "stills")
+    for file in ("clips/animation.gif", "clips/sequences/0000.gif", "stills/interpolation.gif"):
+        with Image.open(tmp_path / file) as gif:
+            assert gif.info["duration"] == stays, file
+
+
 def test_a_long_stream_shows_its_first_on_the_sheet_and_is_drawn_no_further_than_needed(
     tmp_path: Path,
 ) -> None:

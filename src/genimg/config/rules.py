@@ -170,6 +170,7 @@ RULES: dict[str, Rule] = {
     "start": Rule("paths", null=True),
     "num_frames": whole(2, null=True),
     "futures": whole(1),
+    "fps": Rule("number", low=1, high=50),
     "individual": Rule("flag"),
     "device": Rule("text"),
     "out": Rule("text", null=True),

@@ -4,6 +4,8 @@ It sees what the pictures mean: a missing class moves its figures far, a little 
 no FID, and compares only with figures of the same extractor, named by its digest.
 """
 
+import logging
+import time
 from pathlib import Path
 
 import torch
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 from genimg.features.extractor import Extractor
 from genimg.features.kept import keep, read
 
+log = logging.getLogger(__name__)
+
 FEATURES = 64
 _RECIPE = 1  # raised where the network or its training changes: kept ones are trained anew
 _SEED = 0
@@ -20,6 +24,7 @@ _BATCH = 128
 _EPOCHS = 5  # of the training, at least
 _STEPS = 300  # of it, at least
 _LR = 4e-3
+_WORTH_A_WORD = 10  # seconds of training still to come
 
 
 class Classifier(nn.Module):
@@ -83,7 +88,8 @@ def fit(network: Classifier, images: Tensor, labels: Tensor) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, epochs * batches)
     device = network.head.weight.device
     network.train()
-    for _ in range(epochs):
+    started = time.monotonic()
+    for epoch in range(epochs):
         order = torch.randperm(len(images))
         for index in order[: batches * size].split(size):
             logits = network.head(network(images[index].to(device)))
@@ -92,6 +98,8 @@ def fit(network: Classifier, images: Tensor, labels: Tensor) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
+        if epoch == 0 and (left := (epochs - 1) * (time.monotonic() - started)) > _WORTH_A_WORD:
+            log.info("the classifier needs about %.0f s more", left)
     network.eval()
 
 

@@ -26,13 +26,16 @@ SHORT = [
 KINDS = {"start=": "model=rnn", "reconstruct=": "model=vae", "classes=": "model.conditional=true"}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-COMMANDS = [
-    line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines() if line.startswith("genimg")
-]
+def commands(page: str) -> list[str]:
+    lines = [line for block in blocks("bash", page) for line in block.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line.startswith("genimg")]
+
+
+COMMANDS = commands(README)
 
 
 def run(words: list[str], folder: Path) -> str:

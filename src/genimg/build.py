@@ -122,7 +122,7 @@ def check_class(key: str, target: str, trust: Sequence[str] | None) -> None:
     import importlib
     import inspect
 
-    expected = "a class of an installed package" if trust is None else _expected(trust)
+    expected = "a class of an installed package, or of a module in this folder" if trust is None else _expected(trust)
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)

@@ -250,6 +250,11 @@ class Sampler:
         word = np.random.SeedSequence((seed, chunk)).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(word))
 
+    @property
+    def interpolates(self) -> bool:
+        """Whether there are pictures between two pictures: the model makes stills from latents."""
+        return isinstance(self.model, Decodes) and not self.makes_sequences
+
     def _decoder(self, key: str, got: object) -> Decodes:
         if self.makes_sequences or not isinstance(self.model, Decodes):
             raise UserError(key, got, f"null: {type(self.model).__name__} has no latent for a picture")

@@ -115,6 +115,20 @@ def test_what_may_be_added_and_taken_away() -> None:
     assert _checked(f"+model.{optimizer}.weight_decay=0.1").model[optimizer].weight_decay == 0.1
 
 
+def test_a_class_of_the_users_own_takes_other_arguments(tmp_path: Path) -> None:
+    own = "model.discriminator._target_=mine.Critic"
+    critic = _checked(own, "+model.discriminator.slope=0.1", "~model.discriminator.max_width").model.discriminator
+    assert critic.slope == 0.1 and "max_width" not in critic
+    with pytest.raises(UserError, match="a key that exists"):  # the other network is still ours
+        _checked(own, "+model.generator.slope=0.1")
+    with pytest.raises(UserError, match="a key that exists"):  # and without + a name is a slip
+        _checked(own, "model.discriminator.slope=0.1")
+    (tmp_path / "experiment").mkdir()
+    page = "# @package _global_\n# Mine\nmodel:\n  discriminator: {_target_: mine.Critic, slope: 0.1}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(page)
+    assert _checked("experiment=mine", config_dir=tmp_path).model.discriminator.slope == 0.1
+
+
 def test_a_users_own_model_keeps_its_own_keys(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(

@@ -66,6 +66,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.objective=hing"],
         ["model.objective", "hinge", "least_squares", "did you mean"],
     ),
+    "objective of one's own": (["model.objective=focal"], ["model.objective", "a loss of your own: docs/own.md"]),
+    "misspelt key of a class of ours": (["+model.discriminator.slope=0.1"], ["a key that exists"]),
     "folder missing": (["data=image_folder", "data.root=nowhere"], ["data.root", "nowhere"]),
     "folder not named": (["data=image_folder"], ["data.root"]),
     "folder without pictures": (["data=image_folder", "data.root=empty"], ["data.root", "empty"]),

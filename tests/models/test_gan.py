@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from genimg.errors import UserError
 from genimg.models.gan import GAN
 from genimg.networks.augmentation import DiffAugment
 from genimg.networks.blocks import ImageSize, as_pair
@@ -232,5 +233,6 @@ def test_a_generator_of_black_pictures_comes_back() -> None:
 
 
 def test_an_unknown_objective_is_named() -> None:
-    with pytest.raises(ValueError, match="'hinges'"):
+    with pytest.raises(UserError, match="got hinges") as mistake:
         gan(objective="hinges")
+    assert mistake.value.key == "model.objective"

@@ -20,6 +20,7 @@ _ALIKE = 0.6  # from here on, difflib's ratio of two names makes one a slip of t
 
 def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, object]) -> None:
     """Every key exists in `nodes` (see `flatten`); `+` and `~` only where parts may be added or taken."""
+    nodes = _with_classes(nodes, {override.key_or_group: override.value() for override in overrides})
     for override in overrides:
         key = override.key_or_group
         if override.is_delete():
@@ -48,8 +49,10 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
     for override in experiments:
         path = pages.find("experiment", str(override.value()), composer.config_dir)
         page = OmegaConf.load(path) if path is not None else None
-        for key in flatten(page) if isinstance(page, DictConfig) else ():
-            if key != "defaults" and key not in nodes and not _is_open(key, nodes):
+        given = flatten(page) if isinstance(page, DictConfig) else {}
+        open_to = _with_classes(nodes, given)
+        for key in given:
+            if key != "defaults" and key not in nodes and not _is_open(key, open_to):
                 meant = nearest(key, nodes)
                 raise UserError(key, None, "a key that exists", f"did you mean {meant}?" if meant else None, str(path))
 
@@ -138,15 +141,19 @@ def _adds(override: Override) -> bool:
     return override.is_add() or override.is_force_add()
 
 
+def _with_classes(nodes: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """`nodes` with the classes that `given`, values by their keys, puts in the place of theirs."""
+    return nodes | {key: value for key, value in given.items() if key in nodes and key.endswith("._target_")}
+
+
 def _is_open(key: str, nodes: dict[str, object]) -> bool:
     """What `+` may add and `~` take away: a part of an open mapping, or an argument of a class that is not ours."""
     if key.split(".")[0] in OPEN:
         return True
     while "." in key:
         key = key.rpartition(".")[0]
-        node = nodes.get(key)
-        if isinstance(node, DictConfig) and "_target_" in node:
-            return not str(node._get_node("_target_")).startswith("genimg.")
+        if f"{key}._target_" in nodes:
+            return not str(nodes[f"{key}._target_"]).startswith("genimg.")
     return False
 
 
@@ -158,7 +165,7 @@ def _check_removable(composer: Composer, key: str, nodes: dict[str, object]) -> 
         raise UserError(
             f"~{key}",
             None,
-            f"only parts of {' and '.join(OPEN[:2])} and arguments of an optimizer can be taken away",
+            f"only parts of {' and '.join(OPEN[:2])} and arguments of a class that is not ours can be taken away",
             hint=f"give it a value instead: {key}=...",
             default_in=composer.source_of(key, []),
         )

@@ -26,6 +26,7 @@ class Rule(NamedTuple):
     choices: tuple[str, ...] = ()  # words that are right; beside numbers where kind is whole or number
     null: bool = False  # null is right too
     everywhere: bool = False  # holds for a user's own classes as well
+    hint: str | None = None  # what else there is, where no choice is near
 
     def __str__(self) -> str:
         """What is expected, in words."""
@@ -59,8 +60,8 @@ def whole(low: float, high: float | None = None, null: bool = False, everywhere:
     return Rule("whole", low=low, high=high, null=null, everywhere=everywhere)
 
 
-def one_of(*choices: str, null: bool = False) -> Rule:
-    return Rule("text", choices=choices, null=null)
+def one_of(*choices: str, null: bool = False, hint: str | None = None) -> Rule:
+    return Rule("text", choices=choices, null=null, hint=hint)
 
 
 RULES: dict[str, Rule] = {
@@ -133,7 +134,15 @@ RULES: dict[str, Rule] = {
     "model.penalty_step": Rule("number", above=0),
     "model.penalty_share": Rule("number", above=0, high=1),
     "model.conditional": Rule("flag", everywhere=True),
-    "model.objective": one_of("non_saturating", "minimax", "relativistic", "hinge", "least_squares", "wasserstein"),
+    "model.objective": one_of(
+        "non_saturating",
+        "minimax",
+        "relativistic",
+        "hinge",
+        "least_squares",
+        "wasserstein",
+        hint="a loss of your own: docs/own.md",
+    ),
     "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
     "model.augmentation": Rule("list", choices=("auto",)),
     "model.prior": one_of("normal", "fitted"),

@@ -63,7 +63,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
         value = _resolved(config, key)
         if keeps(rule, value):
             continue
-        hint = None
+        hint = rule.hint
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
             width, _, height = value.partition("x")  # as pictures are named; the key takes a tensor's order
             hint = f"{key}=[{height},{width}] is {width} wide and {height} high"

@@ -5,8 +5,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from genimg.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, cosine
-from genimg.objectives.adversarial import OBJECTIVES
+from genimg.objectives.adversarial import OBJECTIVES, Objective
 from genimg.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
 
 
@@ -18,7 +19,7 @@ class GAN(GenerativeModel):
         discriminator: images [, labels] -> logits (B,), without batch statistics.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
-        objective: a name of `objectives.adversarial.OBJECTIVES`.
+        objective: a name of `objectives`.
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 for none.
             The Wasserstein objective has the unit-gradient penalty in its place.
         penalty_step: the step of the first-order estimate of R1 and R2, in units of [-1, 1].
@@ -34,6 +35,8 @@ class GAN(GenerativeModel):
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
     averaged: ClassVar[tuple[str, ...]] = ("generator.",)
     generates: ClassVar[tuple[str, ...]] = ("generator.",)
+    #: The games by name; a subclass may have others.
+    objectives: ClassVar[dict[str, Objective]] = OBJECTIVES
 
     def __init__(
         self,
@@ -53,13 +56,13 @@ class GAN(GenerativeModel):
         **_shared: Any,
     ) -> None:
         super().__init__()
-        if objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+        if objective not in self.objectives:
+            raise UserError("model.objective", objective, f"one of {', '.join(self.objectives)}")
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
-        self.game, self.wasserstein = OBJECTIVES[objective], objective == "wasserstein"
+        self.game, self.wasserstein = self.objectives[objective], objective == "wasserstein"
         self.differentiates_gradients = self.wasserstein
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
         self.penalty_step, self.penalty_share = penalty_step, penalty_share

@@ -29,7 +29,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "key of another task": (["rows=3"], ["rows belongs to task=sample"]),
     "key of two other tasks": (["num_images=3"], ["num_images belongs to task=evaluate and task=sample"]),
     "group for an evaluation": (["evaluate", "data=digits"], ["data", "takes its data from the run"]),
-    "removing a class": (["~model.generator_optimizer._target_"], ["arguments of an optimizer"]),
+    "removing a class": (["~model.generator_optimizer._target_"], ["arguments of a class that is not ours"]),
     "removing a key": (["~model.lr"], ["~model.lr", "model.lr=..."]),
     "bare word": (["vae"], ["vae", "did you mean model=vae?"]),
     "no brackets": (["data.image_size=[1,"], ["data.image_size", "key=value"]),

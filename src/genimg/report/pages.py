@@ -16,6 +16,7 @@ from genimg.evaluation.figure import shown
 from genimg.html import data_uri, write_page
 from genimg.report import charts, settings
 from genimg.report.run import Run
+from genimg.sweep_table import Row
 from genimg.words import word
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
@@ -39,10 +40,12 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
     )
 
 
-def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None = None) -> Path:
+def comparison(
+    runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None = None, sweep: Sequence[Row] = ()
+) -> Path:
     """Writes the page that lays runs side by side to `path`.
 
-    unread: {folder: why} of runs that are to be named only.
+    unread: {folder: why} of runs that are to be named only. sweep: the table of the sweep that they are of.
     """
     names = _told_apart(runs)
     moments = [_moments(run) for run in runs]
@@ -57,6 +60,8 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
         columns=_columns(runs),
         charts=charts.of_runs(list(zip(names, runs, strict=True))),
         differences=settings.between(runs),
+        sweep=sweep,
+        repeats=any(row.seeds is not None for row in sweep),
     )
 
 

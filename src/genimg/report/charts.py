@@ -10,6 +10,8 @@ from genimg.report.run import Row, Run
 Chart = dict[str, Any]  # name, x (what the axis shows), traces, legend
 
 POINTS = 1000  # of a curve, at most: more than a screen has pixels for
+_DENSE = 60  # points, over which a curve is marked at some of them only
+_MARKED = 15
 #: What a row tells beside its figures.
 COUNTERS = ("images_seen", "seconds", "stage", "n")
 _LAST = ("lr", "lr_1", "images_per_second")  # about the run, not about its pictures
@@ -71,5 +73,5 @@ def _horizons(runs: Sequence[tuple[str, Run]], floor: bool) -> list[Chart]:
 
 
 def _trace(name: str, x: list[Any], y: list[Any]) -> dict[str, Any]:
-    mode = "lines" if len(x) > 60 else "lines+markers"
-    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": mode}
+    marker = {"maxdisplayed": _MARKED if len(x) > _DENSE else 0}  # 0: all
+    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines+markers", "marker": marker}

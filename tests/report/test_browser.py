@@ -33,6 +33,7 @@ def test_the_slider_of_a_report_changes_the_picture(
     opened.locator("#when").focus()
     opened.keyboard.press("ArrowLeft")
     assert opened.locator("#seen").inner_text() == "128"
+    assert opened.locator("#moment").get_attribute("alt") == "samples at 128 images seen"
     assert opened.locator("#moment").get_attribute("src") not in (None, last)
     assert opened.locator("#moment").evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390  # a telephone need not scroll sideways
@@ -150,6 +151,7 @@ def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
         ["128", "at 128 images", "at 128 images"],
         ["64", "at 64 images", "nothing drawn yet"],
     ]
+    assert opened.locator(".moment img").first.get_attribute("alt") == "a: samples at 64 images seen"
     assert len(set(pictures)) == 2 and opened.locator(".moment img").nth(1).is_hidden()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -72,7 +72,7 @@ def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp
     save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
-    assert f'src="{last}" alt="samples of b"' in page
+    assert f'src="{last}" alt="b: samples at 192 images seen"' in page
 
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from genimg.errors import UserError, in_a_line
 from genimg.evaluation.figure import Figure, counted
@@ -170,10 +170,11 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is one that a float holds: JSON has longer ones."""
+    return isinstance(value, float) or (_whole(value) and abs(value) < 2**1000)
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

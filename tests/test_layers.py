@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parallel": {"meeting", "ranks"},
     "batch_norm": {"parallel"},
     "saved_config": set(),
+    "sweep_table": {"files"},
     "differences": set(),
     # models get their networks handed in by YAML
     "models": {"objectives", "parallel"},
@@ -63,13 +64,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sampler",
         "saved_config",
     },
-    "report": {"differences", "evaluation", "html", "runs", "saved_config", "words"},
+    "report": {"differences", "evaluation", "html", "runs", "saved_config", "sweep_table", "words"},
     "rating": {"files", "html", "metrics"},
     "callbacks": {"checkpoints", "features", "files", "metrics", "models", "parallel", "pictures", "processes", "runs"}
     | {"monitored", "sharded"},
     "tasks": {"build", "callbacks", "checkpoints", "data", "evaluation", "exporting", "features", "machine", "metrics"}
     | {"files", "models", "parallel", "pictures", "ranks", "rating", "report", "runs", "sample_writer", "sampler"}
-    | {"batch_norm", "differences", "sampling", "saved_config", "sharded", "words"},
+    | {"batch_norm", "differences", "sampling", "saved_config", "sharded", "sweep_table", "words"},
     "worker": {"processes", "ranks", "runs", "tasks"},
     "agent": {"meeting", "processes", "runs"},
     # the command: reaches the rest only by starting a worker
@@ -77,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launch": {"files", "processes", "ranks", "runs"},
     "session": {"config", "launch"},
     "sweeps": {"config", "files", "hardware", "metrics", "monitored", "processes", "runs", "saved_config", "session"}
-    | {"words"},
+    | {"sweep_table", "words"},
     "cli": {"config", "session", "sweeps"},
     "": {"sampling"},  # genimg itself: `from genimg import load`
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,13 @@ from playwright.sync_api import Page
 
 from genimg.report import pages
 from genimg.report.run import read
+from genimg.runs import RunFolder
 from tests.browser import browser, needs_chromium, opened  # noqa: F401  pyright: ignore[reportUnusedImport]
 from tests.report.made import make_run
+
+# [name, colour, dash, sign] of every curve
+LOOKS = """charts => charts.flatMap((chart) => chart.data.map(
+    (one) => [one.name, one.line.color, one.line.dash, one.marker.symbol]))"""
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -27,6 +33,7 @@ def test_the_slider_of_a_report_changes_the_picture(
     opened.locator("#when").focus()
     opened.keyboard.press("ArrowLeft")
     assert opened.locator("#seen").inner_text() == "128"
+    assert opened.locator("#moment").get_attribute("alt") == "samples at 128 images seen"
     assert opened.locator("#moment").get_attribute("src") not in (None, last)
     assert opened.locator("#moment").evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390  # a telephone need not scroll sideways
@@ -79,7 +86,7 @@ def test_a_comparison_sorts_by_the_column_clicked(
     assert order() == ["a", "b", "c"]
 
 
-def test_a_run_has_one_colour_in_all_charts_and_is_named_in_each(
+def test_a_run_has_one_look_in_all_charts_and_is_named_in_each(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -88,10 +95,36 @@ def test_a_run_has_one_colour_in_all_charts_and_is_named_in_each(
         file.write(json.dumps({"images_seen": 1, "seconds": 1, "stage": "train", "alone": 1.0}) + "\n")
     opened.goto(pages.comparison([read(run) for run in runs], tmp_path / "compare.html").as_uri())
     opened.wait_for_function("document.querySelectorAll('.chart .legendtext').length >= 9")
-    found = opened.locator(".chart").evaluate_all(
-        "charts => charts.flatMap((one) => one.data.map((trace) => [trace.name, trace.line.color]))"
-    )
-    assert len(found) == 9 and len({name for name, _ in found}) == len(set(map(tuple, found))) == 2
+    found = opened.locator(".chart").evaluate_all(LOOKS)
+    assert len(found) == 9 and len({name for name, *_ in found}) == len(set(map(tuple, found))) == 2
+
+
+def test_runs_are_told_apart_without_their_colours(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    run = read(make_run(tmp_path / "run"))
+    row = {"images_seen": 64, "seconds": 1, "stage": "train", "loss": 1.0}
+    runs = [replace(run, folder=RunFolder(tmp_path / str(number)), rows=[row], evaluation={}) for number in range(25)]
+    opened.goto(pages.comparison(runs, tmp_path / "compare.html").as_uri())
+    opened.wait_for_function("document.querySelectorAll('.chart .legendtext').length >= 25")
+    found = opened.locator(".chart").evaluate_all(LOOKS)
+    for look in (lambda one: one[2], lambda one: one[3]):  # the dash, the sign
+        assert len(set(map(look, found[:10]))) == 10 and None not in map(look, found)
+    assert len({tuple(look) for _, *look in found}) == 25
+
+
+def test_a_chart_is_saved_as_vectors_under_its_name(
+    opened: Page,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    run = make_run(tmp_path / "run")
+    opened.goto(pages.report(read(run), {}, run.report).as_uri())
+    opened.wait_for_function("document.querySelectorAll('.chart .scatterlayer .trace').length >= 4")
+    with opened.expect_download() as saved:
+        opened.locator(".chart .modebar-btn").first.click()
+    assert saved.value.suggested_filename == "loss_d.svg"
+    assert saved.value.path().read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
@@ -118,6 +151,7 @@ def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
         ["128", "at 128 images", "at 128 images"],
         ["64", "at 64 images", "nothing drawn yet"],
     ]
+    assert opened.locator(".moment img").first.get_attribute("alt") == "a: samples at 64 images seen"
     assert len(set(pictures)) == 2 and opened.locator(".moment img").nth(1).is_hidden()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 import torch
 
+from genimg import sweep_table
 from genimg.errors import UserError
 from genimg.html import data_uri
 from genimg.pictures.files import save_png
 from genimg.report import pages, settings
 from genimg.report.run import read
+from genimg.report.sweep import read_table
 from genimg.runs import RunFolder, find_all
 from genimg.tasks import compare
 from tests.report.made import make_run
@@ -69,7 +72,7 @@ def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp
     save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
-    assert f'src="{last}" alt="samples of b"' in page
+    assert f'src="{last}" alt="b: samples at 192 images seen"' in page
 
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
@@ -103,6 +106,50 @@ def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
     assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
     assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
     assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
+
+
+TABLE = "job,overrides,state,seconds,figure,value,n,folder,error\n"
+
+
+def test_the_table_of_a_sweep_is_shown_where_its_folder_is_compared(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "sweep" / name) for name in "01"]
+    hostile = "<b>x</b>" * 30
+    (tmp_path / "sweep" / "sweep.csv").write_text(
+        f'{TABLE}0,"a={hostile}, b",<i>,1.5,<u>,12345.6,2000,0,\n1,a=2,failed,,,,,1,"it is\nover"\n'
+    )
+
+    def page(given: str | list[str]) -> str:
+        assert compare.run({"runs": given, "outputs": str(tmp_path), "out": str(tmp_path / "page.html")}) == 0
+        return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+    of_sweep = page(str(tmp_path / "sweep"))
+    table = of_sweep.partition('id="sweep"')[2].partition("</table>")[0]
+    assert [unescape(cell) for cell in re.findall("<td[^>]*>(.*?)</td>", table)] == [
+        "0", f"a={hostile}, b", "<i>", "<u>", "12,346", "2,000", "1", "a=2", "failed", "", "", "",
+    ]  # fmt: skip
+    assert "<b>" not in of_sweep and "mean" not in table
+    of_runs = page([str(run.path) for run in runs])
+    (tmp_path / "sweep" / "sweep.csv").unlink()
+    assert 'id="sweep"' not in of_runs and page(str(tmp_path / "sweep")) == of_runs
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n", "\xff", TABLE + "9" * 200_000],
+)
+def test_a_broken_table_of_a_sweep_is_left_out_and_named(
+    tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "sweep.csv").write_text(damaged, encoding="latin-1")
+    assert read_table(tmp_path) == []
+    assert "sweep.csv" in caplog.text
+
+
+def test_the_table_of_a_sweep_is_not_read_through_a_link_out_of_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"{TABLE}0,secret,done,,,,,0,\n")
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.csv").symlink_to(tmp_path / "secret")
+    assert len(sweep_table.parse((tmp_path / "secret").read_text())) == 1 and read_table(tmp_path / "sweep") == []
 
 
 def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) -> None:

@@ -186,7 +186,8 @@ def test_a_configuration_without_data_has_a_page_all_the_same(tmp_path: Path) ->
 
 def test_rows_without_a_place_or_a_number_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    run.metrics.write_text('{"loss": 1}\n[]\n{"images_seen": 1, "seconds": 1, "stage": "val", "a": "x", "b": 2}\n')
+    row = f'{{"images_seen": 1, "seconds": 1, "stage": "val", "a": "x", "b": 2, "c": 1{400 * "0"}}}'
+    run.metrics.write_text(f'{{"loss": 1}}\n[]\n{row}\n')
     assert read(run).rows == [{"images_seen": 1, "seconds": 1, "stage": "val", "b": 2}]
 
 
@@ -195,6 +196,46 @@ def test_curves_have_both_stages_and_few_points(tmp_path: Path) -> None:
     assert [trace["name"] for trace in found["loss_d"]["traces"]] == ["train", "val"]
     assert len(found["loss_d"]["traces"][0]["x"]) <= charts.POINTS
     assert next(reversed(found)) == "lr"  # what is about the run comes last
+
+
+def test_a_curve_is_told_in_words_whole(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    values = [0.5, 12.34567, *[1.0] * 3000, 0.25, 0.123456]  # more than it has points: the ends and the extremes count
+    rows = [{"images_seen": at, "seconds": 1, "stage": "train", "loss": value} for at, value in enumerate(values)]
+    rows += [{"images_seen": at, "seconds": 1, "stage": "val", "loss": value} for at, value in enumerate((3.5, None))]
+    rows += [{"images_seen": 9, "seconds": 1, "stage": "val", HOSTILE: 2.0}]
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+    assert [unescape(label) for label in re.findall('role="img" aria-label="([^"]*)"', page)] == [
+        "loss over images seen. train: first 0.5, last 0.1235, between 0.1235 and 12.35; "
+        "val: first 3.5, last not finite",
+        f"{HOSTILE} over images seen. val: 2",
+    ]
+
+
+def test_pictures_say_what_they_show(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    images = run.final / "images"
+    images.mkdir()
+    for number in range(10):
+        (images / f"{number}.png").touch()
+    (run.path / "nearest.png").write_bytes((run.final / "sheet.png").read_bytes())
+    run.config.write_text("data: {name: digits, image_size: [16, 24]}\ncallbacks: {samples: {num_images: 40}}\n")
+
+    def told(page: Path) -> list[str]:
+        return re.findall('<img [^>]*alt="([^"]+)"', page.read_text(encoding="utf-8"))
+
+    final, nearest = (
+        "10 samples of 16 x 24, drawn at the end",
+        "Samples, each beside the training picture it is nearest to",
+    )
+    alts = told(pages.report(read(run), {}, run.report))
+    assert alts == ["40 samples of 16 x 24 at 192 images seen", final, f"{nearest}, 16 x 24 each"]
+    bare = make_run(tmp_path / "bare")
+    bare.config.write_text("data: {name: digits, num_frames: 3, image_size: [a, b]}\ncallbacks: 3\n")
+    assert told(pages.report(read(bare), {}, bare.report)) == ["clips at 192 clips seen", "clips, drawn at the end"]
+    compared = told(pages.comparison([read(run), read(bare)], tmp_path / "compare.html"))
+    assert compared == [f"run: {final}", "bare: clips, drawn at the end"]
 
 
 def test_settings_that_changed_on_the_way_are_shown(tmp_path: Path) -> None:

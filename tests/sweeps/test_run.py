@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -21,6 +22,7 @@ from genimg.sweeps import run as sweeps
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.outcomes import Outcome, over_seeds
 from genimg.sweeps.stopping import stopping
+from genimg.tasks import compare
 from genimg.words import quoted
 from tests.sweeps.conftest import COMMAND, sweep_folder, table
 
@@ -202,7 +204,25 @@ def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFix
     assert [float(row["half_width_95"]) for row in rows[::3]] == pytest.approx(
         [4.303 / 3**0.5, 8.605 / 3**0.5], rel=1e-3
     )
-    assert "2 ± 2.5" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 ± 2.5" in told and "4 ± 5" in told
+    folder = sweep_folder(outputs)
+    assert compare.run({"runs": str(folder), "outputs": str(outputs), "out": str(folder / "comparison.html")}) == 0
+    page = (folder / "comparison.html").read_text(encoding="utf-8").partition('id="sweep"')[2].partition("</table>")[0]
+    assert [re.findall("<td[^>]*>(.*?)</td>", line) for line in page.split("<tr>")[2:]] == [
+        [
+            str(3 * lr - 3 + seed),
+            f"model.lr={lr} seed={seed}",
+            "done",
+            "quality",
+            str(lr * (1 + seed)),
+            "2,000",
+            mean,
+            "3",
+        ]
+        for lr, mean in ((1, "2 ± 2.5"), (2, "4 ± 5"))
+        for seed in (0, 1, 2)
+    ]
 
 
 def test_a_single_run_has_no_sweep(outputs: Path) -> None:

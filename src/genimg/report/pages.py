@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 
 from genimg.evaluation.figure import shown
 from genimg.html import data_uri, write_page
-from genimg.report import charts, settings
+from genimg.report import alt, charts, settings
 from genimg.report.run import Run
+from genimg.sweep_table import Row
 from genimg.words import doubled, word
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
@@ -31,7 +32,10 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
         run=run,
         versions=versions,
         moments=_moments(run),
-        pictures={title: _embedded(file) for title, file in run.pictures().items()},
+        pictures=[
+            {"title": title, "picture": _embedded(file), "alt": alt.of_picture(run, title)}
+            for title, file in run.pictures().items()
+        ],
         charts=charts.of_run(run),
         changes=settings.changes(run),
         config=OmegaConf.to_yaml(run.config),
@@ -39,10 +43,12 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
     )
 
 
-def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None = None) -> Path:
+def comparison(
+    runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None = None, sweep: Sequence[Row] = ()
+) -> Path:
     """Writes the page that lays runs side by side to `path`.
 
-    unread: {folder: why} of runs that are to be named only.
+    unread: {folder: why} of runs that are to be named only. sweep: the table of the sweep that they are of.
     """
     names = _told_apart(runs)
     moments = [_moments(run) for run in runs]
@@ -57,19 +63,25 @@ def comparison(runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None
         columns=_columns(runs),
         charts=charts.of_runs(list(zip(names, runs, strict=True))),
         differences=settings.between(runs),
+        sweep=sweep,
+        repeats=any(row.seeds is not None for row in sweep),
     )
 
 
 def _moments(run: Run) -> list[dict[str, Any]]:
     """The sheets drawn on the way, in order."""
-    return [{"images_seen": seen, "picture": _embedded(file)} for seen, file in run.moments]
+    return [
+        {"images_seen": seen, "picture": _embedded(file), "alt": alt.of_moment(run, seen)} for seen, file in run.moments
+    ]
 
 
-def _sheet(run: Run) -> str | None:
+def _sheet(run: Run) -> dict[str, str] | None:
     """Its samples as they were at the end, or as they were last where it did not come to one."""
     pictures, moments = run.pictures(), run.moments
-    found = pictures.get("Animations") or pictures.get("Samples") or (moments[-1][1] if moments else None)
-    return None if found is None else _embedded(found)
+    for title in ("Animations", "Samples"):
+        if title in pictures:
+            return {"picture": _embedded(pictures[title]), "alt": alt.of_picture(run, title)}
+    return {"picture": _embedded(moments[-1][1]), "alt": alt.of_moment(run, moments[-1][0])} if moments else None
 
 
 def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:

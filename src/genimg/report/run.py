@@ -7,7 +7,7 @@ import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from genimg.errors import UserError, in_a_line
 from genimg.evaluation.figure import Figure, counted
@@ -89,7 +89,7 @@ class Run:
 
     def _is_picture(self, path: Path) -> bool:
         """A PNG or a GIF that lies in the run's folder: a link out of it would show a file of this machine."""
-        if not _readable(path, self.folder):
+        if not readable(path, self.folder):
             return False
         with path.open("rb") as file:
             return file.read(4) in (b"\x89PNG", b"GIF8")
@@ -100,7 +100,7 @@ def read(folder: RunFolder) -> Run:
     evaluation = folder.path / "evaluation.json"
 
     def lines(path: Path) -> list[str]:
-        text = path.read_text(encoding="utf-8", errors="replace") if _readable(path, folder) else ""
+        text = path.read_text(encoding="utf-8", errors="replace") if readable(path, folder) else ""
         return text.splitlines()
 
     return Run(
@@ -120,14 +120,14 @@ def read(folder: RunFolder) -> Run:
 def _defaults(folder: RunFolder) -> dict[str, Any] | None:
     """None for a run of a version that did not write them."""
     try:
-        return read_config(folder.defaults, "run") if _readable(folder.defaults, folder) else None
+        return read_config(folder.defaults, "run") if readable(folder.defaults, folder) else None
     except UserError as error:
         log.warning("%s: left out: %s", folder.defaults, in_a_line(str(error)))
         return None
 
 
-def _readable(path: Path, folder: RunFolder) -> bool:
-    """Whether it is a file in the run's folder, and not too large for a page; a warning says that it is."""
+def readable(path: Path, folder: RunFolder) -> bool:
+    """Whether it is a file in the folder, and not too large for a page; a warning says that it is."""
     if not (path.is_file() and path.resolve().is_relative_to(folder.path.resolve())):
         return False
     if path.stat().st_size > _LARGEST:
@@ -170,10 +170,11 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is one that a float holds: JSON has longer ones."""
+    return isinstance(value, float) or (_whole(value) and abs(value) < 2**1000)
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from hydra.core.override_parser.types import Override
 
+from genimg import sweep_table
 from genimg.errors import UserError
 from genimg.files import write_json, writing
 
@@ -54,7 +55,7 @@ class SweepFolder:
 
     @property
     def table(self) -> Path:
-        return self.path / "sweep.csv"
+        return self.path / sweep_table.NAME
 
     @property
     def comparison(self) -> Path:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from genimg.files import whole
+from genimg import sweep_table
 from genimg.monitored import compare
 from genimg.sweeps.folder import SweepFolder
-from genimg.sweeps.outcomes import Outcome, OverSeeds, over_seeds
+from genimg.sweeps.outcomes import Outcome, over_seeds
 
-_COLUMNS = ("job", "overrides", "state", "seconds", "figure", "value", "n", "folder", "error")
-_OF_SEEDS = ("seeds", "mean", "half_width_95")
 _WIDTH = 100  # columns where there is no terminal
 
 
@@ -55,33 +52,32 @@ def _of_jobs(found: Sequence[Outcome], title: str, common: list[str]) -> Table:
 def _of_combinations(found: Sequence[Outcome], title: str, common: list[str]) -> Table:
     table = Table("overrides", "seeds", f"{title}: mean, 95 % interval")
     for one in over_seeds(found):
-        table.add_row(_own(one.words, common), str(one.num_seeds), interval(one))
+        table.add_row(_own(one.words, common), str(one.num_seeds), sweep_table.interval(one.mean, one.half_width))
     return table
-
-
-def interval(one: OverSeeds) -> str:
-    """`0.512 ± 0.034`."""
-    half_width = "" if one.half_width is None else f" ± {one.half_width:.2g}"
-    return f"{'' if one.mean is None else f'{one.mean:.4g}'}{half_width}"
 
 
 def write_csv(folder: SweepFolder, found: Sequence[Outcome], seeds: bool) -> None:
     """A row for each job; with `seeds`, beside each the mean of its combination."""
     means = {tuple(one.words): one for one in over_seeds(found)} if seeds else {}
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow((*_COLUMNS, *(_OF_SEEDS if seeds else ())))
+    rows = []
     for number, outcome in enumerate(found):
-        words, folder_name = " ".join(outcome.job.words), os.path.relpath(outcome.folder, folder.path)
-        seconds = None if outcome.seconds is None else round(outcome.seconds, 1)
-        figure = ("", None, None) if outcome.best is None else (outcome.best.name, outcome.best.value, outcome.best.n)
-        row = [number, words, outcome.state, seconds, *figure, folder_name, outcome.error]
+        best = outcome.best
+        row = sweep_table.Row(
+            number,
+            overrides=" ".join(outcome.job.words),
+            state=outcome.state,
+            seconds=None if outcome.seconds is None else round(outcome.seconds, 1),
+            figure="" if best is None else best.name,
+            value=None if best is None else best.value,
+            n=None if best is None else best.n,
+            folder=os.path.relpath(outcome.folder, folder.path),
+            error=outcome.error or "",
+        )
         if seeds:
             one = means[tuple(word for word in outcome.job.words if not word.startswith("seed="))]
-            row += [one.num_seeds, one.mean, one.half_width]
-        table.writerow(row)
-    with whole(folder.table) as file:
-        file.write(text.getvalue().encode())
+            row = replace(row, seeds=one.num_seeds, mean=one.mean, half_width_95=one.half_width)
+        rows.append(row)
+    sweep_table.write(folder.table, rows, seeds)
 
 
 def _common(found: Sequence[Outcome]) -> list[str]:

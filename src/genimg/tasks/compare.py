@@ -12,24 +12,31 @@ from genimg.errors import UserError
 from genimg.files import writing
 from genimg.report import pages
 from genimg.report.run import read
+from genimg.report.sweep import read_table
 from genimg.runs import RunFolder, find_all
+from genimg.sweep_table import Row
 
 log = logging.getLogger(__name__)
 
 
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/compare.yaml asks for. Returns the exit code."""
-    folders = find_all(config["runs"], config["outputs"])
+    given = config["runs"]
+    folders = find_all(given, config["outputs"])
+    sweep = read_table(Path(given).expanduser()) if isinstance(given, str) else []
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
     path = path if path.suffix else path.with_suffix(".html")  # without it a browser shows the page as text
     with writing("out", path, "a file", "out=FILE.html"):
-        log.info("comparison of %d runs: %s", len(folders), write_comparison(folders, path))
+        log.info("comparison of %d runs: %s", len(folders), write_comparison(folders, path, sweep))
     return 0
 
 
-def write_comparison(folders: Sequence[RunFolder], path: Path) -> Path:
-    """The page of these runs at `path`; it names those that failed, too. UserError where none can be read."""
+def write_comparison(folders: Sequence[RunFolder], path: Path, sweep: Sequence[Row] = ()) -> Path:
+    """The page of these runs at `path`; it names those that failed, too. UserError where none can be read.
+
+    sweep: the table of the sweep that they are of.
+    """
     runs, errors = [], {}
     for folder in folders:
         try:
@@ -39,4 +46,5 @@ def write_comparison(folders: Sequence[RunFolder], path: Path) -> Path:
             log.warning("left out: %s", error)
     if not runs:
         raise next(iter(errors.values()))
-    return pages.comparison(runs, path, {name: f"{error.got}: {error.hint}" for name, error in errors.items()})
+    unread = {name: f"{error.got}: {error.hint}" for name, error in errors.items()}
+    return pages.comparison(runs, path, unread, sweep)

@@ -39,13 +39,19 @@ def test_the_slider_of_a_report_changes_the_picture(
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390  # a telephone need not scroll sideways
 
 
+def drawn(opened: Page, folder: Path) -> RunFolder:  # noqa: F811
+    """A run whose report is open, with its curves."""
+    run = make_run(folder / "run")
+    opened.goto(pages.report(read(run), {}, run.report).as_uri())
+    opened.wait_for_function("document.querySelectorAll('.chart .scatterlayer .trace').length >= 4")
+    return run
+
+
 def test_a_report_draws_its_curves_and_follows_the_light(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    run = make_run(tmp_path / "run")
-    opened.goto(pages.report(read(run), {}, run.report).as_uri())
-    opened.wait_for_function("document.querySelectorAll('.chart .scatterlayer .trace').length >= 4")
+    run = drawn(opened, tmp_path)
     assert run.report.stat().st_size < 2.2e6
     ink = "document.querySelector('.chart .gtitle').style.fill"
     in_the_dark = opened.evaluate(ink)
@@ -118,9 +124,7 @@ def test_a_chart_is_saved_as_vectors_under_its_name(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    run = make_run(tmp_path / "run")
-    opened.goto(pages.report(read(run), {}, run.report).as_uri())
-    opened.wait_for_function("document.querySelectorAll('.chart .scatterlayer .trace').length >= 4")
+    drawn(opened, tmp_path)
     with opened.expect_download() as saved:
         opened.locator(".chart .modebar-btn").first.click()
     assert saved.value.suggested_filename == "loss_d.svg"

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.batch_norm import SynchronizedLayers
+from genimg.parallel import total
 from tests.together import run_together
 
 LAYERS = {
@@ -19,14 +20,15 @@ import os, sys, torch
 from genimg.batch_norm import SynchronizedLayers
 from genimg.parallel import join, leave
 from genimg.ranks import rank
-from tests.test_batch_norm import LAYERS, batch, passed
+from tests.test_batch_norm import LAYERS, batch, evaluated, passed
 
 torch.set_num_threads(1)
 join(torch.device("cpu"))
 found = {}
 for name, (layer, shape) in LAYERS.items():
     model = SynchronizedLayers().apply(torch.nn.Sequential(layer))
-    found[name] = passed(model, batch(shape)[rank()::2]), model.state_dict()
+    part = batch(shape)[rank()::2]
+    found[name] = passed(model, part), evaluated(model, part), model.state_dict()
 torch.save(found, f"{sys.argv[1]}/{rank()}.pt")
 leave()
 os._exit(0)
@@ -47,6 +49,17 @@ def passed(model: nn.Module, images: Tensor) -> list[Tensor]:
     return [out.detach(), first.detach(), second]
 
 
+@torch.no_grad()
+def evaluated(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """What comes out where training is over, and in half precision where it is not; each layer is left as it was."""
+    tracked = [buffer.clone() for buffer in model.buffers()]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = [model.eval()(images), model.train()(images.bfloat16())]
+    for buffer, before in zip(model.buffers(), tracked, strict=True):
+        buffer.copy_(before)
+    return out
+
+
 @pytest.fixture(scope="module")
 def halves(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     folder = tmp_path_factory.mktemp("halves")
@@ -59,9 +72,12 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 def test_two_halves_are_normalised_as_the_whole(name: str, halves: list[dict]) -> None:
     layer, shape = LAYERS[name]
     whole = nn.Sequential(layer)
-    expected = passed(whole, batch(shape))
+    expected, (by_what_it_followed, in_half) = passed(whole, batch(shape)), evaluated(whole, batch(shape))
     for rank, found in enumerate(halves):
-        tensors, state = found[name]
+        tensors, (in_eval, half), state = found[name]
+        if layer.track_running_stats:  # else of its own half, as torch's is
+            torch.testing.assert_close(in_eval, by_what_it_followed[rank::2])
+        torch.testing.assert_close(half, in_half[rank::2], rtol=0.02, atol=0.02)
         for part, tensor in zip(tensors, expected, strict=True):
             torch.testing.assert_close(part, tensor[rank::2], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(dict(state), dict(whole.state_dict()))
@@ -72,10 +88,14 @@ class Own(nn.BatchNorm2d):
         return 2 * super().forward(input)
 
 
-def test_a_layer_with_a_forward_of_its_own_keeps_it_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_layer_of_a_users_own_class_stays_what_it_is_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     model = SynchronizedLayers().apply(nn.Sequential(nn.Conv2d(3, 3, 1), Own(3)))
     assert type(model[1]) is Own  # pyright: ignore[reportIndexIssue]
-    assert "1 has a forward of its own" in caplog.text
+    assert "1 is a Own" in caplog.text
+
+
+def test_a_sum_over_one_process_is_its_own() -> None:
+    assert torch.equal(total(torch.arange(3)), torch.arange(3))
 
 
 def test_alone_it_is_the_layer_that_it_was() -> None:

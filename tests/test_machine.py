@@ -47,6 +47,14 @@ def test_threads_are_no_more_than_the_environment_says(
         torch.set_num_threads(before)
 
 
+def test_the_one_thread_that_torchrun_asks_for_by_itself_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "count_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert hardware.count_threads() == 1
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert hardware.count_threads() == 4
+
+
 def test_sums_in_one_order_are_asked_of_torch() -> None:
     try:
         assert "deterministic" in str(machine.choose(AUTO | {"deterministic": True}))

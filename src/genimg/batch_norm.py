@@ -14,6 +14,8 @@ from genimg.parallel import total
 
 log = logging.getLogger(__name__)
 
+_TORCHS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 class SyncBatchNorm(nn.SyncBatchNorm):
     """Batch normalisation (Ioffe & Szegedy 2015, algorithm 1) over the batches of all processes, all of one size.
@@ -28,12 +30,15 @@ class SyncBatchNorm(nn.SyncBatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]
-        values, per_channel = input.float(), (1, -1, *[1] * (input.dim() - 2))
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        per_channel = (1, -1, *[1] * (input.dim() - 2))
         count = input.numel() // self.num_features * dist.get_world_size()
+        if count == 1:
+            raise ValueError(f"more than 1 value per channel is needed in training, got input of {tuple(input.shape)}")
         mean = total(values.sum(axes)) / count
         centred = values - mean.view(per_channel)
         variance = total(centred.square().sum(axes)) / count
-        self._follow(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
+        self._follow(mean.detach(), variance.detach() * (count / (count - 1)))
         normed = centred * (variance + self.eps).rsqrt().view(per_channel)
         if self.affine:
             normed = normed * self.weight.view(per_channel)
@@ -46,21 +51,23 @@ class SyncBatchNorm(nn.SyncBatchNorm):
             return
         self.num_batches_tracked.add_(1)
         share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance, share)
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_(variance.to(self.running_var), share)
 
 
 class SynchronizedLayers(LayerSync):
-    """Makes every layer of batch normalisation of a model a `SyncBatchNorm`, unless its `forward` is its own."""
+    """Makes torch's layers of batch normalisation in a model `SyncBatchNorm`s; those of classes made of them stay."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         for name, layer in model.named_modules():
-            if not isinstance(layer, _BatchNorm):
-                continue
-            if type(layer).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward):
+            if type(layer) in _TORCHS:
                 layer.__class__ = SyncBatchNorm  # the same tensors, settings and hooks, another `forward`
-            else:
-                log.warning("%s has a forward of its own: its statistics stay those of each process's batch", name)
+            elif isinstance(layer, _BatchNorm):
+                log.warning(
+                    "%s is a %s, no layer of torch's own: its statistics stay those of each process's batch",
+                    name,
+                    type(layer).__name__,
+                )
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:

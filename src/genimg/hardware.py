@@ -26,9 +26,14 @@ def count_cores() -> int:
 
 
 def count_threads() -> int:
-    """Threads that a computation may take: the cores, or fewer where OMP_NUM_THREADS says so."""
+    """Threads that a computation may take: the cores, or fewer where OMP_NUM_THREADS says so.
+
+    torchrun sets it to 1 where nobody has: that 1 is not counted.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is of nested loops
-    return min(int(asked), count_cores()) if asked.isdecimal() and int(asked) else count_cores()
+    if not asked.isdecimal() or asked == "0" or (asked == "1" and "TORCHELASTIC_RUN_ID" in os.environ):
+        return count_cores()
+    return min(int(asked), count_cores())
 
 
 def _count_present() -> int:

@@ -160,7 +160,9 @@ def _run_worker(config: DictConfig, config_path: Path, lock: Sequence[int] = ())
 
 def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) -> int:
     forward = _Forward(control)
-    environment = {"OMP_WAIT_POLICY": how_threads_wait(), **os.environ, **as_parent()}
+    wait = how_threads_wait()
+    busy = {"GENIMG_BUSY": "1"} if wait == "PASSIVE" else {}  # for the worker to say
+    environment = {"OMP_WAIT_POLICY": wait, **os.environ, **as_parent(), **busy}
     # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
     passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     heard = [number for number in passed_on if signal.getsignal(number) is not signal.SIG_IGN]

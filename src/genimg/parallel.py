@@ -85,7 +85,7 @@ def average(tensors: list[Tensor]) -> None:
 
 
 class _Total(Function):
-    """The sum over the processes of a tensor, of which a gradient's is the derivative."""
+    """A sum over the processes, and of the gradients of it, which is its derivative."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
@@ -100,8 +100,8 @@ class _Total(Function):
 
 
 def total(tensor: Tensor) -> Tensor:
-    """The sum over the processes, which can be differentiated, as often as one likes: by what is summed of all."""
-    return _Total.apply(tensor)
+    """The sum over the processes, which can be differentiated, as often as one likes; of one process its own."""
+    return _Total.apply(tensor) if dist.is_initialized() else tensor
 
 
 def share(tensors: list[Tensor]) -> None:

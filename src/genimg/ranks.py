@@ -21,16 +21,16 @@ def is_one_of_several() -> bool:
 def check() -> None:
     """UserError where the environment is a launcher's of several, and lacks a part of what it leaves or cannot be."""
     mark = next((name for name in _LEFT if name in os.environ), None)
-    if mark is None or (mark, os.environ[mark]) == ("SLURM_STEP_NUM_TASKS", "1"):  # srun's one task is alone
+    if mark is None or (mark == "SLURM_STEP_NUM_TASKS" and os.environ[mark] in ("0", "1")):  # one task is alone
         return
     launcher, number, *places = _LEFT[mark]
-    left = f"as {launcher} leaves it in the environment"
+    left, alone = f"as {launcher} leaves it in the environment", f"unset {mark}, to run alone"
     for name in (number, *places):
         if not os.environ.get(name, "").isdecimal():
-            raise UserError(name, os.environ.get(name), f"a whole number, {left}", f"unset {mark}, to run alone")
+            raise UserError(name, os.environ.get(name) or None, f"a whole number, {left}", alone)
     for name in places:
         if int(os.environ[name]) >= int(os.environ[number]):
-            raise UserError(name, os.environ[name], f"less than {number}={os.environ[number]}, {left}")
+            raise UserError(name, os.environ[name], f"less than {number}={os.environ[number]}, {left}", alone)
 
 
 def rank() -> int:

@@ -6,11 +6,13 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
 
 from genimg.files import whole
 
 NAME = "sweep.csv"  # in the sweep's folder
+MOST = 10_000  # rows that are read: the file may be a stranger's
 _OF_SEEDS = ("seeds", "mean", "half_width_95")
 
 
@@ -55,9 +57,12 @@ def write(path: Path, rows: Iterable[Row], seeds: bool) -> None:
 def parse(text: str) -> list[Row]:
     """The rows that `write` wrote. ValueError where they are not of its kind."""
     try:
+        rows = list(islice(csv.DictReader(io.StringIO(text, newline="")), MOST + 1))
+        if len(rows) > MOST:
+            raise ValueError(f"more than {MOST:,} rows")
         return [
             Row(**{name: _value(name, cell) for name, cell in row.items()})  # pyright: ignore[reportArgumentType]
-            for row in csv.DictReader(io.StringIO(text, newline=""))
+            for row in rows
         ]
     except (csv.Error, TypeError) as error:  # a column or a cell too many, or not there
         raise ValueError(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -18,10 +19,11 @@ def quoted(text: str) -> str:
     return f'"{escaped[:-2]}"'
 
 
-def doubled(budget: Mapping[str, float | None]) -> str:
-    """The settings of a budget twice as large: `budget.images=2000 budget.minutes=4`."""
-    limits = {name: 2 * limit for name, limit in budget.items() if isinstance(limit, int | float)}
-    return " ".join(f"budget.{name}={limit}" for name, limit in limits.items())
+def doubled(budget: Mapping[str, object]) -> list[str]:
+    """The settings of a budget twice as large: `budget.images=2000`, `budget.minutes=4`; without what is no limit."""
+    given = [(name, budget.get(name)) for name in ("images", "epochs", "minutes")]
+    limits = [(name, limit) for name, limit in given if isinstance(limit, int | float) and not isinstance(limit, bool)]
+    return [f"budget.{name}={2 * limit}" for name, limit in limits if 0 < limit < math.inf]
 
 
 def word(key: str, value: object) -> str:

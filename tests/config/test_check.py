@@ -127,6 +127,8 @@ def test_a_class_of_the_users_own_takes_other_arguments(tmp_path: Path) -> None:
     page = "# @package _global_\n# Mine\nmodel:\n  discriminator: {_target_: mine.Critic, slope: 0.1}\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(page)
     assert _checked("experiment=mine", config_dir=tmp_path).model.discriminator.slope == 0.1
+    (tmp_path / "experiment" / "mine.yaml").write_text(page.replace("_target_: mine.Critic, ", ""))
+    assert _checked("experiment=mine", own, config_dir=tmp_path).model.discriminator.slope == 0.1
 
 
 def test_a_users_own_model_keeps_its_own_keys(tmp_path: Path) -> None:

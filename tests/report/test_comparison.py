@@ -135,8 +135,11 @@ def test_the_table_of_a_sweep_is_shown_where_its_folder_is_compared(tmp_path: Pa
 
 @pytest.mark.parametrize(
     "damaged",
-    [f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n", "\xff", TABLE + "9" * 200_000],
-)
+    [
+        f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n", "\xff", TABLE + "9" * 200_000,
+        TABLE + "0,,,,,,,,\n" * (sweep_table.MOST + 1),
+    ],
+)  # fmt: skip
 def test_a_broken_table_of_a_sweep_is_left_out_and_named(
     tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -69,6 +69,17 @@ def test_the_commands_of_a_report_name_the_run_as_the_command_reads_it(tmp_path:
     assert [override.value() for override in OverridesParser.create().parse_overrides(given)] == [str(run.path)] * 4
 
 
+@pytest.mark.parametrize(
+    "limit", ["images=1; touch x #", "images: true", "images: .inf", "images: -1", "minutes: null"]
+)
+def test_a_strangers_budget_is_no_command(tmp_path: Path, limit: str) -> None:
+    run = make_run(tmp_path / "run")
+    name, _, value = limit.partition(": ")
+    run.config.write_text(f"model:\n  name: gan\ndata:\n  name: digits\nbudget:\n  '{name}': {value or 5}\n")
+    page = pages.report(read(run), {}, run.report).read_text(encoding="utf-8")
+    assert re.findall("<pre>(genimg-train resume.*?)</pre>", page) == [f"genimg-train resume={run.path}"]
+
+
 def test_an_animation_takes_the_place_of_its_sheet(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     save_gif(torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8), run.samples / "during" / f"{128:09d}.gif")

@@ -30,6 +30,8 @@ def test_a_new_learning_rate_is_taken_and_the_optimizers_keep_their_state(
         UserError, match=r"a larger budget\n.* budget\.images=320$"
     ):  # where it does not go on, nothing changes
         resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=160")
+    with pytest.raises(UserError, match=r" budget\.images=320$"):  # twice what it has seen
+        resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=16")
     assert "changed" not in caplog.text
     assert resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=320") == 0
     told = [message for message in caplog.messages if message.startswith("changed")]

@@ -52,7 +52,8 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
         values.as_meant(config, overrides, nodes)
     values.check_rules(composer, [*began, *words], config, nodes)
     if on_this_machine:
-        ranks.check()
+        if "trainer" in config:
+            ranks.check()
         count_devices(config)
     check_partners(_plain(config), on_this_machine)
     return config

@@ -50,7 +50,7 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
         path = pages.find("experiment", str(override.value()), composer.config_dir)
         page = OmegaConf.load(path) if path is not None else None
         given = flatten(page) if isinstance(page, DictConfig) else {}
-        open_to = _with_classes(nodes, given)
+        open_to = _with_classes(nodes, {o.key_or_group: o.value() for o in overrides} | given)
         for key in given:
             if key != "defaults" and key not in nodes and not _is_open(key, open_to):
                 meant = nearest(key, nodes)

@@ -123,7 +123,7 @@ def _commands(run: Run) -> dict[str, str]:
 def _longer(run: Run) -> list[str]:
     """What a run that has come to its end goes on with alone: twice the budget."""
     budget = run.config.get("budget")
-    return [doubled(budget)] if run.folder.final.is_dir() and isinstance(budget, dict) else []
+    return doubled(budget) if run.folder.final.is_dir() and isinstance(budget, dict) else []
 
 
 def _told_apart(runs: Sequence[Run]) -> list[str]:

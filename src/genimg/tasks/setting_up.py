@@ -1,7 +1,6 @@
 """What a training run is made of, by its configuration: data, model, and Lightning's Trainer with its callbacks."""
 
 import logging
-import os
 import warnings
 from typing import Any
 
@@ -71,8 +70,6 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
         model.load_state_dict(resume["model"])
         data.images_seen = resume["images_seen"]
     log.info("machine   %s", machine)
-    if machine.threads > 1 and os.environ.get("OMP_WAIT_POLICY") == "PASSIVE":  # the command found other work
-        log.info("busy      other work shares the processor: trainer.threads=1 may be faster")
     log.info("data      %s", describe_data(data))
     log.info("model     %s", describe_model(model))
     return data, model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]

@@ -1,6 +1,8 @@
 """task=train: fit a model, keep its checkpoints, then draw samples from the best."""
 
 import logging
+import math
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ def run(config: dict[str, Any]) -> int:
         seen = resume["images_seen"] if resume else 0
         log.warning("a process died; all are started again (%d), at %s images", restarts(), f"{seen:,}")
     log.info("run       %s", folder.path)
+    if "GENIMG_BUSY" in os.environ and machine.accelerator == "cpu" and machine.threads > 1:
+        log.info("busy      other work shares the processor: trainer.threads=1 may be faster")
     trainer = fit(config, machine, folder, resume)
     clock = find(trainer, Clock)
     leave()
@@ -94,7 +98,7 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
                 key="resume",
                 got=f"a run whose budget is spent, at {clock.images_seen:,} images",
                 expected="a larger budget",
-                hint=f"{word('resume', config['resume'])} {doubled(config['budget'])}",
+                hint=" ".join([word("resume", config["resume"]), *doubled(_at_least(config["budget"], clock, data))]),
             )
         if resume is not None and rollbacks == resume["rollbacks"]:  # told before, where it has rolled back since
             tell_changes(config, data.fingerprint, resume)
@@ -115,6 +119,16 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         log.warning(
             "rollback  %d of %d: back to %s images, the learning rate halved", rollbacks, ROLLBACKS, f"{seen:,}"
         )
+
+
+def _at_least(budget: dict[str, Any], clock: Clock, data: Any) -> dict[str, Any]:
+    """Each limit that is set, or how far the run has gone past it."""
+    gone = {
+        "images": clock.images_seen,
+        "epochs": math.ceil(clock.images_seen / data.num_items),
+        "minutes": round(clock.seconds / 60, 1),
+    }
+    return {name: limit and max(limit, gone[name]) for name, limit in budget.items()}
 
 
 def try_out(config: dict[str, Any]) -> int:

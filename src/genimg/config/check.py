@@ -39,7 +39,7 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
     groups.check_choices(composer, choices)
     began = [] if run is None else began_with(run, composer, overrides)
     defaults = composer.defaults([*began, *map(line, choices)])
-    names.check_experiments(composer, choices, defaults)
+    names.check_experiments(composer, overrides, defaults)
     nodes = names.flatten(without_hydra(defaults)) | ({} if run is None else dict.fromkeys(MOVABLE))
     names.check_keys(composer, settings, nodes)
     values.check_types(settings, nodes, defaults)

@@ -45,6 +45,12 @@ def test_a_new_learning_rate_is_taken_and_the_optimizers_keep_their_state(
     assert caplog.text.count("changed ") == 1
 
 
+def test_another_answer_to_a_run_that_diverges_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert train.run(config(tmp_path, "budget.images=96")) == 0
+    assert resumed(tmp_path, "budget.images=160", "health.on_divergence=rollback") == 0
+    assert "changed   health.on_divergence stop -> rollback, from 96 images on" in caplog.messages
+
+
 def test_another_precision_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert train.run(config(tmp_path, "budget.images=96", "trainer.precision=32-true")) == 0
     assert train.run(config(tmp_path, f"resume={tmp_path}", "budget.images=160", "trainer.precision=bf16-mixed")) == 0

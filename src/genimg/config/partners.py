@@ -16,9 +16,6 @@ from genimg.errors import UserError
 from genimg.hardware import count_gpus
 from genimg.runs import find, find_all
 
-# launch.rdzv_endpoint; a host as torch takes it
-_ENDPOINT = re.compile(r"(\[[\w.:]+\]|[\w.:-]+):(?P<port>\d+)", re.ASCII)
-
 # the extractors of genimg.features
 FEATURES = ("auto", "classifier", "efficientnet_lite0", "inception", "random")
 
@@ -134,13 +131,18 @@ def _devices(config: Config) -> None:
         raise UserError("trainer.devices", trainer["devices"], has, hint)
 
 
+def _is_endpoint(text: str) -> bool:
+    """Whether it is HOST:PORT, the host as torch takes it."""
+    parts = re.fullmatch(r"(\[[\w.:]+\]|[\w.:-]+):(?P<port>\d+)", text, re.ASCII)
+    return parts is not None and 0 < int(parts["port"]) < 2**16
+
+
 def _processes(config: Config) -> None:
     trainer, launch, batch = config["trainer"], config["launch"], config["data"]["batch_size"]
     if trainer["num_nodes"] > 1 and launch["rdzv_endpoint"] is None and not ranks.is_one_of_several():
         hint = "launch.rdzv_endpoint=HOST:29400, an open port of the first machine"
         raise UserError("launch.rdzv_endpoint", None, "where the machines of trainer.num_nodes meet", hint)
-    place = _ENDPOINT.fullmatch(launch["rdzv_endpoint"] or "any:1")
-    if place is None or not 0 < int(place["port"]) < 2**16:
+    if launch["rdzv_endpoint"] is not None and not _is_endpoint(launch["rdzv_endpoint"]):
         hint = "launch.rdzv_endpoint=HOST:29400"
         raise UserError("launch.rdzv_endpoint", launch["rdzv_endpoint"], "HOST:PORT, a port from 1 to 65535", hint)
     if launch["node_rank"] >= trainer["num_nodes"]:

@@ -14,7 +14,7 @@ from genimg.saved_config import LARGEST, SHOWING
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what and measured how
 CHANGEABLE = (
-    "budget", "logger", "trainer", "launch", "health", "checkpoint", *(f"callbacks.{name}" for name in SHOWING),
+    "budget", "logger", "trainer", "launch", "checkpoint", *(f"callbacks.{name}" for name in SHOWING),
     "log_every_steps", "dry_run",
 )  # fmt: skip
 _ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the numbers: not of the trainer's that may

@@ -38,4 +38,5 @@ def _what_it_is(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str
     trainer = config["trainer"]
     # the first versions had no other order of sums
     parts["trainer"] = {"precision": trainer.get("precision"), "deterministic": trainer.get("deterministic", False)}
+    parts["health"] = config.get("health", {"on_divergence": "stop"})  # the first versions did nothing else
     return parts | {"data": config["data"] | {"digest": f"{fingerprint.get('digest')!s:.12}"}}

@@ -3,41 +3,80 @@
     python benchmarks/throughput.py                    # the GAN and the VAE on Fashion-MNIST
     python benchmarks/throughput.py --data digits --models gan
 
-Three ways take turns in one run, so that a busy machine slows all of them alike:
+Three ways take turns in one run, a few steps each, so that a busy machine slows all of them alike:
 
     ours     the training task as the command runs it: Lightning, data module, weight average, figures
     plain    a hand-written loop: same networks, batch, precision and memory format; tensors in memory; torch only
     float32  the plain loop in float32 with contiguous memory
 
-The median of the rounds is printed, and the ratios round by round.
+Each is a process of its own, which stands still between its turns. The command sets for its worker how threads wait
+and how memory is kept (genimg/worker_environment.py); the plain loops run in the environment that they find, as a
+script does, and once more in the worker's ("tuned"). The medians of the turns are printed, and those of their ratios.
 """
 
 import argparse
 import logging
+import os
+import signal
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from typing import Any, cast
+from unittest.mock import patch
 
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from genimg.config.resolvers import register
-from genimg.machine import Machine, choose
+from genimg.machine import choose
 from genimg.models.gan import GAN, leaky_tanh
 from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
 from genimg.objectives.likelihoods import discretized_logistic
 from genimg.objectives.penalties import nearby, squared_gradient_estimate
 from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.tasks import setting_up
-from genimg.tasks.dry_run import WARM_UP, StepTimer, wait_for
+from genimg.tasks.dry_run import WARM_UP, wait_for
+from genimg.worker_environment import worker_environment
 
 Step = Callable[[Tensor], None]
 
-STEPS = 50  # timed in each round, after the warm-up
+STEPS = 20  # of each way in a turn
+
+
+class Way:
+    """One way to train, in a process of its own: `run(config, connection)`, which answers each message with a turn."""
+
+    def __init__(self, run: Callable[..., None], config: dict[str, Any], environment: dict[str, str]) -> None:
+        self.connection, far_end = Pipe()
+        self.process = get_context("spawn").Process(target=run, args=(config, far_end), daemon=True)
+        with patch.dict(os.environ, environment):  # malloc and OpenMP read it as the process begins
+            self.process.start()
+        self._answer()
+
+    def turn(self) -> float:
+        """Seconds of `STEPS` steps."""
+        self._signal(signal.SIGCONT)
+        self.connection.send(None)
+        return self._answer()
+
+    def _answer(self) -> float:
+        seconds = self.connection.recv()
+        self._signal(signal.SIGSTOP)  # its threads would spin, on the cores of the next
+        return seconds
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.kill(cast(int, self.process.pid), number)
 
 
 def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]:
@@ -47,33 +86,75 @@ def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]
     return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
 
 
-def ours(config: dict[str, Any], machine: Machine) -> float:
-    """Images a second of our training task, after its warm-up."""
-    with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
+def compare(config: dict[str, Any], turns: int) -> dict[str, list[float]]:
+    """Seconds of `STEPS` steps by each way, turn by turn."""
+    tuned = worker_environment(os.environ)
+    with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir, ExitStack() as ended:
         config = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir}
-        data, model = setting_up.prepare(config, machine, None)
-        timer = StepTimer(STEPS)
-        trainer = setting_up.make_trainer(config, machine, data, None, timer)
-        trainer.fit(model, datamodule=data)
-        return STEPS * data.batch_size / timer.seconds
+        ways: dict[str, Way] = {}
+        for name, run, environment in (
+            ("ours", ours, tuned),
+            ("plain", plain, {}),
+            ("plain, tuned", plain, tuned),
+            ("float32", in_float32, {}),
+            ("float32, tuned", in_float32, tuned),
+        ):
+            ways[name] = Way(run, config, environment)
+            ended.callback(ways[name].end)
+        rounds = [[way.turn() for way in ways.values()] for _ in range(turns)]
+    return {name: list(column) for name, column in zip(ways, zip(*rounds, strict=True), strict=True)}
 
 
-def plain(config: dict[str, Any], machine: Machine, half: bool) -> float:
-    """Images a second of the plain loop; `half` false is float32 in contiguous memory."""
+def ours(config: dict[str, Any], connection: Connection) -> None:
+    """The training task, turn by turn."""
+    logging.basicConfig(level=logging.ERROR)
+    machine = choose(config["trainer"])
+    data, model = setting_up.prepare(config, machine, None)
+    setting_up.make_trainer(config, machine, data, None, Turns(connection)).fit(model, datamodule=data)
+
+
+class Turns(Callback):
+    """Ends a turn after every `STEPS` steps, the first after the warm-up."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.steps, self.started = 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.steps += 1
+        if self.steps >= WARM_UP and (self.steps - WARM_UP) % STEPS == 0:
+            wait_for(pl_module.device)
+            self.connection.send(time.perf_counter() - self.started)
+            self.connection.recv()
+            self.started = time.perf_counter()
+
+
+def in_float32(config: dict[str, Any], connection: Connection) -> None:
+    """The plain loop in float32, its memory contiguous."""
+    plain(config, connection, half=False)
+
+
+def plain(config: dict[str, Any], connection: Connection, half: bool = True) -> None:
+    """The plain loop, turn by turn."""
+    logging.basicConfig(level=logging.ERROR)
+    machine = choose(config["trainer"])
     data, model = setting_up.prepare(config, machine, None)
     layout = torch.channels_last if half and machine.channels_last else torch.contiguous_format
     model = model.to(machine.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     autocast = machine.autocast() if half else torch.autocast(machine.device.type, enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)
     batches = images_in_memory(data, machine.device)
-    for _ in range(WARM_UP):
-        step(next(batches))
-    wait_for(machine.device)
-    started = time.perf_counter()
-    for _ in range(STEPS):
-        step(next(batches))
-    wait_for(machine.device)
-    return STEPS * data.batch_size / (time.perf_counter() - started)
+    steps = WARM_UP
+    while True:
+        started = time.perf_counter()
+        for _ in range(steps):
+            step(next(batches))
+        wait_for(machine.device)
+        connection.send(time.perf_counter() - started)
+        connection.recv()
+        steps = STEPS
 
 
 def images_in_memory(data: Any, device: torch.device) -> Iterator[Tensor]:
@@ -139,26 +220,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["gan", "vae"], choices=["gan", "vae"])
     parser.add_argument("--data", default="fashion_mnist")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=25, help=f"of {STEPS} steps of each way (default: 25)")
     parser.add_argument("overrides", nargs="*", help="key=value, as for genimg-train")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR)
     for name in arguments.models:
         config = configuration(name, arguments.data, arguments.overrides)
-        machine = choose(config["trainer"])
-        rounds = [
-            (ours(config, machine), plain(config, machine, half=True), plain(config, machine, half=False))
-            for _ in range(arguments.rounds)
-        ]
-        speeds = [statistics.median(column) for column in zip(*rounds, strict=True)]
-        against_plain = statistics.median(a / b for a, b, _ in rounds)
-        against_float32 = statistics.median(a / c for a, _, c in rounds)
-        print(f"{name} on {arguments.data}, batch {config['data']['batch_size']}; {machine}")
-        print(
-            "  images/s: "
-            + ", ".join(f"{n} {v:,.0f}" for n, v in zip(("ours", "plain", "float32"), speeds, strict=True))
-        )
-        print(f"  ours / plain {against_plain:.3f}    ours / float32 {against_float32:.2f}", flush=True)
+        batch_size = config["data"]["batch_size"]
+        turns = compare(config, arguments.turns)
+        print(f"{name} on {arguments.data}, batch {batch_size}; {choose(config['trainer'])}")
+        for way, seconds in turns.items():
+            ratio = statistics.median(other / mine for other, mine in zip(seconds, turns["ours"], strict=True))
+            speed = STEPS * batch_size / statistics.median(seconds)
+            print(f"  {way:15} {speed:7,.0f} images/s    ours / {way} {ratio:.3f}", flush=True)
 
 
 if __name__ == "__main__":

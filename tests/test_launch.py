@@ -270,16 +270,3 @@ def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path) -> No
     parent.send_signal(signal.SIGINT)
     assert parent.wait(60) == 130
     assert not _alive(worker)
-
-
-@pytest.mark.parametrize(("busy", "policy"), [(0, "ACTIVE"), (1, "ACTIVE"), (10, "PASSIVE"), (20, "PASSIVE")])
-def test_threads_sleep_where_others_work(
-    busy: int, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stat = tmp_path / "stat"
-    stat.write_text("cpu  100 0 50 1000 5 0 0 0 0 0\n")
-    monkeypatch.setattr(
-        launch.time, "sleep", lambda _: stat.write_text(f"cpu  {100 + busy} 0 50 {1020 - busy} 5 0 0 0 0 0\n")
-    )
-    assert launch.how_threads_wait(stat) == policy
-    assert launch.how_threads_wait(tmp_path / "no such file") == "ACTIVE"

@@ -75,7 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": {"meeting", "processes", "runs"},
     # the command: reaches the rest only by starting a worker
     "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
-    "launch": {"files", "processes", "ranks", "runs"},
+    "worker_environment": set(),
+    "launch": {"files", "processes", "ranks", "runs", "worker_environment"},
     "session": {"config", "launch"},
     "sweeps": {"config", "files", "hardware", "metrics", "monitored", "processes", "runs", "saved_config", "session"}
     | {"sweep_table", "words"},
@@ -85,7 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Modules that the command imports before its checks are done; they and all they import stay light.
 TORCH_FREE = ("errors", "limits", "config", "cli", "session", "sweeps", "launch", "runs", "ranks", "processes")
-TORCH_FREE += ("worker", "data.listing", "hardware")
+TORCH_FREE += ("worker", "worker_environment", "data.listing", "hardware")
 HEAVY = {"torch", "torchvision", "pytorch_lightning", "lightning", "numpy", "sklearn", "PIL", "tensorboard"}
 
 

@@ -21,6 +21,7 @@ from genimg.errors import EXIT_CODE, UserError
 from genimg.files import append, held, whole, writing
 from genimg.processes import Control, as_parent, interrupts_held_back
 from genimg.runs import RunFolder
+from genimg.worker_environment import worker_environment
 
 WORKER = (sys.executable, "-m", "genimg.worker")
 AGENT = (sys.executable, "-m", "genimg.agent")  # of a run on several devices: it starts a worker for each
@@ -160,9 +161,7 @@ def _run_worker(config: DictConfig, config_path: Path, lock: Sequence[int] = ())
 
 def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) -> int:
     forward = _Forward(control)
-    wait = how_threads_wait()
-    busy = {"GENIMG_BUSY": "1"} if wait == "PASSIVE" else {}  # for the worker to say
-    environment = {"OMP_WAIT_POLICY": wait, **os.environ, **as_parent(), **busy}
+    environment = {**worker_environment(os.environ), **as_parent()}
     # what the caller ignores stays ignored, here and in the worker: nohup, a job in the background of a script
     passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     heard = [number for number in passed_on if signal.getsignal(number) is not signal.SIG_IGN]
@@ -182,28 +181,6 @@ def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) 
     if code == -signal.SIGKILL and forward.interrupted:
         return 128 + signal.SIGINT
     return code if code >= 0 else 128 - code
-
-
-def how_threads_wait(stat: Path = Path("/proc/stat"), seconds: float = 0.1) -> str:
-    """ACTIVE on an idle machine, PASSIVE beside other work.
-
-    Between two parallel loops OpenMP's threads spin, which is a third faster than sleep as long as each has a core.
-    Where they share one, the spinning takes the time of the thread it waits for: one busy neighbour on two cores makes
-    training 5 to 20 times slower than with sleep. So the machine is asked for its idle time first.
-    """
-    try:
-        before = _cpu_times(stat)
-        time.sleep(seconds)
-        spent = [now - then for now, then in zip(_cpu_times(stat), before, strict=True)]
-    except OSError:  # not Linux
-        return "ACTIVE"
-    idle = spent[3] + spent[4]  # idle and waiting for the disk (proc_stat(5))
-    return "ACTIVE" if idle >= 0.8 * sum(spent) else "PASSIVE"
-
-
-def _cpu_times(stat: Path) -> list[int]:
-    """Ticks of all cores together since the start of the machine, by kind."""
-    return [int(ticks) for ticks in stat.read_text().splitlines()[0].split()[1:9]]
 
 
 class _Forward:

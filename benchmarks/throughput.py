@@ -231,7 +231,7 @@ def main() -> None:
         for way, seconds in turns.items():
             ratio = statistics.median(other / mine for other, mine in zip(seconds, turns["ours"], strict=True))
             speed = STEPS * batch_size / statistics.median(seconds)
-            print(f"  {way:15} {speed:7,.0f} images/s    ours / {way} {ratio:.3f}", flush=True)
+            print(f"  {way:15} {speed:7,.0f} images/s" + (f"    ours / {way} {ratio:.2f}" if way != "ours" else ""))
 
 
 if __name__ == "__main__":

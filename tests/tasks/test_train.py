@@ -82,6 +82,16 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert pictures.shape == (2, 1, 8, 8) and pictures.abs().max() <= 1
 
 
+def test_learning_rates_that_differ_are_named_after_their_networks(tmp_path: Path) -> None:
+    """Two that are the same are one figure."""
+    words = ["budget.images=16", "model.discriminator_optimizer.lr=4e-3", "model.generator_optimizer.lr=1e-3"]
+    assert train.run(config(tmp_path / "a", *words)) == 0
+    assert train.run(config(tmp_path / "b", "budget.images=16")) == 0
+    (differ,), (same,) = ([row for row in rows(tmp_path / run) if row["stage"] == "train"] for run in "ab")
+    assert differ["lr_discriminator"] == pytest.approx(4 * differ["lr_generator"]) and "lr" not in differ
+    assert "lr" in same and not any(name.startswith("lr_") for name in same)
+
+
 def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path) -> None:
     """What HPARAMS and its parallel coordinates read: the session's values, and a scalar for each final figure."""
     for seed in (0, 1):

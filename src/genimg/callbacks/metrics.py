@@ -120,9 +120,7 @@ class Metrics(Callback):
         clock = find(trainer, Clock)
         (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)
         row["images_per_second"] = (clock.images_seen - images) / max(clock.seconds - seconds, 1e-9)
-        model = cast(GenerativeModel, trainer.lightning_module)
-        for index, optimizer in enumerate(model.optimizer_list()):
-            row[f"lr_{index}" if index else "lr"] = optimizer.param_groups[0]["lr"]
+        row |= cast(GenerativeModel, trainer.lightning_module).learning_rates()
         self.write(trainer, "train", row)
         if broken := [name for name, value in means.items() if not math.isfinite(value)]:
             self._stop_diverged(trainer, broken, steps)
@@ -176,16 +174,17 @@ class Metrics(Callback):
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], steps: int) -> None:
         clock = find(trainer, Clock)
+        rates = cast(GenerativeModel, trainer.lightning_module).learning_rates()
         folder = run_folder(trainer)
         good = folder.last if folder.last.exists() else folder.best
         log.error(
-            "error: %s became non-finite within the last %d steps, at %s images (lr %.3g, progress %.0f%%).\n"
+            "error: %s became non-finite within the last %d steps, at %s images (%s, progress %.0f%%).\n"
             "  %s\n"
             "  What often helps: a lower model.lr, trainer.precision=32-true, for the GAN a larger model.gamma.",
             " and ".join(broken),
             steps,
             f"{clock.images_seen:,}",
-            cast(GenerativeModel, trainer.lightning_module).optimizer_list()[0].param_groups[0]["lr"],
+            ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items()),
             100 * clock.progress,
             f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
             extra={"file_only": not trainer.is_global_zero},

@@ -16,7 +16,7 @@ _DENSE = 60  # points, over which a curve is marked at some of them only
 _MARKED = 15
 #: What a row tells beside its figures.
 COUNTERS = ("images_seen", "seconds", "stage", "n")
-_LAST = ("lr", "lr_1", "images_per_second")  # about the run, not about its pictures
+_LAST = ("lr", "images_per_second")  # how the names of what is about the run, not about its pictures, begin
 
 
 def of_run(run: Run) -> list[Chart]:
@@ -46,7 +46,7 @@ def counts(runs: Iterable[Run]) -> str:
 
 def _curves(parts: Sequence[tuple[str, list[Row]]], counted: str) -> list[Chart]:
     names = dict.fromkeys(key for _, rows in parts for row in rows for key in row if key not in COUNTERS)
-    ordered = sorted(names, key=lambda name: name in _LAST)  # stable: else as they came
+    ordered = sorted(names, key=lambda name: name.startswith(_LAST))  # stable: else as they came
     charts = []
     for name in ordered:
         chart = _chart(name, f"{counted} seen")

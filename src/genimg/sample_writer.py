@@ -17,7 +17,7 @@ from torch import Tensor
 from genimg.class_names import Classes, class_numbers
 from genimg.errors import UserError
 from genimg.inputs import Paths, find_pictures, read_picture
-from genimg.pictures.files import FRAME_MS, save_gif, save_many, save_png
+from genimg.pictures.files import FRAME_MS, save_frames, save_gif, save_many, save_png
 from genimg.pictures.sheets import (
     contact_sheet,
     grouped_layout,
@@ -50,6 +50,7 @@ class SampleOptions:
     num_frames: int | None = None
     futures: int = 1
     fps: float = 1000 / FRAME_MS
+    frames: bool = False
     individual: bool = True
 
     @classmethod
@@ -78,11 +79,16 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     A model of stills: sheet.png, images/ with a PNG each, and interpolation.png and .gif where asked for.
     A sequence model: animation.gif (all side by side), sheet.png (a row a clip), sequences/ with a GIF each.
     With `reconstruct`: reconstructions.png, each original beside what the model makes of it, and images/.
+    With `frames`: beside a GIF each of its frames as a PNG, in a folder of the GIF's name.
     Files sorted by name are in the order drawn.
 
     Raises:
         UserError: for what this model cannot do, before anything is written.
     """
+    if options.frames and (options.reconstruct or not (sampler.makes_sequences or options.interpolate)):
+        raise UserError(
+            "frames", True, "false: these are single pictures", "they are PNGs already; interpolate=8 moves"
+        )
     if options.reconstruct is not None:
         return _write_reconstructions(sampler, options, options.reconstruct, folder)
     if sampler.makes_sequences:
@@ -103,6 +109,8 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         save_png(strips, folder / "interpolation.png")
         ring = ways[:, :-1].flatten(0, 1)  # the last picture of a row is the first of the next
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
+        if options.frames:
+            save_frames(ring, folder / "interpolation")
     names = _names(sampler, options, options.num_images)
     first = _write_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
     order = sampler.grouped(options.classes, shown)
@@ -129,11 +137,17 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         for name in _names(sampler, options, count)
         for future in range(options.futures)
     )
-    save = partial(save_gif, frame_ms=options.frame_ms)
+    save = partial(_save_clip, options=options)
     first = _write_each(save, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")
-    save(contact_sheet(first, rows, columns), folder / "animation.gif")
+    save_gif(contact_sheet(first, rows, columns), folder / "animation.gif", options.frame_ms)
     return folder / "animation.gif"
+
+
+def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
+    save_gif(clip, path, options.frame_ms)
+    if options.frames:
+        save_frames(clip, path.with_suffix(""))
 
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:

@@ -101,6 +101,35 @@ def test_a_gif_plays_as_fast_as_it_was_asked_to(fps: float, stays: int, tmp_path
             assert gif.info["duration"] == stays, file
 
 
+@pytest.mark.parametrize(
+    ("sampler", "options", "folder", "count"),
+    [
+        (sequences((3, 8, 8)), SampleOptions(num_images=2, frames=True), "sequences/0001", 5),
+        (stills((3, 8, 8)), SampleOptions(num_images=3, interpolate=4, frames=True), "interpolation", 3 * 4),
+    ],
+)
+def test_the_frames_of_a_gif_are_pngs_too(
+    sampler: Sampler, options: SampleOptions, folder: str, count: int, tmp_path: Path
+) -> None:
+    """In colour too, where the GIF has a palette."""
+    write_samples(sampler, options, tmp_path)
+    assert files(tmp_path / folder) == [f"{index:04d}.png" for index in range(count)]
+    if sampler.makes_sequences:
+        clip = to_uint8(next(iter(sampler.stream(2, seed=0)))[1])
+        assert all(torch.equal(pixels(tmp_path / folder / f"{index:04d}.png"), clip[index]) for index in range(count))
+    else:
+        ends = [pixels(tmp_path / "images" / f"{index:04d}.png") for index in range(3)]
+        starts = [pixels(tmp_path / folder / f"{4 * index:04d}.png") for index in range(3)]
+        assert all((a.int() - b.int()).abs().max() <= 1 for a, b in zip(starts, ends, strict=True))
+
+
+@pytest.mark.parametrize("reconstruct", [None, "a.png"])
+def test_single_pictures_have_no_frames(reconstruct: str | None, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="frames"):
+        write_samples(stills(), SampleOptions(reconstruct=reconstruct, frames=True), tmp_path)
+    assert not files(tmp_path)
+
+
 def test_a_long_stream_shows_its_first_on_the_sheet_and_is_drawn_no_further_than_needed(
     tmp_path: Path,
 ) -> None:

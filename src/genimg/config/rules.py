@@ -180,6 +180,7 @@ RULES: dict[str, Rule] = {
     "num_frames": whole(2, null=True),
     "futures": whole(1),
     "fps": Rule("number", low=1, high=50),
+    "frames": Rule("flag"),
     "individual": Rule("flag"),
     "device": Rule("text"),
     "out": Rule("text", null=True),

@@ -67,6 +67,12 @@ def save_gif(frames: Tensor, path: Path, frame_ms: int = FRAME_MS) -> None:
     _put(packed, path)
 
 
+def save_frames(frames: Tensor, folder: Path) -> None:
+    """uint8 (T, C, H, W) to a PNG each, 0000.png and on: every colour exact, and no frame joined to its neighbour."""
+    for index, frame in enumerate(frames):
+        save_png(frame, folder / f"{index:04d}.png")
+
+
 def _with_palette(frames: Tensor) -> list[Image.Image]:
     """RGB (T, 3, H, W) with one palette: exact up to 256 colours, else median cut over all frames, so that
     colours do not flicker, with dithering."""

@@ -45,7 +45,7 @@ def _said(options: SampleOptions) -> str:
     parts = [str(options.num_images), f"seed{options.seed}"]
     for field in fields(options):
         value = getattr(options, field.name)
-        if field.name in ("num_images", "seed", "rows", "columns", "individual") or value == field.default:
+        if field.name in ("num_images", "seed", "rows", "columns", "frames", "individual") or value == field.default:
             continue
         if isinstance(value, list | tuple):
             value = ",".join(Path(str(one)).stem if field.name != "classes" else str(one) for one in value)

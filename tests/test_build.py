@@ -131,3 +131,15 @@ def test_nothing_is_built_where_one_target_is_refused() -> None:
 def test_a_value_that_a_class_refuses_is_a_message() -> None:
     with pytest.raises(UserError, match="got 'rotate'"):
         build({"_target_": "genimg.networks.augmentation.DiffAugment", "policy": ["rotate"]})
+
+
+def test_what_hydra_itself_refuses_is_one_message() -> None:
+    with pytest.raises(UserError, match="model"):
+        build({"_target_": "os.system", "command": "true"}, key="model")
+
+
+def test_a_value_that_a_class_refuses_is_told_by_its_key() -> None:
+    node = {"_target_": "torch.nn.Sequential", "_args_": [{**NETWORK, "channels": "many"}]}
+    with pytest.raises(UserError) as error:
+        build(node, key="model")
+    assert error.value.key.startswith("model")

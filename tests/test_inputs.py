@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from genimg.errors import UserError
-from genimg.inputs import find_pictures, read_picture
+from genimg.inputs import find_pictures, find_readable, read_picture
 from tests.data.stand_ins import png_bomb
 
 
@@ -35,3 +35,19 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "start.png")
     with pytest.raises(UserError, match="neither file nor folder"):
         find_pictures(tmp_path / "start.png", "start")
+
+
+def test_what_cannot_be_read_is_left_out_of_a_folder_and_refused_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "good.png")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    assert find_readable(tmp_path, (1, 8, 8), "start") == [tmp_path / "good.png"]
+    assert "1 of 2 pictures" in caplog.text and "bad.png" in caplog.text
+    for paths in (bad, [tmp_path / "good.png", bad]):
+        with pytest.raises(UserError, match=r"bad\.png"):
+            find_readable(paths, (1, 8, 8), "start")
+    (tmp_path / "good.png").unlink()
+    with pytest.raises(UserError, match="at least one picture that can be read"):
+        find_readable(tmp_path, (1, 8, 8), "start")

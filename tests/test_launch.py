@@ -177,13 +177,18 @@ def _alive(process: int) -> bool:
     [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)],
 )
 def test_signals_are_passed_on_and_named_in_the_exit_code(
-    sent: signal.Signals, received: signal.Signals, config: DictConfig, tmp_path: Path
+    sent: signal.Signals,
+    received: signal.Signals,
+    config: DictConfig,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     parent, worker = _waiting(config, tmp_path, stubborn=False)
     parent.send_signal(sent)
     assert parent.wait(60) == 128 + received
     assert int(_noted(config, "signal")) == received
     assert not _alive(worker)
+    assert f"before there was a checkpoint: {_runs(config)[0]}" in capfd.readouterr().err
 
 
 def test_a_run_is_not_resumed_while_it_is_trained(
@@ -263,10 +268,11 @@ def test_a_configuration_that_does_not_fit_the_disk_leaves_the_one_before(
         assert _runs(config) == [run]
 
 
-def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     parent, worker = _waiting(config, tmp_path, stubborn=True)
     parent.send_signal(signal.SIGINT)
     _noted(config, "signal")
     parent.send_signal(signal.SIGINT)
     assert parent.wait(60) == 130
     assert not _alive(worker)
+    assert "without waiting for what was being saved" in capfd.readouterr().err

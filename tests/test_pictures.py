@@ -120,12 +120,15 @@ def test_small_tiles_are_enlarged_by_a_whole_factor() -> None:
     assert tile_factor(48, 64) == 1
 
 
-def test_time_runs_along_the_row_and_keeps_both_ends() -> None:
-    clips = noise(3, 40, 1, 16, 16)
+@pytest.mark.parametrize(("frames", "step"), [(7, 1), (8, 2), (14, 2), (15, 3), (40, 6)])
+def test_time_runs_along_the_row_in_even_steps(frames: int, step: int) -> None:
+    clips = noise(3, frames, 1, 16, 16)
     sheet = sheet_over_time(clips, most_columns=7)
+    kept = clips[:, ::step]
+    assert sheet.shape[-1] == contact_sheet(kept.flatten(0, 1), rows=3, columns=kept.shape[1]).shape[-1]
     for row in range(3):
-        assert torch.equal(cell(sheet, row, 0, 16, 16), clips[row, 0])
-        assert torch.equal(cell(sheet, row, 6, 16, 16), clips[row, -1])
+        for column in range(kept.shape[1]):
+            assert torch.equal(cell(sheet, row, column, 16, 16), clips[row, step * column])
 
 
 def test_a_sheet_of_clips_is_an_animation_of_sheets() -> None:

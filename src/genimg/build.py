@@ -30,13 +30,14 @@ def packaged(group: str) -> tuple[str, ...]:
     return named_in(Path(import_module("genimg.configs").__path__[0], group))
 
 
-def build(node: Any, trust: Iterable[str] | None = None) -> Any:
+def build(node: Any, trust: Iterable[str] | None = None, key: str = "") -> Any:
     """Instantiate a configuration node (a plain dict with `_target_`), its arguments first.
 
     Args:
         node: plain containers; `_partial_: true` gives a factory.
         trust: packages or classes allowed besides `ALLOWED`, as `["mypackage"]`; None allows every target, for a
             configuration that the user composed on this command line.
+        key: that of the node, as `model`, for messages.
 
     Raises:
         UserError: for a target that is not allowed, one that does not exist, or a value that its class refuses; where
@@ -49,17 +50,20 @@ def build(node: Any, trust: Iterable[str] | None = None) -> Any:
     trust = None if trust is None else tuple(trust)
     if trust is not None:
         check_names(node, trust)
-    for key, target in targets(node):
-        check_class(key, target, trust)
+    for name, target in targets(node):
+        check_class(f"{key}.{name}".lstrip("."), target, trust)
     try:
         return instantiate(node, _convert_="all")
     except (InstantiationException, OmegaConfBaseException) as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, ValueError | TypeError) or trust is not None:
-            key = node["_target_"] if isinstance(node, Mapping) and "_target_" in node else "configuration"
-            raise UserError(key=key, got=None, expected=first_line(cause or error)) from error
+        # without a cause Hydra itself has refused: a target that runs programs, say
+        if cause is None or isinstance(cause, ValueError | TypeError) or trust is not None:
+            inner = match[1] if (match := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)) else ""
+            called = ".".join(filter(None, (key, inner))) or "configuration"
+            said = first_line(cause) if cause else " ".join(str(error).split()).split(". ")[0]
+            raise UserError(key=called, got=None, expected=said) from error
         raise
 
 

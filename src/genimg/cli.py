@@ -60,7 +60,7 @@ def run(words: list[str]) -> int:
     if "--help" in command.flags:
         from genimg.config.help import text
 
-        print(text(command.task if _names_task(words) else None, FLAGS, command.config_dir))
+        print(text(command.task if _names_task(words) else None, command.words, FLAGS, command.config_dir))
         return 0
     from genimg.session import Session
 

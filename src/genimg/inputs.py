@@ -13,6 +13,7 @@ from torch import Tensor
 from genimg.data.decode import Decoder
 from genimg.data.items import ImageShape
 from genimg.data.listing import PICTURES, own_pictures
+from genimg.data.reading import read_each, warn_of
 from genimg.errors import UserError
 
 Paths = str | Path | Sequence[str | Path]
@@ -44,6 +45,32 @@ def find_pictures(paths: Paths, key: str) -> list[Path]:
             hint=f"of a folder, its own files, no links out of it: {' '.join(sorted(PICTURES))}",
         )
     return found
+
+
+def find_readable(paths: Paths, shape: ImageShape, key: str) -> list[Path]:
+    """As `find_pictures`, without those of a folder that cannot be read, which a warning lists.
+
+    Each is decoded once for that, so that what is wrong is known before anything is made of the others.
+
+    Raises:
+        UserError: also if a file that was named itself cannot be read, or none is left.
+    """
+    files = find_pictures(paths, key)
+    decoder = Decoder(shape, "crop", _WHITE)
+
+    def attempt(row: int) -> None:
+        decoder.read(str(files[row]))
+
+    failures = read_each([str(file) for file in files], attempt)
+    named = {Path(one).expanduser() for one in ([paths] if isinstance(paths, str | Path) else paths)}
+    for file in files:
+        if file in named and str(file) in failures:
+            raise UserError(key, file, "a picture that can be read", hint=failures[str(file)])
+    kept = [file for file in files if str(file) not in failures]
+    if not kept:
+        raise UserError(key, paths, "at least one picture that can be read", hint=next(iter(failures.values())))
+    warn_of(failures, len(files), "pictures")
+    return kept
 
 
 def read_picture(path: Path, shape: ImageShape, key: str) -> Tensor:

@@ -65,6 +65,8 @@ def start(
         raise
     if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
         _remove(run.path, missing)
+    if exit_code > 128 and not run.has_checkpoint():
+        print(f"stopped before there was a checkpoint: {run.path} holds none", file=sys.stderr)
     return exit_code
 
 
@@ -179,6 +181,8 @@ def _wait_for(command: list[str], control: Control | None, lock: Sequence[int]) 
         for number, handler in before.items():
             signal.signal(number, handler)
     if code == -signal.SIGKILL and forward.interrupted:
+        shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the cursor, which a progress bar hides
+        print(f"{shown}stopped at once, without waiting for what was being saved", file=sys.stderr)
         return 128 + signal.SIGINT
     return code if code >= 0 else 128 - code
 

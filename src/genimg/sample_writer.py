@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genimg.class_names import Classes, class_numbers
 from genimg.errors import UserError
-from genimg.inputs import Paths, find_pictures, read_picture
+from genimg.inputs import Paths, find_readable, read_picture
 from genimg.pictures.files import FRAME_MS, save_frames, save_gif, save_many, save_png
 from genimg.pictures.sheets import (
     contact_sheet,
@@ -123,7 +123,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         raise UserError("interpolate", options.interpolate, "null: this model makes sequences", "try futures=4")
     start, count = None, options.num_images
     if options.start is not None:
-        files = find_pictures(options.start, "start")
+        files = find_readable(options.start, sampler.image_shape, "start")
         pictures = [read_picture(file, sampler.image_shape, "start") for file in files]
         start, count = to_float(torch.stack(pictures)), len(files)
     chunks = sampler.stream(count, start=start, **options.noise, **options.time)
@@ -151,7 +151,7 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
 
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
-    files = find_pictures(paths, "reconstruct")
+    files = find_readable(paths, sampler.image_shape, "reconstruct")
     shown, _, _ = _cells(options, len(files))
     classes = options.classes
     one_each = classes if isinstance(classes, list) and len(classes) == len(files) else None

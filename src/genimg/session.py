@@ -44,6 +44,7 @@ class Session:
         name = f"{model}-{data}".replace("/", "-")
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
         defaults = partial(plain, self.composer, model, data)
+        words = [f"resume={config.resume}" if word == "resume=last" else word for word in words]  # last is soon another
         return launch.start(own, name, words, self.command(words), folder, defaults)
 
     def command(self, words: list[str]) -> str:

@@ -77,6 +77,15 @@ def test_a_resumed_run_is_held_against_the_defaults_it_began_with() -> None:
     assert changed("resume=last", "budget.images=128")["budget.images"] == ("null", "128")
 
 
+def test_the_command_of_a_resumed_run_names_its_folder(here: Path) -> None:
+    """`last` is soon another."""
+    changed("budget.images=64")
+    changed("resume=last", "budget.images=128")
+    (file,) = here.glob("outputs/*/*/command.txt")
+    run = file.parent.relative_to(here)
+    assert file.read_text().splitlines()[1] == f"genimg-train resume={run} budget.images=128"
+
+
 def test_a_root_of_the_users_own_that_the_package_cannot_compose_leaves_the_defaults_untold(here: Path) -> None:
     (here / "own" / "model").mkdir(parents=True)
     root = (Path(__file__).parents[2] / "configs" / "train.yaml").read_text()

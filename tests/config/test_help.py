@@ -48,6 +48,15 @@ def test_help_of_a_task_shows_its_keys(words: list[str], command: Callable[..., 
     assert "budget.images" not in out
 
 
+@pytest.mark.parametrize("words", [["--help", "model=rnn"], ["model=rnn", "--help"]])
+def test_help_of_a_choice_shows_its_keys(words: list[str], command: Callable[..., Answer]) -> None:
+    """Those of the data that the model picks too, and where two files set a key, the one that composition takes."""
+    out = command(*words).out
+    for shown in ("model.lr=2.0e-3", "data.batch_size=32 ", "data.image_size=32 ", "data.channels=1 "):
+        assert shown in out
+    assert re.search(r"data.channels=1 +1 grey", out), "what it means stands in a file before"
+
+
 def test_help_shows_a_users_own_choices(command: Callable[..., Answer], tmp_path: Path) -> None:
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "wings.yaml").write_text("# Birds only\nlr: 1e-3\n")

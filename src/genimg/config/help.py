@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from genimg.config import pages
@@ -26,14 +27,16 @@ COMMON = {
 }
 
 
-def text(task: str | None, flags: dict[str, str], config_dir: Path | None) -> str:
-    """The whole help; with a task named, that task's keys."""
+def text(task: str | None, words: Sequence[str], flags: dict[str, str], config_dir: Path | None) -> str:
+    """The whole help; with a task named, that task's keys. words: of the command line; choices among them count."""
+    chosen = {group: choice for group, _, choice in (word.partition("=") for word in words) if group in COMMON}
     known = pages.tasks(config_dir)
     parts = [USAGE, _section("tasks: task=...", [(name, line) for name, line in known.items()])]
     if task in (None, "train"):
         for name, choices in pages.groups(config_dir).items():
             parts.append(_section(f"{name}=...", list(choices.items())))
-    parts.append(_section(f"keys of task={task or 'train'}", _keys(task or "train", config_dir)))
+    title = " ".join([f"keys of task={task or 'train'}", *(f"{group}={choice}" for group, choice in chosen.items())])
+    parts.append(_section(title, _keys(task or "train", chosen, config_dir)))
     parts.append(
         _section("flags", [*flags.items(), ("hydra.KEY=...", "with -m: Hydra's own settings, hydra/launcher=... too")])
     )
@@ -41,16 +44,27 @@ def text(task: str | None, flags: dict[str, str], config_dir: Path | None) -> st
     return "\n\n".join(parts)
 
 
-def _keys(task: str, config_dir: Path | None) -> list[tuple[str, str]]:
+def _keys(task: str, chosen: dict[str, str], config_dir: Path | None) -> list[tuple[str, str]]:
     """`key=default` and what it means, for the keys of the root YAML and the common ones of its groups."""
     root = pages.find("", task, config_dir)
     assert root is not None  # the task was looked up among the root files
     shown = [key for key in pages.keys(root) if key.default and key.name not in ("task", "run_dir")]
-    for group, choice in pages.defaults(root):
+    for group, choice in _choices(root, chosen, config_dir).items():
         found = {key.name: key for key in pages.all_keys(group, choice, config_dir)} if choice else {}
         shown += [found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found]
     # a default that is computed is told by the comment
     return [(f"{key.name}={'...' if '${' in key.default else key.default}", key.comment) for key in shown]
+
+
+def _choices(root: Path, chosen: dict[str, str], config_dir: Path | None) -> dict[str, str | None]:
+    """The choice of each group: the one on the command line, else what another picks, as model=rnn its data, else the
+    default."""
+    choices = dict(pages.defaults(root)) | chosen
+    for group, choice in list(choices.items()):
+        page = pages.find(group, choice, config_dir) if choice else None
+        picked = dict(pages.defaults(page)) if page else {}
+        choices |= {name: pick for name, pick in picked.items() if pick and name in COMMON and name not in chosen}
+    return choices
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> str:

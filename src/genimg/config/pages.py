@@ -86,12 +86,13 @@ def defaults(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
-    """The keys of a choice and of the files its defaults list names, the first mention winning."""
+    """The keys of a choice and of the files its defaults list names, the later file winning, as in
+    composition; a key without a comment has that of the file before."""
     path = find(group, choice, config_dir)
     if path is None:
         return []
     found = {key.name: key for key in keys(path)}
-    for name, chosen in defaults(path):
+    for name, chosen in reversed(list(defaults(path))):
         if chosen is None:
             inherited = all_keys(group, name, config_dir)
         elif f"{group}/{name}" in groups(config_dir):
@@ -100,7 +101,8 @@ def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
         else:
             continue
         for key in inherited:
-            found.setdefault(key.name, key)
+            ours = found.setdefault(key.name, key)
+            found[key.name] = ours._replace(comment=ours.comment or key.comment)
     return list(found.values())
 
 

@@ -111,11 +111,10 @@ def contact_sheet(pictures: Tensor, rows: int | None = None, columns: int | None
 
 
 def sheet_over_time(clips: Tensor, most_columns: int = 20) -> Tensor:
-    """uint8 (N, T, C, H, W) to one picture: a row a clip, a column a frame; longer clips are thinned evenly,
-    the first and the last frame kept."""
-    columns = min(clips.shape[1], most_columns)
-    kept = torch.linspace(0, clips.shape[1] - 1, columns).round().long()
-    return contact_sheet(clips[:, kept].flatten(0, 1), rows=len(clips), columns=columns)
+    """uint8 (N, T, C, H, W) to one picture: a row a clip, a column a frame; of longer clips every second frame,
+    or third, so that what moves evenly does so here too."""
+    kept = clips[:, :: -(-clips.shape[1] // most_columns)]
+    return contact_sheet(kept.flatten(0, 1), rows=len(clips), columns=kept.shape[1])
 
 
 def side_by_side(left: Tensor, right: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:

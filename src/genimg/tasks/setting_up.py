@@ -42,7 +42,7 @@ def trusted(config: dict[str, Any], group: str | None = None) -> tuple[str, ...]
 def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None) -> tuple[Any, GenerativeModel]:
     """The data, loaded, and the model, on its way to the device; both continue from `resume` if there is one."""
     seed_everything(config["seed"], verbose=False)
-    data = build(config["data"], trusted(config, "data"))
+    data = build(config["data"], trusted(config, "data"), "data")
     data.setup("fit")
     if config["model"].get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
@@ -51,7 +51,7 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
     if resume is not None:
         check_fits(config["model"], resume["model"], trusted(config), key="resume")
-    model: GenerativeModel = build(config["model"], trusted(config))
+    model: GenerativeModel = build(config["model"], trusted(config), "model")
     check_optimizers(model, config["model"])
     if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
         batches = list(data.val_dataloader())

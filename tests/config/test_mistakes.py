@@ -45,6 +45,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "one number for two": (["model.gamma=0"], ["model.gamma", "got 0", "two numbers, 0 or more", "model.gamma=[0,0]"]),
     "three numbers for two": (["model=rnn", "data.speed=[1,2,3]"], ["data.speed", "two numbers above 0"]),
     "no width": (["model=rnn", "model.least_sigma=0"], ["model.least_sigma", "got 0", "above 0"]),
+    "labels of several stills": (
+        ["model=rnn", "data.stills=2", "model.conditional=true"],
+        ["model.conditional", "several stills", "data.stills=1"],
+    ),
+    "a key of the data that another model has too": (["image_size=32"], ["image_size", "did you mean data.image_size"]),
     "classes of the model": (["model.num_classes=3"], ["model.num_classes", "got 3", "model.conditional=true"]),
     "a precision with a scaler": (["trainer.precision=16-mixed"], ["trainer.precision", "auto, 32-true or bf16-mixed"]),
     "too many frames a second": (["sample", "fps=100"], ["fps", "got 100", "from 1 to 50"]),

@@ -92,7 +92,8 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     word = override.input_line
     for group, choices in pages.groups(composer.config_dir).items():
         inner = key.removeprefix(f"{group}.")
-        if group == "experiment" or (inner == key and ("." in key or f"{group}.{key}" in nodes)):
+        elsewhere_too = any(name.count(".") == 1 and name.endswith(f".{key}") for name in leaves)
+        if group == "experiment" or (inner == key and ("." in key or elsewhere_too)):
             continue
         having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
         if having and group not in composer.chosen_groups():

@@ -87,7 +87,12 @@ def _kinds(config: Config) -> None:
 
 
 def _labels(config: Config) -> None:
-    if config["model"].get("conditional") and not config["data"].get("num_classes"):
+    if not config["model"].get("conditional"):
+        return
+    if config["data"].get("num_classes") and config["data"].get("stills", 1) != 1:
+        expected = "data with labels: clips in which several stills move have none"
+        raise UserError("model.conditional", "true", expected, hint="data.stills=1")
+    if not config["data"].get("num_classes"):
         hint = (
             "put the pictures of each class in a folder of its own" if _folders(config) else "model.conditional=false"
         )

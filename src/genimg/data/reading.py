@@ -56,8 +56,10 @@ def warn_of(failures: Failures, total: int, what: str) -> None:
 
 
 def warn_of_links(skipped: Sequence[str], root: str) -> None:
-    """The links that lead out of a folder, with the key that follows them."""
-    if skipped:
-        log.warning(
-            "%d links lead out of %s and are skipped (%s); data.follow_links=true", len(skipped), root, skipped[0]
-        )
+    """The links that lead out of a folder, with the key that follows them, and those that lead nowhere."""
+    out = [path for path in skipped if os.path.exists(path)]
+    nowhere = [path for path in skipped if not os.path.exists(path)]
+    if out:
+        log.warning("links that lead out of %s are skipped: %d (%s); data.follow_links=true", root, len(out), out[0])
+    if nowhere:
+        log.warning("links in %s that lead nowhere are skipped: %d (%s)", root, len(nowhere), nowhere[0])

@@ -45,6 +45,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "one number for two": (["model.gamma=0"], ["model.gamma", "got 0", "two numbers, 0 or more", "model.gamma=[0,0]"]),
     "three numbers for two": (["model=rnn", "data.speed=[1,2,3]"], ["data.speed", "two numbers above 0"]),
     "no width": (["model=rnn", "model.least_sigma=0"], ["model.least_sigma", "got 0", "above 0"]),
+    "another program's name": (["model.z_dim=3"], ["model.z_dim", "did you mean model.latent_dim?", "gan.yaml"]),
+    "another program's name, further in": (
+        ["model.generator_optimizer.learning_rate=1"],
+        ["did you mean model.generator_optimizer.lr?"],
+    ),
+    "another program's name, its group left out": (["max_epochs=3"], ["did you mean budget.epochs?", "train.yaml"]),
+    "another program's name of a sample's key": (["sample", "n_samples=3"], ["did you mean num_images?"]),
+    "another program's name, of a key of other data": (["data.folder=x"], ["data.root belongs to", "image_folder"]),
     "labels of several stills": (
         ["model=rnn", "data.stills=2", "model.conditional=true"],
         ["model.conditional", "several stills", "data.stills=1"],

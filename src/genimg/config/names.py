@@ -15,6 +15,26 @@ from genimg.errors import UserError
 # mappings of named parts to add to or take from: `+callbacks.mine._target_=...`, `~callbacks.samples`
 OPEN = ("callbacks", "logger", "hydra")
 
+# what other programs of the field call our keys
+_ELSEWHERE = {
+    "model.lr": "learning_rate",
+    "model.latent_dim": "z_dim dim_z nz noise_dim latent_size latent_dims zdim",
+    "model.width": "ngf ndf base_channels channel_multiplier",
+    "data.batch_size": "batch bs batchsize batch_per_gpu",
+    "data.image_size": "resolution size res img_size imgsize imsize imagesize",
+    "data.channels": "nc img_channels image_channels num_channels",
+    "data.root": "path folder dir data_dir datadir dataroot data_path dataset_path",
+    "data.workers": "num_workers n_workers",
+    "budget.epochs": "max_epochs n_epochs num_epochs nepochs",
+    "budget.images": "kimg steps max_steps num_steps iterations iters n_iter niter",
+    "budget.minutes": "hours seconds max_time max_minutes time",
+    "trainer.devices": "gpus num_gpus n_gpus ngpu num_devices",
+    "trainer.precision": "fp16 amp bf16 mixed_precision",
+    "outputs": "output output_dir out_dir outdir save_dir log_dir",
+    "num_images": "n_samples num_samples nsamples",
+}
+_OURS = {theirs: ours for ours, names in _ELSEWHERE.items() for theirs in names.split()}
+
 _ALIKE = 0.6  # from here on, difflib's ratio of two names makes one a slip of the other
 
 
@@ -90,10 +110,14 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     key, value = override.key_or_group, override.get_value_element_as_str()
     leaves = [name for name, node in nodes.items() if not isinstance(node, DictConfig) and "_target_" not in name]
     word = override.input_line
+    ours = _OURS.get(_last(key).lower(), key)
+    beside = f"{key.rpartition('.')[0]}.{_last(ours)}"  # model.generator_optimizer.learning_rate
+    if (ours := beside if beside in leaves else ours) in leaves:
+        return UserError(key, word, "a key that exists", f"did you mean {ours}?", composer.source_of(ours, []))
     for group, choices in pages.groups(composer.config_dir).items():
-        inner = key.removeprefix(f"{group}.")
-        elsewhere_too = any(name.count(".") == 1 and name.endswith(f".{key}") for name in leaves)
-        if group == "experiment" or (inner == key and ("." in key or elsewhere_too)):
+        inner = ours.removeprefix(f"{group}.")
+        elsewhere_too = any(name.count(".") == 1 and name.endswith(f".{ours}") for name in leaves)
+        if group == "experiment" or (inner == ours and ("." in ours or elsewhere_too)):
             continue
         having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
         if having and group not in composer.chosen_groups():

@@ -58,6 +58,7 @@ class Way:
         self.process = get_context("spawn").Process(target=run, args=(config, far_end), daemon=True)
         with patch.dict(os.environ, environment):  # malloc and OpenMP read it as the process begins
             self.process.start()
+        far_end.close()  # so that the end of the process ends the wait for it
         self._answer()
 
     def turn(self) -> float:
@@ -82,7 +83,7 @@ class Way:
 def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]:
     register()
     with initialize_config_module("genimg.configs", version_base="1.3"):
-        composed = compose("train", [f"model={model}", f"data={data}", "budget.images=1000000", *overrides])
+        composed = compose("train", [f"model={model}", f"data={data}", "budget.images=1e9", *overrides])
     return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
 
 

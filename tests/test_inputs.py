@@ -48,6 +48,8 @@ def test_what_cannot_be_read_is_left_out_of_a_folder_and_refused_by_name(
     for paths in (bad, [tmp_path / "good.png", bad]):
         with pytest.raises(UserError, match=r"bad\.png"):
             find_readable(paths, (1, 8, 8), "start")
+    with pytest.raises(UserError, match=r"bad\.png"):
+        find_readable(tmp_path, (1, 8, 8), "start", leave_out=False)
     (tmp_path / "good.png").unlink()
     with pytest.raises(UserError, match="at least one picture that can be read"):
         find_readable(tmp_path, (1, 8, 8), "start")

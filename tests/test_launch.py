@@ -268,6 +268,12 @@ def test_a_configuration_that_does_not_fit_the_disk_leaves_the_one_before(
         assert _runs(config) == [run]
 
 
+def test_a_worker_is_given_what_is_set_for_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "worker_environment", lambda given: {**given, "SET_FOR_SPEED": "7"})
+    code = "import os, sys; sys.exit(int(os.environ['SET_FOR_SPEED']))"
+    assert launch._wait_for([sys.executable, "-c", code], None, ()) == 7
+
+
 def test_a_second_ctrl_c_kills_at_once(config: DictConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     parent, worker = _waiting(config, tmp_path, stubborn=True)
     parent.send_signal(signal.SIGINT)

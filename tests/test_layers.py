@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"build", "data", "hardware", "limits", "ranks", "runs", "saved_config", "words"},
     "worker_environment": set(),
     "launch": {"files", "processes", "ranks", "runs", "worker_environment"},
-    "session": {"config", "launch"},
+    "session": {"config", "launch", "words"},
     "sweeps": {"config", "files", "hardware", "metrics", "monitored", "processes", "runs", "saved_config", "session"}
     | {"sweep_table", "words"},
     "cli": {"config", "session", "sweeps"},

@@ -29,9 +29,14 @@ def test_memory_is_asked_of_the_system_once() -> None:
     assert faults < 2 * 40_000_000 / os.sysconf("SC_PAGESIZE")
 
 
-@pytest.mark.parametrize("given", [{"MALLOC_ARENA_MAX": "2"}, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}])
+@pytest.mark.parametrize("given", [{"MALLOC_TOP_PAD_": "2"}, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}])
 def test_a_malloc_tuned_by_its_user_stays_theirs(given: dict[str, str]) -> None:
     assert not worker_environment.KEEPS_MEMORY.keys() & worker_environment.worker_environment(given).keys()
+
+
+@pytest.mark.parametrize("given", [{"MALLOC_ARENA_MAX": "2"}, {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=2"}])
+def test_what_is_no_matter_of_keeping_memory_does_not_turn_it_off(given: dict[str, str]) -> None:
+    assert worker_environment.KEEPS_MEMORY.items() <= worker_environment.worker_environment(given).items()
 
 
 def test_what_is_given_wins() -> None:

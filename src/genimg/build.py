@@ -49,7 +49,7 @@ def build(node: Any, trust: Iterable[str] | None = None, key: str = "") -> Any:
 
     trust = None if trust is None else tuple(trust)
     if trust is not None:
-        check_names(node, trust)
+        check_names(node, trust, key)
     for name, target in targets(node):
         check_class(f"{key}.{name}".lstrip("."), target, trust)
     try:

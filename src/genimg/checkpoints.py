@@ -100,7 +100,7 @@ def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> G
     """
     node, state = checkpoint["config"]["model"], {**checkpoint["model"], **checkpoint["ema"]}
     check_fits(node, state, trust)
-    model = build(node, trust=trust)
+    model = build(node, trust, "model")
     model.load_state_dict(state)
     return model.eval()
 
@@ -114,7 +114,7 @@ def check_fits(node: Any, state: dict[str, Tensor], trust: Iterable[str] | None,
     trust = None if trust is None else tuple(trust)
     try:
         with torch.device("meta"), at_most(2 * len(state) + 100):
-            model = build(node, trust=trust)
+            model = build(node, trust, "model")
     except UserError:
         if only_ours(node):
             raise

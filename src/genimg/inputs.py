@@ -47,13 +47,13 @@ def find_pictures(paths: Paths, key: str) -> list[Path]:
     return found
 
 
-def find_readable(paths: Paths, shape: ImageShape, key: str) -> list[Path]:
-    """As `find_pictures`, without those of a folder that cannot be read, which a warning lists.
+def find_readable(paths: Paths, shape: ImageShape, key: str, leave_out: bool = True) -> list[Path]:
+    """As `find_pictures`, without those of a folder that cannot be read, which a warning lists, if `leave_out`.
 
     Each is decoded once for that, so that what is wrong is known before anything is made of the others.
 
     Raises:
-        UserError: also if a file that was named itself cannot be read, or none is left.
+        UserError: also if one cannot be read that is not to be left out, or was named itself, or if none is left.
     """
     files = find_pictures(paths, key)
     decoder = Decoder(shape, "crop", _WHITE)
@@ -64,8 +64,9 @@ def find_readable(paths: Paths, shape: ImageShape, key: str) -> list[Path]:
     failures = read_each([str(file) for file in files], attempt)
     named = {Path(one).expanduser() for one in ([paths] if isinstance(paths, str | Path) else paths)}
     for file in files:
-        if file in named and str(file) in failures:
-            raise UserError(key, file, "a picture that can be read", hint=failures[str(file)])
+        if str(file) in failures and (file in named or not leave_out):
+            reason = failures[str(file)].removeprefix(f"{file}: ")
+            raise UserError(key, file, "a picture that can be read", hint=reason)
     kept = [file for file in files if str(file) not in failures]
     if not kept:
         raise UserError(key, paths, "at least one picture that can be read", hint=next(iter(failures.values())))

@@ -79,16 +79,13 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     A model of stills: sheet.png, images/ with a PNG each, and interpolation.png and .gif where asked for.
     A sequence model: animation.gif (all side by side), sheet.png (a row a clip), sequences/ with a GIF each.
     With `reconstruct`: reconstructions.png, each original beside what the model makes of it, and images/.
-    With `frames`: beside a GIF each of its frames as a PNG, in a folder of the GIF's name.
+    With `frames`: beside a GIF of sequences/, and that of an interpolation, each of its frames as a PNG, in a folder
+    of the GIF's name.
     Files sorted by name are in the order drawn.
 
     Raises:
         UserError: for what this model cannot do, before anything is written.
     """
-    if options.frames and (options.reconstruct or not (sampler.makes_sequences or options.interpolate)):
-        raise UserError(
-            "frames", True, "false: these are single pictures", "they are PNGs already; interpolate=8 moves"
-        )
     if options.reconstruct is not None:
         return _write_reconstructions(sampler, options, options.reconstruct, folder)
     if sampler.makes_sequences:
@@ -99,6 +96,8 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
 def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
     if options.start is not None:
         raise UserError("start", options.start, "null: this model makes stills", "sequences come from model=rnn")
+    if options.frames and options.interpolate is None:
+        raise UserError("frames", "true", "false: pictures are PNGs already", hint="interpolate=8 makes a GIF")
     chunks = sampler.stream(options.num_images, **options.noise, **options.time)
     shown, rows, columns = _cells(options, options.num_images, _turns(sampler, options))
     if options.interpolate is not None and options.num_images > ON_SHEET:
@@ -121,9 +120,11 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
 def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
     if options.interpolate is not None:
         raise UserError("interpolate", options.interpolate, "null: this model makes sequences", "try futures=4")
+    if options.frames and not options.individual:
+        raise UserError("frames", "true", "individual=true beside it: they are those of the GIFs in sequences")
     start, count = None, options.num_images
     if options.start is not None:
-        files = find_readable(options.start, sampler.image_shape, "start")
+        files = _given(options.start, sampler, options, "start")
         pictures = [read_picture(file, sampler.image_shape, "start") for file in files]
         start, count = to_float(torch.stack(pictures)), len(files)
     chunks = sampler.stream(count, start=start, **options.noise, **options.time)
@@ -151,7 +152,9 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
 
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
-    files = find_readable(paths, sampler.image_shape, "reconstruct")
+    if options.frames:
+        raise UserError("frames", "true", "false: reconstructions are PNGs already")
+    files = _given(paths, sampler, options, "reconstruct")
     shown, _, _ = _cells(options, len(files))
     classes = options.classes
     one_each = classes if isinstance(classes, list) and len(classes) == len(files) else None
@@ -169,6 +172,11 @@ def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Path
     pairs = side_by_side(torch.stack(originals), first, options.rows, options.columns)
     save_png(pairs, folder / "reconstructions.png")
     return folder / "reconstructions.png"
+
+
+def _given(paths: Paths, sampler: Sampler, options: SampleOptions, key: str) -> list[Path]:
+    """The user's pictures. With a class for each none is left out: the classes behind it would move to others."""
+    return find_readable(paths, sampler.image_shape, key, leave_out=not isinstance(options.classes, list))
 
 
 def _write_each(

@@ -14,6 +14,7 @@ from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.defaults import plain
 from genimg.config.hydra_keys import check_one_run
+from genimg.words import quoted
 
 
 class Session:
@@ -44,7 +45,9 @@ class Session:
         name = f"{model}-{data}".replace("/", "-")
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
         defaults = partial(plain, self.composer, model, data)
-        words = [f"resume={config.resume}" if word == "resume=last" else word for word in words]  # last is soon another
+        words = [
+            f"resume={quoted(str(config.resume))}" if word == "resume=last" else word for word in words
+        ]  # last is soon another
         return launch.start(own, name, words, self.command(words), folder, defaults)
 
     def command(self, words: list[str]) -> str:

@@ -14,7 +14,8 @@ def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
     """`given` with what it does not itself set of how threads wait and how memory is kept."""
     wait = how_threads_wait()
     busy = {"GENIMG_BUSY": "1"} if wait == "PASSIVE" else {}  # for the worker to say
-    tuned = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in given)
+    tuned = any(name.startswith(("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_")) for name in given)
+    tuned = tuned or "glibc.malloc." in given.get("GLIBC_TUNABLES", "")
     return {"OMP_WAIT_POLICY": wait, **({} if tuned else KEEPS_MEMORY), **given, **busy}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from genimg.cli import run
 from genimg.report.run import read
 from genimg.report.settings import changes
 from genimg.runs import runs
+from genimg.words import quoted
 
 # Stands in for genimg.worker: leaves a checkpoint, without torch.
 WORKER = """
@@ -84,6 +86,14 @@ def test_the_command_of_a_resumed_run_names_its_folder(here: Path) -> None:
     (file,) = here.glob("outputs/*/*/command.txt")
     run = file.parent.relative_to(here)
     assert file.read_text().splitlines()[1] == f"genimg-train resume={run} budget.images=128"
+
+
+def test_the_command_of_a_resumed_run_can_be_typed_again(here: Path) -> None:
+    odd = f"outputs={quoted('my (runs), x=1')}"
+    assert run(["budget.images=64", odd]) == 0
+    assert run(["resume=last", "budget.images=128", odd]) == 0
+    (file,) = here.glob("my*/*/*/command.txt")
+    assert run(shlex.split(file.read_text().splitlines()[1])[1:]) == 0
 
 
 def test_a_root_of_the_users_own_that_the_package_cannot_compose_leaves_the_defaults_untold(here: Path) -> None:

@@ -55,6 +55,10 @@ def test_help_of_a_choice_shows_its_keys(words: list[str], command: Callable[...
     for shown in ("model.lr=2.0e-3", "data.batch_size=32 ", "data.image_size=32 ", "data.channels=1 "):
         assert shown in out
     assert re.search(r"data.channels=1 +1 grey", out), "what it means stands in a file before"
+    assert "data.root=" in command(*words, "data=frame_folder").out, "the user's choice, not the model's"
+    for odd in ("model=nosuch", "model=", "model", "model=gan,vae"):
+        assert "model.lr=1.6e-3" in command("--help", odd).out
+    assert "model.lr" not in command("sample", "--help", "model=rnn").out
 
 
 def test_help_shows_a_users_own_choices(command: Callable[..., Answer], tmp_path: Path) -> None:

@@ -123,10 +123,17 @@ def test_the_frames_of_a_gif_are_pngs_too(
         assert all((a.int() - b.int()).abs().max() <= 1 for a, b in zip(starts, ends, strict=True))
 
 
-@pytest.mark.parametrize("reconstruct", [None, "a.png"])
-def test_single_pictures_have_no_frames(reconstruct: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        (stills(), SampleOptions(frames=True)),
+        (stills(), SampleOptions(frames=True, reconstruct="a.png")),
+        (sequences(), SampleOptions(frames=True, individual=False)),
+    ],
+)
+def test_what_has_no_frames_says_so(sampler: Sampler, options: SampleOptions, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="frames"):
-        write_samples(stills(), SampleOptions(reconstruct=reconstruct, frames=True), tmp_path)
+        write_samples(sampler, options, tmp_path)
     assert not files(tmp_path)
 
 

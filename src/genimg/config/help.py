@@ -19,7 +19,7 @@ examples:
   genimg-train model=rnn budget.minutes=10 dry_run=true   what would run, how fast, how large
   genimg sample run=last num_images=64 seed=1         more pictures from the newest run"""
 
-# the keys that mean the same with every model and data set; their lines come from the default choices
+# the keys that mean the same with every model and data set; their lines come from the choices
 COMMON = {
     "model": ("lr", "latent_dim", "width", "conditional"),
     "data": ("batch_size", "image_size", "channels", "root"),
@@ -29,12 +29,16 @@ COMMON = {
 
 def text(task: str | None, words: Sequence[str], flags: dict[str, str], config_dir: Path | None) -> str:
     """The whole help; with a task named, that task's keys. words: of the command line; choices among them count."""
-    chosen = {group: choice for group, _, choice in (word.partition("=") for word in words) if group in COMMON}
+    choices = pages.groups(config_dir)
+    given = (word.lstrip("+").partition("=") for word in words)
+    chosen = {group: choice for group, _, choice in given if group in COMMON and choice in choices.get(group, {})}
+    if task not in (None, "train"):
+        chosen = {}  # the others have their model and data from a run
     known = pages.tasks(config_dir)
     parts = [USAGE, _section("tasks: task=...", [(name, line) for name, line in known.items()])]
     if task in (None, "train"):
-        for name, choices in pages.groups(config_dir).items():
-            parts.append(_section(f"{name}=...", list(choices.items())))
+        for name, lines in choices.items():
+            parts.append(_section(f"{name}=...", list(lines.items())))
     title = " ".join([f"keys of task={task or 'train'}", *(f"{group}={choice}" for group, choice in chosen.items())])
     parts.append(_section(title, _keys(task or "train", chosen, config_dir)))
     parts.append(

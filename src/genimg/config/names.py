@@ -114,10 +114,10 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     beside = f"{key.rpartition('.')[0]}.{_last(ours)}"  # model.generator_optimizer.learning_rate
     if (ours := beside if beside in leaves else ours) in leaves:
         return UserError(key, word, "a key that exists", f"did you mean {ours}?", composer.source_of(ours, []))
+    in_a_group = any(name.count(".") == 1 and name.endswith(f".{ours}") for name in leaves)
     for group, choices in pages.groups(composer.config_dir).items():
         inner = ours.removeprefix(f"{group}.")
-        elsewhere_too = any(name.count(".") == 1 and name.endswith(f".{ours}") for name in leaves)
-        if group == "experiment" or (inner == ours and ("." in ours or elsewhere_too)):
+        if group == "experiment" or (inner == ours and ("." in ours or in_a_group)):
             continue
         having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
         if having and group not in composer.chosen_groups():

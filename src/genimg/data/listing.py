@@ -22,7 +22,7 @@ VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 @dataclass(frozen=True)
 class PictureListing:
     """Paths in sorted order. classes: names of the class folders, empty where there are fewer than two;
-    labels: one for each path then, else empty. skipped_links: links that lead out of the folder."""
+    labels: one for each path then, else empty. skipped_links: links that lead out of the folder, or nowhere."""
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]

@@ -51,15 +51,16 @@ class GenerativeModel(LightningModule):
         return cast(list[Optimizer], optimizers if isinstance(optimizers, list) else [optimizers])
 
     def learning_rates(self) -> dict[str, float]:
-        """`lr` where all optimizers have the same; else `lr_NETWORK` of each, after the network it trains."""
+        """`lr` where all optimizers have the same; else `lr_NETWORK` of each, after the network of its first weight."""
         rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizer_list()]
         if len(set(rates)) == 1:
             return {"lr": rates[0]}
         owners = {id(weight): name for name, network in self.networks().items() for weight in network.parameters()}
-        first = [optimizer.param_groups[0]["params"][0] for optimizer in self.optimizer_list()]
-        return {
-            f"lr_{owners.get(id(weight), n)}": rate for n, (weight, rate) in enumerate(zip(first, rates, strict=True))
-        }
+        names: list[str] = []
+        for index, optimizer in enumerate(self.optimizer_list()):
+            name = f"lr_{owners.get(id(optimizer.param_groups[0]['params'][0]), index)}"
+            names.append(f"{name}_{index}" if name in names else name)
+        return dict(zip(names, rates, strict=True))
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:

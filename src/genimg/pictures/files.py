@@ -69,8 +69,9 @@ def save_gif(frames: Tensor, path: Path, frame_ms: int = FRAME_MS) -> None:
 
 def save_frames(frames: Tensor, folder: Path) -> None:
     """uint8 (T, C, H, W) to a PNG each, 0000.png and on: every colour exact, and no frame joined to its neighbour."""
+    digits = max(4, len(str(len(frames) - 1)))
     for index, frame in enumerate(frames):
-        save_png(frame, folder / f"{index:04d}.png")
+        save_png(frame, folder / f"{index:0{digits}d}.png")
 
 
 def _with_palette(frames: Tensor) -> list[Image.Image]:

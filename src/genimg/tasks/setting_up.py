@@ -106,9 +106,13 @@ def make_trainer(
             config["log_every_steps"],
             hyperparameters(config),
             # only the first process writes, and of another's command no setting knows the run's folder
-            [build(node, trusted(config, "logger")) for node in loggers(config, clock.images_seen) if rank() == 0],
+            [
+                build(node, trusted(config, "logger"), "logger")
+                for node in loggers(config, clock.images_seen)
+                if rank() == 0
+            ],
         ),
-        *(build(node, trusted(config, "callbacks")) for node in config["callbacks"].values()),
+        *(build(node, trusted(config, "callbacks"), f"callbacks.{name}") for name, node in config["callbacks"].items()),
         *extra,
         Signals(),
         Checkpoints(config, **config["checkpoint"], resume=resume),  # last: it sees the step whole

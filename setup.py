@@ -7,8 +7,8 @@ setup(
     package_dir={"": "src", "genimg.configs": "configs"},
     package_data={
         "genimg.configs": ["**/*.yaml"],
-        "genimg.exporting": ["*.md"],
+        "genimg.sampling.export": ["*.md"],
         "genimg.report": ["*.html"],
-        "genimg.rating": ["*.html"],
+        "genimg.evaluation.rating": ["*.html"],
     },
 )

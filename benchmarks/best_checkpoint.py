@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from scipy.stats import spearmanr
 
-from genimg.checkpoints import load_checkpoint
+from genimg.checkpoints.read import load_checkpoint
 from genimg.data.order import strides
+from genimg.evaluation.features.classifier import classifier
+from genimg.evaluation.features.extractor import Extractor
+from genimg.evaluation.features.random import RandomFeatures
+from genimg.evaluation.metrics.frechet import frechet_distance
 from genimg.evaluation.subject import load_data, read_pictures
-from genimg.features.classifier import classifier
-from genimg.features.extractor import Extractor
-from genimg.features.random import RandomFeatures
-from genimg.metrics.frechet import frechet_distance
-from genimg.pictures.sheets import to_uint8
-from genimg.sampling import from_checkpoint
+from genimg.sampling.images.sheets import to_uint8
+from genimg.sampling.load import from_checkpoint
 
 CPU = torch.device("cpu")
 

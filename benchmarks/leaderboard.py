@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from genimg.metrics.intervals import mean_interval
+from genimg.common.intervals import mean_interval
 
 STILLS = (
     "frechet distance",
@@ -36,7 +36,9 @@ Row = dict[str, float]
 
 
 def genimg(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "genimg.cli", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "genimg.cli.main", *words], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{shlex.join(words)} failed:\n{done.stderr}")
 

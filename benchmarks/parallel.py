@@ -35,12 +35,12 @@ def one_process(way: str, words: list[str], processes: int) -> None:
     from pytorch_lightning import Callback
     from pytorch_lightning.strategies import DDPStrategy
 
+    from genimg.common.ranks import rank
     from genimg.config.resolvers import register
-    from genimg.machine import choose
-    from genimg.parallel import AveragedGradients, highest, join
-    from genimg.ranks import rank
-    from genimg.tasks import setting_up
-    from genimg.tasks.dry_run import StepTimer, peak_memory
+    from genimg.distributed.data_parallel import AveragedGradients, highest, join
+    from genimg.training import setup as setting_up
+    from genimg.training.dry_run import StepTimer, peak_memory
+    from genimg.training.machine import choose
 
     class Wrapper(AveragedGradients):
         configure_ddp, post_backward = DDPStrategy.configure_ddp, DDPStrategy.post_backward

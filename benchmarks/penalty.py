@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genimg.build import build
-from genimg.checkpoints import load_checkpoint
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.build import build
+from genimg.common.run_folder import RunFolder
 from genimg.models.gan import GAN
-from genimg.objectives.penalties import nearby, squared_gradient, squared_gradient_estimate
-from genimg.runs import RunFolder
+from genimg.models.objectives.penalties import nearby, squared_gradient, squared_gradient_estimate
 
 DRAWS = 20
 

@@ -35,15 +35,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from genimg.config.resolvers import register
-from genimg.machine import choose
+from genimg.launch.environment import worker_environment
 from genimg.models.gan import GAN, leaky_tanh
+from genimg.models.objectives.likelihoods import discretized_logistic
+from genimg.models.objectives.penalties import nearby, squared_gradient_estimate
+from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
-from genimg.objectives.likelihoods import discretized_logistic
-from genimg.objectives.penalties import nearby, squared_gradient_estimate
-from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
-from genimg.tasks import setting_up
-from genimg.tasks.dry_run import WARM_UP, wait_for
-from genimg.worker_environment import worker_environment
+from genimg.training import setup as setting_up
+from genimg.training.dry_run import WARM_UP, wait_for
+from genimg.training.machine import choose
 
 Step = Callable[[Tensor], None]
 

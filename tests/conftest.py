@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the workers that t
 # Runs the command, then says on the last line of stderr whether anything heavy was imported.
 _COMMAND = """
 import sys
-from genimg import cli
+from genimg.cli import main as cli
 code = cli.main()
 heavy = [name for name in ("torch", "torchvision", "pytorch_lightning", "lightning") if name in sys.modules]
 print("imported:", *heavy, file=sys.stderr)

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from genimg.networks.discriminator import Discriminator
-from genimg.networks.generator import Generator
+from genimg.models.networks.discriminator import Discriminator
+from genimg.models.networks.generator import Generator
 
 
 class NormedGenerator(Generator):

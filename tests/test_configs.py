@@ -9,10 +9,10 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from genimg.config import pages
+from genimg.common.run_folder import RunFolder
+from genimg.config import yaml_text as pages
 from genimg.config.check import check, count_devices
 from genimg.config.compose import Composer, without_hydra
-from genimg.runs import RunFolder
 
 GROUPS = pages.groups(None)
 CHOICES = [f"{group}={choice}" for group, choices in GROUPS.items() for choice in choices]
@@ -122,7 +122,7 @@ def _folder(root: Path) -> Path:
 
 def _run(words: list[str], tmp_path: Path) -> None:
     """Trains a step in this process, as the worker does, and looks for what a run leaves."""
-    from genimg.tasks import train
+    from genimg.training import fit as train
 
     callbacks = [] if "callbacks=none" in words else SMALL[1:]
     config = without_hydra(_checked([*words, *ONE_STEP, SMALL[0], *callbacks]))

@@ -41,7 +41,7 @@ COMMANDS = commands(README)
 def run(words: list[str], folder: Path) -> str:
     """One command in `folder`; what it printed, after exit code 0."""
     done = subprocess.run(
-        [sys.executable, "-m", "genimg.cli", *words],
+        [sys.executable, "-m", "genimg.cli.main", *words],
         cwd=folder,
         env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True,

@@ -66,16 +66,16 @@ def test_the_wheel_holds_every_module_and_every_configuration(installed: Path) -
 
 
 def test_help_and_configurations_come_from_the_wheel(installed: Path) -> None:
-    assert "fashion_mnist" in _run(installed, "-m", "genimg.cli", "--help")
-    job = _run(installed, "-m", "genimg.cli", "--cfg", "job", "--resolve", "data=fashion_mnist", "seed=3")
+    assert "fashion_mnist" in _run(installed, "-m", "genimg.cli.main", "--help")
+    job = _run(installed, "-m", "genimg.cli.main", "--cfg", "job", "--resolve", "data=fashion_mnist", "seed=3")
     assert "name: fashion_mnist" in job
     assert "seed: 3" in job
-    assert "task: sample" in _run(installed, "-m", "genimg.cli", "sample", "--cfg", "job")
+    assert "task: sample" in _run(installed, "-m", "genimg.cli.main", "sample", "--cfg", "job")
 
 
 def test_a_users_own_yaml_works_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.yaml").write_text("# Mine\ndefaults: [digits, _self_]\nimage_size: 20\n")
-    job = _run(installed, "-m", "genimg.cli", "--config-dir", str(tmp_path), "data=mine", "--cfg", "job")
+    job = _run(installed, "-m", "genimg.cli.main", "--config-dir", str(tmp_path), "data=mine", "--cfg", "job")
     assert "image_size: 20" in job
     assert Path(installed, "bin", "genimg-train").exists()

@@ -11,7 +11,7 @@ import sys
 import pytest
 from torch.distributed.fsdp import FSDPModule
 
-from genimg.sharded import NEEDED
+from genimg.training.sharded import NEEDED
 
 in_parts = pytest.mark.skipif(
     not all(hasattr(FSDPModule, name) for name in NEEDED), reason="this torch's fully_shard lacks a part"

@@ -8,12 +8,12 @@ from typing import Any, cast
 import torch
 from omegaconf import OmegaConf
 
-from genimg.build import build
-from genimg.checkpoints import FORMAT, versions
+from genimg.checkpoints.read import FORMAT, versions
+from genimg.common.build import build
+from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer, without_hydra
-from genimg.runs import RunFolder
-from genimg.tasks import train
-from genimg.tasks.setting_up import answered
+from genimg.training import fit as train
+from genimg.training.setup import answered
 
 SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "model.hidden=16"]
 

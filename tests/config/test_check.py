@@ -12,14 +12,14 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from genimg import hardware
-from genimg.config import pages
+from genimg.common import hardware
+from genimg.common.errors import UserError
+from genimg.config import yaml_text as pages
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.names import flatten
 from genimg.config.rules import RULES, Rule
 from genimg.config.values import keeps
-from genimg.errors import UserError
 from tests.conftest import Answer
 
 

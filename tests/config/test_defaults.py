@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from genimg import launch
-from genimg.cli import run
+from genimg.cli.main import run
+from genimg.common.quoting import quoted
+from genimg.common.run_folder import runs
+from genimg.launch import start as launch
 from genimg.report.run import read
 from genimg.report.settings import changes
-from genimg.runs import runs
-from genimg.words import quoted
 
-# Stands in for genimg.worker: leaves a checkpoint, without torch.
+# Stands in for genimg.launch.worker: leaves a checkpoint, without torch.
 WORKER = """
 import sys
 from pathlib import Path

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli import read
+from genimg.cli.main import read
+from genimg.common.errors import UserError
+from genimg.common.quoting import quoted
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
-from genimg.errors import UserError
-from genimg.words import quoted
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "q"', "k=v,[x]", "ünï", "new\nline", "-dash", "back\\", "{a:b}%20#?"])

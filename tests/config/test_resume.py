@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from genimg.common.differences import differences
+from genimg.common.errors import UserError
+from genimg.common.run_folder import RunFolder
 from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
-from genimg.differences import differences
-from genimg.errors import UserError
-from genimg.runs import RunFolder
 
 
 @pytest.fixture
@@ -197,8 +197,8 @@ def _rewritten(run: RunFolder, key: str, value: Any) -> None:
     [
         ("model.generator._target_", "mynets.Mine"),
         ("model.generator._target_", "os.system"),
-        ("model.generator._target_", "genimg.launch.start"),
-        ("model.generator._target_", "genimg.callbacks.samples.Samples"),
+        ("model.generator._target_", "genimg.launch.start.start"),
+        ("model.generator._target_", "genimg.training.callbacks.samples.Samples"),
         ("model.generator_optimizer.lr", {"_target_": "os.system", "command": "touch evil"}),
         ("data.source._target_", "genimg.data.cache.Cache"),
         ("callbacks.mine", {"_target_": "mynets.Mine"}),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genimg.common.errors import UserError
 from genimg.data.decode import Decoder, as_rgb
-from genimg.errors import UserError
 
 RED, GREEN, GREY = [255, 0, 0], [0, 255, 0], [100, 100, 100]
 

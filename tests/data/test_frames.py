@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from genimg.common.errors import UserError
 from genimg.data import frame_folder
 from genimg.data import frames as frames_module
 from genimg.data.frame_folder import FrameFolder, Windows, join
 from genimg.data.listing import list_clips
 from genimg.data.module import GenerativeData
-from genimg.errors import UserError
 from tests.data.stand_ins import gif_of, png_bomb
 
 SHAPE = (1, 8, 8)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from genimg.common.errors import UserError
 from genimg.data.listing import count_classes, list_clips, list_pictures, own_pictures, require_clips, require_pictures
-from genimg.errors import UserError
 
 
 def touch(root: Path, *names: str) -> None:

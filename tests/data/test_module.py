@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from genimg.common.errors import UserError
 from genimg.data.loader import Batch
 from genimg.data.module import GenerativeData, mirror
 from genimg.data.moving import MovingStills
-from genimg.errors import UserError
 from tests.data.stand_ins import Numbered, numbered, numbers_of
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.hashing import hash_int
 from genimg.data.items import Items
 from genimg.data.module import GenerativeData
 from genimg.data.moving import MovingStills, _bounce
-from genimg.errors import UserError
 from tests.data.stand_ins import Numbered
 
 CANVAS = (1, 24, 32)

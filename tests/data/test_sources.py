@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
+from genimg.common.errors import UserError
 from genimg.data import idx
 from genimg.data.celeba import CelebA
 from genimg.data.digits import Digits
@@ -23,7 +24,6 @@ from genimg.data.fit import fit_images
 from genimg.data.idx import FashionMNIST, read_idx
 from genimg.data.items import Part
 from genimg.data.torchvision_sets import TorchvisionStills
-from genimg.errors import UserError
 
 RNG = np.random.default_rng(0)
 

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from genimg.evaluation.features import classifier as classifier_module
+from genimg.evaluation.features.choose import extractor
 from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure
-from genimg.features import classifier as classifier_module
-from genimg.features.choose import extractor
 from tests.evaluation.test_figures import CPU, by_name
 
 PICTURES = 400  # of each part; the rest is the training set

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure, shown
+from genimg.evaluation.metrics.classes import class_coverage, class_entropy
 from genimg.evaluation.results import write
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, diversity, futures
 from genimg.evaluation.structure import structure
-from genimg.features.extractor import Extractor
-from genimg.metrics.classes import class_coverage, class_entropy
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,10 @@ import torchmetrics
 from torch import Tensor
 from torchvision.models import alexnet
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 from genimg.evaluation import perceptual
+from tests.evaluation.features.test_extractors import Evil
 from tests.evaluation.test_figures import CPU, pictures
-from tests.features.test_extractors import Evil
 
 # of each activation: the convolution's number, its options, and whether a pooling comes first
 LAYERS = [(0, {"stride": 4, "padding": 2}, False), (3, {"padding": 2}, True), (6, {"padding": 1}, True)]

@@ -2,9 +2,9 @@
 
 import torch
 
+from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.subject import Pictures, Subject
-from genimg.features.extractor import Extractor
-from genimg.sampler import Sampler
+from genimg.sampling.sampler import Sampler
 from tests.stub_models import StubGenerator
 
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
-from genimg.machine import choose
-from genimg.sampling import load
-from genimg.tasks import setting_up
+from genimg.sampling.load import load
+from genimg.training import setup as setting_up
+from genimg.training.machine import choose
 from tests.survival.harness import COMMAND, MODELS, SMALL, Killed
-from tests.tasks.test_train import config
+from tests.training.test_fit import config
 
 pytestmark = [
     pytest.mark.gpu,
@@ -53,7 +53,7 @@ def test_killed_and_resumed_bit_for_bit(straight: Straight, model: str, tmp_path
     run = Killed(tmp_path, straight(model).words)
     process = run.start()
     run.wait_for_images(400)
-    (worker,) = run.processes("genimg.worker")
+    (worker,) = run.processes("genimg.launch.worker")
     os.kill(worker, signal.SIGKILL)
     process.communicate(timeout=120)
     code, out = run.finish("resume=last")

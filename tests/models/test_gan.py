@@ -11,13 +11,13 @@ from pytorch_lightning import Trainer
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 from genimg.models.gan import GAN
-from genimg.networks.augmentation import DiffAugment
-from genimg.networks.blocks import ImageSize, as_pair
-from genimg.networks.discriminator import Discriminator
-from genimg.networks.generator import Generator
-from genimg.objectives.adversarial import OBJECTIVES
+from genimg.models.networks.augmentation import DiffAugment
+from genimg.models.networks.blocks import ImageSize, as_pair
+from genimg.models.networks.discriminator import Discriminator
+from genimg.models.networks.generator import Generator
+from genimg.models.objectives.adversarial import OBJECTIVES
 
 
 def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed: int = 0, **settings: Any) -> GAN:

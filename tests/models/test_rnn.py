@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
+from genimg.models.networks.dynamics import Dynamics, Gaussian, Seen
+from genimg.models.networks.frames import FrameDecoder, FrameEncoder
+from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.rnn import RNN
-from genimg.networks.dynamics import Dynamics, Gaussian, Seen
-from genimg.networks.frames import FrameDecoder, FrameEncoder
-from genimg.objectives.curriculum import Curriculum
 
 SIZES = [8, 28, 50, (64, 48)]
 FRAMES = 5

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
+from genimg.models.networks.encoder import Encoder
+from genimg.models.networks.generator import Generator
+from genimg.models.networks.prior import ClassMixtures
 from genimg.models.vae import LIKELIHOODS, VAE
-from genimg.networks.encoder import Encoder
-from genimg.networks.generator import Generator
-from genimg.networks.prior import ClassMixtures
 
 LATENT_DIM = 4
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from genimg.objectives.likelihoods import bernoulli
+from genimg.models.objectives.likelihoods import bernoulli
 from tests.models.test_vae import LATENT_DIM, pictures, seeded, vae
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from genimg.pictures.files import save_png
-from genimg.runs import RunFolder
+from genimg.common.run_folder import RunFolder
+from genimg.sampling.images.files import save_png
 
 
 def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = "") -> RunFolder:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from genimg.common.run_folder import RunFolder
 from genimg.report import pages
 from genimg.report.run import read
-from genimg.runs import RunFolder
 from tests.browser import browser, needs_chromium, opened  # noqa: F401  pyright: ignore[reportUnusedImport]
 from tests.report.made import make_run
 

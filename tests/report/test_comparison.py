@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from genimg import sweep_table
-from genimg.errors import UserError
-from genimg.html import data_uri
-from genimg.pictures.files import save_png
+from genimg.common import sweep_table
+from genimg.common.errors import UserError
+from genimg.common.html import data_uri
+from genimg.common.run_folder import RunFolder, find_all
 from genimg.report import pages, settings
 from genimg.report.run import read
 from genimg.report.sweep import read_table
-from genimg.runs import RunFolder, find_all
+from genimg.sampling.images.files import save_png
 from genimg.tasks import compare
 from tests.report.made import make_run
 

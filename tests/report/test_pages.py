@@ -14,11 +14,11 @@ import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from genimg.errors import UserError
-from genimg.pictures.files import save_gif
+from genimg.common.errors import UserError
+from genimg.common.run_folder import RunFolder
 from genimg.report import charts, pages
 from genimg.report.run import read
-from genimg.runs import RunFolder
+from genimg.sampling.images.files import save_gif
 from tests.report.made import make_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -256,7 +256,9 @@ def test_settings_that_changed_on_the_way_are_shown(tmp_path: Path) -> None:
         f"changed   model.name {HOSTILE} -> gan, from 64 images on",
     ]
     with run.log.open("a") as file:
-        file.writelines(f"2026-01-01 00:00:00,000 INFO    genimg.tasks.changes: {line}\n" for line in [*said, said[0]])
+        file.writelines(
+            f"2026-01-01 00:00:00,000 INFO    genimg.training.changes: {line}\n" for line in [*said, said[0]]
+        )
     page = pages.report(read(run), {}, run.report).read_text()
     assert page.count("model.lr 0.2 -&gt; 0.1, from 12,288 images on") == 1
     assert HOSTILE not in page

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from genimg.checkpoints import load_checkpoint
-from genimg.runs import RunFolder
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.run_folder import RunFolder
 
-COMMAND = [sys.executable, "-m", "genimg.cli"]
+COMMAND = [sys.executable, "-m", "genimg.cli.main"]
 
 # small and quick; saves often, and has all the habits of a real run
 SMALL = [
@@ -110,7 +110,7 @@ class Killed:
         raise AssertionError(f"not trained within {timeout} s")
 
     def processes(self, module: str = "") -> list[int]:
-        """Of this run, living ones, by their working folder; `module` narrows to genimg.worker, genimg.agent."""
+        """Of this run, living ones, by their working folder; `module` narrows to genimg.launch.worker or agent."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:

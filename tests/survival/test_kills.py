@@ -27,7 +27,7 @@ def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> No
     run = killed(model, 1)
     process = run.start()
     run.wait_for_images(400)
-    (worker,) = run.processes("genimg.worker")
+    (worker,) = run.processes("genimg.launch.worker")
     os.kill(worker, signal.SIGKILL)
     process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGKILL
@@ -52,7 +52,7 @@ def test_one_of_two_is_killed_and_the_group_starts_again(straight: Straight, kil
     run = killed("gan", 2)
     process = run.start("launch.max_restarts=1")
     run.wait_for_images(700)
-    os.kill(random.Random(0).choice(run.processes("genimg.worker")), signal.SIGKILL)
+    os.kill(random.Random(0).choice(run.processes("genimg.launch.worker")), signal.SIGKILL)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
     assert run.what_it_is() == straight("gan", 2)
@@ -65,7 +65,7 @@ def test_one_of_two_is_killed_and_the_run_ends_at_once(killed: Start) -> None:
     process = run.start()
     run.wait_for_images(700)
     beginning = time.monotonic() - started
-    os.kill(run.processes("genimg.worker")[0], signal.SIGKILL)
+    os.kill(run.processes("genimg.launch.worker")[0], signal.SIGKILL)
     out, _ = process.communicate(timeout=max(20, beginning))  # on a busy machine the beginning took longer too
     assert process.returncode == 1, out
     assert "SIGKILL" in out
@@ -121,7 +121,7 @@ def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) 
     run = killed("gan", 2, "launch.max_restarts=1")
     process = run.start()
     run.wait_until_trained()
-    os.kill(run.processes("genimg.worker")[0], signal.SIGKILL)
+    os.kill(run.processes("genimg.launch.worker")[0], signal.SIGKILL)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert run.run.report.exists()

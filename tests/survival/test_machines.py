@@ -45,8 +45,8 @@ def ended(run: Killed, commands: list[subprocess.Popen[str]], *codes: int, timeo
 
 def worker_of(run: Killed, command: subprocess.Popen[str]) -> int:
     """The one worker of a machine, by its agent, the command's child."""
-    (agent,) = children(run, command.pid, "genimg.agent")
-    (worker,) = children(run, agent, "genimg.worker")
+    (agent,) = children(run, command.pid, "genimg.launch.agent")
+    (worker,) = children(run, agent, "genimg.launch.worker")
     return worker
 
 
@@ -82,7 +82,7 @@ def test_a_death_while_the_last_pictures_are_drawn_is_mended(
 def test_a_machine_that_ended_is_not_waited_for(machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=3", FOREVER)
     run.wait_for_images(700)
-    (agent,) = children(run, commands[1].pid, "genimg.agent")
+    (agent,) = children(run, commands[1].pid, "genimg.launch.agent")
     os.kill(worker_of(run, commands[1]), signal.SIGSTOP)  # it does not take the first one along, as SIGTERM would
     os.kill(agent, signal.SIGTERM)
     said = ended(run, commands, 1, 143)

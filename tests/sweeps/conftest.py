@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from genimg import launch
+from genimg.launch import start as launch
 from genimg.sweeps import run as sweeps
 
 WORKER = (sys.executable, str(Path(__file__).with_name("worker.py")))
-COMMAND = [sys.executable, "-m", "genimg.cli"]
+COMMAND = [sys.executable, "-m", "genimg.cli.main"]
 
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> dict[str, str]:
     """The environment of a command whose workers are the stand-in, in whichever process a job is started."""
     (tmp_path / "site").mkdir()
-    patch = f"import genimg.launch\ngenimg.launch.WORKER = {WORKER!r}\n"
+    patch = f"import genimg.launch.start\ngenimg.launch.start.WORKER = {WORKER!r}\n"
     (tmp_path / "site" / "sitecustomize.py").write_text(patch)  # Python imports it as it starts
     return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli import run
-from genimg.errors import UserError
+from genimg.cli.main import run
+from genimg.common.errors import UserError
 from genimg.sweeps import engines, places
 from tests.sweeps.conftest import COMMAND, all_end, running, sweep_folder, table
 

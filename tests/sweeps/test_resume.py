@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli import run
-from genimg.errors import UserError
-from genimg.files import held
-from genimg.runs import runs
+from genimg.cli.main import run
+from genimg.common.errors import UserError
+from genimg.common.files import held
+from genimg.common.run_folder import runs
 from genimg.sweeps.folder import SweepFolder
 from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli import run
+from genimg.cli.main import run
+from genimg.common.errors import UserError
+from genimg.common.monitored import Monitored
+from genimg.common.quoting import quoted
+from genimg.common.run_folder import runs
 from genimg.config.compose import Composer
-from genimg.errors import UserError
-from genimg.monitored import Monitored
-from genimg.runs import runs
 from genimg.sweeps import run as sweeps
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.outcomes import Outcome, over_seeds
 from genimg.sweeps.stopping import stopping
 from genimg.tasks import compare
-from genimg.words import quoted
 from tests.sweeps.conftest import COMMAND, sweep_folder, table
 
 

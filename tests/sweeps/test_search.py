@@ -14,23 +14,23 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from genimg.build import build
-from genimg.callbacks.clock import Budget, Clock
-from genimg.callbacks.metrics import Metrics
-from genimg.callbacks.pruning import Pruning
-from genimg.checkpoints import load_checkpoint
-from genimg.cli import run
+from genimg.checkpoints.read import load_checkpoint
+from genimg.cli.main import run
+from genimg.common.build import build
+from genimg.common.errors import UserError
+from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer
-from genimg.errors import UserError
-from genimg.runs import RunFolder
 from genimg.sweeps import engines
 from genimg.sweeps.folder import Job, Record
 from genimg.sweeps.plan import make_plan, master
 from genimg.sweeps.search import Search
-from genimg.tasks import train
-from genimg.tasks.setting_up import trusted
+from genimg.training import fit as train
+from genimg.training.callbacks.clock import Budget, Clock
+from genimg.training.callbacks.metrics import Metrics
+from genimg.training.callbacks.pruning import Pruning
+from genimg.training.setup import trusted
 from tests.sweeps.conftest import started, sweep_folder, table
-from tests.tasks.test_train import config
+from tests.training.test_fit import config
 
 SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler=random"]
 
@@ -226,7 +226,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
         earlier.set_user_attr("n", n)
         earlier.report(others, 50)
         search.tell(earlier, others)
-    node: dict[str, Any] = {"_target_": "genimg.callbacks.pruning.Pruning", "journal": journal, "trial": 4}
+    node: dict[str, Any] = {"_target_": "genimg.training.callbacks.pruning.Pruning", "journal": journal, "trial": 4}
     search.ask()
     words = config(tmp_path / "run", "budget.images=160", "callbacks.quality.num_images=4")
     words["callbacks"]["pruning"] = node

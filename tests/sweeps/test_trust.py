@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli import run
-from genimg.errors import UserError
+from genimg.cli.main import run
+from genimg.common.errors import UserError
 from tests.sweeps.conftest import started, sweep_folder, table
 
 

@@ -1,4 +1,4 @@
-"""Stands in for genimg.worker, without torch: leaves what a run leaves, and does what its `seed` says.
+"""Stands in for genimg.launch.worker, without torch: leaves what a run leaves, and does what its `seed` says.
 
 1, 2: an exit code of the same number and an error in the log, until a file says that it is repaired; 7, 8, 9:
 waits for a signal, and 7 takes its time to save.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from genimg.processes import end_with_parent, hear_interrupts, parent
+from genimg.common.processes import end_with_parent, hear_interrupts, parent
 
 
 def main() -> int:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from genimg.checkpoints import load_checkpoint
-from genimg.errors import UserError
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.errors import UserError
+from genimg.common.run_folder import RunFolder
+from genimg.evaluation.features import classifier as classifier_module
+from genimg.evaluation.metrics.pixels import independent_log_likelihood
 from genimg.evaluation.subject import load_data, read_pictures
-from genimg.features import classifier as classifier_module
-from genimg.metrics.pixels import independent_log_likelihood
-from genimg.pictures.files import save_png
-from genimg.runs import RunFolder
+from genimg.sampling.images.files import save_png
 from genimg.tasks import evaluate
 from tests.conftest import Answer
 from tests.trained import run_folder

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pytest
 
+from genimg.common.errors import UserError
 from genimg.data.module import GenerativeData
-from genimg.errors import UserError
-from genimg.rating import study
+from genimg.evaluation.rating import study
 from genimg.tasks import rate
 from tests.trained import run_folder
 

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genimg import sampling
-from genimg.errors import UserError
-from genimg.pictures.sheets import GAP, to_uint8
-from genimg.sample_writer import ON_SHEET, SampleOptions, write_samples
-from genimg.sampler import Sampler
+from genimg.common.errors import UserError
+from genimg.sampling import load as sampling
+from genimg.sampling.images.sheets import GAP, to_uint8
+from genimg.sampling.sampler import Sampler
+from genimg.sampling.writer import ON_SHEET, SampleOptions, write_samples
 from genimg.tasks.sample import new_folder, run
+from tests.sampling.test_load import run_folder
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
-from tests.test_sampling import run_folder
 
 GREY, COLOUR = (1, 8, 8), (3, 16, 12)
 

@@ -8,16 +8,16 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from genimg.callbacks import checkpoints, metrics
-from genimg.callbacks.checkpoints import Checkpoints
-from genimg.callbacks.clock import Clock
-from genimg.callbacks.find import find
-from genimg.checkpoints import load_checkpoint
-from genimg.errors import UserError
-from genimg.files import append
-from genimg.runs import RunFolder
-from genimg.tasks import train
-from tests.tasks.test_train import config, rows
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.errors import UserError
+from genimg.common.files import append
+from genimg.common.run_folder import RunFolder
+from genimg.training import fit as train
+from genimg.training.callbacks import checkpoints, metrics
+from genimg.training.callbacks.checkpoints import Checkpoints
+from genimg.training.callbacks.clock import Clock
+from genimg.training.callbacks.find import find
+from tests.training.test_fit import config, rows
 
 
 def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Path) -> None:

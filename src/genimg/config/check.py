@@ -7,16 +7,16 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from genimg import ranks
-from genimg.build import parts
+from genimg.common import ranks
+from genimg.common.build import parts
+from genimg.common.errors import UserError
+from genimg.common.hardware import count_gpus
 from genimg.config import choices as groups
 from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
-from genimg.config.partners import check_partners
+from genimg.config.cross_checks import check_partners
 from genimg.config.resume import began_with, merged, resumed_run
 from genimg.config.saved import MOVABLE
-from genimg.errors import UserError
-from genimg.hardware import count_gpus
 
 
 def check(composer: Composer, words: list[str], on_this_machine: bool = True) -> DictConfig:

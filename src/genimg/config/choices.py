@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hydra.core.override_parser.types import Override
 
-from genimg.config import pages
+from genimg.common.errors import UserError
+from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
 from genimg.config.flags import FLAGS
 from genimg.config.names import elsewhere, nearest
-from genimg.errors import UserError
 
 
 def check_words(composer: Composer, words: list[str]) -> None:

@@ -18,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from genimg.config import pages, resolvers
-from genimg.errors import UserError
+from genimg.common.errors import UserError
+from genimg.config import resolvers
+from genimg.config import yaml_text as pages
 
 PACKAGE = "pkg://genimg.configs"
 

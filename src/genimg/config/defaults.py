@@ -7,9 +7,9 @@ from typing import Any
 from omegaconf import DictConfig, Node, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg.common.errors import UserError
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.names import flatten
-from genimg.errors import UserError
 
 
 def plain(composer: Composer, model: str, data: str, config: DictConfig) -> DictConfig | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hydra.core.override_parser.types import Override
 
+from genimg.common.errors import UserError
 from genimg.config.compose import line
-from genimg.errors import UserError
 
 _OF_MANY_RUNS = ("sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")
 _OWN_FOLDER = "hydra.run.dir"

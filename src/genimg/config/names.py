@@ -8,9 +8,9 @@ from difflib import SequenceMatcher, get_close_matches
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.config import pages
+from genimg.common.errors import UserError
+from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
-from genimg.errors import UserError
 
 # mappings of named parts to add to or take from: `+callbacks.mine._target_=...`, `~callbacks.samples`
 OPEN = ("callbacks", "logger", "hydra")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from genimg.common.errors import UserError
+from genimg.common.run_config import LARGEST, SHOWING
+from genimg.common.run_folder import RunFolder, find
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.followed import follow_again
 from genimg.config.saved import MOVABLE, saved
-from genimg.errors import UserError
-from genimg.runs import RunFolder, find
-from genimg.saved_config import LARGEST, SHOWING
 
 # what a resumed run may change: how long, where, and what is written; never what is trained on what and measured how
 CHANGEABLE = (

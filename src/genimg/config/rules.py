@@ -9,7 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from genimg.limits import SIDES
+from genimg.common.limits import SIDES
 
 
 class Rule(NamedTuple):

@@ -14,10 +14,10 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.build import check_names, named_in, packaged, targets
-from genimg.errors import UserError
-from genimg.runs import RunFolder
-from genimg.saved_config import PRUNING, mapped, read_config, replaced
+from genimg.common.build import check_names, named_in, packaged, targets
+from genimg.common.errors import UserError
+from genimg.common.run_config import PRUNING, mapped, read_config, replaced
+from genimg.common.run_folder import RunFolder
 
 _GROUPS = ("callbacks", "data", "logger")  # groups built of the classes that our own YAML of them names
 _PLACES = ("root", "cache")  # keys of the data that say where they lie, not what they are

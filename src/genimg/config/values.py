@@ -9,10 +9,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg.common.errors import UserError
 from genimg.config.compose import Composer, line
 from genimg.config.names import OPEN, nearest
 from genimg.config.rules import Rule, rule_for, whole
-from genimg.errors import UserError
 
 
 def check_types(overrides: list[Override], nodes: dict[str, object], base: DictConfig) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from genimg.common.errors import UserError
 from genimg.data.reading import Failures
-from genimg.errors import UserError
 
 
 def user_folder() -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Decoder
 from genimg.data.fit import Fit
+from genimg.data.images import PictureFiles, load_pictures
 from genimg.data.items import ImageShape, Items, Part
-from genimg.data.pictures import PictureFiles, load_pictures
 from genimg.data.torchvision_sets import open_torchvision
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from genimg.common.errors import UserError
+from genimg.common.limits import MOST_PIXELS
 from genimg.data.fit import Fit, crop_box, padded_size
 from genimg.data.items import ImageShape
-from genimg.errors import UserError
-from genimg.limits import MOST_PIXELS
 
 Background = str | int | tuple[int, int, int]
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from genimg.common.errors import UserError
 from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, Stored
-from genimg.errors import UserError
 
 
 @dataclass(frozen=True)

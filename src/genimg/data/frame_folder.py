@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.decode import Background, Decoder, as_rgb
 from genimg.data.fit import FITS, Fit
 from genimg.data.frames import read_clip
 from genimg.data.items import ImageShape, Part
 from genimg.data.listing import ClipListing, list_clips, require_clips
 from genimg.data.reading import read_each, warn_of, warn_of_links
-from genimg.errors import UserError
 
 FEWEST = 3  # clips: one each for training, validation and test
 IN_MEMORY_BYTES = 4 * 2**30  # all frames together, as uint8

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
+from genimg.common.errors import UserError
+from genimg.common.limits import MOST_FRAMES
 from genimg.data.decode import Decoder, check_size, opened
 from genimg.data.listing import ClipListing
-from genimg.errors import UserError
-from genimg.limits import MOST_FRAMES
 
 
 def read_clip(clip: ClipListing, decoder: Decoder, stride: int, most: int) -> np.ndarray:

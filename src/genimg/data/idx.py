@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, Stored
 from genimg.data.torchvision_sets import TorchvisionStills
-from genimg.errors import UserError
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 CLASSES = (

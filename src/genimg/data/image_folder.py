@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from genimg.common.errors import UserError
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Background, Decoder, as_rgb
 from genimg.data.fit import FITS, Fit
+from genimg.data.images import PictureFiles, load_pictures
 from genimg.data.items import ImageShape, Items, Part
 from genimg.data.listing import list_pictures, require_pictures
-from genimg.data.pictures import PictureFiles, load_pictures
 from genimg.data.reading import warn_of_links
-from genimg.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from genimg.common.errors import UserError
+from genimg.common.limits import LARGEST_ITEM, check_sides
 from genimg.data.hashing import Use, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
 from genimg.data.order import EvaluationOrder, Request, TrainOrder, strides
 from genimg.data.splits import carve
-from genimg.errors import UserError
-from genimg.limits import LARGEST_ITEM, check_sides
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 _FROZEN_SEED = 0  # validation and test clips are the same for every run's seed

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.hashing import Use, uniform
 from genimg.data.items import ImageShape, Items, Part, Source
-from genimg.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 
 log = logging.getLogger(__name__)
 

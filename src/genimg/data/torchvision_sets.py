@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.cache import user_folder
 from genimg.data.fit import Fit, fit_images
 from genimg.data.items import ImageShape, Part, Stored
-from genimg.errors import UserError
 
 _BY_FLAG: dict[Part, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 _BY_NAME: dict[Part, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}

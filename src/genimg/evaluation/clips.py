@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.order import strides
-from genimg.errors import UserError
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
 from genimg.evaluation.subject import Pictures, Subject, too_few
-from genimg.pictures.sheets import to_float, to_uint8
+from genimg.sampling.images.sheets import to_float, to_uint8
 
 CLIPS, FUTURES = 200, 4  # clips that futures are compared with, at most, and how many of each
 

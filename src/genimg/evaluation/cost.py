@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-from genimg.checkpoints import Checkpoint
+from genimg.checkpoints.read import Checkpoint
 from genimg.evaluation.figure import Figure, counted
-from genimg.sampler import CHUNK, Sampler
+from genimg.sampling.sampler import CHUNK, Sampler
 
 _CHUNKS = 4  # timed, after one that is not
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Better, Figure
-from genimg.features.extractor import Extractor
-from genimg.metrics.classes import class_coverage, class_entropy
-from genimg.metrics.frechet import frechet_distance
-from genimg.metrics.kernel import kernel_distance
-from genimg.metrics.neighbours import copying, manifold, nearest
+from genimg.evaluation.metrics.classes import class_coverage, class_entropy
+from genimg.evaluation.metrics.frechet import frechet_distance
+from genimg.evaluation.metrics.kernel import kernel_distance
+from genimg.evaluation.metrics.neighbours import copying, manifold, nearest
 
 NEIGHBOURS = 5  # k of precision, recall, density and coverage
 RECIPE = 1  # raised where a `Reference` of the same features would be another: kept ones are made anew

@@ -13,10 +13,10 @@ from torch import Tensor
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
-from genimg.errors import UserError
-from genimg.features.extractor import as_rgb
-from genimg.features.pretrained import check_weights
-from genimg.pictures.sheets import to_float
+from genimg.common.errors import UserError
+from genimg.evaluation.features.extractor import as_rgb
+from genimg.evaluation.features.pretrained import check_weights
+from genimg.sampling.images.sheets import to_float
 
 _URL: str = AlexNet_Weights.DEFAULT.url
 _LEAST = 32  # pixels of the shorter side, under which AlexNet's poolings leave nothing

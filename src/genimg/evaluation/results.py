@@ -4,9 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from genimg.common.files import write_json
+from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Figure
-from genimg.files import write_json
-from genimg.runs import RunFolder
 
 FORMAT = 1  # of evaluation.json
 

@@ -7,11 +7,11 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Better, Figure, shown
+from genimg.evaluation.metrics.frechet import frechet_distance
 from genimg.evaluation.perceptual import Perceptual
 from genimg.evaluation.structure import COSINE, LPIPS, MS_SSIM, PROXIES, cosine_distance, pixel_figures
-from genimg.features.extractor import Extractor
-from genimg.metrics.frechet import frechet_distance
 
 _PART = 100  # frames compared at once
 

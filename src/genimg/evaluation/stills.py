@@ -6,18 +6,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.data.order import strides
-from genimg.errors import UserError
+from genimg.evaluation.features.kept import keep, read
 from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, reference
 from genimg.evaluation.figure import Figure
+from genimg.evaluation.metrics.neighbours import nearest
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.structure import structure
 from genimg.evaluation.subject import Pictures, Subject, others, too_few
-from genimg.features.kept import keep, read
-from genimg.metrics.neighbours import nearest
-from genimg.pictures.files import save_png
-from genimg.pictures.sheets import side_by_side, to_float, to_uint8
-from genimg.sampler import Reconstructs
+from genimg.sampling.images.files import save_png
+from genimg.sampling.images.sheets import side_by_side, to_float, to_uint8
+from genimg.sampling.sampler import Reconstructs
 
 _ON_SHEET = 24  # pairs of a sample and its nearest training picture
 

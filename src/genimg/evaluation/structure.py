@@ -12,9 +12,9 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import Perceptual
-from genimg.features.extractor import Extractor
 
 _PART = 250
 _WINDOW = 11  # of SSIM, in pixels

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genimg.build import build, packaged
-from genimg.checkpoints import Checkpoint
+from genimg.checkpoints.read import Checkpoint
+from genimg.common.build import build, packaged
+from genimg.common.errors import UserError
+from genimg.common.run_config import replaced
 from genimg.data.order import strides
-from genimg.errors import UserError
-from genimg.features.extractor import Extractor
-from genimg.sampler import Sampler
-from genimg.saved_config import replaced
+from genimg.evaluation.features.extractor import Extractor
+from genimg.sampling.sampler import Sampler
 
 READ = 60_000  # pictures or frames of a split, at most: a classifier learns from them, copies are looked for in them
 BYTES = 2 * 2**30  # of them in memory, at most

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 
 
 class Path(NamedTuple):

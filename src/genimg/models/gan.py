@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, cosine
-from genimg.objectives.adversarial import OBJECTIVES, Objective
-from genimg.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
+from genimg.models.objectives.adversarial import OBJECTIVES, Objective
+from genimg.models.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
 
 
 class GAN(GenerativeModel):

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
 from genimg.models.bound import Bound, Path, check_clips, frame_error
+from genimg.models.objectives import likelihoods
+from genimg.models.objectives.curriculum import Curriculum
+from genimg.models.objectives.tracking import tracking_error
+from genimg.models.objectives.variational import gaussian_kl, gaussian_kl_between, reparameterise, soft_bound
 from genimg.models.starts import KeptStarts
-from genimg.objectives import likelihoods
-from genimg.objectives.curriculum import Curriculum
-from genimg.objectives.tracking import tracking_error
-from genimg.objectives.variational import gaussian_kl, gaussian_kl_between, reparameterise, soft_bound
 
 LIKELIHOODS = ("bernoulli", "discretized_logistic")
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
 
 CAPACITY = 32
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from genimg.errors import UserError
+from genimg.common.errors import UserError
+from genimg.distributed.data_parallel import average
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
-from genimg.objectives import likelihoods
-from genimg.objectives.variational import gaussian_kl, reparameterise, soft_bound
-from genimg.parallel import average
+from genimg.models.objectives import likelihoods
+from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 
 LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic")
 PRIORS = ("normal", "fitted")

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from genimg.common.html import data_uri, write_page
+from genimg.common.quoting import doubled, word
+from genimg.common.sweep_table import Row
 from genimg.evaluation.figure import shown
-from genimg.html import data_uri, write_page
 from genimg.report import alt, charts, settings
 from genimg.report.run import Run
-from genimg.sweep_table import Row
-from genimg.words import doubled, word
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
 #: The validation figures whose better direction is known; those of an evaluation tell it themselves.

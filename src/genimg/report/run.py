@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from genimg.errors import UserError, in_a_line
+from genimg.common.errors import UserError, in_a_line
+from genimg.common.run_config import read_config
+from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Figure, counted
 from genimg.evaluation.results import FORMAT
-from genimg.runs import RunFolder
-from genimg.saved_config import read_config
 
 log = logging.getLogger(__name__)
 

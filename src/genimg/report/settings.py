@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from genimg.differences import ABSENT, differences, shown
+from genimg.common.differences import ABSENT, differences, shown
 from genimg.report.run import Run
 
 _PLACES = ("run_dir", "outputs", "resume", "allow_changes")  # keys that say how a run lies there, not what it is

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from genimg import sweep_table
-from genimg.errors import in_a_line
+from genimg.common import sweep_table
+from genimg.common.errors import in_a_line
+from genimg.common.run_folder import RunFolder
 from genimg.report.run import readable
-from genimg.runs import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from genimg.processes import end_with_parent, hear_interrupts
+from genimg.common.processes import end_with_parent, hear_interrupts
 from genimg.sweeps.folder import SweepFolder
 
 

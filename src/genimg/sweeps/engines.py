@@ -18,12 +18,12 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
+from genimg.common.errors import UserError, first_line
+from genimg.common.processes import end_with_parent, interrupts_held_back
+from genimg.common.quoting import quoted
 from genimg.config.compose import Composer
-from genimg.errors import UserError, first_line
-from genimg.processes import end_with_parent, interrupts_held_back
 from genimg.sweeps.folder import Job
 from genimg.sweeps.job import RunJob
-from genimg.words import quoted
 
 SWEEPERS = ("basic", "optuna")
 #: The launchers whose jobs end when they are told to, on this machine; others have them in a queue, or elsewhere.

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from hydra.core.override_parser.types import Override
 
-from genimg import sweep_table
-from genimg.errors import UserError
-from genimg.files import write_json, writing
+from genimg.common import sweep_table
+from genimg.common.errors import UserError
+from genimg.common.files import write_json, writing
 
 
 class Job(NamedTuple):

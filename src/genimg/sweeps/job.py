@@ -16,19 +16,19 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
+from genimg.common.files import held
+from genimg.common.quoting import quoted
+from genimg.common.run_config import PRUNING, replaced
+from genimg.common.run_folder import RunFolder
 from genimg.config.check import check, count_devices
 from genimg.config.compose import without_hydra
 from genimg.config.names import flatten
 from genimg.config.values import as_meant
-from genimg.errors import EXIT_CODE, STOPPED, UserError, in_a_line
-from genimg.files import held
-from genimg.runs import RunFolder
-from genimg.saved_config import PRUNING, replaced
-from genimg.session import Session
+from genimg.launch.session import Session
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
-from genimg.words import quoted
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genimg.errors import STOPPED
-from genimg.metrics.intervals import mean_interval
-from genimg.monitored import Monitored, compare, read_best
-from genimg.runs import RunFolder
+from genimg.common.errors import STOPPED
+from genimg.common.intervals import mean_interval
+from genimg.common.monitored import Monitored, compare, read_best
+from genimg.common.run_folder import RunFolder
 from genimg.sweeps.folder import Job, Record, SweepFolder
 
 COMPLETE = ("done", "pruned")  # states that a resumed sweep leaves alone

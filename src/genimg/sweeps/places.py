@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from genimg.hardware import count_cores, count_gpus, count_threads
+from genimg.common.hardware import count_cores, count_gpus, count_threads
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
+from genimg.common.errors import UserError
+from genimg.common.quoting import quoted
 from genimg.config.check import check
 from genimg.config.choices import check_words
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_keys import check_sweep
 from genimg.config.names import flatten
 from genimg.config.values import check_rules
-from genimg.errors import UserError
 from genimg.sweeps.engines import chosen
 from genimg.sweeps.folder import Job, SweepFolder, is_of_job
 from genimg.sweeps.places import Places, share_out
 from genimg.sweeps.trust import check_folder, check_plan
-from genimg.words import quoted
 
 # Hydra would add a log file of its own to each job's folder
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]

@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from genimg.errors import STOPPED
-from genimg.session import Session
+from genimg.common.errors import STOPPED
+from genimg.common.quoting import quoted
+from genimg.launch.session import Session
 from genimg.sweeps.engines import LOCAL, launch
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.job import RunJob
@@ -17,7 +18,6 @@ from genimg.sweeps.outcomes import COMPLETE, Outcome, outcomes
 from genimg.sweeps.plan import Plan, make_plan, master
 from genimg.sweeps.stopping import stopping
 from genimg.sweeps.table import show, write_csv
-from genimg.words import quoted
 
 
 def sweep(session: Session) -> int:

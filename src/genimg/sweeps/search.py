@@ -16,10 +16,10 @@ from typing import Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
+from genimg.common.errors import UserError
+from genimg.common.monitored import Monitored, compare
 from genimg.config.check import check
 from genimg.config.compose import Composer, line
-from genimg.errors import UserError
-from genimg.monitored import Monitored, compare
 from genimg.sweeps.folder import Job, is_of_job
 from genimg.sweeps.outcomes import COMPLETE, outcomes
 from genimg.sweeps.plan import Plan, make_jobs
@@ -79,7 +79,7 @@ class Search:
         """The callback that prunes each unfinished trial, by the name of its job; none where seeds share a trial."""
         if not self.settings.prune or self.plan.repeats:
             return {}
-        target, journal = "genimg.callbacks.pruning.Pruning", str(self.plan.folder.journal.resolve())
+        target, journal = "genimg.training.callbacks.pruning.Pruning", str(self.plan.folder.journal.resolve())
         return {
             self.jobs[trial.number][0].name: {"_target_": target, "journal": journal, "trial": trial.number}
             for trial in self.study.trials

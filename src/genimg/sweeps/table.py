@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from genimg import sweep_table
-from genimg.monitored import compare
+from genimg.common import sweep_table
+from genimg.common.monitored import compare
 from genimg.sweeps.folder import SweepFolder
 from genimg.sweeps.outcomes import Outcome, over_seeds
 

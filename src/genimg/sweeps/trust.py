@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Glob, Override
 
+from genimg.common.errors import UserError
+from genimg.common.run_folder import RunFolder, closed
 from genimg.config.compose import Composer, line
-from genimg.errors import UserError
-from genimg.runs import RunFolder, closed
 from genimg.sweeps.folder import Job, SweepFolder, is_of_job
 
 # how a sweep is run, in words that start no program and open no file: `hydra.launcher.setup=[...]` is shell, and

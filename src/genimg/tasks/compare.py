@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genimg.errors import UserError
-from genimg.files import writing
+from genimg.common.errors import UserError
+from genimg.common.files import writing
+from genimg.common.run_folder import RunFolder, find_all
+from genimg.common.sweep_table import Row
 from genimg.report import pages
 from genimg.report.run import read
 from genimg.report.sweep import read_table
-from genimg.runs import RunFolder, find_all
-from genimg.sweep_table import Row
 
 log = logging.getLogger(__name__)
 

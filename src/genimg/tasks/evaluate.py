@@ -13,25 +13,25 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from genimg.checkpoints import load_checkpoint, versions
+from genimg.checkpoints.read import load_checkpoint, versions
+from genimg.common.files import writing
+from genimg.common.run_folder import RunFolder, home
 from genimg.data.cache import cache_folder
 from genimg.data.order import strides
 from genimg.evaluation.clips import clips, compared_clips
 from genimg.evaluation.cost import cost
+from genimg.evaluation.features.choose import extractor as choose_extractor
+from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, table
 from genimg.evaluation.likelihood import Likely, likelihood, refusal
+from genimg.evaluation.metrics.pixels import independent_log_likelihood
 from genimg.evaluation.perceptual import missing
 from genimg.evaluation.results import log_to_tensorboard, write
 from genimg.evaluation.stills import compared_stills, stills
 from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
-from genimg.features.choose import extractor as choose_extractor
-from genimg.features.extractor import Extractor
-from genimg.files import writing
-from genimg.metrics.pixels import independent_log_likelihood
-from genimg.pictures.sheets import to_float
-from genimg.runs import RunFolder, home
-from genimg.sampler import Reconstructs
-from genimg.sampling import checkpoint_file, from_checkpoint
+from genimg.sampling.images.sheets import to_float
+from genimg.sampling.load import checkpoint_file, from_checkpoint
+from genimg.sampling.sampler import Reconstructs
 from genimg.tasks.report import leave_report
 
 log = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from genimg.checkpoints import load_checkpoint
-from genimg.exporting import card, formats
-from genimg.exporting.alone import Alone
-from genimg.files import empty, unused, writing
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.files import empty, unused, writing
+from genimg.common.run_folder import RunFolder, home
 from genimg.report.run import read
-from genimg.runs import RunFolder, home
-from genimg.sampling import checkpoint_file, from_checkpoint
+from genimg.sampling.export import card, formats
+from genimg.sampling.export.alone import Alone
+from genimg.sampling.load import checkpoint_file, from_checkpoint
 
 log = logging.getLogger(__name__)
 

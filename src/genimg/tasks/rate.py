@@ -16,15 +16,15 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from genimg.checkpoints import Checkpoint, load_checkpoint
-from genimg.errors import UserError
+from genimg.checkpoints.read import Checkpoint, load_checkpoint
+from genimg.common.errors import UserError
+from genimg.common.files import write_json, writing
 from genimg.evaluation.figure import shown
+from genimg.evaluation.rating import results, study
 from genimg.evaluation.subject import load_data, read_split
-from genimg.files import write_json, writing
-from genimg.pictures.files import save_gif, save_png
-from genimg.pictures.sheets import to_uint8
-from genimg.rating import results, study
-from genimg.sampling import checkpoint_file, from_checkpoint
+from genimg.sampling.images.files import save_gif, save_png
+from genimg.sampling.images.sheets import to_uint8
+from genimg.sampling.load import checkpoint_file, from_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from genimg.checkpoints import load_checkpoint
-from genimg.errors import UserError, in_a_line
-from genimg.files import writing
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.errors import UserError, in_a_line
+from genimg.common.files import writing
+from genimg.common.run_folder import RunFolder, find
 from genimg.report import pages
 from genimg.report.run import read
-from genimg.runs import RunFolder, find
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from genimg.checkpoints import load_checkpoint
-from genimg.files import empty, unused, writing
-from genimg.runs import RunFolder, home
-from genimg.sample_writer import SampleOptions, plain, write_samples
-from genimg.sampling import checkpoint_file, from_checkpoint
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.files import empty, unused, writing
+from genimg.common.run_folder import RunFolder, home
+from genimg.sampling.load import checkpoint_file, from_checkpoint
+from genimg.sampling.writer import SampleOptions, plain, write_samples
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The command line: reading it, help, completion. No torch."""

@@ -1,0 +1,138 @@
+"""The command: `genimg-train key=value ...`, `genimg sample run=last`. Reads, checks, then starts a worker.
+
+Nothing here imports torch, and help and completion do not import Hydra either: they answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from genimg import __version__
+from genimg.common.errors import EXIT_CODE, UserError
+from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
+
+
+class Command(NamedTuple):
+    """What stood on the command line."""
+
+    task: str
+    words: list[str]  # the overrides, without the task
+    flags: dict[str, str]  # "" for a flag without a value
+    config_dir: Path | None
+
+
+def main() -> int:
+    """The console script. Exit codes: 0 done, 1 failed, 2 a user's mistake, 130 Ctrl-C, 143 SIGTERM."""
+    words = sys.argv[1:]
+    try:
+        return run(words)
+    except UserError as error:
+        if os.environ.get("GENIMG_TRACE") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of --help or --cfg went away: `| head`
+        sys.stdout = None
+        return 0
+
+
+def run(words: list[str]) -> int:
+    """Does what `words` say and returns the exit code. UserError for any mistake in them."""
+    if words[:1] == ["--complete"]:
+        from genimg.cli.completion import complete
+
+        return complete(words[1:])
+    command = read(words)
+    if "--version" in command.flags:
+        print(f"genimg-train {__version__}")
+        return 0
+    if "--completion" in command.flags:
+        from genimg.cli.completion import script
+
+        print(script(command.flags["--completion"]))
+        return 0
+    if "--help" in command.flags:
+        from genimg.cli.help import text
+
+        print(text(command.task if _names_task(words) else None, command.words, FLAGS, command.config_dir))
+        return 0
+    from genimg.launch.session import Session
+
+    session, cfg = Session(command.task, command.words, command.config_dir), command.flags.get("--cfg")
+    if "--multirun" in command.flags and cfg is None:
+        from genimg.sweeps.run import sweep
+
+        return sweep(session)
+    return session.run(cfg, resolve="--resolve" in command.flags)
+
+
+def read(words: list[str]) -> Command:
+    """Takes the command line apart: flags, the task, and the overrides."""
+    from genimg.config.yaml_text import tasks
+
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    flags: dict[str, str] = {}
+    overrides: list[str] = []
+    position = 0
+    while position < len(words):
+        word = SHORT.get(words[position], words[position])
+        position += 1
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        if word not in FLAGS:
+            raise _unknown_flag(word)
+        flags[word] = ""
+        if word in WITH_VALUE:
+            if position == len(words):
+                raise UserError(word, None, f"a value: {FLAGS[word]}")
+            flags[word] = words[position]
+            position += 1
+    config_dir = _config_dir(flags.get("--config-dir"))
+    if flags.get("--cfg", "job") not in ("job", "hydra", "all"):
+        raise UserError("--cfg", flags["--cfg"], "job, hydra or all")
+    known = tasks(config_dir)
+    task = flags.get("--config-name", "train").removesuffix(".yaml")
+    if overrides and "=" not in overrides[0] and overrides[0] in known:
+        task = overrides.pop(0)
+    for word in overrides:
+        if word.lstrip("+").startswith("task="):
+            task = word.split("=", 1)[1]
+    if task not in known:
+        near = get_close_matches(task, known, n=1)
+        raise UserError("task", task, " or ".join(known), hint=f"did you mean task={near[0]}?" if near else None)
+    return Command(task, [w for w in overrides if not w.lstrip("+").startswith("task=")], flags, config_dir)
+
+
+def _names_task(words: list[str]) -> bool:
+    from genimg.config.yaml_text import tasks
+
+    return any(word.startswith("task=") for word in words) or (bool(words) and words[0] in tasks(None))
+
+
+def _config_dir(given: str | None) -> Path | None:
+    if given is None:
+        return None
+    if not Path(given).is_dir():
+        raise UserError("--config-dir", given, "a folder that exists, with YAML in folders named as the groups")
+    if "${" in str(Path(given).resolve()):
+        raise UserError(
+            "--config-dir", given, "a folder without ${ in its path, which Hydra would resolve", "rename it"
+        )
+    return Path(given)
+
+
+def _unknown_flag(word: str) -> UserError:
+    near = get_close_matches(word, FLAGS, n=1, cutoff=0.7)
+    hint = f"did you mean {near[0]}?" if near else "settings are written key=value, without dashes"
+    return UserError(word, None, "one of " + ", ".join(FLAGS), hint=hint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""What every page is made with: templates that escape all they show, pictures inside the page."""
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from genimg.common.files import whole
+
+
+def write_page(path: Path, package: str, template: str, filters: dict[str, Callable[..., Any]], **content: Any) -> Path:
+    """Renders the template of `package` with `content` into `path`, which it returns."""
+    environment = Environment(
+        loader=PackageLoader(package, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(filters)
+    page = environment.get_template(template).render(**content)
+    with whole(path) as file:
+        file.write(page.encode())
+    return path
+
+
+def data_uri(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

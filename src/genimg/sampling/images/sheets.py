@@ -1,0 +1,129 @@
+"""Many pictures as one: contact sheets, strips over time, tiled animations.
+
+A picture here is uint8 (C, H, W) with one channel (grey) or three (RGB).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genimg.common.errors import UserError
+
+GAP = 2  # pixels between two tiles and around them, before anything is enlarged
+PAPER = 255  # grey level of the gaps and of empty cells
+SMALLEST_TILE = 64  # pixels of the longer side, under which a tile is enlarged
+_WIDEST = 2.5  # columns a row of the natural layout: 10 pictures lie as 2 x 5
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Floats in [-1, 1] of any shape to the nearest of 256 levels; what lies outside is cut off."""
+    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
+
+
+def to_float(pictures: Tensor) -> Tensor:
+    """The inverse of `to_uint8`: floats in [-1, 1]."""
+    return pictures.float() / 127.5 - 1
+
+
+def natural_layout(count: int) -> tuple[int, int]:
+    """(rows, columns) with the fewest empty cells, then the squarest; never taller than wide.
+
+    >>> natural_layout(10), natural_layout(64), natural_layout(7)
+    ((2, 5), (8, 8), (2, 4))
+    """
+    if count in (1, 2, 3, 5):
+        return 1, count
+    layouts = [(-(-count // columns), columns) for columns in range(1, count + 1)]
+    pleasant = [(rows, columns) for rows, columns in layouts if rows <= columns <= _WIDEST * rows]
+    return min(pleasant, key=lambda layout: (layout[0] * layout[1], layout[1]))
+
+
+def grouped_layout(count: int, groups: int) -> tuple[int, int]:
+    """(rows, columns) for `count` pictures in `groups` of one size, no row of which holds two groups.
+
+    The natural layout where that would be long and thin.
+
+    >>> grouped_layout(10, 2), grouped_layout(64, 2), grouped_layout(10, 10)
+    ((2, 5), (8, 8), (2, 5))
+    """
+    each = count // groups
+    layouts = [(count // columns, columns) for columns in range(1, each + 1) if each % columns == 0]
+    pleasant = [(rows, columns) for rows, columns in layouts if max(rows, columns) <= _WIDEST * min(rows, columns)]
+    if groups == 1 or count % groups or not pleasant:
+        return natural_layout(count)
+    return min(pleasant, key=lambda layout: (abs(layout[1] - layout[0]), layout[0]))
+
+
+def layout(count: int, rows: int | None = None, columns: int | None = None) -> tuple[int, int]:
+    """(rows, columns) that hold `count` pictures: those asked for, and the natural ones where neither is.
+
+    Raises:
+        UserError: if both are given and hold too few.
+    """
+    for key, number in (("rows", rows), ("columns", columns)):
+        if number is not None and number < 1:
+            raise UserError(key, number, "a whole number from 1 on, or null")
+    if rows is None and columns is None:
+        return natural_layout(count)
+    if rows is not None and columns is not None:
+        if rows * columns < count:
+            raise UserError(
+                "rows, columns",
+                f"{rows} x {columns} = {rows * columns} cells",
+                f"at least {count} cells, one a picture",
+                hint="give one of the two: the other follows",
+            )
+        return rows, columns
+    given = rows or columns or 1
+    other = -(-count // given)
+    return (given, other) if rows is not None else (other, given)
+
+
+def tile_factor(height: int, width: int) -> int:
+    """The whole factor that makes a tile of a sheet large enough to look at."""
+    return -(-SMALLEST_TILE // max(height, width))
+
+
+def enlarge(pictures: Tensor, factor: int) -> Tensor:
+    """Every pixel of (..., H, W) becomes a square of `factor` x `factor` pixels."""
+    return pictures.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+
+
+def contact_sheet(pictures: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
+    """uint8 (N, C, H, W) to one picture (C, H', W') that reads like a page, left to right, then down.
+
+    Small pictures are enlarged by `tile_factor`. Axes between N and C are kept: clips (N, T, C, H, W) become
+    one animation of tiles (T, C, H', W').
+
+    Raises:
+        UserError: if rows and columns hold fewer than N.
+    """
+    rows, columns = layout(len(pictures), rows, columns)
+    tiles = enlarge(pictures, tile_factor(pictures.shape[-2], pictures.shape[-1]))
+    empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), PAPER)
+    tiles = F.pad(torch.cat([tiles, empty]), (0, GAP, 0, GAP), value=PAPER)
+    grid = tiles.unflatten(0, (rows, columns))
+    lines = torch.cat(list(grid.unbind(1)), dim=-1)  # (rows, columns, ..., h, w) -> (rows, ..., h, columns * w)
+    sheet = torch.cat(list(lines.unbind(0)), dim=-2)  # -> (..., rows * h, columns * w)
+    return F.pad(sheet, (GAP, 0, GAP, 0), value=PAPER)
+
+
+def sheet_over_time(clips: Tensor, most_columns: int = 20) -> Tensor:
+    """uint8 (N, T, C, H, W) to one picture: a row a clip, a column a frame; of longer clips every second frame,
+    or third, so that what moves evenly does so here too."""
+    kept = clips[:, :: -(-clips.shape[1] // most_columns)]
+    return contact_sheet(kept.flatten(0, 1), rows=len(clips), columns=kept.shape[1])
+
+
+def side_by_side(left: Tensor, right: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
+    """uint8 (N, C, H, W) twice to one picture of pairs; `rows` and `columns` count pairs.
+
+    Left to themselves the pairs lie in more rows than columns, for a pair is wide.
+    """
+    if rows is None and columns is None:
+        columns, rows = natural_layout(len(left))
+    rows, columns = layout(len(left), rows, columns)
+    pairs = torch.stack([left, right], dim=1).flatten(0, 1)  # (N, 2, C, H, W) -> (2 * N, C, H, W)
+    return contact_sheet(pairs, rows=rows, columns=2 * columns)

@@ -1,0 +1,292 @@
+"""Checkpoints of an enemy: each is one message, in little memory and time, and none runs code."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genimg.checkpoints.read import check_fits, load_checkpoint, load_to_resume, rebuild_model
+from genimg.common.errors import UserError
+from tests.trained import checkpoint
+
+GIB = 2**30
+WAITING = {"random": torch.get_rng_state(), "pending": []}  # a process with no figures to write
+ROW = {"images_seen": 8}
+
+
+@pytest.fixture(autouse=True)
+def little_memory_and_time() -> Iterator[None]:
+    """Of its own the test may take 1 GiB and 20 seconds of the processor, which those of others do not count in."""
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GIB / 1024
+    assert time.process_time() - started < 20
+
+
+@pytest.fixture(scope="module")
+def honest() -> dict[str, dict[str, Any]]:
+    words = {
+        "gan": ["model=gan"],
+        "classes": ["model=gan", "model.conditional=true"],
+        "vae": ["model=vae", "model.conditional=true"],
+        "rnn": ["model=rnn"],
+    }
+    return {name: checkpoint(*given) for name, given in words.items()}
+
+
+def opened(content: Any, folder: Path) -> Any:
+    """From a file to a model, as `genimg sample` does it."""
+    torch.save(content, folder / "best.pt")
+    return rebuild_model(load_checkpoint(folder / "best.pt"))
+
+
+def changed(node: Any, path: str, value: Any) -> Any:
+    """A copy of nested dictionaries with one value replaced."""
+    name, _, rest = path.partition("/")
+    return {**node, name: changed(node[name], rest, value) if rest else value}
+
+
+@pytest.mark.parametrize("name", ["gan", "classes", "vae", "rnn"])
+def test_an_honest_one_is_opened(name: str, honest: dict[str, Any], tmp_path: Path) -> None:
+    assert opened(honest[name], tmp_path).networks()
+    assert load_to_resume(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value"),
+    [
+        ("gan", "config/model/generator/width", 10**9),
+        ("gan", "config/model/generator/width", 10**30),
+        ("gan", "config/model/generator/hidden", 10**6),
+        ("gan", "config/model/generator/latent_dim", 10**12),
+        ("gan", "config/model/generator/latent_dim", -4),
+        ("gan", "config/model/latent_dim", 10**10),
+        ("vae", "config/model/latent_dim", 10**10),
+        ("gan", "config/model/generator/image_size", 10**6),
+        ("gan", "config/model/generator/image_size", [8, 10**9]),
+        ("gan", "config/model/generator/smallest", 0),
+        ("gan", "config/model/generator/smallest", "4"),
+        ("gan", "config/model/generator/channels", 10**9),
+        ("gan", "config/model/generator", {"_target_": "os.system", "command": "touch evil"}),
+        ("gan", "config/model/generator", 7),
+        ("gan", "config/model/generator_optimizer/_target_", "genimg.launch.start.start"),
+        ("classes", "config/model/generator/num_classes", 10**12),
+        ("vae", "config/model/mixture/num_classes", 10**9),
+        ("vae", "config/model/mixture/components", 10**9),
+        ("vae", "config/model/num_classes", 11),
+        ("rnn", "config/model/dynamics/hidden", 10**9),
+        ("rnn", "config/model/dynamics/layers", 10**9),
+        ("rnn", "config/model/image_size", [10**6, 10**6]),
+        ("rnn", "data/num_frames", 10**9),
+        ("gan", "data/image_shape", [1, 10**6, 10**6]),
+        ("gan", "data/image_shape", [1, 8]),
+        ("gan", "data/classes", [[1]]),
+        ("gan", "data/fingerprint", {}),
+        ("gan", "data", None),
+        ("gan", "config", {}),
+        ("gan", "config/model", {}),
+        ("gan", "model", [1]),
+        ("gan", "ema", {"generator.fc1.weight": "text"}),
+        ("gan", "ema", {"generator.fc1.weight": torch.zeros(2, 3)}),
+        ("gan", "ema", {"surprise": torch.zeros(2, 3)}),
+        ("gan", "model", {}),
+        pytest.param("gan", "images_seen", 10**5000, id="images_seen of 5000 digits"),
+        ("gan", "images_seen", "many"),
+        ("gan", "clock", {}),
+        ("gan", "versions", 3),
+        pytest.param("gan", "format", 10**5000, id="format of 5000 digits"),
+        ("gan", "format", [[]]),
+    ],
+)
+def test_what_it_asks_for_must_be_what_it_has(
+    name: str, path: str, value: Any, honest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        opened(changed(honest[name], path, value), tmp_path)
+    assert os.listdir(tmp_path) == ["best.pt"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("optimizers", [state]) for state in (1, {"state": {}, "param_groups": [1]})),
+        ("processes", [{}]),
+        ("processes", [WAITING | {"random": torch.zeros(7, dtype=torch.uint8)}]),
+        ("processes", [WAITING | {"random": torch.get_rng_state().float()}]),
+        *(("processes", [WAITING | {"pending": [{"loss": loss}]}]) for loss in (torch.zeros(3), 1.0)),
+        *(("processes", [WAITING | {"unwritten": [row]}]) for row in ({}, {**ROW, "loss": [1.0]}, {**ROW, 3: 1.0})),
+        ("figures", {"best": "high"}),
+        ("figures", {}),
+        ("rollbacks", -1),
+        ("clock/images_seen", 7),
+    ],
+)
+def test_a_run_goes_on_from_what_it_knows(path: str, value: Any, honest: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(changed(honest["gan"], path, value), tmp_path / "last.pt")
+    with pytest.raises(UserError) as mistake:
+        load_to_resume(tmp_path / "last.pt")
+    assert mistake.value.key == "resume"
+
+
+def expanded(content: dict[str, Any]) -> dict[str, Any]:
+    """A billion numbers in four bytes."""
+    return changed(content, "ema", {"generator.fc1.weight": torch.zeros(1).expand(10**5, 10**4)})
+
+
+def shared(content: dict[str, Any]) -> dict[str, Any]:
+    """One tensor of a megabyte by 10,000 names."""
+    tensor = torch.zeros(2**18)
+    return changed(content, "model", {str(number): tensor for number in range(10_000)})
+
+
+def laughs(content: dict[str, Any]) -> dict[str, Any]:
+    """Ten lists of ten references each: 10^10 parts in a few hundred bytes."""
+    node: Any = ["ha"] * 10
+    for _ in range(9):
+        node = [node] * 10
+    return changed(content, "config/model/generator/width", node)
+
+
+def circle(content: dict[str, Any]) -> dict[str, Any]:
+    node: list[Any] = []
+    node.append(node)
+    return changed(content, "config/model/generator/width", node)
+
+
+def deep(content: dict[str, Any]) -> dict[str, Any]:
+    node: Any = 1
+    for _ in range(300):
+        node = {"a": node}
+    return changed(content, "config/model/generator/width", node)
+
+
+def on_meta(content: dict[str, Any]) -> dict[str, Any]:
+    return changed(content, "ema", {"generator.fc1.weight": torch.zeros(10**5, 10**5, device="meta")})
+
+
+def sparse(content: dict[str, Any]) -> dict[str, Any]:
+    with torch.sparse.check_sparse_tensor_invariants(False):
+        tensor = torch.sparse_coo_tensor(torch.zeros(2, 1), torch.ones(1), (10**5, 10**5))
+    return changed(content, "ema", {"generator.fc1.weight": tensor})
+
+
+def interpolation(content: dict[str, Any]) -> dict[str, Any]:
+    return changed(content, "config/model/generator/width", "${oc.env:HOME}")
+
+
+class Call:
+    """A pickle that calls."""
+
+    def __init__(self, what: Any, *arguments: Any) -> None:
+        self.what, self.arguments = what, arguments
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return self.what, self.arguments
+
+
+CALLS = [
+    Call(os.mkdir, "evil"),
+    Call(bytearray, 10**12),
+    Call(torch.FloatTensor, 10**5, 10**5),
+    Call(torch.Tensor, 10**5, 10**5),
+    Call(torch.device, "cuda"),
+    Call(eval, "open('evil', 'w')"),
+]
+
+
+@pytest.mark.parametrize("harm", [expanded, shared, laughs, circle, deep, on_meta, sparse, interpolation])
+def test_a_small_file_never_takes_a_large_memory(
+    harm: Callable[[Any], Any], honest: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError):
+        opened(harm(honest["gan"]), tmp_path)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=[call.what.__name__ for call in CALLS])
+def test_nothing_is_called(call: Call, honest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="plain types"):
+        opened({**honest["gan"], "more": call}, tmp_path)
+    assert os.listdir(tmp_path) == ["best.pt"]
+
+
+def repacked(path: Path, change: Callable[[zipfile.ZipInfo, bytes], bytes], compression: int) -> None:
+    with zipfile.ZipFile(path) as archive:
+        parts = [(part, archive.read(part)) for part in archive.infolist()]
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for part, content in parts:
+            archive.writestr(part.filename, change(part, content))
+
+
+def test_a_zip_bomb_is_not_unpacked(honest: dict[str, Any], tmp_path: Path) -> None:
+    zeros = {"zeros": torch.zeros(2**26)}
+    torch.save({**honest["gan"], "more": zeros}, tmp_path / "best.pt")
+    repacked(tmp_path / "best.pt", lambda part, content: content, zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "best.pt").stat().st_size < 2**20
+    with pytest.raises(UserError, match="unpacks to more"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+def test_a_pickle_of_its_own_size_is_not_read(honest: dict[str, Any], tmp_path: Path) -> None:
+    torch.save({**honest["gan"], "more": "x" * 2**25}, tmp_path / "best.pt")
+    with pytest.raises(UserError, match="too large"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
+def test_a_torn_file_is_a_message(keep: float, honest: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(honest["gan"], tmp_path / "best.pt")
+    content = (tmp_path / "best.pt").read_bytes()
+    (tmp_path / "best.pt").write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(UserError):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+def test_torchs_older_format_is_refused(honest: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(honest["gan"], tmp_path / "best.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match="no whole archive"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+def test_torch_reads_what_was_checked(honest: dict[str, Any], tmp_path: Path) -> None:
+    """Two checkpoints in one file: the older format begins it, and an archive, which Python finds from its end."""
+    file = tmp_path / "best.pt"
+    torch.save({**honest["gan"], "more": Call(bytearray, 2**31)}, file, _use_new_zipfile_serialization=False)
+    before = file.read_bytes()
+    torch.save({**honest["gan"], "images_seen": 7}, file)
+    file.write_bytes(before + file.read_bytes())
+    assert load_checkpoint(file)["images_seen"] == 7
+
+
+def test_two_parts_of_one_name_are_refused(honest: dict[str, Any], tmp_path: Path) -> None:
+    """Torch does not tell capitals from small letters, and would read the one that was not checked."""
+    file = tmp_path / "best.pt"
+    torch.save({**honest["gan"], "more": Call(bytearray, 2**31)}, file)
+    with zipfile.ZipFile(file) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        evil = archive.read(name)
+    torch.save(honest["gan"], file)
+    with zipfile.ZipFile(file) as archive:
+        parts = [(part.filename, archive.read(part)) for part in archive.infolist()]
+    with zipfile.ZipFile(file, "w") as archive:
+        for part, content in [(name.replace("data.pkl", "DATA.PKL"), evil), *parts]:
+            archive.writestr(part, content)
+    with pytest.raises(UserError, match="one name"):
+        load_checkpoint(file)
+
+
+def test_weights_that_do_not_fit_are_named(honest: dict[str, Any]) -> None:
+    content = honest["gan"]
+    wider = changed(content, "config/model/generator/width", 8)["config"]["model"]
+    with pytest.raises(UserError, match=r"generator\."):
+        check_fits(wider, content["model"], ())
+    check_fits(content["config"]["model"], content["model"], ())

@@ -1,0 +1,92 @@
+"""Checkpoints: safe to open, whole or not there."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genimg.checkpoints.read import FORMAT, load_checkpoint, save_checkpoint
+from genimg.common.errors import UserError
+from tests.sampling import test_load as made
+
+CHECKPOINT: dict[str, Any] = {
+    **made.CHECKPOINT,
+    "model": {"w": torch.arange(3.0)},
+    "config": {"model": {"lr": 1e-4}, "data": {}},
+}
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "new" / "last.pt", CHECKPOINT)
+    loaded = load_checkpoint(tmp_path / "new" / "last.pt")
+    torch.testing.assert_close(loaded["model"], CHECKPOINT["model"])
+    assert loaded["config"] == CHECKPOINT["config"]
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["last.pt"]
+
+
+def test_a_crash_while_writing_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, CHECKPOINT)
+
+    def crash(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", crash)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(path, {**CHECKPOINT, "model": {"w": torch.zeros(3)}})
+    monkeypatch.undo()
+    torch.testing.assert_close(load_checkpoint(path)["model"]["w"], torch.arange(3.0))
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_the_one_before_is_kept_under_its_own_name(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    for number in range(3):
+        save_checkpoint(last, {**CHECKPOINT, "images_seen": number}, previous)
+    assert (load_checkpoint(previous)["images_seen"], load_checkpoint(last)["images_seen"]) == (1, 2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_one_bit_that_is_not_what_was_written_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, CHECKPOINT)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(3.0).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(path)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("evil-was-here",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04 cut short", pickle.dumps({"format": FORMAT, "model": Evil()})],
+    ids=["empty", "torn", "pickle with code"],
+)
+def test_a_damaged_or_evil_file_is_a_message(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"bad\.pt"):
+        load_checkpoint(tmp_path / "bad.pt")
+    assert not (tmp_path / "evil-was-here").exists()
+
+
+def test_a_foreign_checkpoint_and_another_format_are_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(UserError, match="holds something else"):
+        load_checkpoint(tmp_path / "foreign.pt")
+    torch.save({**CHECKPOINT, "format": FORMAT + 1}, tmp_path / "newer.pt")
+    with pytest.raises(UserError, match=f"format {FORMAT + 1}"):
+        load_checkpoint(tmp_path / "newer.pt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_checkpoint(tmp_path / "none.pt")

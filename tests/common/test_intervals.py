@@ -1,0 +1,34 @@
+"""Intervals over repeated runs cover the mean as often as they say."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from scipy.stats import t
+
+from genimg.common.intervals import mean_interval
+
+
+def test_the_interval_is_students() -> None:
+    values = [0.3, 0.5, 0.9, 0.4]
+    mean, half = mean_interval(values)
+    deviation = math.sqrt(sum((v - 0.525) ** 2 for v in values) / 3)
+    assert mean == pytest.approx(0.525)
+    assert half == pytest.approx(t.interval(0.95, 3, scale=deviation / 2)[1])
+
+
+def test_three_values_cover_their_mean_nineteen_times_in_twenty() -> None:
+    draw, times = random.Random(0), 4000
+    covered = 0
+    for _ in range(times):
+        mean, half = mean_interval([draw.gauss(5, 2) for _ in range(3)])
+        assert mean is not None and half is not None
+        covered += abs(mean - 5) <= half
+    assert abs(covered / times - 0.95) < 3 * math.sqrt(0.95 * 0.05 / times)
+
+
+def test_too_few_values_have_no_interval() -> None:
+    assert mean_interval([]) == (None, None)
+    assert mean_interval([0.5]) == (0.5, None)

@@ -1,0 +1,127 @@
+"""Two processes on the processor: what they share, what they do not, and that together they are one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from genimg.checkpoints.read import load_checkpoint
+from genimg.common.run_folder import RunFolder
+from genimg.config.compose import Composer, without_hydra
+from tests.together import run_together
+
+SMALL = [
+    "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4",
+    "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none", "callbacks=none",
+    "budget.images=96",
+]  # fmt: skip
+
+# One process, which trains one run after the other, `FILE@NOISE`. Noise that is `shared` is a function of the picture,
+# so that two halves of a batch can be compared with the whole. Leaves the weights that each run ended with.
+PROCESS = """
+import itertools, os, sys, torch
+from omegaconf import OmegaConf
+from genimg.models.gan import GAN
+from genimg.models import rnn, vae
+from genimg.distributed.data_parallel import join, leave
+from genimg.common.ranks import rank
+from genimg.training import fit as train
+
+torch.set_num_threads(1)
+world, model_of = int(os.environ["WORLD_SIZE"]), {}
+
+def share_noise():
+    steps = itertools.count()
+    def latents(self, count, *, generator=None):
+        table = torch.randn(count * world, self.latent_dim, generator=torch.Generator().manual_seed(next(steps)))
+        return table[rank()::world]
+    GAN.sample_latents = latents
+    vae.reparameterise = rnn.reparameterise = lambda mean, log_var, noise: mean
+    # Adam divides a gradient by its size, and makes a whole step of a rounding error
+    def descend(self):
+        found = [torch.optim.SGD(network.parameters(), 0.01) for network in self.networks().values()]
+        alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
+        return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
+    GAN.configure_optimizers = vae.VAE.configure_optimizers = rnn.RNN.configure_optimizers = descend
+prepare = train.prepare
+def remembering(*given):
+    data, model = prepare(*given)
+    model_of["it"] = model
+    return data, model
+train.prepare = remembering
+train.draw_samples = train.leave_report = lambda *given: None
+join(torch.device("cpu"))
+train.join = train.leave = lambda *given: None  # one group for all runs
+for word in sys.argv[1:]:
+    file, _, noise = word.rpartition("@")
+    if noise == "shared":
+        share_noise()
+    assert train.run(OmegaConf.to_container(OmegaConf.load(file))) == 0
+    torch.save({"model": model_of["it"].state_dict(), "random": torch.get_rng_state()}, f"{file}.{rank()}")
+leave()
+os._exit(0)  # as a worker ends
+"""
+
+
+def config_file(folder: Path, *words: str) -> Path:
+    folder.mkdir(parents=True)
+    composed = without_hydra(Composer("train").compose([*SMALL, *words, f"run_dir={folder}"]))
+    OmegaConf.save(composed, folder / "config.yaml", resolve=True)
+    return folder / "config.yaml"
+
+
+MODELS = {
+    "gan": ["model=gan", "model.conditional=true"],
+    "vae": ["model=vae", "model.likelihood=gaussian"],
+    "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
+}
+# without what draws random numbers for each picture beside its noise
+WHOLE = {
+    "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
+    "vae": MODELS["vae"],
+    "rnn": MODELS["rnn"],
+    # with batch statistics, which are those of the whole batch
+    "normed": [
+        "model=gan", "model.gamma=[0,0]", "model.augmentation=[]", "trust=[tests]",
+        "model.generator._target_=tests.normed.NormedGenerator",
+        "model.discriminator._target_=tests.normed.NormedDiscriminator",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every model trained by two, in `MODEL`; and with shared noise by one and by two, in `MODEL-1` and `MODEL-2`."""
+    folder = tmp_path_factory.mktemp("runs")
+    for processes in (1, 2):
+        devices = f"trainer.devices={processes}"
+        files = [config_file(folder / name, *words, devices) for name, words in MODELS.items() if processes == 2]
+        shared = [config_file(folder / f"{name}-{processes}", *words, devices) for name, words in WHOLE.items()]
+        run_together(PROCESS, [*(f"{file}@own" for file in files), *(f"{file}@shared" for file in shared)], processes)
+    return folder
+
+
+def ended(folder: Path, rank: int = 0) -> dict[str, Any]:
+    """What a process of a run ended with."""
+    return torch.load(f"{RunFolder(folder).config}.{rank}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_all_processes_end_with_the_same_weights_and_noise_of_their_own(model: str, runs: Path) -> None:
+    first, second = (ended(runs / model, rank) for rank in (0, 1))
+    assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
+    assert not torch.equal(first["random"], second["random"])
+    saved = load_checkpoint(RunFolder(runs / model).last)
+    assert [torch.equal(s["random"], p["random"]) for s, p in zip(saved["processes"], (first, second), strict=True)]
+    assert all(torch.equal(saved["model"][name], first["model"][name]) for name in first["model"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", WHOLE)
+def test_two_halves_of_a_batch_train_as_the_whole(model: str, runs: Path) -> None:
+    whole, halves = (ended(runs / f"{model}-{processes}")["model"] for processes in (1, 2))
+    for name, weight in whole.items():
+        assert torch.allclose(weight, halves[name], rtol=1e-5, atol=1e-6), name

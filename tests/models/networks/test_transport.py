@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from genimg.models.networks.frames import Layers
+from genimg.models.networks.transport import filterbank, lay_over, measure, move, whereabouts
+
+
+def picture(seed: int = 0) -> torch.Tensor:
+    """A blob of noise in the middle of an empty picture, (1, 1, 1, 16, 20)."""
+    blob = torch.zeros(1, 1, 1, 16, 20)
+    blob[..., 5:11, 6:13] = torch.rand(6, 7, generator=torch.Generator().manual_seed(seed))
+    return blob
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -4), (-5, 6)])
+def test_whole_pixels_move_exactly(down: int, right: int) -> None:
+    shift = torch.tensor([down / 16, right / 20]).view(1, 1, 1, 2)
+    moved = move(picture(), shift, torch.full((1, 1, 1), 0.2))[0, 0, 0]
+    torch.testing.assert_close(moved, picture()[0, 0].roll((down, right), (-2, -1)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.25, 0.6, 1.5, 4.0])
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.5])
+def test_the_kernel_sums_to_one_wherever_it_falls(sigma: float, shift: float) -> None:
+    bank = filterbank(torch.tensor(shift), torch.tensor(sigma), 64)
+    torch.testing.assert_close(bank[30:34].sum(1), torch.ones(4), atol=1e-5, rtol=0)
+
+
+def test_what_comes_from_outside_is_missing() -> None:
+    white = torch.ones(1, 1, 1, 16, 20)
+    moved = move(white, torch.tensor([0.5, 0.0]).view(1, 1, 1, 2), torch.full((1, 1, 1), 0.25))[0, 0, 0, 0]
+    torch.testing.assert_close(moved[:8], torch.zeros(8, 20), atol=1e-3, rtol=0)
+    torch.testing.assert_close(moved[8:], torch.ones(8, 20), atol=1e-3, rtol=0)
+
+
+def test_later_layers_lie_on_top_and_uncovered_background_shows() -> None:
+    cover = torch.zeros(1, 1, 2, 1, 1, 3)  # (B, T, K, 1, H, W)
+    cover[:, :, 0, ..., :2] = 1
+    cover[:, :, 1, ..., 1:2] = 1
+    colours = torch.tensor([0.2, 0.7]).view(1, 1, 2, 1, 1, 1) * cover
+    frame = lay_over(torch.cat([colours, cover], dim=3), torch.full((1, 1, 1, 1, 3), -1.0))
+    assert frame.flatten().tolist() == pytest.approx([0.2, 0.7, -1.0])
+
+
+@pytest.mark.parametrize("size", [(32, 32), (100, 80)])
+def test_measuring_finds_what_moved(size: tuple[int, int]) -> None:
+    height, width = size
+    start = torch.full((1, 1, height, width), -1.0)
+    start[..., height // 4 : height // 2, width // 4 : width // 2] = 1
+    start[..., height // 3, width // 3] = -1
+    shifts = torch.tensor([[0.0, 0.0], [0.25, -0.125], [-0.125, 0.25]])
+    frames = [start.roll((round(float(s[0]) * height), round(float(s[1]) * width)), (2, 3)) for s in shifts]
+    layer = torch.cat([start, torch.ones_like(start)], dim=1).unsqueeze(1)
+    measured = measure(Layers(layer, start).moving, torch.stack(frames, dim=1))[0, :, 0]
+    torch.testing.assert_close(measured, shifts, atol=0.03, rtol=0)
+
+
+def test_whereabouts_of_a_box() -> None:
+    cover = torch.zeros(1, 1, 40, 20)
+    cover[..., 10:20, 5:15] = 1
+    down, right, height, width = whereabouts(cover)[0, 0].tolist()
+    assert (down, right) == pytest.approx((0.375, 0.5))
+    assert (height, width) == pytest.approx((10 / 40 / 12**0.5, 10 / 20 / 12**0.5), rel=0.02)

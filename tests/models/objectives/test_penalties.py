@@ -1,0 +1,54 @@
+"""Laws of the gradient penalties, on critics whose gradient is known."""
+
+import torch
+from torch import Tensor
+
+from genimg.models.objectives.penalties import (
+    nearby,
+    squared_gradient,
+    squared_gradient_estimate,
+    unit_gradient_penalty,
+)
+
+GENERATOR = torch.Generator().manual_seed(0)
+WEIGHT = torch.randn(2, 5, 4, generator=GENERATOR)
+IMAGES = torch.randn(6, 2, 5, 4, generator=GENERATOR)
+
+
+def linear(images: Tensor) -> Tensor:
+    return (images * WEIGHT).flatten(1).sum(1)
+
+
+def quadratic(images: Tensor) -> Tensor:
+    return 0.5 * images.square().flatten(1).sum(1)
+
+
+def test_the_penalty_of_a_linear_critic_is_its_squared_weight() -> None:
+    torch.testing.assert_close(squared_gradient(linear, IMAGES), WEIGHT.square().sum().expand(6))
+
+
+def test_the_penalty_is_that_of_each_image_alone() -> None:
+    torch.testing.assert_close(squared_gradient(quadratic, IMAGES), IMAGES.square().flatten(1).sum(1))
+
+
+def test_the_estimate_has_the_penalty_as_its_mean() -> None:
+    draws = 4000
+    images = IMAGES[:1].expand(draws, -1, -1, -1)
+    generator = torch.Generator().manual_seed(1)
+    estimates = squared_gradient_estimate(linear(images), linear(nearby(images, 0.01, generator)), 0.01)
+    standard_error = estimates.std() / draws**0.5
+    assert abs(estimates.mean() - WEIGHT.square().sum()) < 4 * standard_error
+
+
+def test_the_unit_penalty_is_zero_for_a_slope_of_one() -> None:
+    unit = WEIGHT / WEIGHT.norm()
+    penalty = unit_gradient_penalty(lambda x: (x * unit).flatten(1).sum(1), IMAGES, -IMAGES)
+    torch.testing.assert_close(penalty, torch.zeros(6), atol=1e-6, rtol=0)
+    doubled = unit_gradient_penalty(lambda x: (x * 2 * unit).flatten(1).sum(1), IMAGES, -IMAGES)
+    torch.testing.assert_close(doubled, torch.ones(6), atol=1e-5, rtol=0)
+
+
+def test_the_penalties_reach_the_critics_weights() -> None:
+    weight = WEIGHT.clone().requires_grad_()
+    squared_gradient(lambda x: (x * weight).flatten(1).sum(1), IMAGES).mean().backward()
+    torch.testing.assert_close(weight.grad, 2 * WEIGHT)

@@ -1,0 +1,98 @@
+"""The figure that chooses the best checkpoint, on sets of which one is known to be better."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from genimg.data.digits import Digits
+from genimg.evaluation.features.extractor import Extractor
+from genimg.evaluation.features.random import RandomFeatures
+from genimg.evaluation.metrics.frechet import frechet_distance
+from genimg.training.callbacks.measuring import Measured
+from genimg.training.callbacks.quality import Quality
+from tests.trained import run_folder
+
+CPU = torch.device("cpu")
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """uint8 (N, 1, 16, 16), and their labels."""
+    items = Digits().load("train", (1, 16, 16))
+    chosen = torch.randperm(1200, generator=torch.Generator().manual_seed(0))  # the set lies sorted by writer
+    assert items.labels is not None
+    return items.fetch(chosen, 0), items.labels[chosen]
+
+
+def distance(real: Tensor, fake: Tensor) -> float:
+    extractor = Extractor("random", RandomFeatures(real.shape[1]), "")
+    features = extractor(real, CPU)
+    return frechet_distance(features, extractor(fake, CPU)) / float(features.var(dim=0).sum())
+
+
+def test_other_pictures_of_the_same_kind_are_near_and_worse_ones_far() -> None:
+    images, labels = digits()
+    real, other = images[:600], images[600:]
+    floor = distance(real, other)
+    noisy = (other.float() + 25 * torch.randn(other.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
+    few = other[labels[600:] < 5]  # half of the classes are never drawn
+    blurred = torch.nn.functional.avg_pool2d(other.float(), 3, stride=1, padding=1)
+    for worse in (noisy.to(torch.uint8), few, blurred.to(torch.uint8), other[:4].repeat(150, 1, 1, 1)):
+        assert distance(real, worse) > 2 * floor
+    assert distance(real, real) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gan", "vae"])
+def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """Twice in 16,800 images it looks at 504 each: as large a share of them as in a run of any length. In processor
+    time, for other work on the machine slows one more than the other.
+    """
+    looks: list[float] = []
+    look = Quality.look
+
+    def timed(*given: Any) -> Measured:
+        started = time.process_time()
+        found = look(*given)
+        looks.append(time.process_time() - started)
+        return found
+
+    monkeypatch.setattr(Quality, "look", timed)
+    words = [f"model={model}", "budget.images=16800", "callbacks.quality.times=2"]
+    started = time.process_time()
+    run_folder(tmp_path / "run", *words)
+    seconds = time.process_time() - started
+    assert len(looks) == 2 and sum(looks) < 0.05 * seconds, (looks, seconds)
+
+
+def test_a_short_run_is_looked_at_fewer_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 960 images 57 may be looked at: 28 at a time are two of ten moments."""
+    seen: list[int] = []
+    monkeypatch.setattr(Quality, "look", lambda *_: seen.append(1) or Measured({"quality": 1.0}, 28))
+    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
+    run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.quality.num_images=28")
+    assert len(seen) == 2
+
+
+def test_a_run_by_the_clock_is_looked_at_with_one_number_of_pictures_and_at_its_end(tmp_path: Path) -> None:
+    words = ["model=vae", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
+    run = run_folder(tmp_path / "run", *words, "budget.images=null", "budget.minutes=0.03")
+    written = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in written if "quality" in row]
+    assert rows and len({row["n"] for row in rows}) == 1
+    assert rows[-1]["images_seen"] == max(row["images_seen"] for row in written)
+
+
+def test_random_features_leave_the_global_generator_alone_and_are_always_the_same() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    networks = [RandomFeatures(3) for _ in range(2)]
+    assert torch.equal(before, torch.get_rng_state())
+    images = torch.randint(0, 256, (2, 3, 100, 37), dtype=torch.uint8)
+    assert torch.equal(networks[0](images), networks[1](images)) and networks[0](images).shape == (2, 64)

@@ -1,4 +1,4 @@
-# make demo: a first picture.  make test, make check: what CI runs.  make help: the rest.
+# make demo: a first image.  make test, make check: what CI runs.  make help: the rest.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ LOWEST := .venv-lowest
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(INSTALLED)  ## install into .venv, train a first model and show where its pictures lie
+demo: $(INSTALLED)  ## install into .venv, train a first model and show where its images lie
 	$(BIN)/genimg-train
 
 test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test

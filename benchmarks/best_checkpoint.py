@@ -1,7 +1,7 @@
 """How well `quality`, which chooses a run's best checkpoint, agrees with the evaluation by a trained classifier.
 
     genimg-train experiment=fashion_gan checkpoint.every_images=32000 &     # and copy checkpoints/last.pt as it changes
-    python benchmarks/best_checkpoint.py COPIES/*.pt                        # unconditional, of still pictures
+    python benchmarks/best_checkpoint.py COPIES/*.pt                        # unconditional, of still images
 
 Prints both figures for each checkpoint, their rank correlation over all and over the later half, and how much worse
 the checkpoint is that `quality` chooses than the best one.
@@ -19,7 +19,7 @@ from genimg.evaluation.features.classifier import classifier
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
-from genimg.evaluation.subject import load_data, read_pictures
+from genimg.evaluation.subject import load_data, read_images
 from genimg.sampling.images.sheets import to_uint8
 from genimg.sampling.load import from_checkpoint
 
@@ -29,16 +29,16 @@ CPU = torch.device("cpu")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", type=Path, nargs="+")
-    parser.add_argument("--num-images", type=int, default=2000, help="callbacks.quality.num_images")
+    parser.add_argument("--num-images", type=int, default=2000, help="callbacks.frechet_random.num_images")
     arguments = parser.parse_args()
     data = load_data(load_checkpoint(arguments.checkpoints[0]), None, ())
-    pictures = read_pictures(data)
-    assert pictures.train_labels is not None and pictures.test_labels is not None, "the data need labels"
-    train, test = (pictures.train, pictures.train_labels), (pictures.test, pictures.test_labels)
+    images = read_images(data)
+    assert images.train_labels is not None and images.test_labels is not None, "the data need labels"
+    train, test = (images.train, images.train_labels), (images.test, images.test_labels)
     trained = classifier(train, test, len(data.classes), None, CPU)
-    cheap = Extractor("random", RandomFeatures(pictures.train.shape[1]), "")
-    few = cheap(pictures.train[strides(len(pictures.train), arguments.num_images)], CPU)
-    many = trained(pictures.test[:5000], CPU)
+    cheap = Extractor("random", RandomFeatures(images.train.shape[1]), "")
+    few = cheap(images.train[strides(len(images.train), arguments.num_images)], CPU)
+    many = trained(images.test[:5000], CPU)
     print(f"classifier: {trained.facts['accuracy']:.2%}\n{'images':>9}  quality  frechet")
     rows = []
     for file in arguments.checkpoints:

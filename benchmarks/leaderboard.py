@@ -7,7 +7,7 @@
 
 Each run trains by the command as a user would, on an idle machine, and `genimg evaluate` measures its best checkpoint.
 Means with 95 % intervals of Student's t over the seeds, as a table for docs/results.md. RNNs have a table of their
-own: each of their pictures goes on from a real one, so that its distance to real pictures says nothing beside that of
+own: each of their images goes on from a real one, so that its distance to real images says nothing beside that of
 a GAN or a VAE, which draw from noise.
 """
 
@@ -79,7 +79,7 @@ def main() -> None:
                 print("| " + " | ".join(("model", *floors)) + " |\n|" + "---|" * (len(floors) + 1))
             cells = [interval([row[name] for row, _ in runs]) for name in floors]
             print("| " + " | ".join((f"`{model}`", *cells)) + " |", flush=True)
-    what = "real clips; of mse and ssim, the start held still" if "clips seen" in floors else "training pictures"
+    what = "real clips; of mse and ssim, the start held still" if "clips seen" in floors else "training images"
     print(f"| floor: {what} | " + " | ".join("" if v is None else f"{v:.3f}" for v in floors.values()) + " |")
 
 

@@ -1,14 +1,13 @@
 """Several processes on this machine, a thread each: what it costs them to train one model together.
 
     python benchmarks/parallel.py                      # two processes on the processor
-    python benchmarks/parallel.py model=rnn --rounds 5 --ways averaged parts
+    python benchmarks/parallel.py model=rnn --rounds 5
 
-Three ways take turns, each in fresh processes:
+Two ways take turns, each in fresh processes:
 
     averaged   trainer=ddp: the gradients that are there, averaged in one message after each backward pass
-    parts      trainer=fsdp: each process holds its part of every large layer
     wrapper    DistributedDataParallel(find_unused_parameters=True), which searches the graph of each pass; it refuses
-               the RNN, whose kept start pictures share memory
+               the RNN, whose kept start images share memory
 
 Printed are images a second of all processes together, their ratios round by round, and the most memory of a process.
 """
@@ -26,7 +25,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 STEPS = 50
-WAYS = ("averaged", "parts", "wrapper")
+WAYS = ("averaged", "wrapper")
 
 
 def one_process(way: str, words: list[str], processes: int) -> None:
@@ -54,7 +53,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
 
     register()
     with initialize_config_module("genimg.configs", version_base="1.3"):
-        ours = ["budget.images=1000000", f"trainer={'fsdp' if way == 'parts' else 'ddp'}", "trainer.accelerator=cpu"]
+        ours = ["budget.images=1000000", "trainer=ddp", "trainer.accelerator=cpu"]
         composed = compose("train", [*words, *ours, "trainer.threads=1", f"trainer.devices={processes}"])
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     if way == "wrapper":

@@ -2,7 +2,7 @@
 
     OMP_WAIT_POLICY=ACTIVE python benchmarks/processor.py
 
-A matrix product, and the two largest convolutions, forward and backward, at batch 160 (64 real and 64 fake pictures,
+A matrix product, and the two largest convolutions, forward and backward, at batch 160 (64 real and 64 fake images,
 and those of the penalty): each in float32 and in bfloat16, the median of a second.
 """
 

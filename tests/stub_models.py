@@ -9,7 +9,7 @@ from genimg.models.base import Batch, GenerativeModel
 
 
 class StubModel(GenerativeModel):
-    """Pictures of `shape` from z (N, 8) through one linear layer; class i paints row i white."""
+    """Images of `shape` from z (N, 8) through one linear layer; class i paints row i white."""
 
     def __init__(self, shape: tuple[int, int, int] = (1, 8, 8)) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class StubGenerator(StubModel):
 
 
 class StubAutoencoder(StubGenerator):
-    """Reconstructs a picture as its negative, so that the two sides of a sheet differ."""
+    """Reconstructs an image as its negative, so that the two sides of a sheet differ."""
 
     def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor:
         return -images

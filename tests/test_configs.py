@@ -112,7 +112,7 @@ def _needs(choice: str, tmp_path: Path) -> list[str]:
 
 
 def _folder(root: Path) -> Path:
-    """Forty small pictures in two classes; each class is a clip of twenty frames in five folders."""
+    """Forty small images in two classes; each class is a clip of twenty frames in five folders."""
     for number in range(200):
         place = root / f"{'ab'[number % 2]}" / f"clip{number // 40}" / f"{number:03}.png"
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from genimg.models.base import GenerativeModel
 
 
 class Spread(GenerativeModel):
-    monitor = ("quality", "min")
+    monitor = ("frechet_random", "min")
 
     def __init__(self, image_size, channels, **_shared):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every command and the Python of README.md, run in their order: as printed, but for a budget of a few pictures.
+"""Every command and the Python of README.md, run in their order: as printed, but for a budget of a few images.
 
 A command that speaks of a kind of model gets the first run of that kind among those that the commands above it have
 trained.
@@ -72,12 +72,12 @@ def short(command: str, folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with pictures of their own."""
+    """A user's folder with images of their own."""
     folder = tmp_path_factory.mktemp("user")
-    (folder / "my_pictures").mkdir()
+    (folder / "my_images").mkdir()
     for number in range(80):
-        Image.new("RGB", (70, 60), (3 * number, 255 - 3 * number, 90)).save(folder / "my_pictures" / f"{number}.png")
-    Image.new("L", (40, 40), 128).save(folder / "picture.png")
+        Image.new("RGB", (70, 60), (3 * number, 255 - 3 * number, 90)).save(folder / "my_images" / f"{number}.png")
+    Image.new("L", (40, 40), 128).save(folder / "image.png")
     return folder
 
 

@@ -8,15 +8,6 @@ import socket
 import subprocess
 import sys
 
-import pytest
-from torch.distributed.fsdp import FSDPModule
-
-from genimg.training.sharded import NEEDED
-
-in_parts = pytest.mark.skipif(
-    not all(hasattr(FSDPModule, name) for name in NEEDED), reason="this torch's fully_shard lacks a part"
-)
-
 
 def free_port() -> int:
     """A port to meet at, free now and until it is taken: below those that the system gives to whoever asks for any."""

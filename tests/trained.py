@@ -35,7 +35,7 @@ def checkpoint(*words: str) -> dict[str, Any]:
         "format": FORMAT,
         "config": config,
         "model": state,
-        "ema": {name: tensor for name, tensor in state.items() if name.startswith(model.averaged)},
+        "ema": {name: tensor for name, tensor in state.items() if name.startswith(model.ema_prefixes)},
         "optimizers": [],
         "clock": {"images_seen": 0, "seconds": 1.0, "progress": 0.0},
         "images_seen": 0,

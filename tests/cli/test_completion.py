@@ -52,7 +52,7 @@ class Bash:
 
 @pytest.fixture
 def bash(tmp_path: Path) -> Iterator[Bash]:
-    (tmp_path / "pictures of mine").mkdir()
+    (tmp_path / "images of mine").mkdir()
     shell = Bash(tmp_path)
     yield shell
     shell.close()
@@ -69,7 +69,7 @@ def bash(tmp_path: Path) -> Iterator[Bash]:
         ("genimg-train model=gan model.lat\t", "model.latent_dim="),
         ("genimg-train trainer=\t\t", "cpu"),
         ("genimg sample num_im\t", "num_images="),
-        ("genimg-train data.root=pict\t", "pictures\\ of\\ mine/"),
+        ("genimg-train data.root=pict\t", "images\\ of\\ mine/"),
         ("genimg-train --vers\t", "--version "),
     ],
 )

@@ -7,10 +7,10 @@ import pytest
 
 from genimg.common.monitored import Monitored, compare, read_best
 
-FIGURE = Monitored("quality", 0.5, "min", 500)
+FIGURE = Monitored("frechet_random", 0.5, "min", 500)
 
 
-def test_figures_compare_where_name_and_number_of_pictures_are_one() -> None:
+def test_figures_compare_where_name_and_number_of_images_are_one() -> None:
     assert compare([]) and compare([FIGURE]) and compare([FIGURE, replace(FIGURE, value=0.1)])
     assert not compare([FIGURE, FIGURE, replace(FIGURE, n=501)])
     assert not compare([FIGURE, replace(FIGURE, name="elbo")])
@@ -31,10 +31,10 @@ def test_the_better_figure_costs_less() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ('{"name": "quality", "value": 0.5, "direction": "min", "n": 500, "images_seen": 64}', FIGURE),
-        ('{"name": "quality", "value": 0.5, "direction": "min", "images_seen": 64}', replace(FIGURE, n=None)),
-        ('{"name": "quality", "value": null, "direction": "min", "n": 500}', None),
-        ('{"name": "quality", "value": "[b]", "direction": "min", "n": 500}', None),
+        ('{"name": "frechet_random", "value": 0.5, "direction": "min", "n": 500, "images_seen": 64}', FIGURE),
+        ('{"name": "frechet_random", "value": 0.5, "direction": "min", "images_seen": 64}', replace(FIGURE, n=None)),
+        ('{"name": "frechet_random", "value": null, "direction": "min", "n": 500}', None),
+        ('{"name": "frechet_random", "value": "[b]", "direction": "min", "n": 500}', None),
         ('{"name": 3, "value": 0.5, "direction": "min", "n": 500}', None),
         ("[3]", None),
         ("{", None),

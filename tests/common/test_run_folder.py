@@ -37,9 +37,9 @@ def test_a_run_is_found_by_path_and_by_name(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     with pytest.raises(UserError, match=r"no config\.yaml"):
-        find(str(tmp_path / "pictures"), tmp_path)
+        find(str(tmp_path / "images"), tmp_path)
     with pytest.raises(UserError, match="resume: got last"):
         find("last", tmp_path, key="resume")
     with pytest.raises(UserError, match=r"run: got nowhere"):
@@ -86,7 +86,7 @@ def test_nothing_is_written_through_a_link_beside_a_checkpoint_that_is_named_its
         home(run.last)
 
 
-def test_a_run_has_ended_whole_with_its_final_pictures_and_then_its_page(tmp_path: Path) -> None:
+def test_a_run_has_ended_whole_with_its_final_images_and_then_its_page(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.checkpoints.mkdir()
     run.last.touch()

@@ -70,7 +70,7 @@ def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
 
 ELSE = [
     "model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1", "trainer.precision=32-true",
-    "callbacks=none", "callbacks.quality.num_images=9", "health.on_divergence=rollback",
+    "callbacks=none", "callbacks.frechet_random.num_images=9", "health.on_divergence=rollback",
     "~callbacks.prior", "+callbacks.healthy.x=1",
 ]  # fmt: skip
 

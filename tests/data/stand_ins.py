@@ -14,7 +14,7 @@ from genimg.data.module import GenerativeData
 
 @dataclass(frozen=True)
 class Numbered:
-    """`count` pictures; the pixels of picture i hold i in base 256, its label is i modulo 10."""
+    """`count` images; the pixels of image i hold i in base 256, its label is i modulo 10."""
 
     count: int
     own_test: bool = False

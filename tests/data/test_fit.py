@@ -1,4 +1,4 @@
-"""How pictures are fitted to a size."""
+"""How images are fitted to a size."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from genimg.data.fit import crop_box
 
 
 @pytest.mark.parametrize("target", [(100, 100), (50, 50), (64, 48), (28, 28), (7, 250)])
-def test_a_crop_lies_inside_the_picture_and_has_the_aspect_ratio(target: tuple[int, int]) -> None:
+def test_a_crop_lies_inside_the_image_and_has_the_aspect_ratio(target: tuple[int, int]) -> None:
     for height in range(1, 301, 7):
         for width in range(1, 301):
             left, top, right, bottom = crop_box((height, width), target)

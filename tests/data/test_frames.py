@@ -20,12 +20,12 @@ SHAPE = (1, 8, 8)
 
 
 def frames(first: int, count: int) -> list[Image.Image]:
-    """`count` pictures of the levels first, first + 1, ..."""
+    """`count` images of the levels first, first + 1, ..."""
     return [Image.new("L", (8, 8), first + number) for number in range(count)]
 
 
-def write_gif(path: Path, pictures: list[Image.Image]) -> None:
-    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+def write_gif(path: Path, images: list[Image.Image]) -> None:
+    images[0].save(path, save_all=True, append_images=images[1:])
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def folder(tmp_path: Path) -> Path:
     for clip in range(4):
         write_gif(root / f"{clip}.gif", frames(10 * clip, 6))
     for clip in range(4, 7):
-        pictures = frames(10 * clip, 6)
+        images = frames(10 * clip, 6)
         options = {"lossless": True, "duration": 40, "minimize_size": False}
-        pictures[0].save(root / f"{clip}.webp", save_all=True, append_images=pictures[1:], **options)
+        images[0].save(root / f"{clip}.webp", save_all=True, append_images=images[1:], **options)
     for clip in range(7, 10):
         (root / str(clip)).mkdir()
-        for number, picture in enumerate(frames(10 * clip, 6)):
-            picture.save(root / str(clip) / f"frame{number + 7}.png")  # frame10 comes after frame9
+        for number, image in enumerate(frames(10 * clip, 6)):
+            image.save(root / str(clip) / f"frame{number + 7}.png")  # frame10 comes after frame9
     return root
 
 
@@ -179,8 +179,8 @@ def test_videos_are_read_where_their_reader_is_installed(tmp_path: Path) -> None
             stream = container.add_stream("mpeg4", rate=10)
             stream.width = stream.height = 64
             stream.pix_fmt = "yuv420p"
-            for picture in frames(40 * clip + 20, 6):
-                frame = av.VideoFrame.from_image(picture.resize((64, 64)).convert("RGB"))
+            for image in frames(40 * clip + 20, 6):
+                frame = av.VideoFrame.from_image(image.resize((64, 64)).convert("RGB"))
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
     found = levels(load(tmp_path, num_frames=6))

@@ -1,4 +1,4 @@
-"""Folders of pictures: in memory, cached, lazy; damaged files; classes."""
+"""Folders of images: in memory, cached, lazy; damaged files; classes."""
 
 import logging
 import os
@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data import images as pictures
+from genimg.data import images as images
 from genimg.data.decode import Decoder
 from genimg.data.image_folder import ImageFolder
-from genimg.data.images import LazyPictures
+from genimg.data.images import LazyImages
 from genimg.data.items import Items
 from genimg.data.module import GenerativeData
 from tests.data.stand_ins import png_bomb
@@ -26,12 +26,12 @@ COUNT = 40
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """COUNT pictures in two classes; picture i has the level i."""
+    """COUNT images in two classes; image i has the level i."""
     for level in range(COUNT):
-        path = tmp_path / "pictures" / ("even", "odd")[level % 2] / f"{level:03d}.png"
+        path = tmp_path / "images" / ("even", "odd")[level % 2] / f"{level:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), level).save(path)
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
 def load(folder: Path, **settings: object) -> Items:
@@ -46,7 +46,7 @@ def levels(items: Items) -> list[int]:
     return all_of(items)[:, 0, 0, 0].tolist()
 
 
-def test_pictures_come_in_the_order_of_their_names_with_their_class(folder: Path) -> None:
+def test_images_come_in_the_order_of_their_names_with_their_class(folder: Path) -> None:
     items = load(folder)
     assert levels(items) == [*range(0, COUNT, 2), *range(1, COUNT, 2)]
     assert items.classes == ("even", "odd")
@@ -58,13 +58,13 @@ def test_damaged_files_are_listed_and_skipped(folder: Path, caplog: pytest.LogCa
     whole = (folder / "even" / "002.png").read_bytes()
     (folder / "even" / "002.png").write_bytes(whole[: len(whole) // 2])
     (folder / "odd" / "003.png").write_bytes(b"")
-    (folder / "odd" / "005.png").write_text("not a picture")
+    (folder / "odd" / "005.png").write_text("not an image")
     with caplog.at_level(logging.WARNING):
         items = load(folder)
     assert sorted(levels(items)) == [level for level in range(COUNT) if level not in (2, 3, 5)]
     assert items.labels is not None
     assert items.labels.tolist() == [level % 2 for level in levels(items)]
-    assert "3 of 40 pictures" in caplog.text
+    assert "3 of 40 images" in caplog.text
     assert all(name in caplog.text for name in ("002.png", "003.png", "005.png"))
 
 
@@ -77,27 +77,27 @@ def test_decompression_bombs_are_named_and_skipped(
     for number, side in ((2, 8193), (4, 9500), (6, 50_000)):
         (folder / "even" / f"{number:03d}.png").write_bytes(png_bomb(side))
     if lazily:
-        monkeypatch.setattr(pictures, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
     found = load(folder)
     assert not {2, 4, 6} & set(levels(found)) and len(found) == len(list(folder.rglob("*.png"))) - 3
     for number in (2, 4, 6):
         assert re.search(rf"{number:03d}\.png: TooLargeError \(.*more than 67,108,864 pixels\)", caplog.text)
 
 
-def test_a_file_of_a_kind_that_is_not_a_picture_is_not_opened(folder: Path) -> None:
+def test_a_file_of_a_kind_that_is_not_a_image_is_not_opened(folder: Path) -> None:
     """Pillow would hand it to a PostScript interpreter."""
     (folder / "even" / "002.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     assert 2 not in levels(load(folder))
 
 
-def test_too_few_readable_pictures_are_an_error(folder: Path) -> None:
-    for path in sorted(folder.rglob("*.png"))[pictures.FEWEST - 1 :]:
+def test_too_few_readable_images_are_an_error(folder: Path) -> None:
+    for path in sorted(folder.rglob("*.png"))[images.FEWEST - 1 :]:
         path.write_bytes(b"")
     with pytest.raises(UserError, match="at least"):
         load(folder)
 
 
-def test_a_cache_gives_the_same_and_reads_no_picture(
+def test_a_cache_gives_the_same_and_reads_no_image(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "odd" / "003.png").write_bytes(b"")
@@ -139,7 +139,7 @@ def test_an_interrupted_cache_leaves_nothing(folder: Path, tmp_path: Path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(pictures, "_decode_all", interrupted)
+        patched.setattr(images, "_decode_all", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load(folder, cache=str(tmp_path / "cache"))
     assert list((tmp_path / "cache").iterdir()) == []
@@ -162,12 +162,12 @@ def module(folder: Path, workers: int) -> GenerativeData:
     return data
 
 
-def test_lazy_pictures_keep_every_promise(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lazy_images_keep_every_promise(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same batches in the same order, from worker processes too, entered anywhere."""
     stored = module(folder, workers=0)
-    monkeypatch.setattr(pictures, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
     lazy = module(folder, workers=2)
-    assert isinstance(lazy._splits[0], LazyPictures)
+    assert isinstance(lazy._splits[0], LazyImages)
     assert lazy.fingerprint == stored.fingerprint
     for seen in (0, 24):
         stored.images_seen = lazy.images_seen = seen
@@ -178,15 +178,15 @@ def test_lazy_pictures_keep_every_promise(folder: Path, monkeypatch: pytest.Monk
     assert all(torch.equal(a["images"], b["images"]) for a, b in zip(got, expected, strict=True))
 
 
-def test_a_lazy_picture_found_damaged_is_replaced_by_one_of_its_class(
+def test_a_lazy_image_found_damaged_is_replaced_by_one_of_its_class(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = (folder / "even" / "038.png").read_bytes()
     (folder / "even" / "038.png").write_bytes(whole[:-30])
     (folder / "odd" / "003.png").write_bytes(b"")
-    monkeypatch.setattr(pictures, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
     items = load(folder)
-    assert isinstance(items, LazyPictures)
+    assert isinstance(items, LazyImages)
     assert levels(items) == [*range(0, 38, 2), 0, 1, *range(5, COUNT, 2)]
     assert "038.png" in caplog.text
 

@@ -1,4 +1,4 @@
-"""What counts as a picture, a class, a clip."""
+"""What counts as an image, a class, a clip."""
 
 import struct
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.data.listing import count_classes, list_clips, list_pictures, own_pictures, require_clips, require_pictures
+from genimg.data.listing import count_classes, list_clips, list_images, own_images, require_clips, require_images
 
 
 def touch(root: Path, *names: str) -> None:
@@ -23,7 +23,7 @@ def names(root: Path, paths: tuple[str, ...]) -> list[str]:
 
 def test_a_flat_folder_is_sorted_and_has_no_classes(tmp_path: Path) -> None:
     touch(tmp_path, "b.PNG", "a.jpg", "c.webp", ".hidden.png", "notes.txt", "d.gif")
-    found = list_pictures(tmp_path)
+    found = list_images(tmp_path)
     assert names(tmp_path, found.paths) == ["a.jpg", "b.PNG", "c.webp", "d.gif"]
     assert found.labels == found.classes == ()
     assert count_classes(tmp_path) == 0
@@ -39,17 +39,17 @@ def test_class_folders_give_labels_at_any_depth(tmp_path: Path) -> None:
         "empty/readme.txt",
         "dog/.5.png",
     )
-    found = list_pictures(tmp_path)
+    found = list_images(tmp_path)
     assert found.classes == ("cat", "dog")
     assert names(tmp_path, found.paths) == ["cat/3.png", "cat/deep/er/2.png", "dog/1.png"]
     assert found.labels == (0, 0, 1)
     assert count_classes(tmp_path) == 2
-    require_pictures(tmp_path)
+    require_images(tmp_path)
 
 
-def test_one_folder_of_pictures_is_no_class(tmp_path: Path) -> None:
+def test_one_folder_of_images_is_no_class(tmp_path: Path) -> None:
     touch(tmp_path, "faces/1.png", "faces/2.png")
-    assert list_pictures(tmp_path).classes == ()
+    assert list_images(tmp_path).classes == ()
     assert count_classes(tmp_path) == 0
 
 
@@ -61,45 +61,45 @@ def test_links_are_followed_inside_and_skipped_outside(tmp_path: Path) -> None:
     (root / "a" / "out.png").symlink_to(outside / "secret.png")
     (root / "c").symlink_to(outside / "more")
     (root / "b" / "circle").symlink_to(root)
-    found = list_pictures(root)
+    found = list_images(root)
     assert names(root, found.paths) == ["a/1.png", "a/inside.png", "b/2.png"]
     assert sorted(names(root, found.skipped_links)) == ["a/out.png", "c"]
     assert count_classes(root) == 2
-    followed = list_pictures(root, follow_links=True)
+    followed = list_images(root, follow_links=True)
     assert names(root, followed.paths) == ["a/1.png", "a/inside.png", "a/out.png", "b/2.png", "c/3.png"]
     assert count_classes(root, follow_links=True) == 3
 
 
-def test_a_link_to_itself_is_neither_picture_nor_folder(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_neither_image_nor_folder(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.png", "dog/2.png")
     for name in ("loop", "loop.png"):
         (tmp_path / "cat" / name).symlink_to(name)
     (tmp_path / "loop").symlink_to("loop")
-    require_pictures(tmp_path)
-    assert names(tmp_path, list_pictures(tmp_path).paths) == ["cat/1.png", "dog/2.png"]
+    require_images(tmp_path)
+    assert names(tmp_path, list_images(tmp_path).paths) == ["cat/1.png", "dog/2.png"]
     assert count_classes(tmp_path) == 2
-    assert names(tmp_path, tuple(own_pictures(tmp_path / "cat"))) == ["cat/1.png"]
+    assert names(tmp_path, tuple(own_images(tmp_path / "cat"))) == ["cat/1.png"]
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ([], "a folder with pictures"),
-        (["notes.txt"], "a folder with pictures"),
+        ([], "a folder with images"),
+        (["notes.txt"], "a folder with images"),
         (["1.png", "cat/2.png"], "not both"),
-        (["train/1.png", "test/2.png"], "training pictures"),
+        (["train/1.png", "test/2.png"], "training images"),
     ],
 )
 def test_folders_that_cannot_be_used_say_why(tmp_path: Path, files: list[str], said: str) -> None:
     touch(tmp_path, *files)
     with pytest.raises(UserError, match=said) as caught:
-        require_pictures(tmp_path)
+        require_images(tmp_path)
     assert caught.value.key == "data.root"
 
 
 def test_a_missing_root_is_a_users_mistake(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for require in (require_pictures, require_clips):
+    for require in (require_images, require_clips):
         for root in (None, tmp_path / "nowhere", tmp_path / "file", tmp_path):
             with pytest.raises(UserError):
                 require(root)

@@ -123,7 +123,7 @@ def test_half_are_mirrored_and_the_same_half_each_time() -> None:
 
 
 def test_mirroring_changes_from_epoch_to_epoch() -> None:
-    """Picture n of `Numbered` has n in its left half, so that a mirrored one has 0 there."""
+    """Image n of `Numbered` has n in its left half, so that a mirrored one has 0 there."""
     data = numbered(count=200, flip=True)
     per_epoch = data.num_items // 32
     mirrored: list[dict[int, bool]] = [{}, {}]
@@ -180,7 +180,7 @@ def test_a_clip_that_would_fill_the_memory_is_refused_before_it_is_made() -> Non
 
 
 @pytest.mark.parametrize("settings", [{"image_size": 10**6}, {"image_size": [8, 7]}, {"channels": 10**9}])
-def test_pictures_of_another_size_than_the_command_line_allows_are_refused(settings: dict[str, Any]) -> None:
+def test_images_of_another_size_than_the_command_line_allows_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises((UserError, ValueError), match=r"pixels|channels"):
         numbered(**settings)
 
@@ -217,7 +217,7 @@ def test_the_fingerprint_changes_with_one_pixel_or_label(monkeypatch: pytest.Mon
 def test_a_part_of_a_split_is_spread_over_all_of_it(most: int) -> None:
     """A set may lie class after class: the first items would be of the first class."""
     data = numbered()
-    batches = list(data.spread("train", most))
+    batches = list(data.evenly_spaced("train", most))
     indices = torch.cat([batch["indices"] for batch in batches])
     count = min(most, data.num_items)
     assert len(indices) == count and indices[0] == 0

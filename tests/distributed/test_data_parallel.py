@@ -18,7 +18,7 @@ SMALL = [
     "budget.images=96",
 ]  # fmt: skip
 
-# One process, which trains one run after the other, `FILE@NOISE`. Noise that is `shared` is a function of the picture,
+# One process, which trains one run after the other, `FILE@NOISE`. Noise that is `shared` is a function of the image,
 # so that two halves of a batch can be compared with the whole. Leaves the weights that each run ended with.
 PROCESS = """
 import itertools, os, sys, torch
@@ -77,7 +77,7 @@ MODELS = {
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }
-# without what draws random numbers for each picture beside its noise
+# without what draws random numbers for each image beside its noise
 WHOLE = {
     "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
     "vae": MODELS["vae"],

@@ -1,4 +1,4 @@
-"""Real pictures made worse by degrees: the figures follow, each where it should and only there."""
+"""Real images made worse by degrees: the figures follow, each where it should and only there."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -16,7 +16,7 @@ from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure
 from tests.evaluation.test_figures import CPU, by_name
 
-PICTURES = 400  # of each part; the rest is the training set
+COUNT = 400  # of each part; the rest is the training set
 Measure = Callable[[Tensor], dict[str, Figure]]
 
 
@@ -29,15 +29,15 @@ def digits() -> tuple[Tensor, Tensor]:
 
 
 IMAGES, LABELS = digits()
-TEST, HELD_OUT, TRAIN = IMAGES[:PICTURES], IMAGES[PICTURES : 2 * PICTURES], IMAGES[2 * PICTURES :]
+TEST, HELD_OUT, TRAIN = IMAGES[:COUNT], IMAGES[COUNT : 2 * COUNT], IMAGES[2 * COUNT :]
 
 
 @pytest.fixture(scope="module", params=["random", "classifier"])
 def measure(request: pytest.FixtureRequest) -> Measure:
-    """Figures of pictures in place of samples; their floor is that of `HELD_OUT`."""
+    """Figures of images in place of samples; their floor is that of `HELD_OUT`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier_module, "_STEPS", 150)
-        labelled = ((TRAIN, LABELS[2 * PICTURES :]), (TEST, LABELS[:PICTURES]))
+        labelled = ((TRAIN, LABELS[2 * COUNT :]), (TEST, LABELS[:COUNT]))
         found = extractor(
             request.param, weights=None, train=labelled[0], test=labelled[1], num_classes=10, kept=None, device=CPU,
             trust=(),
@@ -62,12 +62,12 @@ def shift(pixels: int) -> Tensor:
 
 
 def dropped(classes: int) -> Tensor:
-    """As many pictures, without the first classes."""
-    return IMAGES[classes <= LABELS].roll(PICTURES, dims=0)[:PICTURES]
+    """As many images, without the first classes."""
+    return IMAGES[classes <= LABELS].roll(COUNT, dims=0)[:COUNT]
 
 
 def repeated(times: int) -> Tensor:
-    return HELD_OUT[: PICTURES // times].repeat(times, 1, 1, 1)
+    return HELD_OUT[: COUNT // times].repeat(times, 1, 1, 1)
 
 
 DISTANCES = ["frechet distance", "kernel distance"]
@@ -81,7 +81,7 @@ DEGRADED = {
 
 
 @pytest.mark.parametrize("way", DEGRADED)
-def test_the_worse_the_pictures_the_worse_the_figures(measure: Measure, way: str) -> None:
+def test_the_worse_the_images_the_worse_the_figures(measure: Measure, way: str) -> None:
     worse, rising, falling = DEGRADED[way]
     found = [measure(images) for images in (HELD_OUT, *worse)]
     for name in rising:
@@ -89,14 +89,14 @@ def test_the_worse_the_pictures_the_worse_the_figures(measure: Measure, way: str
     for name in falling:
         values = [one[name].value for one in found]
         assert all(more > less or more == less == 0 for more, less in pairwise(values)), name
-    if way in ("dropped classes", "duplicates"):  # each picture is a good one; of the first degree 100 and more differ
+    if way in ("dropped classes", "duplicates"):  # each image is a good one; of the first degree 100 and more differ
         assert found[1]["precision"].value > found[0]["precision"].value - 0.07  # three standard errors
     if way == "dropped classes" and "class coverage" in found[0]:
         assert [one["class coverage"].value for one in found] == [1.0, 0.8, 0.5, 0.2]
 
 
-def test_real_pictures_are_at_the_floor_and_copies_are_seen(measure: Measure) -> None:
-    real, copies = measure(HELD_OUT), measure(TRAIN[:PICTURES])
+def test_real_images_are_at_the_floor_and_copies_are_seen(measure: Measure) -> None:
+    real, copies = measure(HELD_OUT), measure(TRAIN[:COUNT])
     assert all(figure.value == figure.floor for figure in real.values())
     assert real["copying"].value == pytest.approx(0.5, abs=0.06)
     assert copies["copying"].value > 0.98

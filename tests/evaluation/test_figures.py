@@ -30,7 +30,7 @@ def pixels() -> Extractor:
     return Extractor("pixels", Pixels(), "none")
 
 
-def pictures(count: int, seed: int, side: int = 16) -> Tensor:
+def some_images(count: int, seed: int, side: int = 16) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 1, side, side), generator=generator, dtype=torch.uint8)
 
@@ -63,7 +63,7 @@ def measured(fake: Tensor, labels: Tensor | None = None, name: str = "classifier
     return by_name(fidelity(real, fake, extractor, labels))
 
 
-def test_fresh_pictures_of_the_same_kind_are_at_the_floor() -> None:
+def test_fresh_images_of_the_same_kind_are_at_the_floor() -> None:
     found = measured(vectors(600, 3), labels=torch.arange(600) % 10)
     assert found["frechet distance"].value == pytest.approx(found["frechet distance"].floor or 0, abs=0.5)
     assert 0.4 < found["copying"].value < 0.6
@@ -141,9 +141,9 @@ def test_a_perfect_future_and_one_that_stands_still() -> None:
     assert content.floor_by_horizon == pytest.approx((2 / 3, 1, 1), rel=1e-5)  # a column of three is shared, then none
 
 
-def test_frames_are_compared_as_pictures_are_where_they_are_large_and_lpips_is_there() -> None:
-    """What a still picture and its reconstruction are told, a frame and what came instead of it are told, too."""
-    truth = torch.stack([pictures(2, seed, 176) for seed in range(3)])  # (3 clips, 2 frames, 1, 176, 176)
+def test_frames_are_compared_as_images_are_where_they_are_large_and_lpips_is_there() -> None:
+    """What a still image and its reconstruction are told, a frame and what came instead of it are told, too."""
+    truth = torch.stack([some_images(2, seed, 176) for seed in range(3)])  # (3 clips, 2 frames, 1, 176, 176)
     made = truth.flip(0)
 
     def darker(a: Tensor, b: Tensor) -> Tensor:  # stands in for LPIPS

@@ -13,7 +13,7 @@ from torchvision.models import alexnet
 from genimg.common.errors import UserError
 from genimg.evaluation import perceptual
 from tests.evaluation.features.test_extractors import Evil
-from tests.evaluation.test_figures import CPU, pictures
+from tests.evaluation.test_figures import CPU, some_images
 
 # of each activation: the convolution's number, its options, and whether a pooling comes first
 LAYERS = [(0, {"stride": 4, "padding": 2}, False), (3, {"padding": 2}, True), (6, {"padding": 1}, True)]
@@ -62,7 +62,7 @@ def test_lpips_equals_its_definition(
     folder, weights = alex
     monkeypatch.setattr(torch.hub, "_hub_dir", str(folder))
     assert perceptual.missing() is None
-    a, b = (pictures(3, seed, side).expand(-1, channels, -1, -1) for seed in (0, 1))
+    a, b = (some_images(3, seed, side).expand(-1, channels, -1, -1) for seed in (0, 1))
     distance = perceptual.lpips(CPU)
     one, other = (part.expand(-1, 3, -1, -1).float() / 127.5 - 1 for part in (a, b))
     assert distance(a, b).tolist() == pytest.approx(by_definition(one, other, weights).tolist(), rel=1e-4)

@@ -1,6 +1,6 @@
 """SSIM and MS-SSIM against their papers' definitions, in float64 with scipy's filters; PSNR against torchmetrics.
 
-The papers leave the border open. Here as in torchmetrics: windows that reach over it see the picture mirrored; at the
+The papers leave the border open. Here as in torchmetrics: windows that reach over it see the image mirrored; at the
 four finer scales of MS-SSIM only windows inside count.
 """
 
@@ -15,14 +15,14 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from genimg.evaluation.structure import SMALLEST_MS, pixel_figures, structure
-from tests.evaluation.test_figures import CPU, by_name, pictures, pixels
+from tests.evaluation.test_figures import CPU, by_name, pixels, some_images
 
-C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, section III.B, of pictures in [0, 1]
+C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, section III.B, of images in [0, 1]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 4.1
 
 
 def pair(height: int, width: int, channels: int = 3) -> tuple[Tensor, Tensor]:
-    """A smooth picture, and the same under noise and a change of contrast; in [0, 1]."""
+    """A smooth image, and the same under noise and a change of contrast; in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(2, channels, 6, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
@@ -63,7 +63,7 @@ def test_ssim_equals_its_definition(height: int, width: int, window: Callable[[n
     """A flat window of 7 pixels where the one of 11 does not fit."""
     a, b = pair(height, width)
     channels = [by_channel(*both) for both in zip(a, b, strict=True)]
-    expected = [np.mean([np.prod(maps(x, y, window), axis=0) for x, y in picture]) for picture in channels]
+    expected = [np.mean([np.prod(maps(x, y, window), axis=0) for x, y in image]) for image in channels]
     assert pixel_figures(a, b)["ssim"].tolist() == pytest.approx(expected, rel=1e-4)
 
 
@@ -85,8 +85,8 @@ def test_psnr_equals_torchmetrics() -> None:
     assert pixel_figures(a, b)["psnr"].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 
-def test_identical_pictures_have_no_error() -> None:
-    images = pictures(5, 0)
+def test_identical_images_have_no_error() -> None:
+    images = some_images(5, 0)
     found = by_name(structure(images, lambda part, _: part, pixels(), CPU, None))
     assert found["mse"].value == 0 and found["ssim"].value == pytest.approx(1)
     assert found["cosine distance of features"].value == pytest.approx(0, abs=1e-12)
@@ -99,23 +99,23 @@ def test_structure_by_hand_and_by_part() -> None:
     found = by_name(structure(images, lambda part, _: part + 51, pixels(), CPU, None))
     assert found["mse"].value == pytest.approx(0.04)
     assert found["psnr"].value == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
-    # two flat pictures: only SSIM's luminance term is left (Wang et al. 2004, eq. 6)
+    # two flat images: only SSIM's luminance term is left (Wang et al. 2004, eq. 6)
     a, b, c = 100 / 255, 151 / 255, 0.01**2
     assert found["ssim"].value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), rel=1e-4)
 
 
 @pytest.mark.parametrize("side", [8, 16, SMALLEST_MS - 1, SMALLEST_MS])
 def test_structure_at_every_size(side: int) -> None:
-    a, b = (pictures(2, seed, side).float() / 255 for seed in (0, 1))
+    a, b = (some_images(2, seed, side).float() / 255 for seed in (0, 1))
     found = pixel_figures(a, b)
     assert ("ms-ssim" in found) == (side >= SMALLEST_MS)
     assert all(values.shape == (2,) and values.isfinite().all() for values in found.values())
 
 
-def test_the_floor_is_another_picture_in_its_place() -> None:
+def test_the_floor_is_another_image_in_its_place() -> None:
     images = torch.full((300, 1, 16, 16), 100, dtype=torch.uint8)
     images[150:] = 151
     found = by_name(structure(images, lambda part, _: part, pixels(), CPU, None))
     assert found["mse"].floor == pytest.approx(0.04) and found["mse"].value == 0
     assert found["psnr"].floor == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
-    assert found["cosine distance of features"].floor == pytest.approx(0, abs=1e-6)  # flat pictures point one way
+    assert found["cosine distance of features"].floor == pytest.approx(0, abs=1e-6)  # flat images point one way

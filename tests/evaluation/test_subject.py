@@ -3,7 +3,7 @@
 import torch
 
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.subject import Pictures, Subject
+from genimg.evaluation.subject import Images, Subject
 from genimg.sampling.sampler import Sampler
 from tests.stub_models import StubGenerator
 
@@ -11,8 +11,8 @@ from tests.stub_models import StubGenerator
 def test_classes_are_told_by_name() -> None:
     """A class may be called 1 and be number 0."""
     labels = torch.tensor([0, 1, 2])
-    pictures = Pictures(torch.zeros(3, 1, 8, 8), labels, torch.zeros(3, 1, 8, 8), labels)
+    images = Images(torch.zeros(3, 1, 8, 8), labels, torch.zeros(3, 1, 8, 8), labels)
     sampler = Sampler(StubGenerator(), (1, 8, 8), classes=("1", "2", "10"))
     extractor = Extractor("none", torch.nn.Identity(), "none")
-    subject = Subject(sampler, pictures, extractor, {}, 3, 0, None)
+    subject = Subject(sampler, images, extractor, {}, 3, 0, None)
     assert subject.classes_of_test(torch.tensor([2, 0])) == ["10", "1"]

@@ -121,7 +121,7 @@ def test_more_devices_than_gpus_is_a_mistake(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("trainer", ["trainer=ddp", "trainer=fsdp", "trainer.precision=32-true"])
+@pytest.mark.parametrize("trainer", ["trainer=ddp", "trainer.precision=32-true"])
 def test_every_trainer_runs_on_the_gpus_that_there_are(trainer: str, tmp_path: Path) -> None:
     code, out = Killed(tmp_path, [*ON_GPU, *MODELS["gan"], trainer, "budget.images=640"]).finish()
     assert code == 0, out

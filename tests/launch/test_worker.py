@@ -21,7 +21,7 @@ log = logging.getLogger("genimg.tasks.stand_in")
 def run(config):
     log.info("a plain line")
     if config["what"] == "mistake":
-        raise UserError("data.root", "here", "pictures", hint="look there")
+        raise UserError("data.root", "here", "images", hint="look there")
     if config["what"] == "failure":
         raise RuntimeError("the disk is full")
     if config["what"] == "full":

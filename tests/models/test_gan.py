@@ -102,7 +102,7 @@ def test_every_size_conditional_and_not(size: ImageSize, channels: int) -> None:
     assert samples.shape == images.shape and samples.abs().max() <= 1
 
 
-def test_the_same_generator_state_gives_the_same_pictures() -> None:
+def test_the_same_generator_state_gives_the_same_images() -> None:
     model = gan()
     a, b, c = (model.sample(3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(a, b) and not torch.equal(a, c)
@@ -116,36 +116,36 @@ def test_temperature_scales_the_latents() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: Any) -> None:
-    """On the same pictures, drawn once, and beside the logits of the real ones from before that step."""
+    """On the same images, drawn once, and beside the logits of the real ones from before that step."""
     model = gan()
     images = torch.rand(8, 1, 8, 8) * 2 - 1
     before = copy.deepcopy(model.discriminator)
-    pictures: list[Tensor] = []
+    drawn: list[Tensor] = []
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
     generate, game = model._generate, model.game
 
     def generated(z: Tensor, labels: Tensor | None) -> Tensor:
-        pictures.append(generate(z, labels))
-        return pictures[-1]
+        drawn.append(generate(z, labels))
+        return drawn[-1]
 
     def generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
-            seen.append((real_logits, fake_logits, copy.deepcopy(model.discriminator)(pictures[0]).float()))
+            seen.append((real_logits, fake_logits, copy.deepcopy(model.discriminator)(drawn[0]).float()))
         return game.generator(real_logits, fake_logits)
 
     model._generate = generated
     model.game = game._replace(generator=generator_loss)
     train(model, images, precision=precision)
     ((real_logits, fake_logits, answer),) = seen
-    assert len(pictures) == 1
+    assert len(drawn) == 1
     assert not real_logits.requires_grad
     torch.testing.assert_close(fake_logits, answer)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
         torch.testing.assert_close(real_logits, before(images).float())
-        assert not torch.equal(fake_logits, before(pictures[0]).float())
+        assert not torch.equal(fake_logits, before(drawn[0]).float())
 
 
-def test_the_penalty_is_of_real_and_fake_pictures() -> None:
+def test_the_penalty_is_of_real_and_fake_images() -> None:
     """With one kind flat and the other steep, each adds its own part."""
     model = gan(gamma=(1.0, 1.0), penalty_share=1.0)
     model.discriminator = Steep()
@@ -161,7 +161,7 @@ def test_the_penalty_is_of_real_and_fake_pictures() -> None:
 
 
 class Steep(nn.Module):
-    """A critic that is flat where a picture is dark, and has the gradient 1 at every pixel where it is bright."""
+    """A critic that is flat where an image is dark, and has the gradient 1 at every pixel where it is bright."""
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images.clamp_min(0).flatten(1).sum(1)
@@ -184,7 +184,7 @@ def test_gamma_falls_from_its_start_to_its_end() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
-    """Half the pictures are dark, half bright: after 600 steps so are about half of the samples (eight seeds of eight).
+    """Half the images are dark, half bright: after 600 steps so are about half of the samples (eight seeds of eight).
 
     With a strong penalty, gamma 3. Under a weak one, or between points farther apart, both players can end on one
     of the points, for some seeds (Mescheder et al. 2018, section 2.1).
@@ -198,7 +198,7 @@ def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
     assert float(means.abs().mean()) == pytest.approx(0.3, abs=0.1)
 
 
-def test_each_class_has_pictures_of_its_own_and_many() -> None:
+def test_each_class_has_images_of_its_own_and_many() -> None:
     """Handwritten digits, after 300 steps: the spread within a class is a good part of the real one.
 
     With a class embedding beside z in place of a scale and a shift it was a quarter for each of three seeds.
@@ -222,7 +222,7 @@ def test_each_class_has_pictures_of_its_own_and_many() -> None:
     assert torch.stack(ratios).median() > 0.5
 
 
-def test_a_generator_of_black_pictures_comes_back() -> None:
+def test_a_generator_of_black_images_comes_back() -> None:
     """Its outputs begin at -20, where tanh has no gradient in float32."""
     model: Any = gan()
     torch.nn.init.constant_(model.generator.to_image.bias, -20.0)

@@ -47,7 +47,7 @@ def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any)
     )
 
 
-def pictures(count: int, size: Any = 8, channels: int = 1) -> Tensor:
+def some_images(count: int, size: Any = 8, channels: int = 1) -> Tensor:
     """Bright bars on black, each at its own place, in the levels of 8 bits."""
     height, width = (size, size) if isinstance(size, int) else size
     images = torch.full((count, channels, height, width), -1.0)
@@ -77,7 +77,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def test_every_size_takes_a_step_and_samples(size: Any, channels: int, likelihood: str) -> None:
     model = vae(size, channels, likelihood=likelihood)
     before = [p.detach().clone() for p in model.decoder.parameters()]
-    batch = {"images": pictures(4, size, channels)}
+    batch = {"images": some_images(4, size, channels)}
     metrics = train(model, batch, 1)
     assert all(value.ndim == 0 and value.isfinite() for value in metrics.values())
     assert any(not torch.equal(a, b) for a, b in zip(before, model.decoder.parameters(), strict=True))
@@ -90,12 +90,12 @@ def test_training_reports_the_scale_that_the_likelihood_takes() -> None:
     model = vae(likelihood="discretized_logistic")
     with torch.no_grad():
         model.log_scale.fill_(-9.0)  # far under the softly kept least of exp(-7)
-    scale = model.training_step({"images": pictures(8)}, 0)["scale"]
+    scale = model.training_step({"images": some_images(8)}, 0)["scale"]
     assert scale > math.exp(-7)
 
 
 def test_training_reports_the_true_elbo_whatever_beta() -> None:
-    metrics = train(vae(beta=4.0), {"images": pictures(8)}, 1)
+    metrics = train(vae(beta=4.0), {"images": some_images(8)}, 1)
     torch.testing.assert_close(metrics["elbo"], metrics["reconstruction"] - metrics["kl"])
     torch.testing.assert_close(metrics["loss"].detach(), 4 * metrics["kl"] - metrics["reconstruction"])
     assert all(not value.requires_grad for name, value in metrics.items() if name != "loss")
@@ -114,7 +114,7 @@ def test_beta_rises_over_the_warm_up(progress: float, kl_warmup: float, expected
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: str) -> None:
     model = vae(likelihood=likelihood).eval()
-    batch = {"images": pictures(5)}
+    batch = {"images": some_images(5)}
     first = model.evaluate(batch, seeded(3))
     torch.manual_seed(99)
     second = model.evaluate(batch, seeded(3))
@@ -154,7 +154,7 @@ def test_under_the_normal_prior_fitting_changes_nothing() -> None:
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_training_makes_reconstructions_better(likelihood: str) -> None:
-    model, images = vae(likelihood=likelihood), pictures(24)
+    model, images = vae(likelihood=likelihood), some_images(24)
     before = (model.reconstruct(images) - images).square().mean()
     untrained = model.evaluate({"images": images}, seeded())["elbo"].mean()
     train(model, {"images": images}, 150)
@@ -163,7 +163,7 @@ def test_training_makes_reconstructions_better(likelihood: str) -> None:
 
 
 def test_the_running_sigma_follows_the_optimal_one() -> None:
-    model, images = vae(), pictures(24)
+    model, images = vae(), some_images(24)
     metrics = train(model, {"images": images}, 400)
     torch.testing.assert_close(model.log_scale.detach().exp(), metrics["sigma"], rtol=0.3, atol=0)
 
@@ -173,7 +173,7 @@ def test_a_conditional_model_decodes_by_class() -> None:
     noise = model.sample_latents(2, generator=seeded())
     zero, one = (model.decode(noise, torch.full((2,), label)) for label in (0, 1))
     assert not torch.equal(zero, one)
-    train(model, {"images": pictures(3), "labels": torch.arange(3)}, 1)
+    train(model, {"images": some_images(3), "labels": torch.arange(3)}, 1)
 
 
 def test_a_conditional_model_says_that_it_needs_classes() -> None:
@@ -181,11 +181,11 @@ def test_a_conditional_model_says_that_it_needs_classes() -> None:
     with pytest.raises(UserError, match="conditional"):
         model.sample(2, generator=seeded())
     with pytest.raises(UserError, match="data with labels"):
-        model.training_step({"images": pictures(3)}, 0)
+        model.training_step({"images": some_images(3)}, 0)
 
 
 def test_an_unconditional_model_ignores_labels() -> None:
-    model, images = vae(), pictures(3)
+    model, images = vae(), some_images(3)
     assert torch.equal(model.reconstruct(images, torch.arange(3)), model.reconstruct(images))
 
 
@@ -198,7 +198,7 @@ def test_an_unknown_choice_is_named(key: str, value: str) -> None:
 def test_figures_are_float32_under_autocast() -> None:
     model = vae()
     with torch.autocast("cpu", torch.bfloat16):
-        metrics = model.training_step({"images": pictures(3)}, 0)
+        metrics = model.training_step({"images": some_images(3)}, 0)
         exact = model.mixture.transport(torch.randn(3, LATENT_DIM, generator=seeded()), None)
     assert all(value.dtype == torch.float32 for value in metrics.values())
     assert exact.dtype == torch.float32

@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genimg.models.objectives.likelihoods import bernoulli
-from tests.models.test_vae import LATENT_DIM, pictures, seeded, vae
+from tests.models.test_vae import LATENT_DIM, seeded, some_images, vae
 
 
 @torch.no_grad()
 def test_the_elbo_is_below_the_importance_weighted_bound() -> None:
     """log p(x) >= IWAE_K >= ELBO in expectation, for the model's own densities. Burda et al. 2016."""
     model = vae(likelihood="bernoulli")
-    images = pictures(6).sign()  # binary, so that the likelihood is one
+    images = some_images(6).sign()  # binary, so that the likelihood is one
     mean, log_var = model.posterior(images)
     posterior = Normal(mean + 0.5, (0.5 * log_var).exp())  # not the network's own: the bounds hold for any q
     elbos, bounds = [], []
@@ -37,7 +37,7 @@ def test_the_elbo_of_evaluate_is_the_bound_by_sampling() -> None:
     """With the closed-form KL or with log-densities of the same samples: the same within standard errors."""
     model = vae(likelihood="bernoulli", kl_warmup=0.5, beta=3.0)  # neither may matter
     torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.1)  # pyright: ignore
-    images = pictures(3).sign()
+    images = some_images(3).sign()
     draws = [model.evaluate({"images": images}, seeded(i))["elbo"] for i in range(400)]
     mean, log_var = model.posterior(images)
     posterior = Normal(mean, (0.5 * log_var).exp())
@@ -141,5 +141,5 @@ def test_the_bound_rises_from_the_elbo_to_log_p() -> None:
 @pytest.mark.parametrize(
     ("name", "refused"), [("bernoulli", True), ("gaussian", True), ("discretized_logistic", False)]
 )
-def test_only_a_distribution_over_pictures_is_a_likelihood(name: str, refused: bool) -> None:
+def test_only_a_distribution_over_images_is_a_likelihood(name: str, refused: bool) -> None:
     assert (vae(likelihood=name).no_likelihood() is not None) == refused

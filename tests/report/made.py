@@ -26,21 +26,21 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
         for step in range(1, 3000)
     ]
     rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 32, "elbo": 1 / frechet, "loss_d": None})
-    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 500, "quality": frechet})
+    rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 500, "frechet_random": frechet})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for moment, level in enumerate((0, 100, 200)):
-        picture = torch.full((1, 8, 8), level, dtype=torch.uint8)
-        save_png(picture, run.samples / "during" / f"{64 * (moment + 1):09d}.png")
+        image = torch.full((1, 8, 8), level, dtype=torch.uint8)
+        save_png(image, run.samples / "during" / f"{64 * (moment + 1):09d}.png")
     save_png(torch.zeros(1, 8, 8, dtype=torch.uint8), run.samples / "final" / "sheet.png")
     figure = {
         "group": "fidelity", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40, "better": "lower",
-        "floor": 0.5, "spread": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
+        "floor": 0.5, "variance_ratio": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
     }  # fmt: skip
     evaluation = {
         "format": 1,
         "checkpoint": {"images_seen": 191936},
         "settings": {"num_images": 40},
-        "preprocessing": {"pictures": "rounded to 8 bits", "features": "pixels from -1 to 1"},
+        "preprocessing": {"images": "rounded to 8 bits", "features": "pixels from -1 to 1"},
         "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
         "figures": [figure],
         "refused": {"likelihood": "no probability"},

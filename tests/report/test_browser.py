@@ -22,7 +22,7 @@ LOOKS = """charts => charts.flatMap((chart) => chart.data.map(
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 
-def test_the_slider_of_a_report_changes_the_picture(
+def test_the_slider_of_a_report_changes_the_image(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -35,7 +35,7 @@ def test_the_slider_of_a_report_changes_the_picture(
     assert opened.locator("#seen").inner_text() == "128"
     assert opened.locator("#moment").get_attribute("alt") == "samples at 128 images seen"
     assert opened.locator("#moment").get_attribute("src") not in (None, last)
-    assert opened.locator("#moment").evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
+    assert opened.locator("#moment").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390  # a telephone need not scroll sideways
 
 
@@ -131,7 +131,7 @@ def test_a_chart_is_saved_as_vectors_under_its_name(
     assert saved.value.path().read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
+def test_the_slider_of_a_comparison_moves_the_images_of_all_runs(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -144,9 +144,9 @@ def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
         return [opened.locator("#seen").inner_text(), *opened.locator(".moment figcaption").all_inner_texts()]
 
     opened.locator("#when").focus()
-    seen, pictures = [told()], []
+    seen, images = [told()], []
     for _ in range(3):
-        pictures.append(opened.locator(".moment img").first.get_attribute("src"))
+        images.append(opened.locator(".moment img").first.get_attribute("src"))
         opened.keyboard.press("ArrowLeft")
         seen.append(told())
     assert seen == [
@@ -156,7 +156,7 @@ def test_the_slider_of_a_comparison_moves_the_pictures_of_all_runs(
         ["64", "at 64 images", "nothing drawn yet"],
     ]
     assert opened.locator(".moment img").first.get_attribute("alt") == "a: samples at 64 images seen"
-    assert len(set(pictures)) == 2 and opened.locator(".moment img").nth(1).is_hidden()
+    assert len(set(images)) == 2 and opened.locator(".moment img").nth(1).is_hidden()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 

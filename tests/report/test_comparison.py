@@ -40,7 +40,7 @@ def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path
     assert settings.between(runs) == {"seed": ["0", "1"]}
 
 
-@pytest.mark.parametrize("other", ["extractor", "n", "data", "quality", "unknown", "nothing"])
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "frechet_random", "unknown", "nothing"])
 def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
     runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
     evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
@@ -51,7 +51,7 @@ def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: st
     elif other == "data":
         evaluation["data"] = {"digest": "f" * 16}
         runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
-    elif other == "quality":
+    elif other == "frechet_random":
         runs[1].metrics.write_text(runs[1].metrics.read_text().replace('"n": 500', '"n": 640'))
     elif other == "unknown":  # as of an older version
         for run in runs:
@@ -60,10 +60,12 @@ def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: st
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     marked = re.findall(r'best" data-value="([\d.]+)"', page)
     assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "unknown": ["2.0"]}.get(other, ["0.5", "2.0"])
-    beside = {"quality": ["500", "640"], "n": ["40", "39"]}.get(other, [])
+    beside = {"frechet_random": ["500", "640"], "n": ["40", "39"]}.get(other, [])
     assert re.findall(r'class="unit">n (\d+)<', page) == beside
     of_all = re.findall(r"<button>[^<]*, n (\d+)\)</button>", page)
-    assert of_all == {"quality": ["32", "40"], "n": ["32", "500"], "unknown": ["40"]}.get(other, ["32", "500", "40"])
+    assert of_all == {"frechet_random": ["32", "40"], "n": ["32", "500"], "unknown": ["40"]}.get(
+        other, ["32", "500", "40"]
+    )
 
 
 def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_report_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
         assert said in page
     moments = json.loads(re.findall(r'id="moments">(.*?)</script>', page, re.DOTALL)[0])
     assert [moment["images_seen"] for moment in moments] == [64, 128, 192]
-    assert len({moment["picture"] for moment in moments}) == 3
+    assert len({moment["image"] for moment in moments}) == 3
 
 
 @pytest.mark.parametrize("name", ["plain", "0-lr=1,width=4", "my run's", '<img src="x" onerror=alert(1)>', 'a\\"b$c\\'])
@@ -130,7 +130,7 @@ def test_a_model_of_sequences_has_seen_clips(tmp_path: Path) -> None:
         assert "images seen" not in text
 
 
-def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
+def test_a_run_without_images_or_figures_has_a_report(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.config.write_text("model:\n  name: gan\n")
@@ -138,16 +138,16 @@ def test_a_run_without_pictures_or_figures_has_a_report(tmp_path: Path) -> None:
     assert "Not measured yet" in page and "plotly" not in page.lower()
 
 
-def test_a_link_out_of_the_run_and_a_file_that_is_no_picture_are_left_out(tmp_path: Path) -> None:
+def test_a_link_out_of_the_run_and_a_file_that_is_no_image_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (tmp_path / "secret").write_bytes(b"\x89PNG secret")
     (run.samples / "final" / "sheet.png").unlink()
     (run.samples / "final" / "sheet.png").symlink_to(tmp_path / "secret")
-    (run.samples / "during" / f"{64:09d}.png").write_bytes(b"no picture")
+    (run.samples / "during" / f"{64:09d}.png").write_bytes(b"no image")
     run.log.unlink()
     run.log.symlink_to(tmp_path / "secret")
     told = read(run)
-    assert told.pictures() == {} and [seen for seen, _ in told.moments] == [128, 192] and told.machine == []
+    assert told.images() == {} and [seen for seen, _ in told.moments] == [128, 192] and told.machine == []
 
 
 def test_a_file_too_large_for_a_page_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +155,7 @@ def test_a_file_too_large_for_a_page_is_left_out_and_named(tmp_path: Path, caplo
     for path in (run.metrics, run.samples / "final" / "sheet.png"):
         os.truncate(path, 2**40)  # a hole: it takes no room on the disk
     told = read(run)
-    assert told.rows == [] and run.samples / "final" / "sheet.png" not in told.pictures().values()
+    assert told.rows == [] and run.samples / "final" / "sheet.png" not in told.images().values()
     assert "metrics.jsonl" in caplog.text and "sheet.png" in caplog.text
 
 
@@ -224,7 +224,7 @@ def test_a_curve_is_told_in_words_whole(tmp_path: Path) -> None:
     ]
 
 
-def test_pictures_say_what_they_show(tmp_path: Path) -> None:
+def test_images_say_what_they_show(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     images = run.final / "images"
     images.mkdir()
@@ -238,7 +238,7 @@ def test_pictures_say_what_they_show(tmp_path: Path) -> None:
 
     final, nearest = (
         "10 samples of 16 x 24, drawn at the end",
-        "Samples, each beside the training picture it is nearest to",
+        "Samples, each beside the training image it is nearest to",
     )
     alts = told(pages.report(read(run), {}, run.report))
     assert alts == ["40 samples of 16 x 24 at 192 images seen", final, f"{nearest}, 16 x 24 each"]

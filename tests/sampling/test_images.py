@@ -101,11 +101,11 @@ def test_rows_and_columns_asked_for() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 20), (1, 100, 100)])
-def test_picture_i_lies_in_cell_i(shape: tuple[int, int, int]) -> None:
-    pictures = noise(10, *shape)
-    sheet = contact_sheet(pictures)
-    for index, picture in enumerate(pictures):
-        assert torch.equal(cell(sheet, index // 5, index % 5, *shape[1:]), picture)
+def test_image_i_lies_in_cell_i(shape: tuple[int, int, int]) -> None:
+    images = noise(10, *shape)
+    sheet = contact_sheet(images)
+    for index, image in enumerate(images):
+        assert torch.equal(cell(sheet, index // 5, index % 5, *shape[1:]), image)
 
 
 def test_gaps_and_empty_cells_are_paper() -> None:
@@ -145,43 +145,43 @@ def test_pairs_lie_next_to_each_other() -> None:
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_a_png_holds_the_picture(tmp_path: Path, channels: int, mode: str) -> None:
-    picture = noise(channels, 9, 5)
-    save_png(picture, tmp_path / "a.png")
+def test_a_png_holds_the_image(tmp_path: Path, channels: int, mode: str) -> None:
+    pixels = noise(channels, 9, 5)
+    save_png(pixels, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode == mode
-        assert np.array_equal(np.array(image).reshape(9, 5, channels), picture.permute(1, 2, 0).numpy())
+        assert np.array_equal(np.array(image).reshape(9, 5, channels), pixels.permute(1, 2, 0).numpy())
 
 
-def test_what_is_no_picture_is_refused() -> None:
+def test_what_is_no_image_is_refused() -> None:
     with pytest.raises(ValueError, match="float32"):
         to_pillow(torch.zeros(1, 4, 4))
 
 
 def test_many_files_in_order_and_nothing_else_left(tmp_path: Path) -> None:
-    pictures = noise(600, 1, 8, 8)
+    images = noise(600, 1, 8, 8)
     paths = [tmp_path / f"{index:04d}.png" for index in range(600)]
-    save_many(save_png, zip(pictures, paths, strict=True))
+    save_many(save_png, zip(images, paths, strict=True))
     assert sorted(tmp_path.iterdir()) == paths
     with Image.open(paths[599]) as image:
-        assert np.array_equal(np.array(image), pictures[599, 0].numpy())
+        assert np.array_equal(np.array(image), images[599, 0].numpy())
 
 
-def test_pictures_are_taken_as_earlier_ones_get_written(tmp_path: Path) -> None:
+def test_images_are_taken_as_earlier_ones_get_written(tmp_path: Path) -> None:
     asked = done = most = 0
 
-    def save(picture: Tensor, path: Path) -> None:
+    def save(image: Tensor, path: Path) -> None:
         nonlocal done
         done += 1
 
-    def pictures() -> Iterator[tuple[Tensor, Path]]:
+    def images() -> Iterator[tuple[Tensor, Path]]:
         nonlocal asked, most
         for _ in range(3000):
             asked += 1
             most = max(most, asked - done)
             yield noise(1, 1, 1), tmp_path
 
-    save_many(save, pictures())
+    save_many(save, images())
     assert done == 3000
     assert most < 300
 
@@ -244,7 +244,7 @@ def test_standing_frames_keep_their_time(tmp_path: Path) -> None:
         assert [page.info["duration"] for page in ImageSequence.Iterator(image)] == [300, 100]
 
 
-def test_the_same_pictures_make_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_images_make_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_png(noise(3, 16, 16), tmp_path / f"{name}.png")
         save_gif(noise(4, 3, 16, 16), tmp_path / f"{name}.gif")

@@ -32,7 +32,7 @@ def sequences(**options: Any) -> Sampler:
 
 
 @pytest.mark.parametrize("make", [stills, sequences])
-def test_picture_i_does_not_depend_on_how_many_are_drawn(make: Any) -> None:
+def test_image_i_does_not_depend_on_how_many_are_drawn(make: Any) -> None:
     many = make().sample(3 * CHUNK + 5, seed=7)
     assert len(many) == 3 * CHUNK + 5
     for fewer in (1, CHUNK - 1, CHUNK, 2 * CHUNK + 1):
@@ -40,7 +40,7 @@ def test_picture_i_does_not_depend_on_how_many_are_drawn(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [stills, sequences])
-def test_seeds_and_pictures_differ(make: Any) -> None:
+def test_seeds_and_images_differ(make: Any) -> None:
     images = torch.cat([make().sample(2 * CHUNK, seed=seed) for seed in (0, 1, 2)])
     assert len({image.numpy().tobytes() for image in images}) == 6 * CHUNK
 
@@ -107,7 +107,7 @@ def test_truncation_draws_from_the_cut_off_normal() -> None:
     torch.testing.assert_close(truncate(z, 20.0), z)
 
 
-def test_truncation_and_temperature_make_pictures_more_alike() -> None:
+def test_truncation_and_temperature_make_images_more_alike() -> None:
     spread = [
         stills().sample(64, **options).std(0).mean()
         for options in ({}, {"truncation": 0.5}, {"truncation": 0.1}, {"temperature": 0.0})
@@ -116,7 +116,7 @@ def test_truncation_and_temperature_make_pictures_more_alike() -> None:
     assert spread[-1] == 0
 
 
-def test_the_ends_of_an_interpolation_are_the_pictures_of_the_latents() -> None:
+def test_the_ends_of_an_interpolation_are_the_images_of_the_latents() -> None:
     choices: list[dict[str, Any]] = [{}, {"truncation": 0.7}, {"temperature": 0.5}]
     for options in choices:
         rows = stills().interpolate(CHUNK + 3, 4, seed=3, **options)
@@ -196,7 +196,7 @@ def test_what_a_model_cannot_do_is_told_before_anything_is_drawn(sampler: Any, o
 
 
 @pytest.mark.parametrize("draw", [lambda s: s.sample(2), lambda s: s.interpolate(2, 2)])
-def test_broken_weights_are_told_and_make_no_pictures(draw: Any) -> None:
+def test_broken_weights_are_told_and_make_no_images(draw: Any) -> None:
     sampler = Sampler(StubAutoencoder(), SHAPE)
     decode = sampler.model.decode
     sampler.model.decode = lambda z, labels=None: decode(z, labels) * math.nan  # pyright: ignore
@@ -213,7 +213,7 @@ def test_interpolation_and_reconstruction_need_a_model_that_can() -> None:
         stills().interpolate(1, 8)
     with pytest.raises(UserError, match="one for all 2"):
         Sampler(StubAutoencoder(), SHAPE, classes=NAMES).reconstruct(torch.zeros(2, *SHAPE))
-    with pytest.raises(UserError, match="encodes pictures"):  # the RNN has a `reconstruct` too, of clips
+    with pytest.raises(UserError, match="encodes images"):  # the RNN has a `reconstruct` too, of clips
         Sampler(StubAutoencoder(), SHAPE, num_frames=5).reconstruct(torch.zeros(2, *SHAPE))
 
 

@@ -26,7 +26,7 @@ SMALL = [
     "data.image_size=8", "data.batch_size=16", "data.flip=true", "model.width=4", "model.latent_dim=4",
     "trainer=cpu", "trainer.threads=1", "logger=none", "log_every_steps=7", "checkpoint.every_images=320",
     "callbacks.validation.times=4", "callbacks.validation.num_images=32", "callbacks.samples.times=4",
-    "callbacks.quality.times=4", "callbacks.quality.num_images=16",
+    "callbacks.frechet_random.times=4", "callbacks.frechet_random.num_images=16",
 ]  # fmt: skip
 MODELS = {
     "gan": ["model=gan", "budget.images=4800"],
@@ -101,7 +101,7 @@ class Killed:
         raise AssertionError(f"no checkpoint within {timeout} s")
 
     def wait_until_trained(self, timeout: float = 120) -> None:
-        """Until it has trained and is to draw its last pictures."""
+        """Until it has trained and is to draw its last images."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if any("trained   " in log.read_text() for log in self.folder.glob("outputs/*/*/train.log")):
@@ -151,8 +151,8 @@ def parts_of(run: RunFolder) -> dict[str, str]:
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     timed = ("seconds", "images_per_second")
     parts["rows"] = digest([{n: v for n, v in row.items() if n not in timed} for row in rows])
-    pictures = sorted(p for p in run.samples.rglob("*") if p.is_file())
-    parts["pictures"] = digest([[str(p.relative_to(run.path)), p.read_bytes()] for p in pictures])
+    images = sorted(p for p in run.samples.rglob("*") if p.is_file())
+    parts["images"] = digest([[str(p.relative_to(run.path)), p.read_bytes()] for p in images])
     return parts
 
 

@@ -36,7 +36,7 @@ def as_it_writes(run: Killed, seconds: float, draw: random.Random) -> Iterator[N
 
 @contextmanager
 def as_it_ends(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
-    """While the last pictures are drawn, or the page is written."""
+    """While the last images are drawn, or the page is written."""
     run.wait_until_trained()
     time.sleep(draw.uniform(0.0, 1.5))
     yield
@@ -76,9 +76,9 @@ KINDS = {
 KINDS |= {
     "as a checkpoint is written": Kind(GAN, as_it_writes),
     "as a checkpoint is written, 2 processes": Kind([*GAN, "trainer.devices=2"], as_it_writes),
-    "as the last pictures are drawn": Kind(GAN, as_it_ends),
-    "as the last pictures are drawn, 2 processes": Kind([*GAN, "trainer.devices=2"], as_it_ends),
-    f"a full disk of {DISK}B": Kind(GAN, as_the_disk_is_full, on_small_disk=True, lost=("pictures",)),
+    "as the last images are drawn": Kind(GAN, as_it_ends),
+    "as the last images are drawn, 2 processes": Kind([*GAN, "trainer.devices=2"], as_it_ends),
+    f"a full disk of {DISK}B": Kind(GAN, as_the_disk_is_full, on_small_disk=True, lost=("images",)),
     "a sweep, one job fails": Kind(SWEEP, exit_code=1),
     "a sweep by joblib": Kind([*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], exit_code=1),
     "a sweep by submitit": Kind([*SWEEP, "hydra/launcher=submitit_local"], exit_code=1),

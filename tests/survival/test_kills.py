@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.survival.harness import MODELS, Killed
-from tests.together import in_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")]
 
@@ -85,14 +84,13 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
     assert run.what_it_is() == straight("gan", 2)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=in_parts)])
 def test_two_try_out_what_they_would_do_and_leave_nothing(
-    killed: Start, strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    code, out = killed("gan", 2, "dry_run=true", f"trainer.strategy={strategy}").finish()
+    code, out = killed("gan", 2, "dry_run=true").finish()
     assert code == 0, out
     assert out.count("speed  ") == 1
     left = [path.name for path in temporary.iterdir()]
@@ -106,7 +104,7 @@ def test_two_that_diverge_say_so_once(killed: Start) -> None:
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_sigterm_while_the_last_pictures_are_drawn_ends_both(killed: Start, restarts: int) -> None:
+def test_sigterm_while_the_last_images_are_drawn_ends_both(killed: Start, restarts: int) -> None:
     run = killed("gan", 2, f"launch.max_restarts={restarts}")
     process = run.start()
     run.wait_until_trained()
@@ -151,19 +149,12 @@ class Broken(Callback):
 """
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        pytest.param([], id="whole"),
-        pytest.param(["trainer.strategy=fsdp", "model.width=16"], id="in parts", marks=in_parts),
-    ],
-)
-def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start, more: list[str]) -> None:
+def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start) -> None:
     (tmp_path / "mine" / "callbacks").mkdir(parents=True)
     (tmp_path / "broken.py").write_text(BROKEN)
     (tmp_path / "mine" / "callbacks" / "mine.yaml").write_text("broken:\n  _target_: broken.Broken\n")
     small = [word for word in killed("gan", 2).words if not word.startswith("callbacks.")]
-    run = Killed(tmp_path, ["--config-dir", "mine", *small, "callbacks=mine", *more])
+    run = Killed(tmp_path, ["--config-dir", "mine", *small, "callbacks=mine"])
     code, out = run.finish()
     assert code == 1, out
     assert out.splitlines()[-1].startswith("error: the run failed with OSError: this device has fallen off the bus")

@@ -27,7 +27,7 @@ def test_two_machines_that_meet(straight: Straight, tmp_path: Path) -> None:
     meeting = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
     run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", meeting])
     said = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
-    assert "pictures" in said[0] and said[1] == "", "the first speaks"
+    assert "images" in said[0] and said[1] == "", "the first speaks"
     assert run.what_it_is() == straight("gan", 2)
     assert run.all_gone()
 
@@ -39,5 +39,5 @@ def test_tasks_that_srun_has_started(straight: Straight, tmp_path: Path) -> None
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}  # srun --ntasks=2
     started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
     said = finished(started)
-    assert "pictures" in said[0] and said[1] == "", "the first speaks"
+    assert "images" in said[0] and said[1] == "", "the first speaks"
     assert run.what_it_is() == straight("gan", 2)

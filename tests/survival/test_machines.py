@@ -66,14 +66,14 @@ def test_a_death_in_training_is_mended(which: int, straight: Straight, machines:
 
 
 @pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.long)])
-def test_a_death_while_the_last_pictures_are_drawn_is_mended(
+def test_a_death_while_the_last_images_are_drawn_is_mended(
     which: int, straight: Straight, machines: Callable[..., Machines]
 ) -> None:
     run, commands = machines("launch.max_restarts=1")
     run.wait_until_trained()
     os.kill(worker_of(run, commands[which]), signal.SIGKILL)
     said = ended(run, commands, 0, 0)
-    assert ("only its pictures" in said[0]) == (which == 0), said
+    assert ("only its images" in said[0]) == (which == 0), said
     assert said[1] == ""
     assert run.what_it_is() == straight("gan", 2)
 

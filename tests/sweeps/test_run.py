@@ -87,19 +87,19 @@ def test_the_table_tells_every_job(outputs: Path, capsys: pytest.CaptureFixture[
         "seed=0 model.lr=0.5 data.batch_size=8", "seed=3 model.lr=0.5 data.batch_size=8",
     ]  # fmt: skip
     assert [(row["figure"], float(row["value"]), row["n"], row["state"]) for row in rows] == [
-        ("quality", 0.5, "2000", "done"), ("quality", 2.0, "2000", "done"),
+        ("frechet_random", 0.5, "2000", "done"), ("frechet_random", 2.0, "2000", "done"),
     ]  # fmt: skip
     assert all((sweep_folder(outputs) / row["folder"]).is_dir() and float(row["seconds"]) > 0 for row in rows)
     told = capsys.readouterr().out
     assert "in every job: model.lr=0.5 data.batch_size=8" in told
-    assert [word in told for word in ("quality", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
+    assert [word in told for word in ("frechet_random", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
     assert "not all compare" not in told
 
 
-def test_figures_of_other_numbers_of_pictures_are_said_not_to_compare(
+def test_figures_of_other_numbers_of_images_are_said_not_to_compare(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["-m", "callbacks.quality.num_images=500,1000"]) == 0
+    assert run(["-m", "callbacks.frechet_random.num_images=500,1000"]) == 0
     assert [row["n"] for row in table(outputs)] == ["500", "1000"]
     assert "not all compare" in capsys.readouterr().out
 
@@ -180,10 +180,10 @@ def test_ctrl_c_ends_the_waiting_for_a_queue(outputs: Path, monkeypatch: pytest.
     assert [row["state"] for row in table(outputs)] == ["not started"] * 2
 
 
-def test_figures_of_other_numbers_of_pictures_have_no_mean(tmp_path: Path) -> None:
+def test_figures_of_other_numbers_of_images_have_no_mean(tmp_path: Path) -> None:
     def outcome(seed: int, n: int) -> Outcome:
         words = ["model.lr=1", f"seed={seed}"]
-        best = Monitored("quality", 1.0 + seed, "min", n)
+        best = Monitored("frechet_random", 1.0 + seed, "min", n)
         return Outcome(Job(words, str(seed)), tmp_path, "done", 1.0, best, None)
 
     assert [one.mean for one in over_seeds([outcome(0, 500), outcome(1, 500)])] == [1.5]
@@ -214,7 +214,7 @@ def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFix
             str(3 * lr - 3 + seed),
             f"model.lr={lr} seed={seed}",
             "done",
-            "quality",
+            "frechet_random",
             str(lr * (1 + seed)),
             "2,000",
             mean,

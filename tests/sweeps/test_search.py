@@ -53,13 +53,17 @@ def test_every_trial_is_told_the_figure_of_its_run(outputs: Path, capsys: pytest
     assert figures == pytest.approx([4 * rate for rate in rates], rel=1e-4), "as the stand-in makes it"
     assert all(1e-4 <= rate <= 1 for rate in rates) and len(set(rates)) == 5
     assert {trial.params["data.batch_size"] for trial in study(outputs).trials} <= {4, 8}
-    assert f"quality {min(figures):.4g}" in capsys.readouterr().out
+    assert f"frechet_random {min(figures):.4g}" in capsys.readouterr().out
 
 
 def test_of_trials_whose_figures_do_not_compare_none_is_the_best(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["hydra.sweeper.n_trials=3", "model.lr=interval(0.1,1)", "callbacks.quality.num_images=range(500,502)"]
+    words = [
+        "hydra.sweeper.n_trials=3",
+        "model.lr=interval(0.1,1)",
+        "callbacks.frechet_random.num_images=range(500,502)",
+    ]
     assert run([*SEARCH, *words, "hydra.sweeper.seed=1"]) == 0
     said = capsys.readouterr().out
     assert {row["n"] for row in table(outputs)} == {"500", "501"}
@@ -77,7 +81,7 @@ def test_by_figures_that_do_not_compare_nothing_is_drawn(
 
 
 def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
-    """The learning rate of a trial after eleven, whose figures are of these numbers of pictures in turn."""
+    """The learning rate of a trial after eleven, whose figures are of these numbers of images in turn."""
     composer = Composer("train")
     settings = [f"hydra.sweeper.{setting}" for setting in ("n_trials=12", f"sampler={sampler}")]
     words = ["hydra/sweeper=optuna", *settings, f"hydra.sweep.dir={folder}", "model.lr=interval(0.1,1)"]
@@ -89,7 +93,7 @@ def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
         for job in jobs:
             rate = float(job.words[0].removeprefix("model.lr="))
             number = int(job.name.split("-")[0])
-            best = {"name": "quality", "value": rate, "direction": "min", "n": numbers[number % 2]}
+            best = {"name": "frechet_random", "value": rate, "direction": "min", "n": numbers[number % 2]}
             (folder / job.name).mkdir()
             RunFolder(folder / job.name).best_figure.write_text(json.dumps(best))
             plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
@@ -159,7 +163,7 @@ def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys:
     assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]
     assert told(outputs) == [-figure for figure in figures]
-    assert f"quality {max(figures):.4g}" in capsys.readouterr().out
+    assert f"frechet_random {max(figures):.4g}" in capsys.readouterr().out
 
 
 def test_seeds_are_one_trial_judged_by_their_mean(outputs: Path) -> None:
@@ -218,7 +222,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
     tmp_path: Path, others: float, n: int, images_seen: int
 ) -> None:
     """At 50 % of 160 images the quality of a GAN is above 0, what the others have in one case, and below 1e9; that of
-    n = 4 pictures and that of 500 do not compare."""
+    n = 4 images and that of 500 do not compare."""
     journal = str(tmp_path / "optuna.journal")
     search = optuna.create_study(storage=JournalStorage(JournalFileBackend(journal)))
     for _ in range(4):
@@ -228,7 +232,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
         search.tell(earlier, others)
     node: dict[str, Any] = {"_target_": "genimg.training.callbacks.pruning.Pruning", "journal": journal, "trial": 4}
     search.ask()
-    words = config(tmp_path / "run", "budget.images=160", "callbacks.quality.num_images=4")
+    words = config(tmp_path / "run", "budget.images=160", "callbacks.frechet_random.num_images=4")
     words["callbacks"]["pruning"] = node
     assert train.run(words) == 0
     folder = RunFolder(tmp_path / "run")
@@ -240,12 +244,12 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
 def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     """Each for itself would ask at another moment, and one would stop where the others go on."""
     clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {}, [])
-    metrics.latest = {"val_quality": 1.0}
+    metrics.latest = {"val_frechet_random": 1.0}
     strategy = SimpleNamespace(broadcast=lambda mine: True)
     trainer: Any = SimpleNamespace(
         callbacks=[clock, metrics], is_global_zero=False, should_stop=False, strategy=strategy
     )
-    model: Any = SimpleNamespace(monitor=("quality", "min"))
+    model: Any = SimpleNamespace(monitor=("frechet_random", "min"))
     pruning = Pruning(str(tmp_path / "journal"), 0)
     pruning.on_train_start(trainer, model)
     pruning.on_train_batch_end(trainer, model, None, None, 0)

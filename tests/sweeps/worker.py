@@ -45,8 +45,8 @@ def main() -> int:
     checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.touch()
     direction = "max" if config.data.name == "moving_digits" else "min"
-    value, n = config.model.lr * (1 + config.seed), config.callbacks.quality.num_images
-    best = {"name": "quality", "value": value, "direction": direction, "n": n, "images_seen": 8}
+    value, n = config.model.lr * (1 + config.seed), config.callbacks.frechet_random.num_images
+    best = {"name": "frechet_random", "value": value, "direction": direction, "n": n, "images_seen": 8}
     (folder / "best.json").write_text(json.dumps(best))
     return 0
 

@@ -17,7 +17,7 @@ from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.features import classifier as classifier_module
 from genimg.evaluation.metrics.pixels import independent_log_likelihood
-from genimg.evaluation.subject import load_data, read_pictures
+from genimg.evaluation.subject import load_data, read_images
 from genimg.sampling.images.files import save_png
 from genimg.tasks import evaluate
 from tests.conftest import Answer
@@ -34,13 +34,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "gan": ["model=gan", "model.conditional=true"],
         "vae": ["model=vae", "model.prior=normal"],
         "rnn": ["model=rnn", "data.num_frames=4"],
-        "flat": ["data=image_folder", f"data.root={folder / 'flat pictures'}", "data.test_fraction=0.25"],
+        "flat": ["data=image_folder", f"data.root={folder / 'flat images'}", "data.test_fraction=0.25"],
     }
-    (folder / "flat pictures").mkdir()
+    (folder / "flat images").mkdir()
     generator = torch.Generator().manual_seed(0)
     for index in range(40):
         noise = torch.randint(0, 256, (3, 20, 24), generator=generator, dtype=torch.uint8)
-        save_png(noise, folder / "flat pictures" / f"{index}.png")
+        save_png(noise, folder / "flat images" / f"{index}.png")
     return {name: run_folder(folder / name, *own, *SHORT) for name, own in words.items()}
 
 
@@ -85,13 +85,13 @@ def test_a_vae_has_structure_and_a_bound(
     nats = -found["log p(x)"]["value"]
     assert found["bits_per_dim"]["value"] == pytest.approx(nats / (256 * torch.log(torch.tensor(2.0)).item()), rel=1e-6)
     assert not (runs["vae"] / "evaluation.json").exists()
-    pictures = read_pictures(load_data(load_checkpoint(RunFolder(runs["vae"]).last), None, ()))
-    floor = float(independent_log_likelihood(pictures.train, pictures.test).mean())
+    images = read_images(load_data(load_checkpoint(RunFolder(runs["vae"]).last), None, ()))
+    floor = float(independent_log_likelihood(images.train, images.test).mean())
     assert found["log p(x)"]["floor"] == pytest.approx(floor)
     assert found["bits_per_dim"]["floor"] / floor == pytest.approx(-found["bits_per_dim"]["value"] / nats)
 
 
-def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Path]) -> None:
+def test_an_rnn_is_compared_with_a_image_that_stands_still(runs: dict[str, Path]) -> None:
     evaluate.run(config(runs["rnn"], num_images=10))
     found = figures(runs["rnn"])
     assert len(found["mse, best"]["by_horizon"]) == len(found["mse, best"]["floor_by_horizon"]) == 3
@@ -102,7 +102,7 @@ def test_an_rnn_is_compared_with_a_picture_that_stands_still(runs: dict[str, Pat
 
 
 @pytest.mark.parametrize("model", ["gan", "vae", "rnn"])
-def test_every_figure_of_pictures_stands_beside_its_floor(runs: dict[str, Path], tmp_path: Path, model: str) -> None:
+def test_every_figure_of_images_stands_beside_its_floor(runs: dict[str, Path], tmp_path: Path, model: str) -> None:
     evaluate.run(config(runs[model], out=str(tmp_path / "new"), num_images=10))
     found = json.loads((tmp_path / "new" / "evaluation.json").read_text())["figures"]
     assert {figure["group"] for figure in found} > {"cost"}
@@ -118,10 +118,10 @@ def test_the_same_seed_gives_the_same_figures(runs: dict[str, Path], tmp_path: P
     assert len(kept) == 1
 
 
-def test_what_the_real_pictures_say_is_computed_once(
+def test_what_the_real_images_say_is_computed_once(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For any run on the data, and any seed; other numbers of pictures have a file of their own."""
+    """For any run on the data, and any seed; other numbers of images have a file of their own."""
     kept = str(tmp_path / "kept")
     evaluate.run(config(runs["gan"], out=str(tmp_path / "a"), cache=kept))
 
@@ -156,7 +156,7 @@ def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["extractor"]["name"] == "efficientnet_lite0"
     assert {figure["group"] for figure in content["figures"]} == {"fidelity", "cost"}
-    assert figures(tmp_path)["frechet distance"]["n"] == 10  # of 40 pictures a quarter is for the test
+    assert figures(tmp_path)["frechet distance"]["n"] == 10  # of 40 images a quarter is for the test
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_
         ({"features": "classifier"}, "data with labels"),
         ({"checkpoints": "none"}, "a run with a checkpoint"),
         ({"checkpoints": "cut short"}, "a checkpoint written by genimg-train"),
-        ({"pictures": 40}, "the data of the run"),  # of another size
-        ({"pictures": 12}, "root: got .*the folder of the run's data"),  # fewer than its batches hold
+        ({"images": 40}, "the data of the run"),  # of another size
+        ({"images": 12}, "root: got .*the folder of the run's data"),  # fewer than its batches hold
     ],
 )
 def test_what_cannot_be_measured_is_one_message(
@@ -174,15 +174,15 @@ def test_what_cannot_be_measured_is_one_message(
 ) -> None:
     run = shutil.copytree(runs["flat"], tmp_path / "run")
     last = RunFolder(run).last
-    given = {name: value for name, value in settings.items() if name not in ("checkpoints", "pictures")}
+    given = {name: value for name, value in settings.items() if name not in ("checkpoints", "images")}
     if settings.get("checkpoints") == "none":
         shutil.rmtree(last.parent)
     elif "checkpoints" in settings:
         for file in last.parent.iterdir():
             file.write_bytes(last.read_bytes()[:5000])
-    elif "pictures" in settings:
+    elif "images" in settings:
         (tmp_path / "others").mkdir()
-        for index in range(settings["pictures"]):
+        for index in range(settings["images"]):
             save_png(torch.full((3, 30, 30), 6 * index, dtype=torch.uint8), tmp_path / "others" / f"{index}.png")
         given["root"] = str(tmp_path / "others")
     with pytest.raises(UserError, match=f"(?s){said}"):
@@ -213,7 +213,7 @@ def test_a_place_that_does_not_do_is_named_before_the_work(
 
 
 @pytest.mark.parametrize(("name", "number"), [("gan", 5), ("rnn", 1)])
-def test_too_few_pictures_are_refused_before_a_classifier_is_trained(
+def test_too_few_images_are_refused_before_a_classifier_is_trained(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
     monkeypatch.setattr(evaluate, "choose_extractor", None)

@@ -45,17 +45,17 @@ def test_a_study_is_asked_and_counted(runs: dict[str, Path], names: str, tmp_pat
     assert json.loads((tmp_path / "study" / "ratings.json").read_text())["raters"] == 1
 
 
-def test_no_training_picture_is_read_for_a_study(
+def test_no_training_image_is_read_for_a_study(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[str, int]] = []
-    spread = GenerativeData.spread
+    spread = GenerativeData.evenly_spaced
 
     def noted(data: GenerativeData, split: Literal["train", "test"], most: int) -> Any:
         read.append((split, most))
         return spread(data, split, most)
 
-    monkeypatch.setattr(GenerativeData, "spread", noted)
+    monkeypatch.setattr(GenerativeData, "variance_ratio", noted)
     assert rate.run(config(tmp_path / "study", runs=[str(runs["a"])])) == 0
     assert read == [("test", 5)]
 

@@ -48,7 +48,7 @@ def tile(sheet: Path, row: int, column: int, factor: int, height: int, width: in
 
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
-def test_ten_pictures_and_their_sheet(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+def test_ten_images_and_their_sheet(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     first_look = write_samples(stills(shape), SampleOptions(), tmp_path)
     assert first_look == tmp_path / "sheet.png"
     assert files(tmp_path) == [f"images/{index:04d}.png" for index in range(10)] + ["sheet.png"]
@@ -183,7 +183,7 @@ def test_sequences_are_gifs_with_a_sheet_over_time(tmp_path: Path) -> None:
         assert np.array_equal(np.array(gif.convert("L")), clips[1, 4, 0].numpy())
 
 
-def test_futures_of_a_users_picture_lie_side_by_side(tmp_path: Path) -> None:
+def test_futures_of_a_users_image_lie_side_by_side(tmp_path: Path) -> None:
     Image.new("RGBA", (90, 60), (255, 0, 0, 128)).save(tmp_path / "start.png")
     options = SampleOptions(start=str(tmp_path / "start.png"), futures=4)
     first_look = write_samples(sequences(), options, tmp_path / "out")
@@ -211,7 +211,7 @@ def test_reconstructions_lie_beside_their_originals(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for level, name in ((0, "b.png"), (200, "a.jpg"), (100, "c.webp")):
         Image.new("L", (30, 20), level).save(tmp_path / "in" / name)
-    (tmp_path / "in" / "notes.txt").write_text("not a picture")
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
     sampler = Sampler(StubAutoencoder(GREY), GREY)
     sheet = write_samples(sampler, SampleOptions(reconstruct=str(tmp_path / "in")), tmp_path / "out")
     assert files(tmp_path / "out" / "images") == ["00000-a.png", "00001-b.png", "00002-c.png"]
@@ -281,8 +281,8 @@ def test_the_task_needs_the_checkpoint_alone(
         assert run({**config, "out": None, "num_images": 3}) == 0
         assert run({**config, "out": str(tmp_path / "mine"), "num_images": 3}) == 0
     where = [folder / "samples" / "3-seed0", folder / "samples" / "3-seed0-2", tmp_path / "mine"]
-    assert [line for line in caplog.messages if line.startswith("pictures")] == [
-        f"pictures: {place / 'sheet.png'}" for place in where
+    assert [line for line in caplog.messages if line.startswith("images")] == [
+        f"images: {place / 'sheet.png'}" for place in where
     ]
     with pytest.raises(UserError, match="empty"):
         run({**config, "out": str(tmp_path / "mine"), "num_images": 3})

@@ -102,13 +102,17 @@ def test_a_full_disk_is_told_once_and_tried_again(
         real(path, state, previous)
 
     monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_middle)
-    words = ["budget.images=400", "checkpoint.every_images=32", "callbacks.quality.times=10"]
+    words = ["budget.images=400", "checkpoint.every_images=32", "callbacks.frechet_random.times=10"]
     assert train.run(config(tmp_path, *words)) == 0
     assert caplog.text.count("could not write last.pt") == 1
     assert caplog.text.count("could not write best.pt") <= 1
     assert caplog.text.count("tries again; the older checkpoints are intact") >= 1
     assert load_checkpoint(folder.last)["images_seen"] == 400
-    lowest = min(row["quality"] for row in rows(tmp_path) if "quality" in row and not 100 < row["images_seen"] < 300)
+    lowest = min(
+        row["frechet_random"]
+        for row in rows(tmp_path)
+        if "frechet_random" in row and not 100 < row["images_seen"] < 300
+    )
     assert load_checkpoint(folder.best)["figures"]["best"] == pytest.approx(lowest)
 
 

@@ -69,21 +69,25 @@ def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_i
         assert caplog.text.count(f"changed   {change}") == 1
     again = load_checkpoint(folder.best)
     assert again["data"]["fingerprint"] != best["data"]["fingerprint"]
-    figures = [row["quality"] for row in rows(tmp_path) if "quality" in row and row["images_seen"] > 96]
+    figures = [row["frechet_random"] for row in rows(tmp_path) if "frechet_random" in row and row["images_seen"] > 96]
     assert again["figures"]["best"] == pytest.approx(min(figures))
 
 
-def test_a_best_of_other_numbers_of_pictures_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Figures of two numbers do not compare: this one of more pictures is larger, and is the best of its kind."""
-    assert train.run(config(tmp_path, "budget.images=640", "callbacks.quality.num_images=8")) == 0
+def test_a_best_of_other_numbers_of_images_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Figures of two numbers do not compare: this one of more images is larger, and is the best of its kind."""
+    assert train.run(config(tmp_path, "budget.images=640", "callbacks.frechet_random.num_images=8")) == 0
     best = load_checkpoint(RunFolder(tmp_path).best)["figures"]
-    quieter = ["callbacks.quality.times=3", "callbacks.validation.times=3", "callbacks.samples.times=1"]  # from 2 each
-    assert resumed(tmp_path, "budget.images=656", "callbacks.quality.num_images=200", *quieter) == 0
+    quieter = [
+        "callbacks.frechet_random.times=3",
+        "callbacks.validation.times=3",
+        "callbacks.samples.times=1",
+    ]  # from 2 each
+    assert resumed(tmp_path, "budget.images=656", "callbacks.frechet_random.num_images=200", *quieter) == 0
     again = load_checkpoint(RunFolder(tmp_path).best)["figures"]
     assert (best["val_quality_n"], again["val_quality_n"]) == (8, 32)  # 656 images afford no more
     assert again["best"] > best["best"]
     told = {message.split(",")[0] for message in caplog.messages if message.startswith("changed")}
-    changed = {"quality.num_images 8 -> 200", "quality.times 2 -> 3", "validation.times 2 -> 3"}
+    changed = {"frechet_random.num_images 8 -> 200", "frechet_random.times 2 -> 3", "validation.times 2 -> 3"}
     assert told == {f"changed   callbacks.{one}" for one in changed}, "samples are shown, and change no figure"
 
 

@@ -59,7 +59,7 @@ def test_a_non_finite_gradient_reaches_no_checkpoint(
     monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, *([left.pop()] if left else [])))
     # 16 images a step: a checkpoint after each, and figures of the samples after the one that begins at 144
     words = [f"model={model}", "budget.images=320", "checkpoint.every_images=16", "health.on_divergence=rollback"]
-    assert train.run(config(tmp_path, *words, "callbacks.quality.times=2", "callbacks.prior.times=2")) == 0
+    assert train.run(config(tmp_path, *words, "callbacks.frechet_random.times=2", "callbacks.prior.times=2")) == 0
     assert "weights became non-finite" in caplog.text and f"rollback  1 of 3: back to {at} images" in caplog.text
     folder = RunFolder(tmp_path)
     for file in (folder.last, folder.best):

@@ -19,14 +19,14 @@ from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer, without_hydra
 from genimg.training import fit as train
+from genimg.training.callbacks.frechet_random import FrechetRandom
 from genimg.training.callbacks.measuring import Measured
-from genimg.training.callbacks.quality import Quality
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.max_width=8", "model.latent_dim=4",
     "trainer.accelerator=cpu", "trainer.threads=1", "logger=none", "budget.minutes=null",
     "callbacks.validation.times=2", "callbacks.validation.num_images=32", "callbacks.samples.times=2",
-    "callbacks.quality.times=2", "callbacks.quality.num_images=16",
+    "callbacks.frechet_random.times=2", "callbacks.frechet_random.num_images=16",
 ]  # fmt: skip
 
 
@@ -59,7 +59,10 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
-    assert train.run(config(tmp_path, "budget.images=160", "log_every_steps=4", "callbacks.quality.num_images=4")) == 0
+    assert (
+        train.run(config(tmp_path, "budget.images=160", "log_every_steps=4", "callbacks.frechet_random.num_images=4"))
+        == 0
+    )
     folder = RunFolder(tmp_path)
     checkpoint = load_checkpoint(folder.last)
     assert checkpoint["images_seen"] == 160
@@ -72,14 +75,14 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
     assert [row["images_seen"] for row in trained] == [64, 80, 144, 160]  # every 4 steps, and at each validation
     assert {"loss_d", "loss_g", "lr", "images_per_second"} <= trained[0].keys()
-    assert [(row["images_seen"], row["n"]) for row in rows(tmp_path) if "quality" in row] == [(80, 4), (160, 4)]
+    assert [(row["images_seen"], row["n"]) for row in rows(tmp_path) if "frechet_random" in row] == [(80, 4), (160, 4)]
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
     best = load_checkpoint(folder.best)
-    kept = {"name": "quality", "value": best["figures"]["best"], "direction": "min", "n": 4}
+    kept = {"name": "frechet_random", "value": best["figures"]["best"], "direction": "min", "n": 4}
     assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
-    pictures = model.sample(2, generator=torch.Generator().manual_seed(0))
-    assert pictures.shape == (2, 1, 8, 8) and pictures.abs().max() <= 1
+    images = model.sample(2, generator=torch.Generator().manual_seed(0))
+    assert images.shape == (2, 1, 8, 8) and images.abs().max() <= 1
 
 
 def test_learning_rates_that_differ_are_named_after_their_networks(tmp_path: Path) -> None:
@@ -106,11 +109,11 @@ def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path
         assert "data/seed" not in session.hparams, "it is the same as seed"
         assert "_hparams_/experiment" not in content, "it would show all runs by the settings and figures of one"
         named = {tag for tag in events.Tags()["scalars"] if tag.startswith("final/")}
-        measured = {"final/quality", "final/quality_n", "final/spread", "final/real_logits"}
+        measured = {"final/frechet_random", "final/frechet_random_n", "final/variance_ratio", "final/real_logits"}
         assert named == measured | {"final/images_seen"}
-        last = [row for row in rows(tmp_path / str(seed)) if "quality" in row][-1]
-        (quality,) = events.Scalars("final/quality")
-        assert quality.value == pytest.approx(last["quality"]) and quality.step == 64
+        last = [row for row in rows(tmp_path / str(seed)) if "frechet_random" in row][-1]
+        (quality,) = events.Scalars("final/frechet_random")
+        assert quality.value == pytest.approx(last["frechet_random"]) and quality.step == 64
         assert all(math.isfinite(event.value) for tag in named for event in events.Scalars(tag))
 
 
@@ -161,7 +164,7 @@ def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
 
 def test_validation_quality_and_samples_change_nothing_in_training(tmp_path: Path) -> None:
     train.run(config(tmp_path / "with", "budget.images=160"))
-    silent = ["~callbacks.validation", "~callbacks.samples", "~callbacks.quality"]
+    silent = ["~callbacks.validation", "~callbacks.samples", "~callbacks.frechet_random"]
     train.run(config(tmp_path / "without", "budget.images=160", *silent))
     ends = [load_checkpoint(RunFolder(tmp_path / name).last) for name in ("with", "without")]
     assert same(ends[0]["model"], ends[1]["model"])
@@ -173,7 +176,7 @@ def test_a_spent_budget_is_told(tmp_path: Path) -> None:
         train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}"))
 
 
-def test_killed_while_it_drew_its_last_pictures_it_is_resumed_to_draw_them(tmp_path: Path) -> None:
+def test_killed_while_it_drew_its_last_images_it_is_resumed_to_draw_them(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
     folder = RunFolder(tmp_path)
     folder.report.unlink()
@@ -185,10 +188,10 @@ def test_killed_while_it_drew_its_last_pictures_it_is_resumed_to_draw_them(tmp_p
 
 
 def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Quality, "look", lambda *_: Measured({"quality": float("nan")}, 16))
-    train.run(config(tmp_path, "budget.images=160", "callbacks.quality.num_images=4"))
+    monkeypatch.setattr(FrechetRandom, "look", lambda *_: Measured({"frechet_random": float("nan")}, 16))
+    train.run(config(tmp_path, "budget.images=160", "callbacks.frechet_random.num_images=4"))
     assert not RunFolder(tmp_path).best.exists()
-    assert [row["quality"] for row in rows(tmp_path) if "quality" in row] == [None, None]
+    assert [row["frechet_random"] for row in rows(tmp_path) if "frechet_random" in row] == [None, None]
 
 
 def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +217,7 @@ def test_a_resumed_run_builds_nothing_that_its_folder_names_and_the_user_does_no
     best["config"]["model"]["generator"]["_target_"] = "tests.stub_models.StubGenerator"
     save_checkpoint(RunFolder(tmp_path).best, best)
     with pytest.raises(UserError, match=r"tests\.stub_models"):  # at its end, when it draws samples
-        train.run(config(tmp_path, "budget.images=64", "~callbacks.quality", f"resume={tmp_path}"))
+        train.run(config(tmp_path, "budget.images=64", "~callbacks.frechet_random", f"resume={tmp_path}"))
 
 
 def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:

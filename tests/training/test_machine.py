@@ -64,15 +64,6 @@ def test_sums_in_one_order_are_asked_of_torch() -> None:
         torch.use_deterministic_algorithms(False)
 
 
-def test_weights_in_parts_are_contiguous_for_torch_divides_no_others() -> None:
-    several = AUTO | {"devices": 2}
-    assert machine.choose(several).channels_last and not machine.choose(several | {"strategy": "fsdp"}).channels_last
-
-
-def test_one_process_shares_with_nobody() -> None:
-    assert machine.choose(AUTO | {"strategy": "fsdp"}) == machine.choose(AUTO)
-
-
 def test_the_precision_is_one_the_machine_has_kernels_for() -> None:
     chosen = machine.choose(AUTO)
     convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.memory_format)

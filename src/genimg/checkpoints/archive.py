@@ -103,9 +103,9 @@ def check_fields(checkpoint: dict[str, Any]) -> None:
         raise ValueError("it does not tell its data")
     shape, frames, classes = data.get("image_shape"), data.get("num_frames"), data.get("classes")
     if not (isinstance(shape, list) and len(shape) == 3 and all(map(_counts, shape))):
-        raise ValueError(f"its pictures have the shape {shape!r:.60}")
+        raise ValueError(f"its images have the shape {shape!r:.60}")
     if not (frames is None or _counts(frames)) or shape[0] * shape[1] * shape[2] * (frames or 1) > LARGEST_ITEM:
-        raise ValueError(f"its pictures are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
+        raise ValueError(f"its images are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
     check_sides(*shape[1:])
     if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise ValueError("its classes are not a list of names")

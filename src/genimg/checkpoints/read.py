@@ -24,7 +24,7 @@ from genimg import __version__
 from genimg.checkpoints.archive import check_content, check_fields, check_training, checked_archive
 from genimg.common.build import build, only_ours
 from genimg.common.errors import UserError, first_line
-from genimg.common.files import whole
+from genimg.common.files import atomic_write
 from genimg.models.base import GenerativeModel
 
 FORMAT = 4  # raised where what a checkpoint holds, or the weights of a network, no longer fit: 4 since 0.5.0
@@ -45,7 +45,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = 
             os.replace(second_name, previous)
     content = io.BytesIO()  # torch's own writer tells a full disk as an error of its format
     torch.save(checkpoint, content)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content.getbuffer())
 
 

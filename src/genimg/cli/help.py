@@ -14,10 +14,10 @@ usage: genimg-train [task=TASK] [GROUP=CHOICE ...] [KEY=VALUE ...] [flags]
 
 EXAMPLES = """\
 examples:
-  genimg-train                                        a GAN on real digits: pictures in a minute or two
-  genimg-train model=vae data=image_folder data.root=PICTURES data.image_size=64
+  genimg-train                                        a GAN on real digits: images in a minute or two
+  genimg-train model=vae data=image_folder data.root=IMAGES data.image_size=64
   genimg-train model=rnn budget.minutes=10 dry_run=true   what would run, how fast, how large
-  genimg sample run=last num_images=64 seed=1         more pictures from the newest run"""
+  genimg sample run=last num_images=64 seed=1         more images from the newest run"""
 
 # the keys that mean the same with every model and data set; their lines come from the choices
 COMMON = {

@@ -47,13 +47,13 @@ def in_a_line(message: str) -> str:
     return "; ".join(" ".join(line.split()) for line in message.splitlines())
 
 
-class LeftAlone(Exception):
+class PeersUnavailable(Exception):
     """Other processes of the same run do not come (back): for this machine it has ended, and another try is in vain."""
 
 
-class RunIsThrough(Exception):
+class RunFinished(Exception):
     """The others have done all there was to do while this process was started anew."""
 
 
-class LostProcess(Exception):
+class PeerLost(Exception):
     """Another process of the same run has ended, and this one cannot go on without it. What that one said is why."""

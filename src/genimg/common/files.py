@@ -18,7 +18,7 @@ from genimg.common.errors import UserError
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A new file to write; it takes the place of `path` in one step, after its bytes have reached the disk.
 
     A crash or a full disk at any moment leaves the older file as it was.
@@ -50,7 +50,7 @@ def writing(key: str, path: Path, what: str = "a folder", hint: str | None = Non
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a kill in the middle of `whole` has left in a folder, which nobody writes into now."""
+    """Removes what a kill in the middle of `atomic_write` has left in a folder, which nobody writes into now."""
     for left in folder.glob(".*.tmp"):
         if re.fullmatch(r"\..+\.\d+\.tmp", left.name):
             with suppress(OSError):
@@ -123,8 +123,8 @@ def empty(folder: Path, key: str = "out") -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """As `whole`, with null for what is not finite: JSON has no NaN."""
-    with whole(path) as file:
+    """As `atomic_write`, with null for what is not finite: JSON has no NaN."""
+    with atomic_write(path) as file:
         file.write(json.dumps(_finite(content), indent=1, allow_nan=False).encode())
 
 

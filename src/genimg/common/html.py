@@ -1,4 +1,4 @@
-"""What every page is made with: templates that escape all they show, pictures inside the page."""
+"""What every page is made with: templates that escape all they show, images inside the page."""
 
 import base64
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genimg.common.files import whole
+from genimg.common.files import atomic_write
 
 
 def write_page(path: Path, package: str, template: str, filters: dict[str, Callable[..., Any]], **content: Any) -> Path:
@@ -17,7 +17,7 @@ def write_page(path: Path, package: str, template: str, filters: dict[str, Calla
     )
     environment.filters.update(filters)
     page = environment.get_template(template).render(**content)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(page.encode())
     return path
 

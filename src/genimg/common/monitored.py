@@ -14,7 +14,7 @@ class Monitored:
     """A value of the figure that a model is judged by.
 
     direction: which way it improves.
-    n: the pictures or clips it is of; None where an older version did not tell.
+    n: the images or clips it is of; None where an older version did not tell.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Monitored:
 
 
 def compare(figures: Iterable[Monitored]) -> bool:
-    """Whether they say which is better: those of one name do, of as many pictures or clips where they tell."""
+    """Whether they say which is better: those of one name do, of as many images or clips where they tell."""
     found = list(figures)
     return len({one.name for one in found}) < 2 and len({one.n for one in found} - {None}) < 2
 

@@ -76,7 +76,7 @@ class RunFolder:
 
     @property
     def final(self) -> Path:
-        """The pictures that are drawn at the end."""
+        """The images that are drawn at the end."""
         return self.samples / "final"
 
     @property
@@ -109,7 +109,7 @@ class RunFolder:
         return any(self.checkpoints.glob("*.pt"))
 
     def ended_whole(self) -> bool:
-        """Whether what a trained run leaves at last is there: its final pictures, and its page, which was written after
+        """Whether what a trained run leaves at last is there: its final images, and its page, which was written after
         the last checkpoint.
         """
         page, last = self.report, self.last

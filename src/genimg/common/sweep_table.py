@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 
-from genimg.common.files import whole
+from genimg.common.files import atomic_write
 
 NAME = "sweep.csv"  # in the sweep's folder
 MOST = 10_000  # rows that are read: the file may be a stranger's
@@ -50,7 +50,7 @@ def write(path: Path, rows: Iterable[Row], seeds: bool) -> None:
     table = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(text.getvalue().encode())
 
 

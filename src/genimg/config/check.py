@@ -14,7 +14,7 @@ from genimg.common.hardware import count_gpus
 from genimg.config import choices as groups
 from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
-from genimg.config.cross_checks import check_partners
+from genimg.config.cross_checks import cross_check
 from genimg.config.resume import began_with, merged, resumed_run
 from genimg.config.saved import MOVABLE
 
@@ -55,7 +55,7 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
         if "trainer" in config:
             ranks.check()
         count_devices(config)
-    check_partners(_plain(config), on_this_machine)
+    cross_check(_plain(config), on_this_machine)
     return config
 
 

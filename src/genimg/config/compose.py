@@ -141,7 +141,7 @@ def _how_to_write(word: str, error: Exception) -> str:
     reason = str(error).splitlines()[0].split(" expecting ")[0]
     if "LexerNoViableAlt" in reason:
         return f"it has a character that is special to Hydra; quote the value: '{key}=\"{value}\"'"
-    return f"{reason}; quote what is special to Hydra: 'data.root=\"my, pictures\"'"
+    return f"{reason}; quote what is special to Hydra: 'data.root=\"my, images\"'"
 
 
 def line(override: Override) -> str:

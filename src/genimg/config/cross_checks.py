@@ -21,17 +21,17 @@ FEATURES = ("auto", "classifier", "efficientnet_lite0", "inception", "random")
 
 Config = dict[str, Any]  # the resolved configuration, plain types
 
-# models of this package that train on sequences; every other one of it trains on still pictures
+# models of this package that train on sequences; every other one of it trains on still images
 SEQUENCE_MODELS = ("genimg.models.rnn.",)
 
 # data of the user's own, and the check of its folder in genimg.data.listing
 FOLDERS = {
-    "genimg.data.image_folder.ImageFolder": listing.require_pictures,
+    "genimg.data.image_folder.ImageFolder": listing.require_images,
     "genimg.data.frame_folder.FrameFolder": listing.require_clips,
 }
 
 
-def check_partners(config: Config, on_this_machine: bool) -> None:
+def cross_check(config: Config, on_this_machine: bool) -> None:
     """Raises UserError for the first thing that does not go together.
 
     on_this_machine: False leaves out what depends on devices and on folders, so that a configuration
@@ -81,7 +81,7 @@ def _kinds(config: Config) -> None:
     raise UserError(
         "data",
         name,
-        "still pictures, for this model makes pictures",
+        "still images, for this model makes images",
         hint=f"data={still}, or model=rnn for sequences",
     )
 
@@ -93,9 +93,7 @@ def _labels(config: Config) -> None:
         expected = "data with labels: clips in which several stills move have none"
         raise UserError("model.conditional", "true", expected, hint="data.stills=1")
     if not config["data"].get("num_classes"):
-        hint = (
-            "put the pictures of each class in a folder of its own" if _folders(config) else "model.conditional=false"
-        )
+        hint = "put the images of each class in a folder of its own" if _folders(config) else "model.conditional=false"
         raise UserError("model.conditional", "true", f"data with labels; {config['data']['name']} has none", hint=hint)
 
 
@@ -166,13 +164,6 @@ def _processes(config: Config) -> None:
         raise UserError("data.batch_size", batch, expected, f"data.batch_size={more}")
 
 
-def _layout(config: Config) -> None:
-    trainer = config["trainer"]
-    if trainer["strategy"] == "fsdp" and trainer["memory_format"] == "channels_last":
-        expected = "auto or contiguous with trainer.strategy=fsdp, for torch divides contiguous weights only"
-        raise UserError("trainer.memory_format", "channels_last", expected, "trainer.memory_format=auto")
-
-
 def _run(config: Config) -> None:
     find(str(config["run"]), str(config["outputs"]))
 
@@ -203,12 +194,12 @@ def _file(path: str) -> None:
         raise UserError("results", path, "a file that a rater saved", hint="there is no such file")
 
 
-def _pictures(config: Config) -> None:
+def _images(config: Config) -> None:
     for key in ("start", "reconstruct"):
         given = config.get(key)
         for path in given if isinstance(given, list) else [] if given is None else [given]:
             if not Path(str(path)).expanduser().exists():
-                raise UserError(key, path, "a picture, a folder of them, or a list", hint="there is no such file")
+                raise UserError(key, path, "an image, a folder of them, or a list", hint="there is no such file")
 
 
 def _features(config: Config) -> None:
@@ -243,9 +234,8 @@ CHECKS: dict[str, dict[Callable[[Config], None], bool]] = {
         _num_classes: False,
         _devices: True,
         _processes: False,
-        _layout: False,
     },
-    "sample": {_run: True, _pictures: True},
+    "sample": {_run: True, _images: True},
     "evaluate": {_run: True, _features: False, _files: True},
     "export": {_run: True},
     "report": {_run: True},

@@ -15,7 +15,7 @@ from genimg.common.limits import SIDES
 class Rule(NamedTuple):
     """What one key may be. Bounds are inclusive, save `above`.
 
-    kind: whole, number, flag, text, list, paths, any; size and pair are one or two whole numbers, two is a list of
+    kind: integer, number, flag, text, list, paths, any; size and pair are one or two whole numbers, two is a list of
         two numbers.
     """
 
@@ -23,14 +23,14 @@ class Rule(NamedTuple):
     low: float | None = None
     high: float | None = None
     above: float | None = None
-    choices: tuple[str, ...] = ()  # words that are right; beside numbers where kind is whole or number
+    choices: tuple[str, ...] = ()  # words that are right; beside numbers where kind is integer or number
     null: bool = False  # null is right too
     everywhere: bool = False  # holds for a user's own classes as well
     hint: str | None = None  # what else there is, where no choice is near
 
     def __str__(self) -> str:
         """What is expected, in words."""
-        words = {"whole": "a whole number", "number": "a number", "flag": "true or false", "text": "text"}
+        words = {"integer": "a whole number", "number": "a number", "flag": "true or false", "text": "text"}
         words |= {
             "size": "one number or [height,width]",
             "pair": "one number or [least,most]",
@@ -56,8 +56,8 @@ def _plain(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() else str(bound)
 
 
-def whole(low: float, high: float | None = None, null: bool = False, everywhere: bool = False) -> Rule:
-    return Rule("whole", low=low, high=high, null=null, everywhere=everywhere)
+def integer(low: float, high: float | None = None, null: bool = False, everywhere: bool = False) -> Rule:
+    return Rule("integer", low=low, high=high, null=null, everywhere=everywhere)
 
 
 def one_of(*choices: str, null: bool = False, hint: str | None = None) -> Rule:
@@ -66,57 +66,57 @@ def one_of(*choices: str, null: bool = False, hint: str | None = None) -> Rule:
 
 RULES: dict[str, Rule] = {
     # train
-    "seed": whole(0, 2**32 - 1),
+    "seed": integer(0, 2**32 - 1),
     "dry_run": Rule("flag"),
     "resume": Rule("text", null=True),
     "allow_changes": Rule("flag"),
     "outputs": Rule("text"),
     "run_dir": Rule("text", null=True),
-    "budget.images": whole(1, null=True),
+    "budget.images": integer(1, null=True),
     "budget.epochs": Rule("number", above=0, null=True),
     "budget.minutes": Rule("number", above=0, null=True),
-    "checkpoint.every_images": whole(1, null=True),
+    "checkpoint.every_images": integer(1, null=True),
     "checkpoint.every_minutes": Rule("number", above=0, null=True),
-    "average.half_life": Rule("number", above=0),
-    "average.ramp": Rule("number", above=0, high=1),
-    "log_every_steps": whole(1),
+    "ema.half_life": Rule("number", above=0),
+    "ema.ramp": Rule("number", above=0, high=1),
+    "log_every_steps": integer(1),
     "health.on_divergence": one_of("stop", "rollback"),
     "sweep.resume": Rule("text", null=True),
-    "sweep.seeds": whole(1, null=True),
+    "sweep.seeds": integer(1, null=True),
     "sweep.fail_fast": Rule("flag"),
-    "hydra.launcher.n_jobs": Rule("whole", low=1, choices=("-1",)),
-    "hydra.sweeper.n_trials": whole(1),
-    "hydra.sweeper.n_jobs": whole(1),
+    "hydra.launcher.n_jobs": Rule("integer", low=1, choices=("-1",)),
+    "hydra.sweeper.n_trials": integer(1),
+    "hydra.sweeper.n_jobs": integer(1),
     "hydra.sweeper.sampler": one_of("tpe", "random"),
-    "hydra.sweeper.seed": whole(0, 2**32 - 1),
+    "hydra.sweeper.seed": integer(0, 2**32 - 1),
     "hydra.sweeper.prune": Rule("flag"),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
-    "trainer.devices": Rule("whole", low=1, choices=("auto",)),
-    "trainer.num_nodes": whole(1),
-    "trainer.strategy": one_of("auto", "ddp", "fsdp"),
+    "trainer.devices": Rule("integer", low=1, choices=("auto",)),
+    "trainer.num_nodes": integer(1),
+    "trainer.strategy": Rule("text"),
     "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),  # 16-mixed has a scaler, which is in no checkpoint
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
     "trainer.deterministic": Rule("flag"),
-    "trainer.threads": whole(1, null=True),
+    "trainer.threads": integer(1, null=True),
     # launch
     "launch.rdzv_endpoint": Rule("text", null=True),
-    "launch.node_rank": whole(0),
-    "launch.max_restarts": whole(0),
+    "launch.node_rank": integer(0),
+    "launch.max_restarts": integer(0),
     # data
     "data.image_size": Rule("size", low=SIDES[0], high=SIDES[1], everywhere=True),
     "data.channels": Rule("text", choices=("1", "3"), everywhere=True),
-    "data.batch_size": whole(1, everywhere=True),
+    "data.batch_size": integer(1, everywhere=True),
     "data.root": Rule("text", null=True),
-    "data.num_frames": whole(2, 100_000),
+    "data.num_frames": integer(2, 100_000),
     "data.stills": Rule("pair", low=1, high=3),
     "data.still_scale": Rule("number", above=0, high=1),
     "data.speed": Rule("two", above=0),
     "data.val_fraction": Rule("number", above=0, high=0.5),
     "data.test_fraction": Rule("number", above=0, high=0.5),
     "data.flip": Rule("flag"),
-    "data.workers": whole(0, 1000, null=True),
+    "data.workers": integer(0, 1000, null=True),
     "data.fit": one_of("crop", "pad", "stretch"),
     "data.variant": one_of("balanced", "letters", "digits", "mnist", "bymerge", "byclass"),
     "data.background": Rule("any"),  # a colour in many spellings: the data set reads it
@@ -125,9 +125,9 @@ RULES: dict[str, Rule] = {
     # model
     "model.lr": Rule("number", above=0, everywhere=True),
     "model.*_lr": Rule("number", above=0),
-    "model.latent_dim": whole(1, everywhere=True),
-    "model.width": whole(1, everywhere=True),
-    "model.max_width": whole(1),
+    "model.latent_dim": integer(1, everywhere=True),
+    "model.width": integer(1, everywhere=True),
+    "model.max_width": integer(1),
     "model.final_lr": Rule("number", low=0, high=1),
     "model.gamma": Rule("two", low=0),
     "model.gradient_penalty": Rule("number", low=0),
@@ -148,37 +148,37 @@ RULES: dict[str, Rule] = {
     "model.prior": one_of("normal", "fitted"),
     "model.beta": Rule("number", low=0),
     "model.kl_warmup": Rule("number", low=0, high=1),
-    "model.components": whole(1),
-    "model.hidden": whole(1),
-    "model.smallest": whole(1, 7),
+    "model.components": integer(1),
+    "model.hidden": integer(1),
+    "model.smallest": integer(1, 7),
     "model.recurrent": one_of("lstm", "conv_lstm"),
-    "model.features": whole(1),
-    "model.layers": whole(1),
+    "model.features": integer(1),
+    "model.layers": integer(1),
     "model.first_sigma": Rule("number", above=0),
     "model.least_sigma": Rule("number", above=0),
     "model.grad_clip": Rule("number", above=0),
-    "model.futures": whole(1),
+    "model.futures": integer(1),
     # callbacks: the same words mean the same in each
-    "callbacks.*.times": whole(1),
-    "callbacks.quality.num_images": whole(2),  # a distance between spreads
-    "callbacks.*.num_images": whole(1),
-    "callbacks.samples.num_images": whole(1, 10_000),  # on one sheet
-    "callbacks.*.num_clips": whole(1, 1000),
+    "callbacks.*.times": integer(1),
+    "callbacks.frechet_random.num_images": integer(2),  # a distance between spreads
+    "callbacks.*.num_images": integer(1),
+    "callbacks.samples.num_images": integer(1, 10_000),  # on one sheet
+    "callbacks.*.num_clips": integer(1, 1000),
     "callbacks.*.every_*": Rule("number", above=0),
     # sample
     "run": Rule("text"),
     "checkpoint": one_of("best", "last"),
-    "num_images": whole(1),
+    "num_images": integer(1),
     "classes": Rule("list", null=True),
     "truncation": Rule("number", above=0, null=True),
     "temperature": Rule("number", low=0),
-    "rows": whole(1, null=True),
-    "columns": whole(1, null=True),
-    "interpolate": whole(2, null=True),
+    "rows": integer(1, null=True),
+    "columns": integer(1, null=True),
+    "interpolate": integer(2, null=True),
     "reconstruct": Rule("paths", null=True),
     "start": Rule("paths", null=True),
-    "num_frames": whole(2, null=True),
-    "futures": whole(1),
+    "num_frames": integer(2, null=True),
+    "futures": integer(1),
     "fps": Rule("number", low=1, high=50),
     "frames": Rule("flag"),
     "individual": Rule("flag"),
@@ -191,13 +191,13 @@ RULES: dict[str, Rule] = {
     "runs": Rule("paths", null=True),
     "results": Rule("paths", null=True),
     "study": Rule("text", null=True),
-    "trials": whole(2),
+    "trials": integer(2),
     "repeats": Rule("number", low=0, high=0.5),
     "exposure": Rule("number", low=0.25, high=5, null=True),
     # evaluate
     "features": Rule("text"),  # checked with the partners: a word of ours, or a class of the user's
     "weights": Rule("text", null=True),
-    "importance_samples": whole(1),
+    "importance_samples": integer(1),
     "root": Rule("text", null=True),
     "cache": Rule("any"),  # true, false or a folder
 }

@@ -88,7 +88,7 @@ def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str,
     for key, needed in (("model", {"_target_", "name"}), ("data", {"_target_", "name", "kind", "source"})):
         if not needed <= config[key].keys():
             raise refuse(key, f"a {key} with {', '.join(sorted(needed))}")
-    for key in ("average", "budget", "checkpoint", "health", "launch", "trainer"):
+    for key in ("budget", "checkpoint", "ema", "health", "launch", "trainer"):
         if unknown := config[key].keys() - chosen[key].keys():
             raise refuse(key, f"no {', '.join(sorted(map(str, unknown)))} in it")
         config[key] = {**chosen[key], **config[key]}

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from genimg.common.errors import UserError
 from genimg.config.compose import Composer, line
 from genimg.config.names import OPEN, nearest
-from genimg.config.rules import Rule, rule_for, whole
+from genimg.config.rules import Rule, integer, rule_for
 
 
 def check_types(overrides: list[Override], nodes: dict[str, object], base: DictConfig) -> None:
@@ -36,10 +36,10 @@ def as_meant(config: DictConfig, overrides: list[Override], nodes: dict[str, obj
     written = {o.key_or_group: line(o).partition("=")[2].strip() for o in overrides if _is_number(o.value())}
     for key in nodes:
         rule = rule_for(key)
-        if rule is None or rule.kind not in ("whole", "size", "text", "paths") or rule.choices:
+        if rule is None or rule.kind not in ("integer", "size", "text", "paths") or rule.choices:
             continue
         value = OmegaConf.select(config, key, throw_on_missing=False, throw_on_resolution_failure=False)
-        if rule.kind in ("whole", "size"):
+        if rule.kind in ("integer", "size"):
             if isinstance(value, float) and value.is_integer():
                 OmegaConf.update(config, key, int(value))
         elif _is_number(value):
@@ -65,7 +65,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
             continue
         hint = rule.hint
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
-            width, _, height = value.partition("x")  # as pictures are named; the key takes a tensor's order
+            width, _, height = value.partition("x")  # as images are named; the key takes a tensor's order
             hint = f"{key}=[{height},{width}] is {width} wide and {height} high"
         elif rule.kind == "two" and _is_number(value):
             hint = f"{key}=[{_shown(value)},{_shown(value)}]"
@@ -90,7 +90,7 @@ def keeps(rule: Rule, value: object) -> bool:
         return True
     if rule.kind == "flag":
         return isinstance(value, bool)
-    if rule.kind == "whole":
+    if rule.kind == "integer":
         return isinstance(value, int) and not isinstance(value, bool) and _in_range(rule, value)
     if rule.kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(rule, value)
@@ -100,7 +100,7 @@ def keeps(rule: Rule, value: object) -> bool:
         )
     if rule.kind in ("size", "pair"):
         sizes = value if isinstance(value, list) and len(value) == 2 else [value]
-        return all(keeps(whole(rule.low or 0, rule.high), size) for size in sizes)
+        return all(keeps(integer(rule.low or 0, rule.high), size) for size in sizes)
     if rule.kind == "any":
         return True
     if rule.kind == "paths" and isinstance(value, list):

@@ -8,14 +8,14 @@ from pathlib import Path
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Decoder
 from genimg.data.fit import Fit
-from genimg.data.images import PictureFiles, load_pictures
+from genimg.data.images import ImageFiles, load_images
 from genimg.data.items import ImageShape, Items, Part
 from genimg.data.torchvision_sets import open_torchvision
 
 
 @dataclass(frozen=True)
 class CelebA:
-    """Pictures of 218x178 without classes (its 40 attributes are not exclusive).
+    """Images of 218x178 without classes (its 40 attributes are not exclusive).
 
     root, download: as for TorchvisionStills. cache: as for ImageFolder.
     """
@@ -29,5 +29,5 @@ class CelebA:
     def load(self, part: Part, shape: ImageShape) -> Items:
         faces = open_torchvision("CelebA", self.root, self.download, split=part)
         folder = Path(faces.root) / faces.base_folder / "img_align_celeba"
-        files = PictureFiles([str(folder / name) for name in faces.filename])
-        return load_pictures(files, Decoder(shape, self.fit, (0, 0, 0)), cache_folder(self.cache, "pictures"))
+        files = ImageFiles([str(folder / name) for name in faces.filename])
+        return load_images(files, Decoder(shape, self.fit, (0, 0, 0)), cache_folder(self.cache, "images"))

@@ -1,4 +1,4 @@
-"""One picture file of any mode to uint8 of the shape that the models are given."""
+"""One image file of any mode to uint8 of the shape that the models are given."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 class TooLargeError(ValueError):
-    """A picture that would fill the memory: a few hundred bytes may unpack to billions of pixels."""
+    """An image that would fill the memory: a few hundred bytes may unpack to billions of pixels."""
 
 
 @contextmanager
 def opened(path: str) -> Iterator[Image.Image]:
-    """The picture in a file, its header read and its pixels not yet.
+    """The image in a file, its header read and its pixels not yet.
 
     Raises TooLargeError above `limits.MOST_PIXELS`; Pillow's errors pass through.
     """
@@ -60,14 +60,14 @@ class Decoder:
     background: tuple[int, int, int]
 
     def read(self, path: str) -> np.ndarray:
-        """uint8 (C, H, W) of the picture, or an animation's first frame. Pillow's errors pass through."""
+        """uint8 (C, H, W) of the image, or an animation's first frame. Pillow's errors pass through."""
         with opened(path) as image:
             side = 2 * max(self.shape)
             image.draft(None, (side, side))  # a large JPEG is decoded at a half, a quarter, ...
             return self.convert(image)
 
     def convert(self, image: Image.Image) -> np.ndarray:
-        """uint8 (C, H, W) of an open picture."""
+        """uint8 (C, H, W) of an open image."""
         check_size(image)  # a frame may be larger than the first one
         upright = _eight_bits(ImageOps.exif_transpose(image))
         flat = _over(upright, self.background) if upright.has_transparency_data else upright

@@ -15,7 +15,7 @@ from genimg.data.items import ImageShape, Part, Stored
 
 @dataclass(frozen=True)
 class Digits:
-    """8x8 pictures, 10 classes (Alpaydin & Kaynak 1998; a test split of its own does not ship with them).
+    """8x8 images, 10 classes (Alpaydin & Kaynak 1998; a test split of its own does not ship with them).
 
     margin: black pixels set around the 8x8, whose strokes otherwise end at the border.
     """

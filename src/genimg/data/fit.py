@@ -1,4 +1,4 @@
-"""Pictures of any size and colour to the shape that the models are given."""
+"""Images of any size and colour to the shape that the models are given."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def crop_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, flo
 
 
 def padded_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that a picture of `size` takes inside `target` when it keeps its aspect ratio."""
+    """(height, width) that an image of `size` takes inside `target` when it keeps its aspect ratio."""
     scale = min(target[0] / size[0], target[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

@@ -1,4 +1,4 @@
-"""The frames of one clip: an animation, a folder of pictures or a video."""
+"""The frames of one clip: an animation, a folder of images or a video."""
 
 from __future__ import annotations
 

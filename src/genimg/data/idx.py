@@ -72,8 +72,8 @@ class FashionMNIST:
 
     def load(self, part: Part, shape: ImageShape) -> Stored:
         folder, prefix = Path(self.root or DEBIAN_FOLDER), {"train": "train", "test": "t10k"}[part]
-        images, labels = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
-        if not (images.is_file() and labels.is_file()):
+        image_file, label_file = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
+        if not (image_file.is_file() and label_file.is_file()):
             return TorchvisionStills("FashionMNIST", self.root, self.download).load(part, shape)
-        pictures = fit_images(read_idx(images).unsqueeze(1), shape, fit="pad")
-        return Stored(pictures, read_idx(labels).long(), classes=CLASSES)
+        images = fit_images(read_idx(image_file).unsqueeze(1), shape, fit="pad")
+        return Stored(images, read_idx(label_file).long(), classes=CLASSES)

@@ -1,4 +1,4 @@
-"""A user's own folder of pictures."""
+"""A user's own folder of images."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from genimg.common.errors import UserError
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Background, Decoder, as_rgb
 from genimg.data.fit import FITS, Fit
-from genimg.data.images import PictureFiles, load_pictures
+from genimg.data.images import ImageFiles, load_images
 from genimg.data.items import ImageShape, Items, Part
-from genimg.data.listing import list_pictures, require_pictures
+from genimg.data.listing import list_images, require_images
 from genimg.data.reading import warn_of_links
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Pictures below `root`: flat, or one folder for each class.
+    """Images below `root`: flat, or one folder for each class.
 
     fit: "crop" the middle to the shape's proportions, "pad" with the background, or "stretch".
     background: colour under what is transparent and around what is padded.
-    cache: keep the decoded pictures on disk: true = in the user's cache folder, or a path.
+    cache: keep the decoded images on disk: true = in the user's cache folder, or a path.
     follow_links: follow symbolic links that lead out of `root`.
     """
 
@@ -34,9 +34,9 @@ class ImageFolder:
     def load(self, part: Part, shape: ImageShape) -> Items:
         if self.fit not in FITS:
             raise UserError("data.fit", self.fit, ", ".join(FITS))
-        require_pictures(self.root, self.follow_links)
-        found = list_pictures(str(self.root), self.follow_links)
+        require_images(self.root, self.follow_links)
+        found = list_images(str(self.root), self.follow_links)
         warn_of_links(found.skipped_links, str(self.root))
-        files = PictureFiles(found.paths, found.labels, found.classes)
+        files = ImageFiles(found.paths, found.labels, found.classes)
         decoder = Decoder(shape, self.fit, as_rgb(self.background))
-        return load_pictures(files, decoder, cache_folder(self.cache, "pictures"))
+        return load_images(files, decoder, cache_folder(self.cache, "images"))

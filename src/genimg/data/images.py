@@ -1,4 +1,4 @@
-"""Many picture files as items: in memory where they fit, from a cache, or decoded as they are asked for."""
+"""Many image files as items: in memory where they fit, from a cache, or decoded as they are asked for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from genimg.data.reading import Failures, read_each, reason, warn_of
 
 log = logging.getLogger(__name__)
 
-FEWEST = 8  # readable pictures; fewer cannot be split and learned from
-IN_MEMORY_BYTES = 2 * 2**30  # decoded pictures up to this size are kept in memory
+FEWEST = 8  # readable images; fewer cannot be split and learned from
+IN_MEMORY_BYTES = 2 * 2**30  # decoded images up to this size are kept in memory
 
 
 @dataclass(frozen=True)
-class PictureFiles:
+class ImageFiles:
     """Files with one label each, or none (empty `labels` and `classes`)."""
 
     paths: Sequence[str]
@@ -32,7 +32,7 @@ class PictureFiles:
     classes: tuple[str, ...] = ()
 
 
-def load_pictures(files: PictureFiles, decoder: Decoder, cache: Path | None) -> Items:
+def load_images(files: ImageFiles, decoder: Decoder, cache: Path | None) -> Items:
     """The readable files as items, in order. The others are listed in a warning.
 
     Raises UserError where fewer than FEWEST can be read.
@@ -41,7 +41,7 @@ def load_pictures(files: PictureFiles, decoder: Decoder, cache: Path | None) -> 
     labels = torch.tensor(files.labels, dtype=torch.int64) if files.labels else None
     if cache is None and np.prod(shape, dtype=np.int64) > IN_MEMORY_BYTES:
         failures = _check_headers(files.paths)
-        lazy = LazyPictures(np.array(files.paths), decoder, labels, files.classes)
+        lazy = LazyImages(np.array(files.paths), decoder, labels, files.classes)
         return lazy.subset(_readable(files.paths, failures))
     if cache is None:
         array = np.empty(shape, np.uint8)
@@ -53,8 +53,8 @@ def load_pictures(files: PictureFiles, decoder: Decoder, cache: Path | None) -> 
 
 
 @dataclass(frozen=True)
-class LazyPictures:
-    """Pictures decoded at each fetch: for more than memory holds.
+class LazyImages:
+    """Images decoded at each fetch: for more than memory holds.
 
     A file whose header is sound but whose body is not gives its place to the next of the same label.
     """
@@ -76,11 +76,11 @@ class LazyPictures:
     def fetch(self, indices: Tensor, draw: int) -> Tensor:
         return torch.from_numpy(np.stack([self._read(index) for index in indices.tolist()]))
 
-    def subset(self, indices: Tensor) -> LazyPictures:
+    def subset(self, indices: Tensor) -> LazyImages:
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, paths=self.paths[indices.numpy()], labels=labels)
 
-    def to(self, device: torch.device) -> LazyPictures:
+    def to(self, device: torch.device) -> LazyImages:
         return self
 
     def _read(self, index: int) -> np.ndarray:
@@ -89,8 +89,8 @@ class LazyPictures:
             try:
                 return self.decoder.read(path)
             except Exception as error:
-                log.warning("%s; the next picture takes its place", reason(path, error))
-        raise UserError("data.root", None, "pictures that can be read", f"none like {self.paths[index]} can")
+                log.warning("%s; the next image takes its place", reason(path, error))
+        raise UserError("data.root", None, "images that can be read", f"none like {self.paths[index]} can")
 
     def _alike(self, index: int) -> Iterator[int]:
         """`index`, then those after it that have its label, around the end."""
@@ -106,7 +106,7 @@ def _decode_all(paths: Sequence[str], decoder: Decoder, out: np.ndarray) -> Fail
     def read(row: int) -> None:
         out[row] = decoder.read(paths[row])
 
-    log.info("reading %d pictures", len(paths))
+    log.info("reading %d images", len(paths))
     return read_each(paths, read)
 
 
@@ -121,7 +121,7 @@ def _check_headers(paths: Sequence[str]) -> Failures:
 def _readable(paths: Sequence[str], failures: Failures) -> Tensor:
     """Rows of the files that can be read. Warns of the others; raises UserError where too few are left."""
     rows = [row for row, path in enumerate(paths) if path not in failures]
-    warn_of(failures, len(paths), "pictures")
+    warn_of(failures, len(paths), "images")
     if len(rows) < FEWEST:
-        raise UserError("data.root", f"{len(rows)} readable pictures", f"at least {FEWEST}")
+        raise UserError("data.root", f"{len(rows)} readable images", f"at least {FEWEST}")
     return torch.tensor(rows, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What lies in a user's folder of pictures or clips, from names alone. Torch-free: the command asks too.
+"""What lies in a user's folder of images or clips, from names alone. Torch-free: the command asks too.
 
 Names that start with a dot are skipped. Symbolic links are followed where they stay inside the folder; one
 that leads out of it is skipped, unless `follow_links`.
@@ -15,12 +15,12 @@ from typing import Literal
 
 from genimg.common.errors import UserError
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 
 
 @dataclass(frozen=True)
-class PictureListing:
+class ImageListing:
     """Paths in sorted order. classes: names of the class folders, empty where there are fewer than two;
     labels: one for each path then, else empty. skipped_links: links that lead out of the folder, or nowhere."""
 
@@ -32,7 +32,7 @@ class PictureListing:
 
 @dataclass(frozen=True)
 class ClipListing:
-    """One clip. frames: its pictures in the natural order of their names, for a folder of them."""
+    """One clip. frames: its images in the natural order of their names, for a folder of them."""
 
     path: str
     kind: Literal["animation", "frames", "video"]
@@ -40,7 +40,7 @@ class ClipListing:
 
 
 def count_classes(root: str | Path, follow_links: bool = False) -> int:
-    """Class folders below `root`; 0 where it is flat or missing. Reads up to a first picture of each."""
+    """Class folders below `root`; 0 where it is flat or missing. Reads up to a first image of each."""
     folder = str(root)
     if not os.path.isdir(folder) or _has_loose(folder):
         return 0
@@ -48,25 +48,25 @@ def count_classes(root: str | Path, follow_links: bool = False) -> int:
     return len(names) if len(names) > 1 else 0
 
 
-def list_pictures(root: str | Path, follow_links: bool = False) -> PictureListing:
-    """Every picture below `root`: flat, or in a folder for each class (with folders inside it)."""
+def list_images(root: str | Path, follow_links: bool = False) -> ImageListing:
+    """Every image below `root`: flat, or in a folder for each class (with folders inside it)."""
     folder, skipped = str(root), list[str]()
-    paths = sorted(_walk(folder, PICTURES, follow_links, skipped))
+    paths = sorted(_walk(folder, IMAGES, follow_links, skipped))
     start = len(os.path.join(folder, ""))
     tops = [path[start:].partition(os.sep) for path in paths]
     classes = sorted({top for top, inside, _ in tops if inside})
     if len(classes) < 2 or not all(inside for _, inside, _ in tops):
-        return PictureListing(tuple(paths), (), (), tuple(skipped))
+        return ImageListing(tuple(paths), (), (), tuple(skipped))
     number = {name: label for label, name in enumerate(classes)}
-    return PictureListing(tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped))
+    return ImageListing(tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped))
 
 
 def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipListing], list[str]]:
-    """Clips below `root`, sorted: GIFs, animated WebPs, videos, folders of still pictures; and the links out of it."""
+    """Clips below `root`, sorted: GIFs, animated WebPs, videos, folders of still images; and the links out of it."""
     clips: list[ClipListing] = []
     frames: dict[str, list[str]] = {}
     skipped: list[str] = []
-    for path in _walk(str(root), PICTURES | VIDEOS, follow_links, skipped):
+    for path in _walk(str(root), IMAGES | VIDEOS, follow_links, skipped):
         if _suffix(path) in VIDEOS:
             clips.append(ClipListing(path, "video"))
         elif _suffix(path) == ".gif" or _is_animated_webp(path):
@@ -77,33 +77,33 @@ def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipL
     return sorted(clips, key=lambda clip: clip.path), skipped
 
 
-def own_pictures(folder: str | Path) -> list[str]:
-    """Pictures directly in a folder, sorted, without links that lead out of it."""
+def own_images(folder: str | Path) -> list[str]:
+    """Images directly in a folder, sorted, without links that lead out of it."""
     inside = os.path.join(os.path.realpath(folder), "")
     with os.scandir(folder) as entries:
-        pictures = [one for one in entries if _suffix(one.name) in PICTURES and not one.name.startswith(".")]
-        return sorted(one.path for one in pictures if _is(one.is_file) and not _leads_out(one, inside))
+        images = [one for one in entries if _suffix(one.name) in IMAGES and not one.name.startswith(".")]
+        return sorted(one.path for one in images if _is(one.is_file) and not _leads_out(one, inside))
 
 
-def require_pictures(root: str | Path | None, follow_links: bool = False) -> None:
-    """Raises UserError where the folder of pictures is missing, empty, or both flat and in classes."""
-    folder = _require_folder(root, "pictures", "data=image_folder data.root=FOLDER")
+def require_images(root: str | Path | None, follow_links: bool = False) -> None:
+    """Raises UserError where the folder of images is missing, empty, or both flat and in classes."""
+    folder = _require_folder(root, "images", "data=image_folder data.root=FOLDER")
     loose, names = _has_loose(folder), _class_folders(folder, follow_links)
     if not loose and not names:
         links = "; links that lead out of it are skipped, unless data.follow_links=true"
-        raise UserError("data.root", folder, f"a folder with pictures ({_names(PICTURES)})", f"it has none{links}")
+        raise UserError("data.root", folder, f"a folder with images ({_names(IMAGES)})", f"it has none{links}")
     if loose and names:
         raise UserError(
             "data.root",
             folder,
-            "pictures directly in the folder, or one folder for each class, not both",
-            f"pictures lie in it and in {len(names)} folders below, such as {names[0]}",
+            "images directly in the folder, or one folder for each class, not both",
+            f"images lie in it and in {len(names)} folders below, such as {names[0]}",
         )
     if "train" in names and set(names) <= {"train", "val", "valid", "validation", "test"}:
         raise UserError(
             "data.root",
             folder,
-            "the folder of the training pictures; validation and test are carved from them",
+            "the folder of the training images; validation and test are carved from them",
             f"data.root={os.path.join(folder, 'train')}",
         )
 
@@ -111,7 +111,7 @@ def require_pictures(root: str | Path | None, follow_links: bool = False) -> Non
 def require_clips(root: str | Path | None, follow_links: bool = False) -> None:
     """Raises UserError where the folder of clips is missing or holds none."""
     folder = _require_folder(root, "clips", "data=frame_folder data.root=FOLDER")
-    if next(_walk(folder, PICTURES | VIDEOS, follow_links, []), None) is None:
+    if next(_walk(folder, IMAGES | VIDEOS, follow_links, []), None) is None:
         kinds = f"GIFs, animated WebPs, folders of frames, or videos ({_names(VIDEOS)})"
         raise UserError("data.root", folder, f"a folder with clips: {kinds}")
 
@@ -126,17 +126,17 @@ def _require_folder(root: str | Path | None, what: str, example: str) -> str:
 
 
 def _has_loose(folder: str) -> bool:
-    """Whether pictures lie directly in the folder."""
-    return any(_suffix(name) in PICTURES and not name.startswith(".") for name in os.listdir(folder))
+    """Whether images lie directly in the folder."""
+    return any(_suffix(name) in IMAGES and not name.startswith(".") for name in os.listdir(folder))
 
 
 def _class_folders(folder: str, follow_links: bool) -> list[str]:
-    """Names of the folders directly below that hold a picture, at any depth."""
+    """Names of the folders directly below that hold an image, at any depth."""
     inside = os.path.join(os.path.realpath(folder), "")
     with os.scandir(folder) as entries:
         folders = (entry for entry in entries if _is(entry.is_dir) and not entry.name.startswith("."))
         names = [entry.name for entry in folders if follow_links or not _leads_out(entry, inside)]
-    return [name for name in sorted(names) if next(_walk(folder, PICTURES, follow_links, [], name), None)]
+    return [name for name in sorted(names) if next(_walk(folder, IMAGES, follow_links, [], name), None)]
 
 
 def _walk(

@@ -145,7 +145,7 @@ class GenerativeData(LightningDataModule):
     def test_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(_TEST)
 
-    def spread(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
+    def evenly_spaced(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
         """At most `most` items of a split, at equal strides, as an evaluation sees them: none mirrored."""
         number = {"train": _TRAIN, "test": _TEST}[split]
         items = self._splits[number]

@@ -48,7 +48,7 @@ def reason(path: str, error: Exception) -> str:
 
 
 def warn_of(failures: Failures, total: int, what: str) -> None:
-    """`3 of 100 pictures are left out:` and the first few."""
+    """`3 of 100 images are left out:` and the first few."""
     if failures:
         named = "".join(f"\n  {said}" for said in list(failures.values())[:_NAMED])
         more = f"\n  and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""

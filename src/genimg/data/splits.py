@@ -12,7 +12,7 @@ from genimg.data.items import Items
 def carve(items: Items, fraction: float, use: Use) -> tuple[Items, Items]:
     """(rest, part): `fraction` of the items, at least one, set aside by a permutation of the data alone.
 
-    The seed of a run has no say: two runs with two seeds are judged on the same pictures.
+    The seed of a run has no say: two runs with two seeds are judged on the same images.
     Items of one group (windows of one clip) stay together.
     """
     if fraction == 0:

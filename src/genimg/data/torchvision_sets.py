@@ -71,12 +71,12 @@ def open_torchvision(name: str, root: str | None, download: bool, **arguments: A
 
 @dataclass(frozen=True)
 class TorchvisionStills:
-    """A data set of torchvision that keeps its pictures in one array.
+    """A data set of torchvision that keeps its images in one array.
 
     name: class in torchvision.datasets (a key of the table above).
     root: folder of the download; None: the user's cache folder.
     download: whether what is not in `root` is downloaded into it.
-    fit: how pictures of another shape are fitted: crop, pad or stretch.
+    fit: how images of another shape are fitted: crop, pad or stretch.
     variant: which of the sets that come under one name (EMNIST's), one of the keys of `variants`.
     variants: the number of classes of each, from which the configuration takes data.num_classes.
     """
@@ -104,7 +104,7 @@ class TorchvisionStills:
 
 
 def _named(labels: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels from 0. EMNIST's letters count from 1 and name a class 0 that no picture has."""
+    """Labels from 0. EMNIST's letters count from 1 and name a class 0 that no image has."""
     if classes[:1] == ("N/A",):
         return labels - 1, classes[1:]
     return labels, classes

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from genimg.common import ranks
-from genimg.common.errors import LostProcess
+from genimg.common.errors import PeerLost
 from genimg.distributed.rendezvous import Meeting
 
 Value = TypeVar("Value")
@@ -58,7 +58,7 @@ class AveragedGradients(DDPStrategy):
     def post_backward(self, closure_loss: Tensor) -> None:
         assert self.lightning_module is not None
         parameters = self.lightning_module.parameters()
-        average([p.grad for p in parameters if p.requires_grad and p.grad is not None])
+        all_reduce_mean([p.grad for p in parameters if p.requires_grad and p.grad is not None])
 
     def highest(self, values: list[float]) -> list[float]:
         """Each value's maximum over the processes."""
@@ -68,7 +68,7 @@ class AveragedGradients(DDPStrategy):
         return tensor.tolist()
 
 
-def average(tensors: list[Tensor]) -> None:
+def all_reduce_mean(tensors: list[Tensor]) -> None:
     """The mean of each tensor over the processes, in place and in one message. All of one type.
 
     Does nothing where there is one process.
@@ -137,7 +137,7 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise LostProcess(str(error)) from error
+        raise PeerLost(str(error)) from error
 
 
 def environment() -> ClusterEnvironment:

@@ -15,7 +15,7 @@ from torch.distributed.elastic.utils.store import barrier
 from torch.distributed.rendezvous import rendezvous
 
 from genimg.common import ranks
-from genimg.common.errors import LeftAlone, LostProcess, RunIsThrough
+from genimg.common.errors import PeerLost, PeersUnavailable, RunFinished
 
 PATIENCE = 900  # seconds, for machines and processes that start
 PATIENCE_AGAIN = 300  # for those that come back: a machine that has died says nothing
@@ -33,13 +33,13 @@ class Meeting:
 
     @classmethod
     def of_environment(cls, rank: int, processes: int) -> Meeting:
-        """At MASTER_ADDR:MASTER_PORT. Raises LeftAlone where nobody keeps a store there any more."""
+        """At MASTER_ADDR:MASTER_PORT. Raises PeersUnavailable where nobody keeps a store there any more."""
         seconds = PATIENCE_FOR_STORE if ranks.restarts() else PATIENCE
         try:
             store, _, _ = next(rendezvous("env://", rank, processes, timeout=timedelta(seconds=seconds)))
         except DistError as error:
             why = "the first machine of the run has ended" if ranks.restarts() else f"nobody is there after {seconds} s"
-            raise LeftAlone(why) from error
+            raise PeersUnavailable(why) from error
         return cls(store, rank, processes, ranks.restarts())
 
     @property
@@ -51,7 +51,7 @@ class Meeting:
         """Until every process of the group is there, `seconds` at most: by default as long as those of its attempt may
         need to come.
 
-        Raises LostProcess where some were started anew meanwhile, LeftAlone where they do not come, and RunIsThrough
+        Raises PeerLost where some were started anew meanwhile, PeersUnavailable where they do not come, and RunFinished
         where no group is needed any more.
         """
         self._set(_here(self._attempt, self._rank), _started(self._attempt))
@@ -60,13 +60,13 @@ class Meeting:
         end = time.monotonic() + seconds
         while not self._has(*(_here(self._attempt, rank) for rank in range(self._processes))):
             if self._has(_THROUGH):
-                raise RunIsThrough
+                raise RunFinished
             if self._has(_ENDED):
-                raise LeftAlone("another machine of the run has ended, and cannot be waited for")
+                raise PeersUnavailable("another machine of the run has ended, and cannot be waited for")
             if any(self._has(_started(later)) for later in self._later()):
-                raise LostProcess("others were started anew")
+                raise PeerLost("others were started anew")
             if time.monotonic() > end:
-                raise LeftAlone(f"not all processes of the run came within {seconds:.0f} s")
+                raise PeersUnavailable(f"not all processes of the run came within {seconds:.0f} s")
             time.sleep(_INTERVAL)
 
     def be_through(self) -> None:
@@ -74,10 +74,13 @@ class Meeting:
         self._set(_THROUGH)
 
     def wait_for_first(self) -> None:
-        """Until it is through. Raises LostProcess where it was started anew, LeftAlone where its machine has ended."""
+        """Waits until it is through.
+
+        Raises PeerLost where it was started anew, PeersUnavailable where its machine has ended.
+        """
         while not self._has(_THROUGH):
             if any(self._has(_here(later, 0)) for later in self._later()):
-                raise LostProcess("the first process was started anew")
+                raise PeerLost("the first process was started anew")
             time.sleep(_INTERVAL)
 
     def _later(self) -> range:
@@ -87,14 +90,14 @@ class Meeting:
         try:
             return self._store.check(list(keys))
         except DistError as error:
-            raise LeftAlone("the first machine of the run has ended") from error
+            raise PeersUnavailable("the first machine of the run has ended") from error
 
     def _set(self, *keys: str) -> None:
         try:
             for key in keys:
                 self._store.set(key, "")
         except DistError as error:
-            raise LeftAlone("the first machine of the run has ended") from error
+            raise PeersUnavailable("the first machine of the run has ended") from error
 
 
 def say_goodbye(endpoint: str, run_id: str, machines: int) -> None:

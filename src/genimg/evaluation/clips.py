@@ -11,23 +11,23 @@ from genimg.data.order import strides
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
-from genimg.evaluation.subject import Pictures, Subject, too_few
+from genimg.evaluation.subject import Images, Subject, too_few
 from genimg.sampling.images.sheets import to_float, to_uint8
 
 CLIPS, FUTURES = 200, 4  # clips that futures are compared with, at most, and how many of each
 
 
-def compared_clips(pictures: Pictures, asked: int) -> int:
+def compared_clips(images: Images, asked: int) -> int:
     """How many test clips futures are compared with. UserError where they are too few."""
-    count = min(asked, CLIPS, len(pictures.test), len(pictures.train))
+    count = min(asked, CLIPS, len(images.test), len(images.train))
     if count < 2:
-        raise UserError("num_images", count, "2 or more", too_few(asked, len(pictures.test), "clips"))
+        raise UserError("num_images", count, "2 or more", too_few(asked, len(images.test), "clips"))
     return count
 
 
 def clips(subject: Subject) -> list[Figure]:
     """Futures against what came, and the Frechet distance of clips."""
-    test, train, count = subject.pictures.test, subject.pictures.train, subject.num_images
+    test, train, count = subject.images.test, subject.images.train, subject.num_images
     chosen = strides(len(test), count)
     real, floor = test[chosen], train[strides(len(train), count)]
     firsts: list[Tensor] = []
@@ -40,7 +40,7 @@ def clips(subject: Subject) -> list[Figure]:
 
 def _drawn(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
     """FUTURES of each clip, uint8 (n, FUTURES, T, C, H, W); the first of each is also put into `firsts`."""
-    real = subject.pictures.test[chosen]
+    real = subject.images.test[chosen]
     options: dict[str, Any] = {"seed": subject.seed, "futures": FUTURES, "num_frames": real.shape[1]}
     start, labels = to_float(real[:, 0]), subject.classes_of_test(chosen)
     for piece in subject.sampler.stream(len(real), start=start, classes=labels, **options):

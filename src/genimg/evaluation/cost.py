@@ -1,4 +1,4 @@
-"""What a run cost, and what its pictures cost."""
+"""What a run cost, and what its images cost."""
 
 import time
 from typing import Any
@@ -37,7 +37,7 @@ def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
 
 
 def sampling_speed(sampler: Sampler) -> float:
-    """Pictures or clips a second, on the sampler's device, until they lie on the CPU."""
+    """Images or clips a second, on the sampler's device, until they lie on the CPU."""
     sampler.sample(CHUNK)
     started = time.perf_counter()
     sampler.sample(CHUNK * _CHUNKS)

@@ -1,6 +1,6 @@
-"""How near samples are to held-out pictures, and how much of them they reach, by an extractor's features.
+"""How near samples are to held-out images, and how much of them they reach, by an extractor's features.
 
-Beside each its floor: the same of as many training pictures, in place of the samples.
+Beside each its floor: the same of as many training images, in place of the samples.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ _SEED = 0  # of the kernel distance's subsets
 
 @dataclass(frozen=True)
 class Reference:
-    """What the real pictures alone say through one extractor, as `reference` computes it.
+    """What the real images alone say through one extractor, as `reference` computes it.
 
-    test, floor, train: features, float32 (N, D) each. `floor`: training pictures, as many as `test`, compared with it
-        as samples are. `train`: the other training pictures, in which copies are looked for.
+    test, floor, train: features, float32 (N, D) each. `floor`: training images, as many as `test`, compared with it
+        as samples are. `train`: the other training images, in which copies are looked for.
     floors: {figure: its value for `floor`}.
     to_train: squared distances of `test` to the nearest of `train`, float64 (N,).
     """
@@ -48,7 +48,7 @@ def fidelity(real: Reference, fake: Tensor, extractor: Extractor, labels: Tensor
     """The figures of a set of samples.
 
     Args:
-        fake: their features, float32 (N, D), as many as of test pictures.
+        fake: their features, float32 (N, D), as many as of test images.
         labels: int64 (N,), the classes that the samples were asked to be of, where the model is conditional.
     """
     figures = []
@@ -63,7 +63,7 @@ def fidelity(real: Reference, fake: Tensor, extractor: Extractor, labels: Tensor
             "proxy",
             len(fake),
             floor=real.floors["copying"],
-            note="share nearer to the training set than a test picture is; over the floor: memorised",
+            note="share nearer to the training set than a test image is; over the floor: memorised",
         )
     )
     return figures + (_class_figures(real, fake, extractor, extractor.head, labels) if extractor.head else [])
@@ -100,7 +100,7 @@ def _class_figures(
             count,
             "higher",
             class_coverage(floor, test, classes),
-            note="share of the classes that come at least a tenth as often as in the test pictures",
+            note="share of the classes that come at least a tenth as often as in the test images",
         ),
         Figure(
             "classes",
@@ -124,7 +124,7 @@ def _class_figures(
                 count,
                 "higher",
                 extractor.facts.get("accuracy"),
-                note="are of the class asked for; floor: test pictures",
+                note="are of the class asked for; floor: test images",
             )
         )
     return figures

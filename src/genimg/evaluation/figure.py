@@ -16,9 +16,9 @@ class Figure:
 
     group: the question it answers: fidelity, structure, likelihood, ...
     kind: `exact`, `lower bound, K = 16`, `measured` by a clock, or `proxy`: a stand-in for what people see.
-    n: pictures, clips or latents it was computed from.
+    n: images, clips or latents it was computed from.
     better: which way is better; empty where neither is.
-    floor: the same figure of real against real pictures, or of a guess that knows nothing (then `note` says which).
+    floor: the same figure of real against real images, or of a guess that knows nothing (then `note` says which).
     spread: standard deviation over subsets, where the figure has subsets; the standard error of a mean.
     by_horizon, floor_by_horizon: of a sequence, the value at each frame after the start.
     """

@@ -1,4 +1,4 @@
-"""How probable held-out pictures are under a model, where the model says so."""
+"""How probable held-out images are under a model, where the model says so."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from genimg.models.base import Batch
 
 
 @runtime_checkable
-class Likely(Protocol):
+class HasLikelihood(Protocol):
     """A model with a likelihood, or with a reason why its figure is none."""
 
     def no_likelihood(self) -> str | None: ...
@@ -23,20 +23,25 @@ class Likely(Protocol):
 
 def refusal(model: object) -> str | None:
     """Why this model gets no likelihood; None if it gets one."""
-    if not isinstance(model, Likely):
-        return f"{type(model).__name__} gives no probability of a picture"
+    if not isinstance(model, HasLikelihood):
+        return f"{type(model).__name__} gives no probability of an image"
     return model.no_likelihood()
 
 
 @torch.no_grad()
 def likelihood(
-    model: Likely, batches: Sequence[Batch], labelled: bool, samples: int, generator: torch.Generator, floor: Tensor
+    model: HasLikelihood,
+    batches: Sequence[Batch],
+    labelled: bool,
+    samples: int,
+    generator: torch.Generator,
+    floor: Tensor,
 ) -> list[Figure]:
     """Nats an image and bits a dimension, by the importance-weighted bound with `samples` draws.
 
     Args:
         batches: normalised, on the model's device.
-        floor: nats (N,) of the same pictures by their pixels alone: `independent_log_likelihood`.
+        floor: nats (N,) of the same images by their pixels alone: `independent_log_likelihood`.
     """
     values = [
         model.log_likelihood(
@@ -60,7 +65,7 @@ def likelihood(
             floor=float(floor.mean()),
             spread=error,
             unit="nats an image",
-            note="under the prior N(0, I); floor: each pixel's histogram in training pictures, alone",
+            note="under the prior N(0, I); floor: each pixel's histogram in training images, alone",
         ),
         Figure(
             "likelihood",

@@ -1,4 +1,4 @@
-"""LPIPS: how unlike two pictures look, by AlexNet's activations, weighted as people judged (Zhang et al. 2018, eq. 1).
+"""LPIPS: how unlike two images look, by AlexNet's activations, weighted as people judged (Zhang et al. 2018, eq. 1).
 
 torchmetrics computes it and brings the weighting. AlexNet's own weights are torchvision's; an evaluation downloads
 nothing unasked, so the figure is there where they lie in torch's cache.
@@ -30,7 +30,7 @@ def missing() -> str | None:
 
 
 def lpips(device: torch.device) -> Perceptual:
-    """uint8 (N, 1 or 3, H, W) twice -> (N,), 0 for equal pictures. Grey is repeated, small pictures are enlarged."""
+    """uint8 (N, 1 or 3, H, W) twice -> (N,), 0 for equal images. Grey is repeated, small images are enlarged."""
     expected = f"the weights of {_URL}"
     check_weights(_file(), "lpips", expected)
     try:
@@ -49,9 +49,9 @@ def _file() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / _URL.rpartition("/")[2]
 
 
-def _seen(pictures: Tensor) -> Tensor:
+def _seen(stills: Tensor) -> Tensor:
     """As AlexNet takes them: float32 (N, 3, H, W) in [-1, 1]."""
-    images = to_float(as_rgb(pictures))
+    images = to_float(as_rgb(stills))
     shorter = min(images.shape[2:])
     if shorter >= _LEAST:
         return images

@@ -1,4 +1,4 @@
-"""How the futures of a sequence model compare with what really came, and with a picture that stands still."""
+"""How the futures of a sequence model compare with what really came, and with an image that stands still."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +17,8 @@ _PART = 100  # frames compared at once
 
 #: {name: (which way is better, unit)}; sums are over a frame, as papers on moving digits have them
 NAMES: dict[str, tuple[Better, str]] = {
-    "mse": ("lower", "a pixel, pictures in [0, 1]"),
-    "mse summed": ("lower", "a frame, pictures in [0, 1]"),
+    "mse": ("lower", "a pixel, images in [0, 1]"),
+    "mse summed": ("lower", "a frame, images in [0, 1]"),
     "psnr": ("higher", "dB"),
     "ssim": ("higher", ""),
     MS_SSIM: ("higher", ""),
@@ -104,8 +104,8 @@ def diversity(made: Tensor) -> Tensor:
     pairs = list(combinations(range(made.shape[1]), 2))
     if not pairs:
         return torch.zeros(made.shape[0], made.shape[2], dtype=torch.float64)
-    pictures = made.double() / 255
-    return torch.stack([(pictures[:, a] - pictures[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
+    images = made.double() / 255
+    return torch.stack([(images[:, a] - images[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
 
 
 def clip_vectors(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:

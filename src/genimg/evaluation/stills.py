@@ -1,4 +1,4 @@
-"""The figures of a model of still pictures, and the sheet of what its samples are nearest to."""
+"""The figures of a model of still images, and the sheet of what its samples are nearest to."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,26 +14,26 @@ from genimg.evaluation.figure import Figure
 from genimg.evaluation.metrics.neighbours import nearest
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.structure import structure
-from genimg.evaluation.subject import Pictures, Subject, others, too_few
+from genimg.evaluation.subject import Images, Subject, others, too_few
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import side_by_side, to_float, to_uint8
 from genimg.sampling.sampler import Reconstructs
 
-_ON_SHEET = 24  # pairs of a sample and its nearest training picture
+_ON_SHEET = 24  # pairs of a sample and its nearest training image
 
 
-def compared_stills(pictures: Pictures, asked: int) -> int:
-    """How many samples are compared with as many test pictures. UserError where they are too few."""
-    count = min(asked, len(pictures.test), len(pictures.train) // 2)
+def compared_stills(images: Images, asked: int) -> int:
+    """How many samples are compared with as many test images. UserError where they are too few."""
+    count = min(asked, len(images.test), len(images.train) // 2)
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the figures look at {NEIGHBOURS} neighbours"
-        raise UserError("num_images", count, expected, too_few(asked, len(pictures.test), "pictures"))
+        raise UserError("num_images", count, expected, too_few(asked, len(images.test), "images"))
     return count
 
 
 def stills(subject: Subject, folder: Path) -> list[Figure]:
     """Fidelity, diversity, classes and copies; structure where the model reconstructs. Writes `nearest.png`."""
-    test, train, count = subject.pictures.test, subject.pictures.train, subject.num_images
+    test, train, count = subject.images.test, subject.images.train, subject.num_images
     real = _reference(subject, count)
     shown: list[Tensor] = []
     fake = subject.extractor.stream(_drawn(subject, count, shown), subject.device)
@@ -46,15 +46,15 @@ def stills(subject: Subject, folder: Path) -> list[Figure]:
 
 
 def _reference(subject: Subject, count: int) -> Reference:
-    """Of `count` test pictures, as many training pictures, and the other training pictures; kept."""
-    pictures, extractor = subject.pictures, subject.extractor
-    kept = subject.kept("reference", RECIPE, extractor.digest, count, len(pictures.train)) if extractor.known else None
+    """Of `count` test images, as many training images, and the other training images; kept."""
+    images, extractor = subject.images, subject.extractor
+    kept = subject.kept("reference", RECIPE, extractor.digest, count, len(images.train)) if extractor.known else None
     if found := read(kept):
         return Reference(**found)
     parts = (
-        pictures.test[strides(len(pictures.test), count)],
-        pictures.train[strides(len(pictures.train), count)],
-        pictures.train[others(len(pictures.train), count)],
+        images.test[strides(len(images.test), count)],
+        images.train[strides(len(images.train), count)],
+        images.train[others(len(images.train), count)],
     )
     made = reference(*(extractor(part, subject.device) for part in parts))
     keep(vars(made), kept)
@@ -80,4 +80,4 @@ def _structure(subject: Subject, chosen: Tensor) -> list[Figure]:
         return to_uint8(sampler.reconstruct(to_float(part), None if classes is None else classes[where]))
 
     perceptual = None if missing() else lpips(subject.device)
-    return structure(subject.pictures.test[chosen], reconstruct, subject.extractor, subject.device, perceptual)
+    return structure(subject.images.test[chosen], reconstruct, subject.extractor, subject.device, perceptual)

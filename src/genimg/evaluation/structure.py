@@ -1,6 +1,6 @@
-"""How alike pictures and their reconstructions are, pixel by pixel and window by window.
+"""How alike images and their reconstructions are, pixel by pixel and window by window.
 
-The figures themselves are torchmetrics', of pictures in [0, 1] with that range said out loud.
+The figures themselves are torchmetrics', of images in [0, 1] with that range said out loud.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def structure(
     device: torch.device,
     perceptual: Perceptual | None,
 ) -> list[Figure]:
-    """Figures between pictures and what a model makes of them; floor: another of the pictures in its place.
+    """Figures between images and what a model makes of them; floor: another of the images in its place.
 
     Args:
         images: uint8 (N, C, H, W), held-out.
@@ -39,7 +39,7 @@ def structure(
         perceptual: LPIPS, where it can be had.
     """
     features = extractor(images, device)
-    # half the set away, so that a picture does not meet its own class where the set is sorted
+    # half the set away, so that an image does not meet its own class where the set is sorted
     others = torch.arange(len(images)).roll(len(images) // 2)
     values: dict[str, list[Tensor]] = {}
     floors: dict[str, list[Tensor]] = {}
@@ -48,18 +48,18 @@ def structure(
         made = reconstruct(images[where], where)
         other = others[where]
         compared = ((values, made, extractor(made, device)), (floors, images[other], features[other]))
-        for found, pictures, vectors in compared:
-            now = pixel_figures(pictures.float() / 255, images[where].float() / 255)
+        for found, candidates, vectors in compared:
+            now = pixel_figures(candidates.float() / 255, images[where].float() / 255)
             now[COSINE] = cosine_distance(vectors, features[where])
             if perceptual is not None:
-                now[LPIPS] = perceptual(pictures, images[where])
+                now[LPIPS] = perceptual(candidates, images[where])
             for name, value in now.items():
                 found.setdefault(name, []).append(value.double())
     return [_figure(name, torch.cat(parts), torch.cat(floors[name])) for name, parts in values.items()]
 
 
 def pixel_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
-    """A value a picture, (N,): floats (N, C, H, W) in [0, 1]; MS-SSIM where it fits."""
+    """A value an image, (N,): floats (N, C, H, W) in [0, 1]; MS-SSIM where it fits."""
     error = (made - real).square().flatten(1).mean(1)
     values = {"mse": error, "psnr": psnr(error), "ssim": ssim(made, real)}
     if min(real.shape[2:]) >= SMALLEST_MS:
@@ -70,7 +70,7 @@ def pixel_figures(made: Tensor, real: Tensor) -> dict[str, Tensor]:
 
 
 def ssim(made: Tensor, real: Tensor) -> Tensor:
-    """(N,): Wang et al. 2004, a Gaussian window of 11 pixels; a flat one where the picture is smaller than that."""
+    """(N,): Wang et al. 2004, a Gaussian window of 11 pixels; a flat one where the image is smaller than that."""
     shorter = min(real.shape[2:])
     window = min(_WINDOW, shorter - 1 + shorter % 2)
     smaller = {"gaussian_kernel": False, "kernel_size": window} if window < _WINDOW else {}
@@ -90,7 +90,7 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _figure(name: str, values: Tensor, floors: Tensor) -> Figure:
-    unit = {"psnr": "dB", "mse": "a pixel, pictures in [0, 1]"}.get(name, "")
+    unit = {"psnr": "dB", "mse": "a pixel, images in [0, 1]"}.get(name, "")
     return Figure(
         "structure",
         name,
@@ -100,5 +100,5 @@ def _figure(name: str, values: Tensor, floors: Tensor) -> Figure:
         "lower" if name in ("mse", *PROXIES) else "higher",
         float(floors.mean()),
         unit=unit,
-        note="floor: another test picture in place of the reconstruction",
+        note="floor: another test image in place of the reconstruction",
     )

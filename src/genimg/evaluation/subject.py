@@ -1,4 +1,4 @@
-"""What is measured: a sampler and the pictures it was trained on, seen through an extractor."""
+"""What is measured: a sampler and the images it was trained on, seen through an extractor."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from genimg.data.order import strides
 from genimg.evaluation.features.extractor import Extractor
 from genimg.sampling.sampler import Sampler
 
-READ = 60_000  # pictures or frames of a split, at most: a classifier learns from them, copies are looked for in them
+READ = 60_000  # images or frames of a split, at most: a classifier learns from them, copies are looked for in them
 BYTES = 2 * 2**30  # of them in memory, at most
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """Of a data set, uint8: stills (N, C, H, W), or the clips (N, T, C, H, W) of one; labels int64 (N,)."""
 
     train: Tensor
@@ -40,12 +40,12 @@ class Subject:
     """A run, as its figures need it.
 
     data: the fingerprint of the data set.
-    num_images: samples, and as many test pictures or clips; the splits have them.
+    num_images: samples, and as many test images or clips; the splits have them.
     cache: folder of what can be made again; None keeps nothing.
     """
 
     sampler: Sampler
-    pictures: Pictures
+    images: Images
     extractor: Extractor
     data: dict[str, Any]
     num_images: int
@@ -58,7 +58,7 @@ class Subject:
 
     def classes_of_test(self, chosen: Tensor) -> list[str] | None:
         """The names of the classes that a conditional model must be told; None for any other."""
-        labels = self.pictures.test_labels
+        labels = self.images.test_labels
         if labels is None or not self.sampler.classes:
             return None
         return [self.sampler.classes[label] for label in labels[chosen].tolist()]  # a number could be a name too
@@ -94,21 +94,21 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
     if data.fingerprint != known:
         raise UserError(
             "root",
-            f"{data.name}: {data.fingerprint['count']:,} pictures of another digest or shape",
+            f"{data.name}: {data.fingerprint['count']:,} images of another digest or shape",
             f"the data of the run: {known['count']:,} of shape {tuple(known['shape'])}",
         )
     return data
 
 
-def read_pictures(data: Any) -> Pictures:
+def read_images(data: Any) -> Images:
     """The training and the test split, each up to a bound of memory."""
     most = max(1, min(READ, BYTES // math.prod(data.image_shape)) // (data.num_frames or 1))
-    return Pictures(*read_split(data, "train", most), *read_split(data, "test", most))
+    return Images(*read_split(data, "train", most), *read_split(data, "test", most))
 
 
 def read_split(data: Any, split: Literal["train", "test"], most: int) -> tuple[Tensor, Tensor | None]:
-    """At most `most` pictures of one split at equal strides, and their labels; as in `Pictures`."""
-    batches = list(data.spread(split, most))
+    """At most `most` images of one split at equal strides, and their labels; as in `Images`."""
+    batches = list(data.evenly_spaced(split, most))
     labels = None if "labels" not in batches[0] else torch.cat([batch["labels"] for batch in batches])
     return torch.cat([batch["images"] for batch in batches]), labels
 

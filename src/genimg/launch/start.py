@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
-from genimg.common.files import append, held, whole, writing
+from genimg.common.files import append, atomic_write, held, writing
 from genimg.common.processes import Control, as_parent, interrupts_held_back
 from genimg.common.run_folder import RunFolder
 from genimg.launch.environment import worker_environment
@@ -97,7 +97,7 @@ def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: s
 
 def _write(config: DictConfig, path: Path) -> Path:
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    with whole(path) as file:  # on a full disk a run that is resumed keeps the one it has
+    with atomic_write(path) as file:  # on a full disk a run that is resumed keeps the one it has
         file.write(OmegaConf.to_yaml(resolved).encode())
     return path
 

@@ -23,7 +23,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from genimg.common import ranks
-from genimg.common.errors import EXIT_CODE, LeftAlone, LostProcess, RunIsThrough, UserError
+from genimg.common.errors import EXIT_CODE, PeerLost, PeersUnavailable, RunFinished, UserError
 from genimg.common.processes import Control, end_with_parent, hear_interrupts, parent
 from genimg.common.run_folder import RunFolder
 
@@ -61,14 +61,14 @@ def _run(config_path: str) -> tuple[int, bool]:
         return EXIT_CODE, True
     except KeyboardInterrupt:
         return 128 + signal.SIGINT, False  # the agent ends the others, and knows that it was asked for
-    except RunIsThrough:
+    except RunFinished:
         return 0, True
-    except LeftAlone as error:
+    except PeersUnavailable as error:
         _say(f"error: {error}: the run ends, and goes on with resume=RUN on each machine")
         if (control := Control.of_environment()) is not None:
             control.end_with(1)
         return 1, False
-    except LostProcess as error:
+    except PeerLost as error:
         log.error("%s", error, extra={"file_only": True})
         in_group = Control.of_environment() is not None
         log.error("error: another process of the run has ended, and this one with it", extra={"file_only": in_group})

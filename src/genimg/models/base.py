@@ -29,11 +29,9 @@ class GenerativeModel(LightningModule):
     #: The validation figure that chooses the best checkpoint, and which way it improves.
     monitor: ClassVar[tuple[str, Literal["min", "max"]]]
     #: Prefixes of the parameters and buffers that the weight average follows; "" is the whole model.
-    averaged: ClassVar[tuple[str, ...]] = ("",)
+    ema_prefixes: ClassVar[tuple[str, ...]] = ("",)
     #: Prefixes of the parameters and buffers that `decode`, or `animate` of a sequence model, needs: what is exported.
-    generates: ClassVar[tuple[str, ...]] = ("",)
-    #: Whether a loss holds a gradient, as a gradient penalty does: then weights must stay until its own backward pass.
-    differentiates_gradients: bool = False
+    export_prefixes: ClassVar[tuple[str, ...]] = ("",)
     #: Each optimizer's learning rate falls on a cosine to this fraction of itself at progress 1.
     final_lr: float = 0.1
 
@@ -83,10 +81,10 @@ class GenerativeModel(LightningModule):
         labels: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """New pictures in [-1, 1]: (N, C, H, W), or (N, T, C, H, W) from a sequence model.
+        """New images in [-1, 1]: (N, C, H, W), or (N, T, C, H, W) from a sequence model.
 
         Args:
-            generator: on the model's device; the same state gives the same pictures.
+            generator: on the model's device; the same state gives the same images.
             labels: classes, int64 (N,); only for a conditional model, which needs them.
             temperature: scales the latents' spread; under 1, more typical and less varied.
         """

@@ -32,9 +32,9 @@ class GAN(GenerativeModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
-    averaged: ClassVar[tuple[str, ...]] = ("generator.",)
-    generates: ClassVar[tuple[str, ...]] = ("generator.",)
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
+    ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
+    export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     #: The games by name; a subclass may have others.
     objectives: ClassVar[dict[str, Objective]] = OBJECTIVES
 
@@ -63,7 +63,6 @@ class GAN(GenerativeModel):
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.game, self.wasserstein = self.objectives[objective], objective == "wasserstein"
-        self.differentiates_gradients = self.wasserstein
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
         self.penalty_step, self.penalty_share = penalty_step, penalty_share
         self.final_lr = final_lr
@@ -81,7 +80,7 @@ class GAN(GenerativeModel):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """One step of the discriminator, then one of the generator, which answers on the same noise.
 
-        The pictures and the discriminator's view of the real ones are made once for both steps; only the fake ones are
+        The images and the discriminator's view of the real ones are made once for both steps; only the fake ones are
         seen again, by the discriminator as its step left it.
         """
         real = batch["images"]
@@ -138,7 +137,7 @@ class GAN(GenerativeModel):
         return self.discriminator(images, labels).float()
 
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the discriminator says of held-out pictures: far above the training ones', it has memorised those."""
+        """What the discriminator says of held-out images: far above the training ones', it has memorised those."""
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}
 
@@ -169,7 +168,7 @@ class GAN(GenerativeModel):
 def leaky_tanh(x: Tensor) -> Tensor:
     """tanh(x) + 0.001 x: a gradient is left where tanh alone has none.
 
-    The first hundreds of steps often push every pixel far to one side, to black pictures. Under tanh such a generator
+    The first hundreds of steps often push every pixel far to one side, to black images. Under tanh such a generator
     needed ten thousand images to come back, or never did.
     """
     return torch.tanh(x) + 0.001 * x

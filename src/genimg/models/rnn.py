@@ -1,4 +1,4 @@
-"""The RNN: one picture in, an animation out, a different one for every draw of its latents.
+"""The RNN: one image in, an animation out, a different one for every draw of its latents.
 
     elbo = E_q[sum_t log p(x_t | x_0, w, z_1..t)] - KL(q(w | x) || N(0, I)) - sum_t KL(q(z_t | x_0..t, .) || p(z_t | .))
 
@@ -59,8 +59,8 @@ class RNN(GenerativeModel):
     """
 
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
-    averaged: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
-    generates: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
+    ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
+    export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
 
     # modules, with methods of their own that the docstring names
     encoder: Any
@@ -130,7 +130,7 @@ class RNN(GenerativeModel):
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The bound and its parts in nats a frame, then free running, the truth kept out.
 
-        `mse_best` is the best of `futures` roll-outs, `mse_copy` the start picture held still, which is the floor
+        `mse_best` is the best of `futures` roll-outs, `mse_copy` the start image held still, which is the floor
         to beat: squared error of pixels in [0, 1], summed over a frame, averaged over frames.
         """
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
@@ -154,18 +154,18 @@ class RNN(GenerativeModel):
         start: Tensor | None = None,
         num_frames: int | None = None,
     ) -> Tensor:
-        """Animations (N, T, C, H, W) in [-1, 1], frame 0 the start picture.
+        """Animations (N, T, C, H, W) in [-1, 1], frame 0 the start image.
 
         Args:
-            start: (N, C, H, W) in [-1, 1]; None draws from the pictures the model keeps, of the classes `labels`.
+            start: (N, C, H, W) in [-1, 1]; None draws from the images the model keeps, of the classes `labels`.
             num_frames: T, of any length; None is the training's.
         """
         if start is None:
             start, labels = self.starts.draw(num_images, generator, labels if self.num_classes else None)
         if start.shape[0] != num_images:
-            raise ValueError(f"{num_images} animations need as many start pictures, got {tuple(start.shape)}")
+            raise ValueError(f"{num_images} animations need as many start images, got {tuple(start.shape)}")
         if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every start picture: this model is conditional")
+            raise UserError("classes", None, "the class of every start image: this model is conditional")
         length = self.num_frames if num_frames is None else num_frames
         return torch.cat(list(self.stream(start, length, generator, labels, temperature)), dim=1)
 
@@ -221,7 +221,7 @@ class RNN(GenerativeModel):
         return torch.cat([images[:, :1], bound.frames], dim=1)
 
     def remember_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Keep up to 32 start pictures (N, C, H, W), uint8 or in [-1, 1], and their classes in the checkpoint."""
+        """Keep up to 32 start images (N, C, H, W), uint8 or in [-1, 1], and their classes in the checkpoint."""
         self.starts.keep(images, labels)
 
     def _bound(

@@ -1,4 +1,4 @@
-"""The start pictures that a sequence model keeps, so that its checkpoint is enough to draw animations from."""
+"""The start images that a sequence model keeps, so that its checkpoint is enough to draw animations from."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ CAPACITY = 32
 
 
 class KeptStarts(nn.Module):
-    """Up to `CAPACITY` pictures as uint8 with their classes, in buffers and so in every checkpoint."""
+    """Up to `CAPACITY` images as uint8 with their classes, in buffers and so in every checkpoint."""
 
     images: Tensor
     labels: Tensor
@@ -23,7 +23,7 @@ class KeptStarts(nn.Module):
 
     @torch.no_grad()
     def keep(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Some of the pictures (N, C, H, W), uint8 or in [-1, 1], in the place of all kept before.
+        """Some of the images (N, C, H, W), uint8 or in [-1, 1], in the place of all kept before.
 
         At most 32; of each class in turn, so that as many classes as possible have one.
         """
@@ -37,15 +37,15 @@ class KeptStarts(nn.Module):
         self.count.fill_(len(images))
 
     def draw(self, count: int, generator: torch.Generator, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Pictures (N, C, H, W) in [-1, 1] and their classes (N,): in turn, or at random among each wanted class's."""
+        """Images (N, C, H, W) in [-1, 1] and their classes (N,): in turn, or at random among each wanted class's."""
         kept = int(self.count)
         if not kept:
-            raise UserError("start", None, "a picture to start from: this model keeps none of its own")
+            raise UserError("start", None, "an image to start from: this model keeps none of its own")
         if labels is None:
             chosen = torch.arange(count, device=self.images.device) % kept
         else:
             matches = labels[:, None] == self.labels[:kept]  # (N, kept)
-            matches |= ~matches.any(1, keepdim=True)  # a class without a picture starts from any other's
+            matches |= ~matches.any(1, keepdim=True)  # a class without an image starts from any other's
             chosen = torch.multinomial(matches.float(), 1, generator=generator).squeeze(1)
         return self.images[chosen].float() / 127.5 - 1, self.labels[chosen]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.distributed.data_parallel import average
+from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
 from genimg.models.objectives import likelihoods
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
@@ -60,9 +60,9 @@ class VAE(GenerativeModel):
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
     """
 
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("quality", "min")
-    averaged: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
-    generates: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
+    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
+    ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
+    export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
 
     log_scale: Tensor
 
@@ -111,7 +111,7 @@ class VAE(GenerativeModel):
         if self.likelihood == "gaussian":
             # detached: at its optimum the likelihood does not change with sigma: the same gradients
             mse = (images - outputs.detach().float()).square().mean()
-            average([mse])  # the batch is that of all processes
+            all_reduce_mean([mse])  # the batch is that of all processes
             log_sigma = likelihoods.optimal_log_sigma(mse)
             self.log_scale.lerp_(log_sigma, SIGMA_RATE)
         else:
@@ -149,9 +149,9 @@ class VAE(GenerativeModel):
         return figures
 
     def no_likelihood(self) -> str | None:
-        """Why `log_likelihood` is no log probability of the pictures; None where it is one."""
+        """Why `log_likelihood` is no log probability of the images; None where it is one."""
         if self.likelihood == "bernoulli":
-            return "model.likelihood=bernoulli takes grey levels for probabilities: it is no distribution over pictures"
+            return "model.likelihood=bernoulli takes grey levels for probabilities: it is no distribution over images"
         if self.likelihood == "gaussian":
             return "model.likelihood=gaussian is a density of real numbers, no probability of 8-bit pixels"
         return None
@@ -196,10 +196,10 @@ class VAE(GenerativeModel):
         return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
 
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Standard normal noise (N, latent_dim) -> mean pictures (N, C, H, W) in [-1, 1]."""
+        """Standard normal noise (N, latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
         labels = labels if self.num_classes else None
         z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
-        return self._picture(z, labels)
+        return self._image(z, labels)
 
     def sample(
         self,
@@ -213,13 +213,13 @@ class VAE(GenerativeModel):
         return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The mean pictures (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
+        """The mean images (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
         labels = labels if self.num_classes else None
-        return self._picture(self.posterior(images, labels)[0], labels)
+        return self._image(self.posterior(images, labels)[0], labels)
 
-    def _picture(self, z: Tensor, labels: Tensor | None) -> Tensor:
+    def _image(self, z: Tensor, labels: Tensor | None) -> Tensor:
         if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every picture: this model is conditional")
+            raise UserError("classes", None, "the class of every image: this model is conditional")
         outputs = self.decoder(z, labels).float()
         return likelihoods.bernoulli_mean(outputs) if self.likelihood == "bernoulli" else outputs.clamp(-1, 1)
 

@@ -1,4 +1,4 @@
-"""What the pictures of a page show, in words, for those who hear it."""
+"""What the images of a page show, in words, for those who hear it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def of_moment(run: Run, images_seen: int) -> str:
     return f"{_samples(run, count)} at {images_seen:,} {run.counts} seen"
 
 
-def of_picture(run: Run, title: str) -> str:
-    """One of the run's `pictures`."""
+def of_image(run: Run, title: str) -> str:
+    """One of the run's `images`."""
     if title in ("Samples", "Animations"):
         drawn = [*run.folder.final.glob("images/*.png"), *run.folder.final.glob("sequences/*.gif")]
         return f"{_samples(run, len(drawn))}, drawn at the end"

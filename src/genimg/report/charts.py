@@ -16,7 +16,7 @@ _DENSE = 60  # points, over which a curve is marked at some of them only
 _MARKED = 15
 #: What a row tells beside its figures.
 COUNTERS = ("images_seen", "seconds", "stage", "n")
-_LAST = ("lr", "images_per_second")  # how the names of what is about the run, not about its pictures, begin
+_LAST = ("lr", "images_per_second")  # how the names of what is about the run, not about its images, begin
 
 
 def of_run(run: Run) -> list[Chart]:

@@ -21,7 +21,7 @@ from genimg.report.run import Run
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
 #: The validation figures whose better direction is known; those of an evaluation tell it themselves.
-_BETTER = {"elbo": "higher", "bits_per_dim": "lower", "quality": "lower"}
+_BETTER = {"elbo": "higher", "bits_per_dim": "lower", "frechet_random": "lower"}
 
 
 def report(run: Run, versions: dict[str, str], path: Path) -> Path:
@@ -32,9 +32,9 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
         run=run,
         versions=versions,
         moments=_moments(run),
-        pictures=[
-            {"title": title, "picture": _embedded(file), "alt": alt.of_picture(run, title)}
-            for title, file in run.pictures().items()
+        images=[
+            {"title": title, "image": _embedded(file), "alt": alt.of_image(run, title)}
+            for title, file in run.images().items()
         ],
         charts=charts.of_run(run),
         changes=settings.changes(run),
@@ -71,17 +71,17 @@ def comparison(
 def _moments(run: Run) -> list[dict[str, Any]]:
     """The sheets drawn on the way, in order."""
     return [
-        {"images_seen": seen, "picture": _embedded(file), "alt": alt.of_moment(run, seen)} for seen, file in run.moments
+        {"images_seen": seen, "image": _embedded(file), "alt": alt.of_moment(run, seen)} for seen, file in run.moments
     ]
 
 
 def _sheet(run: Run) -> dict[str, str] | None:
     """Its samples as they were at the end, or as they were last where it did not come to one."""
-    pictures, moments = run.pictures(), run.moments
+    images, moments = run.images(), run.moments
     for title in ("Animations", "Samples"):
-        if title in pictures:
-            return {"picture": _embedded(pictures[title]), "alt": alt.of_picture(run, title)}
-    return {"picture": _embedded(moments[-1][1]), "alt": alt.of_moment(run, moments[-1][0])} if moments else None
+        if title in images:
+            return {"image": _embedded(images[title]), "alt": alt.of_image(run, title)}
+    return {"image": _embedded(moments[-1][1]), "alt": alt.of_moment(run, moments[-1][0])} if moments else None
 
 
 def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:
@@ -136,7 +136,7 @@ class Cell(NamedTuple):
     """A figure of one run in the comparison's table.
 
     better: which way is better; empty where neither is, or none is known.
-    n: the pictures or clips it is of; None where nothing tells.
+    n: the images or clips it is of; None where nothing tells.
     ground: what else it was measured on. Figures compare where ground and n are the same.
     """
 

@@ -68,13 +68,13 @@ class Run:
 
     @property
     def moments(self) -> list[tuple[int, Path]]:
-        """(images seen, picture) of the sheets drawn on the way, in order; animations where there are any."""
+        """(images seen, image) of the sheets drawn on the way, in order; animations where there are any."""
         during = self.folder.samples / "during"
         sheets = [*sorted(during.glob(f"{'[0-9]' * _SEEN}.png")), *sorted(during.glob(f"{'[0-9]' * _SEEN}.gif"))]
-        return sorted({int(path.stem): path for path in sheets if self._is_picture(path)}.items())
+        return sorted({int(path.stem): path for path in sheets if self._is_image(path)}.items())
 
-    def pictures(self) -> dict[str, Path]:
-        """The pictures besides those of `moments`, by what they show; the first is the one to look at first."""
+    def images(self) -> dict[str, Path]:
+        """The images besides those of `moments`, by what they show; the first is the one to look at first."""
         final = self.folder.final
         rebuilt = sorted((self.folder.samples / "during").glob("*-reconstructions.png"))
         possible = {
@@ -82,12 +82,12 @@ class Run:
             "Samples": final / "sheet.png",
             "Interpolation": final / "interpolation.gif",
             "Interpolation, step by step": final / "interpolation.png",
-            "Reconstructions: held-out pictures, each beside what the model makes of it": (rebuilt or [final])[-1],
-            "Samples, each beside the training picture it is nearest to": self.folder.path / "nearest.png",
+            "Reconstructions: held-out images, each beside what the model makes of it": (rebuilt or [final])[-1],
+            "Samples, each beside the training image it is nearest to": self.folder.path / "nearest.png",
         }
-        return {title: path for title, path in possible.items() if self._is_picture(path)}
+        return {title: path for title, path in possible.items() if self._is_image(path)}
 
-    def _is_picture(self, path: Path) -> bool:
+    def _is_image(self, path: Path) -> bool:
         """A PNG or a GIF that lies in the run's folder: a link out of it would show a file of this machine."""
         if not readable(path, self.folder):
             return False
@@ -154,10 +154,10 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
     try:
         figures = [asdict(Figure(**figure)) for figure in found["figures"]]
         counts = [found["checkpoint"]["images_seen"], found["settings"]["num_images"], *(one["n"] for one in figures)]
-        numbers = [one[name] for one in figures for name in ("value", "floor", "spread")]
+        numbers = [one[name] for one in figures for name in ("value", "floor", "variance_ratio")]
         curves = [one[name] for one in figures for name in ("by_horizon", "floor_by_horizon")]
         words = [found["extractor"][name] for name in ("name", "digest")]
-        words += [found["preprocessing"][name] for name in ("pictures", "features")]
+        words += [found["preprocessing"][name] for name in ("images", "features")]
         words += found["refused"].values()
         right = all(map(_whole, counts)) and all(number is None or _number(number) for number in numbers)
         right = right and all(isinstance(curve, list | tuple) for curve in curves)

@@ -12,7 +12,7 @@ def truncate(z: Tensor, threshold: float) -> Tensor:
     """Standard normal z to the normal cut off at +-`threshold`, by the increasing map between the two.
 
     The distribution is that of drawing again what lies outside (Brock et al. 2019, BigGAN, section 3.1), but
-    the same z stays the same picture, more typical the smaller the threshold.
+    the same z stays the same image, more typical the smaller the threshold.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be more than 0 standard deviations, got {threshold}")

@@ -1,7 +1,7 @@
 """A trained model and its noise: what is drawn, and what the same seed means.
 
-Pictures are drawn `CHUNK` at a time, each chunk with a generator seeded by (seed, number of the chunk), and a
-chunk is always drawn whole. So picture i of a seed is the same however many are asked for, and memory is
+Images are drawn `CHUNK` at a time, each chunk with a generator seeded by (seed, number of the chunk), and a
+chunk is always drawn whole. So image i of a seed is the same however many are asked for, and memory is
 bounded by a chunk.
 """
 
@@ -19,12 +19,12 @@ from genimg.models.base import GenerativeModel
 from genimg.sampling.class_names import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
 
-CHUNK = 16  # pictures drawn at once; a constant, for the noise of a picture depends on it
+CHUNK = 16  # images drawn at once; a constant, for the noise of an image depends on it
 
 
 @runtime_checkable
 class Decodes(Protocol):
-    """A model whose pictures are a function of latents z ~ N(0, I)."""
+    """A model whose images are a function of latents z ~ N(0, I)."""
 
     def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor: ...
     def decode(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
@@ -32,7 +32,7 @@ class Decodes(Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A model that encodes pictures and decodes them again."""
+    """A model that encodes images and decodes them again."""
 
     def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
 
@@ -42,7 +42,7 @@ class Sampler:
 
     Args:
         model: put in eval mode and moved to `device`.
-        image_shape: (C, H, W) of its pictures.
+        image_shape: (C, H, W) of its images.
         num_frames: frames of a sequence in training; None for a model of stills.
         classes: names of the labels 0, 1, ... of a conditional model; empty for an unconditional one.
     """
@@ -81,7 +81,7 @@ class Sampler:
         num_frames: int | None = None,
         futures: int = 1,
     ) -> Iterator[Tensor]:
-        """The pictures of `sample` in pieces, in order, each at most a chunk (times `futures`).
+        """The images of `sample` in pieces, in order, each at most a chunk (times `futures`).
 
         Args:
             seed: any whole number from 0 on.
@@ -89,7 +89,7 @@ class Sampler:
             temperature: scales the noise of the latents; under 1, more typical and less varied.
             truncation: latents come from the normal distribution cut off at this many standard deviations
                 (Brock et al. 2019, BigGAN, section 3.1); stills only; None = not cut off.
-            start: sequences only: the pictures (num_images, C, H, W) in [-1, 1] that they start from;
+            start: sequences only: the images (num_images, C, H, W) in [-1, 1] that they start from;
                 None = the model's own. A conditional model must be told their classes: one for all, or one each.
             num_frames: sequences only: their length, the start counted.
             futures: sequences only: how many from each start, next to each other in the result.
@@ -108,7 +108,7 @@ class Sampler:
         at_least("futures", futures, 1)
         at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
         if start is not None and start.shape != (num_images, *self.image_shape):
-            raise UserError("start", tuple(start.shape), f"pictures of shape {(num_images, *self.image_shape)}")
+            raise UserError("start", tuple(start.shape), f"images of shape {(num_images, *self.image_shape)}")
         if start is not None:
             self._require_classes(classes, num_images)
         return self._sequences(num_images, seed, labels, temperature, start, num_frames or self.num_frames, futures)
@@ -141,7 +141,7 @@ class Sampler:
     ) -> Iterator[Tensor]:
         model = cast(Any, self.model)
         for begin in range(0, num_images, CHUNK):
-            # a few given pictures need no whole chunk: they bound the number themselves
+            # a few given images need no whole chunk: they bound the number themselves
             count = CHUNK if start is None else min(CHUNK, num_images - begin)
             shared: dict[str, Any] = {
                 "generator": self._generator(seed, begin // CHUNK),
@@ -173,12 +173,12 @@ class Sampler:
         "Sampling generative networks").
 
         Returns:
-            (num_images, steps + 1, C, H, W): row i from the latent of picture i of `sample` (t = 0) to the
-            next (t = 1). Pictures of one class follow each other; where the class changes, it does so
+            (num_images, steps + 1, C, H, W): row i from the latent of image i of `sample` (t = 0) to the
+            next (t = 1). Images of one class follow each other; where the class changes, it does so
             half-way.
         """
         at_least("interpolate", steps, 1)
-        at_least("num_images", num_images, 2, "with interpolate: it needs two pictures")
+        at_least("num_images", num_images, 2, "with interpolate: it needs two images")
         self._check_truncation(truncation)
         model = self._decoder("interpolate", steps)
         chunks = range(-(-num_images // CHUNK))
@@ -201,12 +201,12 @@ class Sampler:
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
-        """Pictures (N, C, H, W) in [-1, 1], encoded and decoded again.
+        """Images (N, C, H, W) in [-1, 1], encoded and decoded again.
 
         A conditional model must be told their classes: one for all, or one each.
         """
         if self.makes_sequences or not isinstance(self.model, Reconstructs):
-            raise UserError("reconstruct", type(self.model).__name__, "a model that encodes pictures: model=vae")
+            raise UserError("reconstruct", type(self.model).__name__, "a model that encodes images: model=vae")
         self._require_classes(classes, len(images))
         labels = self.labels(classes, len(images))
         parts = [slice(begin, begin + CHUNK) for begin in range(0, len(images), CHUNK)]
@@ -217,12 +217,12 @@ class Sampler:
         return _finite(torch.cat(done))
 
     def _require_classes(self, classes: Classes | None, count: int) -> None:
-        """Given pictures have classes of their own, which a conditional model cannot guess."""
+        """Given images have classes of their own, which a conditional model cannot guess."""
         if not self.classes:
             return
         told = len(class_numbers(classes, self.classes)) if classes is not None else None
         if told not in (1, count):
-            expected = f"the class of the pictures: one for all {count}, or one each"
+            expected = f"the class of the images: one for all {count}, or one each"
             raise UserError("classes", classes, expected, hint="this model is conditional")
 
     def labels(self, classes: Classes | None, count: int) -> Tensor | None:
@@ -240,7 +240,7 @@ class Sampler:
         return wanted[torch.arange(count, device=self.device) % len(wanted)]
 
     def grouped(self, classes: Classes | None, count: int) -> list[int]:
-        """The numbers of the first `count` pictures, those of one class next to each other."""
+        """The numbers of the first `count` images, those of one class next to each other."""
         if not self.classes:
             return list(range(count))
         turns = len(class_numbers(classes, self.classes))
@@ -252,12 +252,12 @@ class Sampler:
 
     @property
     def interpolates(self) -> bool:
-        """Whether there are pictures between two pictures: the model makes stills from latents."""
+        """Whether there are images between two images: the model makes stills from latents."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
 
     def _decoder(self, key: str, got: object) -> Decodes:
         if self.makes_sequences or not isinstance(self.model, Decodes):
-            raise UserError(key, got, f"null: {type(self.model).__name__} has no latent for a picture")
+            raise UserError(key, got, f"null: {type(self.model).__name__} has no latent for an image")
         return self.model
 
     def _check_truncation(self, truncation: float | None) -> None:
@@ -269,7 +269,7 @@ class Sampler:
     def _only_for_sequences(self, **given: object) -> None:
         for key, value in given.items():
             if value is not None:
-                shown = "pictures" if isinstance(value, Tensor) else value
+                shown = "images" if isinstance(value, Tensor) else value
                 raise UserError(key, shown, "left out: this model makes stills", hint="sequences come from model=rnn")
 
 
@@ -277,7 +277,7 @@ def _finite(images: Tensor) -> Tensor:
     """`images` as float32 on the CPU. UserError for numbers that are no colours, as broken weights make them."""
     images = images.float().cpu()
     if not images.isfinite().all():
-        raise UserError("run", "pictures that are not finite", "weights that make pictures", "train it anew")
+        raise UserError("run", "images that are not finite", "weights that make images", "train it anew")
     return images
 
 

@@ -1,4 +1,4 @@
-"""Samples as files in a folder: a sheet to look at, and each picture or animation by itself."""
+"""Samples as files in a folder: a sheet to look at, and each image or animation by itself."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from genimg.sampling.images.sheets import (
     to_float,
     to_uint8,
 )
-from genimg.sampling.inputs import Paths, find_readable, read_picture
+from genimg.sampling.inputs import Paths, find_readable, read_image
 from genimg.sampling.sampler import CHUNK, Sampler
 
-ON_SHEET = 100  # pictures that the sheet shows of a longer stream
+ON_SHEET = 100  # images that the sheet shows of a longer stream
 CLIPS_ON_SHEET = 20
 
 
@@ -97,7 +97,7 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     if options.start is not None:
         raise UserError("start", options.start, "null: this model makes stills", "sequences come from model=rnn")
     if options.frames and options.interpolate is None:
-        raise UserError("frames", "true", "false: pictures are PNGs already", hint="interpolate=8 makes a GIF")
+        raise UserError("frames", "true", "false: images are PNGs already", hint="interpolate=8 makes a GIF")
     chunks = sampler.stream(options.num_images, **options.noise, **options.time)
     shown, rows, columns = _cells(options, options.num_images, _turns(sampler, options))
     if options.interpolate is not None and options.num_images > ON_SHEET:
@@ -106,7 +106,7 @@ def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         ways = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
         strips = contact_sheet(ways.flatten(0, 1), rows=len(ways), columns=ways.shape[1])
         save_png(strips, folder / "interpolation.png")
-        ring = ways[:, :-1].flatten(0, 1)  # the last picture of a row is the first of the next
+        ring = ways[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
         if options.frames:
             save_frames(ring, folder / "interpolation")
@@ -125,8 +125,8 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
     start, count = None, options.num_images
     if options.start is not None:
         files = _given(options.start, sampler, options, "start")
-        pictures = [read_picture(file, sampler.image_shape, "start") for file in files]
-        start, count = to_float(torch.stack(pictures)), len(files)
+        images = [read_image(file, sampler.image_shape, "start") for file in files]
+        start, count = to_float(torch.stack(images)), len(files)
     chunks = sampler.stream(count, start=start, **options.noise, **options.time)
     if options.futures > 1 and options.rows is None and options.columns is None:
         rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # a row a start
@@ -163,7 +163,7 @@ def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Path
     def chunks() -> Iterator[Tensor]:
         for begin in range(0, len(files), CHUNK):
             part = slice(begin, begin + CHUNK)
-            read = torch.stack([read_picture(file, sampler.image_shape, "reconstruct") for file in files[part]])
+            read = torch.stack([read_image(file, sampler.image_shape, "reconstruct") for file in files[part]])
             originals.extend(read[: shown - len(originals)])
             yield sampler.reconstruct(to_float(read), classes if one_each is None else one_each[part])
 
@@ -175,7 +175,7 @@ def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Path
 
 
 def _given(paths: Paths, sampler: Sampler, options: SampleOptions, key: str) -> list[Path]:
-    """The user's pictures. With a class for each none is left out: the classes behind it would move to others."""
+    """The user's images. With a class for each none is left out: the classes behind it would move to others."""
     return find_readable(paths, sampler.image_shape, key, leave_out=not isinstance(options.classes, list))
 
 
@@ -186,7 +186,7 @@ def _write_each(
     shown: int,
     options: SampleOptions,
 ) -> Tensor:
-    """Saves each picture or clip of the chunks (in [-1, 1]) as it comes; returns the first `shown`, uint8.
+    """Saves each image or clip of the chunks (in [-1, 1]) as it comes; returns the first `shown`, uint8.
 
     Without individual files, no more than those are drawn.
     """
@@ -207,7 +207,7 @@ def _write_each(
 
 
 def _cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[int, int, int]:
-    """(pictures shown, rows, columns) of the sheet: all of up to ON_SHEET pictures, else the first."""
+    """(images shown, rows, columns) of the sheet: all of up to ON_SHEET images, else the first."""
     rows, columns = options.rows, options.columns
     shown = min(total, ON_SHEET)
     if total > ON_SHEET:

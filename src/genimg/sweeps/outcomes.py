@@ -33,7 +33,7 @@ class OverSeeds:
 
     words: list[str]
     num_seeds: int
-    mean: float | None  # None as well where their figures are of other numbers of pictures
+    mean: float | None  # None as well where their figures are of other numbers of images
     half_width: float | None  # of the 95 % interval of the mean; None under two seeds
 
 

@@ -1,4 +1,4 @@
-"""task=evaluate: a run's figures beside what real pictures reach, as a table, evaluation.json and TensorBoard rows."""
+"""task=evaluate: a run's figures beside what real images reach, as a table, evaluation.json and TensorBoard rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from genimg.evaluation.cost import cost
 from genimg.evaluation.features.choose import extractor as choose_extractor
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, table
-from genimg.evaluation.likelihood import Likely, likelihood, refusal
+from genimg.evaluation.likelihood import HasLikelihood, likelihood, refusal
 from genimg.evaluation.metrics.pixels import independent_log_likelihood
 from genimg.evaluation.perceptual import missing
 from genimg.evaluation.results import log_to_tensorboard, write
 from genimg.evaluation.stills import compared_stills, stills
-from genimg.evaluation.subject import Pictures, Subject, kept_file, load_data, read_pictures
+from genimg.evaluation.subject import Images, Subject, kept_file, load_data, read_images
 from genimg.sampling.images.sheets import to_float
 from genimg.sampling.load import checkpoint_file, from_checkpoint
 from genimg.sampling.sampler import Reconstructs
@@ -36,7 +36,7 @@ from genimg.tasks.report import leave_report
 
 log = logging.getLogger(__name__)
 
-LIKELY = 1000  # pictures the likelihood is computed on, at most
+LIKELY = 1000  # images the likelihood is computed on, at most
 PRINTED = 160  # columns of the table where there is no terminal
 
 
@@ -49,12 +49,12 @@ def run(config: dict[str, Any]) -> int:
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     folder = writable(Path(config["out"]).expanduser() if config["out"] else home(file))
     data = load_data(checkpoint, config["root"], config["trust"])
-    pictures = read_pictures(data)
-    count = (compared_clips if sampler.makes_sequences else compared_stills)(pictures, config["num_images"])
+    images = read_images(data)
+    count = (compared_clips if sampler.makes_sequences else compared_stills)(images, config["num_images"])
     cache = cache_folder(config["cache"], "evaluation")
-    extractor = extractor_for(config, data, pictures, cache, sampler.device)
+    extractor = extractor_for(config, data, images, cache, sampler.device)
     log.info("features  %s", "  ".join([extractor.name, extractor.digest[:12], *map(_fact, extractor.facts.items())]))
-    subject = Subject(sampler, pictures, extractor, data.fingerprint, count, config["seed"], cache)
+    subject = Subject(sampler, images, extractor, data.fingerprint, count, config["seed"], cache)
     figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
     refused = {}
     if (sampler.makes_sequences or isinstance(sampler.model, Reconstructs)) and (reason := missing()):
@@ -67,14 +67,14 @@ def run(config: dict[str, Any]) -> int:
     about = {
         "checkpoint": {"file": str(file), "images_seen": checkpoint["images_seen"], "versions": checkpoint["versions"]},
         "data": {**data.fingerprint, "split": "test"},
-        "preprocessing": {"pictures": "rounded to 8 bits", "features": extractor.preprocessing},
+        "preprocessing": {"images": "rounded to 8 bits", "features": extractor.preprocessing},
         "extractor": {"name": extractor.name, "digest": extractor.digest, **extractor.facts},
         "settings": {name: config[name] for name in ("seed", "num_images", "features", "importance_samples")},
         "versions": versions(),
     }
     written = write(folder, figures, refused, about)
     log_to_tensorboard(RunFolder(folder), figures, checkpoint["images_seen"])
-    log.info("pictures  of the test split, and made, %s; preprocessing: %s", *about["preprocessing"].values())
+    log.info("images  of the test split, and made, %s; preprocessing: %s", *about["preprocessing"].values())
     Console(width=None if sys.stdout.isatty() else PRINTED).print(table(figures))
     for name, why in refused.items():
         log.info("no %s: %s", name, why)
@@ -93,17 +93,17 @@ def writable(folder: Path) -> Path:
 
 
 def extractor_for(
-    config: dict[str, Any], data: Any, pictures: Pictures, cache: Path | None, device: torch.device
+    config: dict[str, Any], data: Any, images: Images, cache: Path | None, device: torch.device
 ) -> Extractor:
     """The one asked for; a classifier is kept under the data's digest."""
-    kept = None if cache is None else kept_file(cache, "classifier", data.fingerprint, len(pictures.train))
+    kept = None if cache is None else kept_file(cache, "classifier", data.fingerprint, len(images.train))
     if config["features"] in ("auto", "classifier") and data.classes and not (kept and kept.is_file()):
-        log.info("training a classifier on the data's labels, once: pictures are compared by its features")
+        log.info("training a classifier on the data's labels, once: images are compared by its features")
     return choose_extractor(
         config["features"],
         weights=config["weights"],
-        train=frames(pictures.train, pictures.train_labels),
-        test=frames(pictures.test, pictures.test_labels),
+        train=frames(images.train, images.train_labels),
+        test=frames(images.test, images.test_labels),
         num_classes=len(data.classes),
         kept=kept,
         device=device,
@@ -112,23 +112,23 @@ def extractor_for(
 
 
 def frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Stills as they are; clips (N, T, C, H, W) as N T pictures with the labels of their clips."""
+    """Stills as they are; clips (N, T, C, H, W) as N T images with the labels of their clips."""
     if items.ndim == 4:
         return items, labels
     return items.flatten(0, 1), None if labels is None else labels.repeat_interleave(items.shape[1])
 
 
 def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
-    """On at most `LIKELY` test pictures."""
-    test, labels = subject.pictures.test, subject.pictures.test_labels
+    """On at most `LIKELY` test images."""
+    test, labels = subject.images.test, subject.images.test_labels
     chosen = strides(len(test), min(LIKELY, len(test)))
     batches = []
     for part in chosen.split(100):
         batch = {"images": to_float(test[part].to(subject.device))}
         batches.append(batch if labels is None else batch | {"labels": labels[part].to(subject.device)})
     generator = torch.Generator(subject.device).manual_seed(subject.seed)
-    floor = independent_log_likelihood(subject.pictures.train, test[chosen])
-    model, labelled = cast(Likely, subject.sampler.model), bool(subject.sampler.classes)
+    floor = independent_log_likelihood(subject.images.train, test[chosen])
+    model, labelled = cast(HasLikelihood, subject.sampler.model), bool(subject.sampler.classes)
     return likelihood(model, batches, labelled, samples, generator, floor)
 
 

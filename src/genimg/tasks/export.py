@@ -12,7 +12,7 @@ from genimg.common.files import empty, unused, writing
 from genimg.common.run_folder import RunFolder, home
 from genimg.report.run import read
 from genimg.sampling.export import card, formats
-from genimg.sampling.export.alone import Alone
+from genimg.sampling.export.generator import ExportableGenerator
 from genimg.sampling.load import checkpoint_file, from_checkpoint
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def run(config: dict[str, Any]) -> int:
     formats.require(format)
     file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
     checkpoint = load_checkpoint(file)
-    alone = Alone(from_checkpoint(checkpoint, "cpu", config["trust"]), config["num_frames"])
+    alone = ExportableGenerator(from_checkpoint(checkpoint, "cpu", config["trust"]), config["num_frames"])
     folder = (
         empty(Path(config["out"]).expanduser()) if config["out"] else unused(RunFolder(home(file)).exports / format)
     )
@@ -37,7 +37,7 @@ def run(config: dict[str, Any]) -> int:
             path = formats.write(format, alone, checkpoint, Path(made))
             difference = formats.difference(alone, formats.read(format, path, alone, config["trust"]))
             if not difference <= formats.TOLERANCE:
-                log.error("error: the file's pictures differ from the model's by %g: it is not kept", difference)
+                log.error("error: the file's images differ from the model's by %g: it is not kept", difference)
                 return FAILED
             figures, trust = evaluation(file), config["trust"]
             card.write(Path(made), alone, checkpoint, format, path.name, difference, figures, trust)

@@ -1,4 +1,4 @@
-"""task=rate: ask people about pictures, and count what they say."""
+"""task=rate: ask people about images, and count what they say."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 PRINTED = 140  # columns of the table
 
-Source = tuple[str, list[bytes], str]  # name, encoded pictures, MIME type
+Source = tuple[str, list[bytes], str]  # name, encoded images, MIME type
 
 
 def run(config: dict[str, Any]) -> int:
@@ -54,9 +54,7 @@ def _ask(config: dict[str, Any]) -> int:
             count = study.needed(trials, 0)
             test, _ = read_split(load_data(checkpoint, config["root"], config["trust"]), "test", count)
             if len(test) < count:
-                raise UserError(
-                    "trials", config["trials"], f"at most {2 * len(test)}: half of them show a test picture"
-                )
+                raise UserError("trials", config["trials"], f"at most {2 * len(test)}: half of them show a test image")
             sources.append((study.REAL, *_encoded(test)))
         sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
         count = study.needed(trials, len(sources))
@@ -78,27 +76,27 @@ def _ask(config: dict[str, Any]) -> int:
 
 
 def _checkpoints(names: list[str], config: dict[str, Any]) -> dict[str, Checkpoint]:
-    """The checkpoint of each run. UserError where their pictures cannot be compared."""
+    """The checkpoint of each run. UserError where their images cannot be compared."""
     files = {name: checkpoint_file(name, config["checkpoint"], config["outputs"]) for name in names}
     if len({file.resolve() for file in files.values()}) < len(names):
         raise UserError("runs", names, "different runs", hint="one of them is there twice")
     found = {name: load_checkpoint(file) for name, file in files.items()}
     shapes = {name: (*one["data"]["image_shape"], one["data"]["num_frames"]) for name, one in found.items()}
     if len(set(shapes.values())) > 1:
-        raise UserError("runs", names, "pictures of one shape, or clips of one length", hint=f"{shapes}")
+        raise UserError("runs", names, "images of one shape, or clips of one length", hint=f"{shapes}")
     if len({json.dumps(one["data"]["fingerprint"], sort_keys=True) for one in found.values()}) > 1:
         log.warning("the runs were trained on different data: people will compare the data, too")
     return found
 
 
-def _encoded(pictures: Tensor) -> tuple[list[bytes], str]:
-    """uint8 pictures (N, C, H, W) or clips (N, T, C, H, W) as files that tell nothing of where they come from."""
-    save, suffix, mime = (save_png, "png", "image/png") if pictures.ndim == 4 else (save_gif, "gif", "image/gif")
+def _encoded(images: Tensor) -> tuple[list[bytes], str]:
+    """uint8 images (N, C, H, W) or clips (N, T, C, H, W) as files that tell nothing of where they come from."""
+    save, suffix, mime = (save_png, "png", "image/png") if images.ndim == 4 else (save_gif, "gif", "image/gif")
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
-        path = Path(folder, f"picture.{suffix}")
+        path = Path(folder, f"image.{suffix}")
         found = []
-        for picture in pictures:
-            save(picture, path)
+        for image in images:
+            save(image, path)
             found.append(path.read_bytes())
     return found, mime
 

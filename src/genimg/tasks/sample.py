@@ -1,4 +1,4 @@
-"""task=sample: pictures from a trained model, written to a folder."""
+"""task=sample: images from a trained model, written to a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_NAME = 100  # characters of the default folder
 
 
 def run(config: dict[str, Any]) -> int:
-    """Draws what configs/sample.yaml asks for, and prints where the pictures lie. Returns the exit code."""
+    """Draws what configs/sample.yaml asks for, and prints where the images lie. Returns the exit code."""
     options = SampleOptions.from_config(config)
     file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
     checkpoint = load_checkpoint(file)
@@ -28,7 +28,7 @@ def run(config: dict[str, Any]) -> int:
     with writing("out", folder, hint="out=FOLDER"):
         first_look = write_samples(sampler, options, empty(folder))
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    log.info("pictures: %s", first_look)
+    log.info("images: %s", first_look)
     if options.interpolate is not None:
         log.info("between them: %s", first_look.with_name("interpolation.gif"))
     return 0

@@ -32,7 +32,7 @@ def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint
 
 def _what_it_is(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
     """What is trained on what and measured how, of a configuration."""
-    parts = {name: config.get(name) for name in ("seed", "model", "average")}
+    parts = {name: config.get(name) for name in ("seed", "model", "ema")}
     callbacks = config["callbacks"].items()
     parts["callbacks"] = {name: node for name, node in callbacks if name not in (PRUNING, *SHOWING)}
     trainer = config["trainer"]

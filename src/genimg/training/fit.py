@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from genimg.checkpoints.read import Checkpoint, load_to_resume
-from genimg.common.errors import STOPPED, LostProcess, UserError, in_a_line
+from genimg.common.errors import STOPPED, PeerLost, UserError, in_a_line
 from genimg.common.quoting import doubled, word
 from genimg.common.ranks import may_meet_again, restarts
 from genimg.common.run_folder import RunFolder
@@ -61,12 +61,12 @@ def run(config: dict[str, Any]) -> int:
 
 
 def finish(config: dict[str, Any], folder: RunFolder, exit_code: int) -> int:
-    """What the first process does alone after the training, which ended with `exit_code`: pictures, and the page."""
+    """What the first process does alone after the training, which ended with `exit_code`: images, and the page."""
     if exit_code == 0:
         try:
             draw_samples(folder, trusted(config))
         except OSError as error:
-            log.error("error: the run is trained and its checkpoint kept, but no pictures were drawn: %s", error)
+            log.error("error: the run is trained and its checkpoint kept, but no images were drawn: %s", error)
             return 1
     leave_report(folder)
     if exit_code == 0:
@@ -90,7 +90,7 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         clock = find(trainer, Clock)
         # a group that is started anew may have died after the page: it is not the user who asked for nothing
         if clock.spent and (restarts() or not folder.ended_whole()):
-            log.info("trained before; only its pictures and its page are missing")
+            log.info("trained before; only its images and its page are missing")
             gathered(None)  # all have seen what is missing before the first one changes it
             return trainer
         if clock.spent:
@@ -108,7 +108,7 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         back = back and rollbacks < ROLLBACKS
         try:
             gathered(None)  # until the first process has written what the others read
-        except LostProcess:
+        except PeerLost:
             if back or not trainer.is_global_zero:
                 raise
         if not back:
@@ -181,4 +181,4 @@ def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     sampler = load(folder.path, trust=trust)
     options = SampleOptions(interpolate=8 if sampler.interpolates else None)
     first_look = write_samples(sampler, options, folder.final)
-    log.info("pictures  %s", first_look)
+    log.info("images  %s", first_look)

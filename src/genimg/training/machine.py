@@ -22,12 +22,12 @@ class Machine:
     fused: bool
     deterministic: bool  # a GPU too sums in the same order each time
     threads: int
-    sharded: bool  # each of several processes holds a part of the model
+    strategy: str  # a name of Lightning's; auto and ddp are `AveragedGradients`
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
         if self.processes > 1:
-            where = f"{self.processes} x {where}{', the model in parts' if self.sharded else ''}"
+            where = f"{self.processes} x {where}"
         layout = "channels_last" if self.channels_last else "contiguous"
         order = ", deterministic" if self.deterministic else ""
         return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers{order}"
@@ -64,18 +64,17 @@ def choose(settings: dict[str, Any]) -> Machine:
         _sum_in_one_order()
     half = _has_bf16(accelerator)
     precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
-    sharded = settings["strategy"] == "fsdp" and settings["devices"] * settings["num_nodes"] > 1
     return Machine(
         accelerator=accelerator,
         devices=settings["devices"],
         num_nodes=settings["num_nodes"],
         precision=("bf16-mixed" if half else "32-true") if precision == "auto" else str(precision),
         # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md, Speed)
-        channels_last=layout == "channels_last" or (layout == "auto" and not sharded),  # torch divides contiguous ones
+        channels_last=layout == "channels_last" or layout == "auto",
         fused=True if fused == "auto" else bool(fused),
         deterministic=settings["deterministic"],
         threads=threads,
-        sharded=sharded,
+        strategy=settings["strategy"],
     )
 
 

@@ -18,15 +18,14 @@ from genimg.distributed.data_parallel import AveragedGradients, environment
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.clock import Budget, Clock
-from genimg.training.callbacks.ema import WeightAverage
+from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
 from genimg.training.machine import Machine
-from genimg.training.sharded import ShardedWeights
 
 log = logging.getLogger(__name__)
 
-FEW_PICTURES = 10_000  # under which a discriminator soon knows them by heart, so that what it sees is augmented
+FEW_IMAGES = 10_000  # under which a discriminator soon knows them by heart, so that what it sees is augmented
 
 
 def trusted(config: dict[str, Any], group: str | None = None) -> tuple[str, ...] | None:
@@ -46,7 +45,7 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
     data.setup("fit")
     if config["model"].get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
-    few = data.num_items < FEW_PICTURES
+    few = data.num_items < FEW_IMAGES
     answers = {"fused": machine.fused, "policy": ["translation"] if few else []}
     config["model"] = answered(config["model"], answers)  # as built: the checkpoint keeps it so
     if resume is not None:
@@ -95,13 +94,13 @@ def make_trainer(
 ) -> Trainer:
     """Lightning's Trainer with the run's callbacks and loggers, and none of its own habits."""
     budget = Budget.of(**config["budget"], num_items=data.num_items)
-    clock, average = Clock(budget, data.batch_size), WeightAverage(**config["average"])
+    clock, ema = Clock(budget, data.batch_size), EMA(**config["ema"])
     if resume is not None:
         clock.load_state_dict(resume["clock"])
-        average.load_state_dict(resume["ema"])
+        ema.load_state_dict(resume["ema"])
     callbacks: list[Callback] = [
         clock,  # first: the others ask it what is due
-        average,
+        ema,
         Metrics(
             config["log_every_steps"],
             hyperparameters(config),
@@ -147,7 +146,7 @@ def strategy(machine: Machine) -> Strategy | str:
     """How its processes train one model together; one alone has nobody to agree with."""
     if machine.processes == 1:
         return "auto"
-    return ShardedWeights() if machine.sharded else AveragedGradients()
+    return AveragedGradients() if machine.strategy in ("auto", "ddp") else machine.strategy
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Means(nn.Module):
 
 
 class Wrong(nn.Module):
-    """Gives pictures, not vectors."""
+    """Gives images, not vectors."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.float()

@@ -155,7 +155,7 @@ def test_dropped_classes_lower_recall_and_coverage_and_raise_the_distances() -> 
     assert distances == sorted(distances)
 
 
-def test_a_few_pictures_repeated_are_seen() -> None:
+def test_a_few_images_repeated_are_seen() -> None:
     """The Frechet distance hardly sees them; recall, coverage and copying do."""
     train, held_out = features(1000, 0), features(500, 1)
     fresh, repeated = features(500, 2), train[:25].repeat(20, 1)

@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 WORDS = {"fooled": {"f": "real", "j": "generated"}, "better": {"f": "left", "j": "right", " ": "tie"}}
-NUMBERS = "document.querySelectorAll('#pictures img').length"
+NUMBERS = "document.querySelectorAll('#images img').length"
 
 
 def make(folder: Path, mode: study.Mode, exposure: int | None = None) -> study.Key:
-    """A study of five trials and two repeats; every picture has a grey level of its own."""
+    """A study of five trials and two repeats; every image has a grey level of its own."""
     sources = []
     for source in range(2):
         encoded = []
@@ -42,11 +42,11 @@ def begin(page: Page, folder: Path, rater: str) -> None:
 
 
 def judge(page: Page, presses: str) -> list[list[str]]:
-    """Answers by keys; the addresses of the pictures that were shown."""
+    """Answers by keys; the addresses of the images that were shown."""
     seen = []
     for press in presses:
         page.wait_for_function(f"{NUMBERS} > 0")
-        seen.append(page.locator("#pictures img").evaluate_all("pictures => pictures.map((one) => one.src)"))
+        seen.append(page.locator("#images img").evaluate_all("images => images.map((one) => one.src)"))
         page.keyboard.press("Space" if press == " " else press)
     return seen
 
@@ -84,12 +84,12 @@ def test_a_rater_judges_by_keys_and_saves_what_can_be_counted(
     assert rater.name == "A <b> rater"
     assert rater.answers == dict(zip(order[:5], words[:5], strict=True))
     assert rater.again == dict(zip(order[5:], words[5:], strict=True))
-    for trial, pictures in zip(order[5:], seen[5:], strict=True):
-        assert pictures == seen[order.index(trial)][::-1]  # the other way round
+    for trial, images in zip(order[5:], seen[5:], strict=True):
+        assert images == seen[order.index(trial)][::-1]  # the other way round
     held = json.loads(opened.locator("#study").text_content() or "")["trials"]
-    for trial, one, pictures in zip(order, turned, seen, strict=True):
-        assert pictures == (held[trial][::-1] if one else held[trial])
-    assert len({tuple(pictures) for pictures in seen[:5]}) == 5
+    for trial, one, images in zip(order, turned, seen, strict=True):
+        assert images == (held[trial][::-1] if one else held[trial])
+    assert len({tuple(images) for images in seen[:5]}) == 5
 
 
 def test_an_exposure_ends_and_the_question_stays(
@@ -97,7 +97,7 @@ def test_an_exposure_ends_and_the_question_stays(
     tmp_path: Path,
 ) -> None:
     make(tmp_path, "fooled", exposure=100)
-    # the page itself notes what was there: on a busy machine a picture comes and goes between two looks
+    # the page itself notes what was there: on a busy machine an image comes and goes between two looks
     noted = "new MutationObserver(() => { window.noted = [...window.noted || [], COUNT]; }).observe(document, OPTIONS)"
     noted = noted.replace("COUNT", NUMBERS).replace("OPTIONS", "{ childList: true, subtree: true }")
     opened.add_init_script(noted)
@@ -124,7 +124,7 @@ def test_a_closed_page_loses_no_answers_and_can_be_started_over(
     opened.locator("#continue").click()
     first = answers(opened, tmp_path / "ann.json")
     assert [one["answer"] for one in first["answers"]] == [WORDS["better"][press] for press in "fjfjfjf"]
-    assert len({tuple(sorted(pictures)) for pictures in seen}) == 5
+    assert len({tuple(sorted(images)) for images in seen}) == 5
     opened.reload()
     opened.locator("#restart").click()
     opened.locator("#rater").fill("bob")

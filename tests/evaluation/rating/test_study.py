@@ -19,14 +19,14 @@ from genimg.evaluation.rating.study import REAL, Key, Trial
 GENERATOR = torch.Generator()
 
 
-def pictures(letter: str, count: int = 40) -> list[bytes]:
+def images(letter: str, count: int = 40) -> list[bytes]:
     return [f"{letter}{index}".encode() for index in range(count)]
 
 
 def make(folder: Path, mode: study.Mode = "fooled", sources: int = 2, repeats: int = 4) -> Key:
     names = [REAL, "run-a", "run-b", "run-c"] if mode == "fooled" else ["run-a", "run-b", "run-c"]
     trials = study.plan(mode, sources, 20, GENERATOR.manual_seed(0))
-    shown = [(name, pictures("pqrs"[index]), "image/png") for index, name in enumerate(names[:sources])]
+    shown = [(name, images("pqrs"[index]), "image/png") for index, name in enumerate(names[:sources])]
     return study.write(mode, shown, trials, repeats=repeats, folder=folder, exposure=None)
 
 

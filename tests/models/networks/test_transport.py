@@ -5,8 +5,8 @@ from genimg.models.networks.frames import Layers
 from genimg.models.networks.transport import filterbank, lay_over, measure, move, whereabouts
 
 
-def picture(seed: int = 0) -> torch.Tensor:
-    """A blob of noise in the middle of an empty picture, (1, 1, 1, 16, 20)."""
+def image(seed: int = 0) -> torch.Tensor:
+    """A blob of noise in the middle of an empty image, (1, 1, 1, 16, 20)."""
     blob = torch.zeros(1, 1, 1, 16, 20)
     blob[..., 5:11, 6:13] = torch.rand(6, 7, generator=torch.Generator().manual_seed(seed))
     return blob
@@ -15,8 +15,8 @@ def picture(seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -4), (-5, 6)])
 def test_whole_pixels_move_exactly(down: int, right: int) -> None:
     shift = torch.tensor([down / 16, right / 20]).view(1, 1, 1, 2)
-    moved = move(picture(), shift, torch.full((1, 1, 1), 0.2))[0, 0, 0]
-    torch.testing.assert_close(moved, picture()[0, 0].roll((down, right), (-2, -1)), atol=1e-4, rtol=0)
+    moved = move(image(), shift, torch.full((1, 1, 1), 0.2))[0, 0, 0]
+    torch.testing.assert_close(moved, image()[0, 0].roll((down, right), (-2, -1)), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("sigma", [0.25, 0.6, 1.5, 4.0])

@@ -25,7 +25,7 @@ def test_the_logistics_masses_over_all_levels_sum_to_one(mean: float, log_scale:
     torch.testing.assert_close(log_mass.double().exp().sum(), torch.tensor(1.0).double(), rtol=0, atol=1e-4)
 
 
-def test_the_logistics_levels_are_those_of_pictures_from_uint8() -> None:
+def test_the_logistics_levels_are_those_of_images_from_uint8() -> None:
     """The outermost levels, and they alone, take the tails: a mean far outside puts all on one."""
     for mean, level in ((-9.0, 0), (9.0, 255)):
         log_mass = discretized_logistic(torch.tensor(mean), torch.tensor(-3.0), LEVELS.view(256, 1))
@@ -43,7 +43,7 @@ def test_the_logistic_is_finite_with_gradients_far_from_the_mean() -> None:
     assert log_scale.grad.isfinite()
 
 
-def test_bernoulli_is_torchs_on_binary_pictures() -> None:
+def test_bernoulli_is_torchs_on_binary_images() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4, 1, 5, 5, generator=generator)
     bits = torch.randint(0, 2, logits.shape, generator=generator).float()
@@ -51,7 +51,7 @@ def test_bernoulli_is_torchs_on_binary_pictures() -> None:
     torch.testing.assert_close(bernoulli(logits, 2 * bits - 1), expected)
 
 
-def test_bernoulli_is_best_at_the_picture_itself() -> None:
+def test_bernoulli_is_best_at_the_image_itself() -> None:
     """Also for grey pixels, where it is a loss and no likelihood."""
     images = torch.tensor([[-0.6, 0.0, 0.8]])
     logits = torch.zeros_like(images, requires_grad=True)
@@ -81,7 +81,7 @@ def test_the_optimal_sigma_is_the_best_one() -> None:
     torch.testing.assert_close(best.exp(), (images - mean).square().mean().sqrt(), rtol=0.02, atol=0)
 
 
-def test_the_optimal_sigma_of_a_perfect_picture_is_finite() -> None:
+def test_the_optimal_sigma_of_a_perfect_image_is_finite() -> None:
     images = torch.zeros(2, 1, 4, 4)
     mean = torch.zeros(2, 1, 4, 4, requires_grad=True)
     log_sigma = optimal_log_sigma((images - mean).square().mean())

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from genimg import load
 from genimg.common.errors import UserError
 from genimg.sampling.export import formats, weights
-from genimg.sampling.export.alone import Alone
+from genimg.sampling.export.generator import ExportableGenerator
 from genimg.sampling.load import from_checkpoint
 from genimg.tasks import export
 from tests.report.made import make_run
@@ -54,8 +54,8 @@ def config(file: Path, **settings: Any) -> dict[str, Any]:
     return defaults | settings
 
 
-def alone(content: dict[str, Any], num_frames: int | None = None) -> Alone:
-    return Alone(from_checkpoint(content, "cpu"), num_frames)
+def alone(content: dict[str, Any], num_frames: int | None = None) -> ExportableGenerator:
+    return ExportableGenerator(from_checkpoint(content, "cpu"), num_frames)
 
 
 QUICK = [
@@ -88,9 +88,9 @@ def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
     names: dict[str, Any] = {}
     exec(code[1] if code else "", names)
-    pictures = np.asarray(names["images"].detach() if isinstance(names["images"], torch.Tensor) else names["images"])
-    assert pictures.shape == (16, *((4,) if name == "rnn" else ()), 1, 8, 8)
-    assert np.abs(pictures).max() <= 1
+    images = np.asarray(names["images"].detach() if isinstance(names["images"], torch.Tensor) else names["images"])
+    assert images.shape == (16, *((4,) if name == "rnn" else ()), 1, 8, 8)
+    assert np.abs(images).max() <= 1
 
 
 def test_the_card_of_a_users_own_network_names_whose_classes_it_needs(
@@ -116,7 +116,7 @@ def test_an_export_holds_the_generating_half_and_samples_as_its_checkpoint(
     model, _ = weights.read(tmp_path / "new" / "model.safetensors")
     assert not {"discriminator", "optimizer", "augment"} & dict(model.named_children()).keys()
     assert hasattr(model, "encoder") == (name == "rnn")
-    if name != "rnn":  # a kept start picture comes with training
+    if name != "rnn":  # a kept start image comes with training
         ours, theirs = (load(tmp_path / file).sample(5, seed=3) for file in ("mine.pt", "new/model.safetensors"))
         torch.testing.assert_close(ours, theirs)
 

@@ -9,13 +9,13 @@ from torch import nn
 
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Budget, Clock
-from genimg.training.callbacks.ema import WeightAverage
+from genimg.training.callbacks.ema import EMA
 
 
 class Model(GenerativeModel):
     """Two weights, one of them averaged, and a counter."""
 
-    averaged: ClassVar[tuple[str, ...]] = ("generator.",)
+    ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,8 +27,8 @@ class Model(GenerativeModel):
     networks = evaluate = sample = cast(Any, None)
 
 
-def followed(half_life: int, ramp: float, batch_size: int = 10) -> tuple[WeightAverage, Model, Any, Clock]:
-    average, model = WeightAverage(half_life, ramp), Model()
+def followed(half_life: int, ramp: float, batch_size: int = 10) -> tuple[EMA, Model, Any, Clock]:
+    average, model = EMA(half_life, ramp), Model()
     clock = Clock(Budget(10**6, None), batch_size)
     trainer = SimpleNamespace(callbacks=[clock, average])
     average.on_fit_start(cast(Any, trainer), model)

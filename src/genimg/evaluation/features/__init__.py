@@ -1,1 +1,1 @@
-"""Feature extractors: pictures in, vectors out, for the figures that compare sets of pictures."""
+"""Feature extractors: images in, vectors out, for the figures that compare sets of images."""

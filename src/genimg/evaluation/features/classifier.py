@@ -1,6 +1,6 @@
 """The features of a small classifier, trained on the data set's own labels.
 
-It sees what the pictures mean: a missing class moves its figures far, a little blur does not. Its Frechet distance is
+It sees what the images mean: a missing class moves its figures far, a little blur does not. Its Frechet distance is
 no FID, and compares only with figures of the same extractor, named by its digest.
 """
 
@@ -31,7 +31,7 @@ class Classifier(nn.Module):
     """Three convolutions and a fully connected layer, with batch normalisation.
 
     Args:
-        channels: of the pictures.
+        channels: of the images.
         num_classes: logits of `head`.
     """
 
@@ -60,7 +60,7 @@ def classifier(
         train, test: uint8 images (N, C, H, W) and their labels, int64 (N,).
         kept: its file, named after the data; None keeps nothing.
 
-    Its facts: `accuracy` on the test pictures, `classes`.
+    Its facts: `accuracy` on the test images, `classes`.
     """
     found = read(kept)
     found = found if found and found.get("recipe") == _RECIPE else None

@@ -1,4 +1,4 @@
-"""What an extractor is: a network with a name, a digest and a word on how it sees pictures."""
+"""What an extractor is: a network with a name, a digest and a word on how it sees images."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 
-BATCH = 250  # pictures at once
+BATCH = 250  # images at once
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that turns pictures into vectors.
+    """A network that turns images into vectors.
 
     name: `classifier`, `inception`, ...
     network: uint8 (B, C, H, W) -> (B, D).
-    preprocessing: in words, how the network sees the pictures; a part of what identifies its features.
+    preprocessing: in words, how the network sees the images; a part of what identifies its features.
     facts: what else a reader of its figures should know, as plain types: the classifier's accuracy.
     known: its digest says all; not of a user's class, whose code may change: its features are not kept.
     head: vectors (B, D) -> logits of the data's classes, where the network knows them.
@@ -55,10 +55,10 @@ class Extractor:
         return torch.cat(parts)
 
     def stream(self, pieces: Iterable[Tensor], device: torch.device) -> Tensor:
-        """As a call, for pictures that come in pieces and are never all in memory."""
+        """As a call, for images that come in pieces and are never all in memory."""
         return torch.cat([self(piece, device) for piece in pieces])
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """(B, 1 or 3, H, W) -> (B, 3, H, W): grey repeated, for networks that know colour pictures only."""
+    """(B, 1 or 3, H, W) -> (B, 3, H, W): grey repeated, for networks that know colour images only."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from genimg.common.files import whole
+from genimg.common.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def keep(content: dict[str, Any], path: Path | None) -> None:
     if path is None:
         return
     try:
-        with whole(path) as file:
+        with atomic_write(path) as file:
             torch.save(content, file)
     except OSError as error:
         log.warning("could not keep %s: %s", path, error)

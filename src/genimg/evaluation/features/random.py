@@ -13,7 +13,7 @@ from torch import Tensor, nn
 FEATURES = 64
 _WIDTHS = (64, 128, 128)
 _KERNELS = (5, 3, 3)
-_LARGEST = 64  # pixels of the longer side: larger pictures are made smaller first
+_LARGEST = 64  # pixels of the longer side: larger images are made smaller first
 _SEED = 0
 
 
@@ -23,7 +23,7 @@ class RandomFeatures(nn.Module):
     The weights come from a generator of their own: the global one is left as it was.
 
     Args:
-        channels: of the pictures.
+        channels: of the images.
     """
 
     def __init__(self, channels: int) -> None:

@@ -1,1 +1,1 @@
-"""Figures of sets of pictures: functions of arrays that know nothing of models."""
+"""Figures of sets of images: functions of arrays that know nothing of models."""

@@ -62,13 +62,13 @@ def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def copying(of_fake: Tensor, of_held_out: Tensor) -> float:
-    """How often a generated picture lies nearer to the training set than a held-out real one does; ties count half.
+    """How often a generated image lies nearer to the training set than a held-out real one does; ties count half.
 
-    0.5: as near as real pictures are. Towards 1: copies of training pictures. Towards 0: far from all of them. One
+    0.5: as near as real images are. Towards 1: copies of training images. Towards 0: far from all of them. One
     minus the Mann-Whitney probability that Meehan et al. 2020 test for data-copying, over the whole space.
 
     Args:
-        of_fake, of_held_out: distances (N,) to the nearest training picture, as `nearest` gives them.
+        of_fake, of_held_out: distances (N,) to the nearest training image, as `nearest` gives them.
     """
     of_real = of_held_out.sort().values
     above = len(of_real) - torch.searchsorted(of_real, of_fake, right=True)

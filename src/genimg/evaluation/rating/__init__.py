@@ -1,1 +1,1 @@
-"""What people think of the pictures: a page that asks them, and the statistics of their answers."""
+"""What people think of the images: a page that asks them, and the statistics of their answers."""

@@ -23,7 +23,7 @@ _OTHER = {"left": "right", "right": "left"}
 class Rater:
     """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time.
 
-    `left` and `right` are the key's, whatever side the rater saw a picture on.
+    `left` and `right` are the key's, whatever side the rater saw an image on.
     """
 
     name: str
@@ -102,7 +102,7 @@ def _fooled(key: Key, raters: Sequence[Rater]) -> list[Line]:
     lines = []
     for source, name in reversed(list(enumerate(key.sources))):
         given = [answer for trial, answer in _first(raters) if key.trials[trial][0][0] == source]
-        note = "taken for real" if source else "real pictures taken for real: what can be reached"
+        note = "taken for real" if source else "real images taken for real: what can be reached"
         if given:
             lines.append(_line(name, rate(given.count("real"), len(given)), note))
     return lines

@@ -1,7 +1,7 @@
-"""A study: which pictures are shown, and what each of them is. The page has the first, the key the second.
+"""A study: which images are shown, and what each of them is. The page has the first, the key the second.
 
-fooled   one picture a trial, real or generated: which is it?
-better   two pictures a trial, of two runs, left and right at random: which is better? Ties are allowed.
+fooled   one image a trial, real or generated: which is it?
+better   two images a trial, of two runs, left and right at random: which is better? Ties are allowed.
 
 The page draws a seed for each rater, who sees the trials in an order, and pairs on sides, of their own: `order` and
 `mirrored` are what it does with it.
@@ -25,11 +25,11 @@ from genimg.common.html import data_uri, write_page
 FORMAT = 3  # of key.json and of the raters' files
 Mode = Literal["fooled", "better"]
 ANSWERS: dict[str, tuple[str, ...]] = {"fooled": ("real", "generated"), "better": ("left", "tie", "right")}
-REAL = "real pictures"
+REAL = "real images"
 _BITS = 2**32 - 1
 
 
-Trial = tuple[tuple[int, int], ...]  # (source, picture of it), as the page holds them: left, right
+Trial = tuple[tuple[int, int], ...]  # (source, image of it), as the page holds them: left, right
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def plan(mode: Mode, sources: int, count: int, generator: torch.Generator) -> li
     """`count` trials.
 
     fooled: source 0 is real, and half of the trials show it; better: every pair of sources equally often, up to one,
-    in an order drawn too, so that the page does not tell which run comes first. Each picture is in one trial only.
+    in an order drawn too, so that the page does not tell which run comes first. Each image is in one trial only.
     """
     if mode == "fooled":
         trials: list[Trial] = [((index % 2, index // 2),) for index in range(count)]
@@ -97,8 +97,8 @@ def _mixed(number: int) -> int:
 
 
 def needed(trials: list[Trial], source: int) -> int:
-    """How many pictures of a source the trials show."""
-    return max((picture + 1 for trial in trials for of, picture in trial if of == source), default=0)
+    """How many images of a source the trials show."""
+    return max((image + 1 for trial in trials for of, image in trial if of == source), default=0)
 
 
 def write(
@@ -112,9 +112,9 @@ def write(
 ) -> Key:
     """The key of the study, and in `folder` its rate.html and key.json.
 
-    sources: (name, encoded pictures, MIME type) of each.
+    sources: (name, encoded images, MIME type) of each.
     repeats: how many trials are shown twice, at most half of them.
-    exposure: milliseconds that pictures are shown; None is until the answer.
+    exposure: milliseconds that images are shown; None is until the answer.
     """
     repeats = min(repeats, len(trials) // 2)
     shown = [[data_uri(sources[source][1][index], sources[source][2]) for source, index in trial] for trial in trials]
@@ -133,7 +133,7 @@ def read_key(path: Path) -> Key:
     if not isinstance(content, dict) or content.get("format") != FORMAT or content["mode"] not in ANSWERS:
         raise ValueError("it is no key of this version")
     sources = tuple(map(str, content["sources"]))
-    trials = tuple(tuple((source, picture) for source, picture in trial) for trial in content["trials"])
+    trials = tuple(tuple((source, image) for source, image in trial) for trial in content["trials"])
     for trial in trials:
         right = len(trial) == (1 if content["mode"] == "fooled" else 2)
         if not right or not all(0 <= source < len(sources) for source, _ in trial):

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what a discriminator sees, so that few pictures are not learned by heart."""
+"""Differentiable augmentation of what a discriminator sees, so that few images are not learned by heart."""
 
 from collections.abc import Sequence
 

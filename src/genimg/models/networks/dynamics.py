@@ -1,4 +1,4 @@
-"""The stochastic recurrence of an animation: from the start picture's features to the motion of its layers.
+"""The stochastic recurrence of an animation: from the start image's features to the motion of its layers.
 
     w ~ N(0, I)                        one latent for the whole clip: which way things go, and how fast
     z_t ~ p(z_t | h_{t-1})             one latent a frame, with a learned prior: what could not be foreseen
@@ -27,7 +27,7 @@ from genimg.models.networks.blocks import ImageSize, class_vectors
 from genimg.models.networks.frames import coarsest_map
 from genimg.models.networks.recurrent import CORES, State
 
-# A frame's way is small beside a latent: these bring parts of the picture to the size of 1.
+# A frame's way is small beside a latent: these bring parts of the image to the size of 1.
 POSITION_UNIT = 0.25
 VELOCITY_UNIT = 1 / 16
 
@@ -40,9 +40,9 @@ class Gaussian(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """How K layers lie in one frame. Lengths are in parts of the picture's height and width, down and to the right."""
+    """How K layers lie in one frame. Lengths are in parts of the image's height and width, down and to the right."""
 
-    shift: Tensor  # (B, K, 2) from where they lie in the start picture
+    shift: Tensor  # (B, K, 2) from where they lie in the start image
     foreseen: Tensor  # (B, K, 2), the shift without its surprise
     velocity: Tensor  # (B, K, 2) a frame
     sigma: Tensor  # (B, K), spread of the transport's kernel in pixels
@@ -54,7 +54,7 @@ class Step(NamedTuple):
     core: State
     motion: Motion
     w: Tensor  # (B, latent_dim)
-    places: Tensor  # (B, K, 4): centre and extent of the layers in the start picture
+    places: Tensor  # (B, K, 4): centre and extent of the layers in the start image
 
 
 class Seen(NamedTuple):
@@ -119,11 +119,11 @@ class Dynamics(nn.Module):
     def begin(
         self, w: Tensor, context: Tensor, context_map: Tensor, places: Tensor, labels: Tensor | None = None
     ) -> Step:
-        """The state at the start picture.
+        """The state at the start image.
 
         Args:
             w: (B, latent_dim).
-            context, context_map: the start picture's vector (B, features) and map (B, c, h, w).
+            context, context_map: the start image's vector (B, features) and map (B, c, h, w).
             places: where its layers lie, (B, K, 4).
             labels: its class, int64 (B,), when conditional.
         """
@@ -174,7 +174,7 @@ class Dynamics(nn.Module):
 
     def _per_layer(self, raw: Tensor) -> Tensor:
         """(B, K * n) -> (B, K, n), each layer told by what it differs in from the one before it: what moves as one
-        picture at first, and parts only where that pays, needs few nats."""
+        image at first, and parts only where that pays, needs few nats."""
         return raw.float().unflatten(1, (self.layers, -1)).cumsum(1)
 
 

@@ -83,7 +83,7 @@ class FrameEncoder(nn.Module):
 
 
 class Layers(NamedTuple):
-    """A start picture taken apart."""
+    """A start image taken apart."""
 
     moving: Tensor  # (B, K, C + 1, H, W): colours times coverage, then coverage in [0, 1]
     background: Tensor  # (B, C, H, W), also behind the layers
@@ -98,7 +98,7 @@ class Layers(NamedTuple):
 
 
 class LayerCutter(nn.Module):
-    """Takes the start picture apart into layers that move and a background that stays: a U-Net over its maps.
+    """Takes the start image apart into layers that move and a background that stays: a U-Net over its maps.
 
     Once a clip, not once a frame, so it can afford the full size. Arguments as in `FrameEncoder`; `layers` is K.
     """
@@ -118,7 +118,7 @@ class LayerCutter(nn.Module):
         init_convolutions(self)
 
     def forward(self, start: Tensor, maps: list[Tensor]) -> Layers:
-        """Start pictures (B, C, H, W) in [-1, 1] and their maps of the encoder."""
+        """Start images (B, C, H, W) in [-1, 1] and their maps of the encoder."""
         h = maps[-1]
         for size, conv, norm, skip in zip(self.sizes, self.convs, self.norms, [*maps[-2::-1], start], strict=True):
             h = F.leaky_relu(norm(conv(torch.cat([F.interpolate(h, size=size), skip], dim=1))), 0.2)
@@ -130,10 +130,10 @@ class LayerCutter(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Frames made of the start picture's own pixels, moved, and of newly drawn ones where the gate opens.
+    """Frames made of the start image's own pixels, moved, and of newly drawn ones where the gate opens.
 
     The layers are moved by the predicted motion and laid over the background; convolutions over the core's map and
-    the moved layers draw a second picture and the gate between the two. Moved pixels stay sharp, drawn ones can be
+    the moved layers draw a second image and the gate between the two. Moved pixels stay sharp, drawn ones can be
     anything (Finn, Goodfellow & Levine 2016, section 3.2, mask out what was predicted and what was copied alike).
 
     Arguments as in `FrameEncoder`; `layers` is K. The maps it starts from have the encoder's coarsest shape.
@@ -147,7 +147,7 @@ class FrameDecoder(nn.Module):
         self.sizes = coarse[-2::-1]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(group_norm(w) for w in widths[1:])
-        # Full size is where the time goes, so it is left to the layers: the drawn picture is made at half the size,
+        # Full size is where the time goes, so it is left to the layers: the drawn image is made at half the size,
         # four pixels to a cell (Shi et al. 2016, sub-pixel convolution).
         self.mix = nn.Conv2d(widths[-1] + 4 * layers * (channels + 1), widths[-1], 3, padding=1)
         self.to_image = nn.Conv2d(widths[-1], 4 * (channels + 1), 3, padding=1)
@@ -174,6 +174,6 @@ class FrameDecoder(nn.Module):
             h = F.interpolate(F.leaky_relu(norm(conv(h)), 0.2), size=size)
         h = F.leaky_relu(self.mix(torch.cat([h, F.pixel_unshuffle(flat, 2).to(h.dtype)], dim=1)), 0.2)
         drawn = F.pixel_shuffle(self.to_image(h), 2)[..., :height, :width].float()
-        picture, gate = drawn.unflatten(0, shift.shape[:2]).split((drawn.shape[1] - 1, 1), dim=2)
+        image, gate = drawn.unflatten(0, shift.shape[:2]).split((drawn.shape[1] - 1, 1), dim=2)
         gate = opening * torch.sigmoid(gate)
-        return (1 - gate) * frames + gate * torch.tanh(picture)
+        return (1 - gate) * frames + gate * torch.tanh(image)

@@ -24,7 +24,7 @@ class Generator(nn.Module):
         smallest: the shorter side of the small map has at most so many pixels.
         num_classes: 0 for an unconditional generator; else each class has a scale and a shift of its own for the
             features of `z` (FiLM, Perez et al. 2018). Joined to `z`, a class only shifts them, and a GAN then soon
-            draws one picture a class: docs/results.md.
+            draws one image a class: docs/results.md.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Recurrent cores: what carries the motion from frame to frame.
 
-Both have one interface. `begin` makes the state of the start picture, `forward` goes one frame on, `summary` is a
+Both have one interface. `begin` makes the state of the start image, `forward` goes one frame on, `summary` is a
 vector that the heads of the motion read, and `canvas` turns the hidden parts of any number of frames into the maps
 that the frame decoder starts from, in one call. State is passed, never kept, so any batch may follow any other.
 """
@@ -28,7 +28,7 @@ class LSTMCore(nn.Module):
     """An LSTM over vectors, with fully connected layers before and after it: no map recurs, so a step is cheap.
 
     Args:
-        context_size: length of the start picture's vector, which every step receives again.
+        context_size: length of the start image's vector, which every step receives again.
         input_size: length of what a step receives beside it.
         map_shape: (channels, height, width) of the maps that the frame decoder starts from.
         hidden: units of the cell, and length of the summary.

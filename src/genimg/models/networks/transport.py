@@ -1,11 +1,11 @@
-"""Moving the start picture's own pixels: layers cut out of it, shifted by Gaussian filterbanks, laid over each other.
+"""Moving the start image's own pixels: layers cut out of it, shifted by Gaussian filterbanks, laid over each other.
 
     moved[i, j] = sum_{a, b} A_y[i, a] A_x[j, b] layer[a, b],    A[i, a] ~ exp(-(a - i + shift)^2 / (2 sigma^2))
 
-A picture that is moved stays sharp however often a frame is drawn, because every frame takes its pixels from the
-start picture itself. The transport is CDNA's (Finn, Goodfellow & Levine 2016, section 3.2: one kernel a layer,
+An image that is moved stays sharp however often a frame is drawn, because every frame takes its pixels from the
+start image itself. The transport is CDNA's (Finn, Goodfellow & Levine 2016, section 3.2: one kernel a layer,
 layers composited by masks), the kernels are DRAW's filterbanks (Gregor et al. 2015, section 3.2): separable, so a
-layer can cross the whole picture at the price of two matrix products, and with a gradient that reaches as far as
+layer can cross the whole image at the price of two matrix products, and with a gradient that reaches as far as
 sigma is wide.
 """
 
@@ -29,7 +29,7 @@ def filterbank(shift: Tensor, sigma: Tensor, size: int) -> Tensor:
 
     Returns:
         (..., size, size), rows over output pixels. A row is normalised as if the axis had no end, so what comes
-        from outside the picture is missing from its sum.
+        from outside the image is missing from its sum.
     """
     shift, sigma = shift.float()[..., None, None], sigma.float()[..., None, None]
     pixels = torch.arange(size, device=shift.device, dtype=torch.float32)
@@ -52,7 +52,7 @@ def move(layers: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
         sigma: (B, T, K), pixels.
 
     Returns:
-        (B, T, K, C, H, W) in float32; what came from outside the picture is 0.
+        (B, T, K, C, H, W) in float32; what came from outside the image is 0.
     """
     height, width = layers.shape[-2:]
     rows = filterbank(shift[..., 0] * height, sigma, height)  # (B, T, K, H, H)
@@ -69,11 +69,11 @@ def lay_over(moved: Tensor, background: Tensor) -> Tensor:
         moved: (B, T, K, C + 1, H, W): colours times coverage, then the coverage in [0, 1].
         background: (B, T, C, H, W).
     """
-    picture = background
+    image = background
     for layer in moved.unbind(2):
         colour, coverage = layer.split((layer.shape[2] - 1, 1), dim=2)
-        picture = colour + (1 - coverage) * picture
-    return picture
+        image = colour + (1 - coverage) * image
+    return image
 
 
 def whereabouts(coverage: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def whereabouts(coverage: Tensor) -> Tensor:
         coverage: (B, K, H, W) in [0, 1].
 
     Returns:
-        (B, K, 4): down, right, height, width, in parts of the picture.
+        (B, K, 4): down, right, height, width, in parts of the image.
     """
     weights = coverage.float()
     weights = weights / (weights.sum((2, 3), keepdim=True) + 1e-6)
@@ -131,9 +131,9 @@ def measure(moving: Tensor, frames: Tensor) -> Tensor:
         return torch.stack([weights.sum(4) @ down, weights.sum(3) @ right], dim=-1)
 
 
-def _shrink(pictures: Tensor) -> Tensor:
+def _shrink(images: Tensor) -> Tensor:
     """(..., C, H, W) to at most `MEASURED` pixels a side."""
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     factor = max(1, math.ceil(max(height, width) / MEASURED))
-    flat = pictures.flatten(0, -4)
-    return F.avg_pool2d(flat, factor, ceil_mode=True).unflatten(0, pictures.shape[:-3]) if factor > 1 else pictures
+    flat = images.flatten(0, -4)
+    return F.avg_pool2d(flat, factor, ceil_mode=True).unflatten(0, images.shape[:-3]) if factor > 1 else images

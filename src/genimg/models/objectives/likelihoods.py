@@ -31,7 +31,7 @@ def bernoulli(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def bernoulli_mean(logits: Tensor) -> Tensor:
-    """The mean picture 2 sigmoid(logits) - 1 in [-1, 1], shape kept."""
+    """The mean image 2 sigmoid(logits) - 1 in [-1, 1], shape kept."""
     return 2 * torch.sigmoid(logits.float()) - 1
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from genimg.checkpoints.read import Checkpoint
 from genimg.common.html import write_page
-from genimg.sampling.export.alone import Alone, Input
+from genimg.sampling.export.generator import ExportableGenerator, Input
 
-_BATCH = 16  # pictures of the snippet
+_BATCH = 16  # images of the snippet
 _SNIPPETS = {
     "safetensors": """from genimg import load  # pip install "genimg-train[export]"
 
@@ -33,7 +33,7 @@ images = session.run(None, {{{feeds}}})[0]""",
 
 def write(
     folder: Path,
-    alone: Alone,
+    alone: ExportableGenerator,
     checkpoint: Checkpoint,
     format: str,
     file: str,
@@ -66,8 +66,8 @@ def write(
     )
 
 
-def snippet(alone: Alone, format: str, file: str, trust: Sequence[str]) -> str:
-    """Python that makes pictures with the file alone."""
+def snippet(alone: ExportableGenerator, format: str, file: str, trust: Sequence[str]) -> str:
+    """Python that makes images with the file alone."""
     arrays = {one.name: _array(one, len(alone.classes), numpy=format == "onnx") for one in alone.inputs}
     feeds = ", ".join(f'"{name}": {array}' for name, array in arrays.items())
     trusted = f", trust={list(trust)!r}" if trust else ""

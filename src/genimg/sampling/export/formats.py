@@ -14,16 +14,16 @@ from torch import Tensor
 from genimg.checkpoints.read import Checkpoint
 from genimg.common.errors import UserError, first_line
 from genimg.sampling.export import weights
-from genimg.sampling.export.alone import Alone
+from genimg.sampling.export.generator import ExportableGenerator
 
 Run = Callable[..., Tensor]  # what a file that was read back does with its inputs
 
 FILES = {"safetensors": f"model{weights.SUFFIX}", "torchscript": "model.ts", "pt2": "model.pt2", "onnx": "model.onnx"}
 NEEDS = {"safetensors": ("safetensors",), "onnx": ("onnx", "onnxscript", "onnxruntime")}
 
-EXAMPLE = 2  # pictures that a format is traced with; another number than the checks'
-CHECKED = ((1, 1), (5, 2))  # (pictures, seed) of the checks
-TOLERANCE = 1e-3  # of pictures in [-1, 1]: an eighth of a level of 8 bits
+EXAMPLE = 2  # images that a format is traced with; another number than the checks'
+CHECKED = ((1, 1), (5, 2))  # (images, seed) of the checks
+TOLERANCE = 1e-3  # of images in [-1, 1]: an eighth of a level of 8 bits
 
 
 def require(format: str) -> None:
@@ -33,7 +33,7 @@ def require(format: str) -> None:
             raise weights.needs_extra(package)
 
 
-def write(format: str, alone: Alone, checkpoint: Checkpoint, folder: Path) -> Path:
+def write(format: str, alone: ExportableGenerator, checkpoint: Checkpoint, folder: Path) -> Path:
     """The file of a format in `folder`."""
     path = folder / FILES[format]
     with warnings.catch_warnings(), torch.no_grad():
@@ -50,7 +50,7 @@ def write(format: str, alone: Alone, checkpoint: Checkpoint, folder: Path) -> Pa
     return path
 
 
-def _write_onnx(alone: Alone, path: Path) -> None:
+def _write_onnx(alone: ExportableGenerator, path: Path) -> None:
     """UserError where this torch's exporter fails."""
     try:
         torch.onnx.export(
@@ -70,19 +70,19 @@ def _write_onnx(alone: Alone, path: Path) -> None:
         raise UserError("format", "onnx", expected, hint="format=torchscript") from error
 
 
-def _traced(alone: Alone) -> Any:
+def _traced(alone: ExportableGenerator) -> Any:
     def function(*inputs: Tensor) -> Tensor:  # no module: Lightning's cannot be a part of TorchScript
         return alone(*inputs)
 
     return torch.jit.trace(function, alone.example(EXAMPLE, 0), check_trace=False)
 
 
-def _any_batch(alone: Alone) -> dict[str, Any]:
+def _any_batch(alone: ExportableGenerator) -> dict[str, Any]:
     batch = torch.export.Dim("batch", min=1, max=2**16)
     return {"inputs": tuple({0: batch} for _ in alone.inputs)}
 
 
-def read(format: str, path: Path, alone: Alone, trust: Sequence[str]) -> Run:
+def read(format: str, path: Path, alone: ExportableGenerator, trust: Sequence[str]) -> Run:
     """The file as a program that has nothing but it would run it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -105,7 +105,7 @@ def read(format: str, path: Path, alone: Alone, trust: Sequence[str]) -> Run:
 
 
 @torch.no_grad()
-def difference(alone: Alone, run: Run) -> float:
+def difference(alone: ExportableGenerator, run: Run) -> float:
     """The largest absolute difference of a pixel in [-1, 1], over seeded latents in batches of two sizes."""
     inputs = [alone.example(count, seed) for count, seed in CHECKED]
     return max(float((run(*one) - alone(*one)).abs().max()) for one in inputs)

@@ -13,13 +13,13 @@ from genimg.checkpoints.read import Checkpoint, at_most, check_latents, check_we
 from genimg.common.build import build
 from genimg.common.errors import UserError
 from genimg.models.base import GenerativeModel
-from genimg.sampling.export.alone import Alone, keep_generating
+from genimg.sampling.export.generator import ExportableGenerator, keep_generating
 
 SUFFIX = ".safetensors"
 _METADATA = "genimg"
 
 
-def write(alone: Alone, checkpoint: Checkpoint, path: Path) -> None:
+def write(alone: ExportableGenerator, checkpoint: Checkpoint, path: Path) -> None:
     """The file; `checkpoint` is what `alone` was made of."""
     from safetensors.torch import save
 

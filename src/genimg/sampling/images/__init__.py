@@ -1,1 +1,1 @@
-"""Tensors to pictures on disk and back: sheets, PNGs, GIFs. torch, numpy and Pillow only."""
+"""Tensors to images on disk and back: sheets, PNGs, GIFs. torch, numpy and Pillow only."""

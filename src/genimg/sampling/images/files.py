@@ -1,4 +1,4 @@
-"""Pictures as files: the same pictures make the same bytes, and a crash leaves no half file."""
+"""Images as files: the same images make the same bytes, and a crash leaves no half file."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from torch import Tensor
 
 FRAME_MS = 100  # how long a frame of an animation stays, in milliseconds; GIF counts in tens of them
 _THREADS = min(4, os.cpu_count() or 1)  # zlib lets go of the interpreter, so PNGs are packed side by side
-_WAITING = 256  # pictures handed to the threads before more are asked for: bounds the memory
+_WAITING = 256  # images handed to the threads before more are asked for: bounds the memory
 
 
-def to_pillow(picture: Tensor) -> Image.Image:
+def to_pillow(image: Tensor) -> Image.Image:
     """uint8 (C, H, W) to an image of mode L (one channel) or RGB (three)."""
-    if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[0] not in (1, 3):
-        raise ValueError(f"a picture is uint8 (1 or 3, H, W), got {picture.dtype} {tuple(picture.shape)}")
-    if picture.shape[0] == 1:
-        return Image.fromarray(picture[0].numpy())
-    return Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()))  # (C, H, W) -> (H, W, C)
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"an image is uint8 (1 or 3, H, W), got {image.dtype} {tuple(image.shape)}")
+    if image.shape[0] == 1:
+        return Image.fromarray(image[0].numpy())
+    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))  # (C, H, W) -> (H, W, C)
 
 
-def save_png(picture: Tensor, path: Path) -> None:
+def save_png(image: Tensor, path: Path) -> None:
     """uint8 (C, H, W) to a PNG; a file of that name is replaced in one step."""
     packed = BytesIO()
-    to_pillow(picture).save(packed, "PNG")
+    to_pillow(image).save(packed, "PNG")
     _put(packed, path)
 
 
-def save_many(save: Callable[[Tensor, Path], None], pictures: Iterable[tuple[Tensor, Path]]) -> None:
-    """`save(picture, path)` of each, by a few threads; more are asked for as earlier ones get done."""
+def save_many(save: Callable[[Tensor, Path], None], images: Iterable[tuple[Tensor, Path]]) -> None:
+    """`save(image, path)` of each, by a few threads; more are asked for as earlier ones get done."""
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for picture, path in pictures:
-            waiting.append(pool.submit(save, picture, path))
+        for image, path in images:
+            waiting.append(pool.submit(save, image, path))
             if len(waiting) > _WAITING:
                 waiting.popleft().result()
         while waiting:

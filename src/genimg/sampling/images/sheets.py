@@ -1,6 +1,6 @@
-"""Many pictures as one: contact sheets, strips over time, tiled animations.
+"""Many images as one: contact sheets, strips over time, tiled animations.
 
-A picture here is uint8 (C, H, W) with one channel (grey) or three (RGB).
+An image here is uint8 (C, H, W) with one channel (grey) or three (RGB).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from genimg.common.errors import UserError
 GAP = 2  # pixels between two tiles and around them, before anything is enlarged
 PAPER = 255  # grey level of the gaps and of empty cells
 SMALLEST_TILE = 64  # pixels of the longer side, under which a tile is enlarged
-_WIDEST = 2.5  # columns a row of the natural layout: 10 pictures lie as 2 x 5
+_WIDEST = 2.5  # columns a row of the natural layout: 10 images lie as 2 x 5
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -22,9 +22,9 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
-def to_float(pictures: Tensor) -> Tensor:
+def to_float(images: Tensor) -> Tensor:
     """The inverse of `to_uint8`: floats in [-1, 1]."""
-    return pictures.float() / 127.5 - 1
+    return images.float() / 127.5 - 1
 
 
 def natural_layout(count: int) -> tuple[int, int]:
@@ -41,7 +41,7 @@ def natural_layout(count: int) -> tuple[int, int]:
 
 
 def grouped_layout(count: int, groups: int) -> tuple[int, int]:
-    """(rows, columns) for `count` pictures in `groups` of one size, no row of which holds two groups.
+    """(rows, columns) for `count` images in `groups` of one size, no row of which holds two groups.
 
     The natural layout where that would be long and thin.
 
@@ -57,7 +57,7 @@ def grouped_layout(count: int, groups: int) -> tuple[int, int]:
 
 
 def layout(count: int, rows: int | None = None, columns: int | None = None) -> tuple[int, int]:
-    """(rows, columns) that hold `count` pictures: those asked for, and the natural ones where neither is.
+    """(rows, columns) that hold `count` images: those asked for, and the natural ones where neither is.
 
     Raises:
         UserError: if both are given and hold too few.
@@ -72,7 +72,7 @@ def layout(count: int, rows: int | None = None, columns: int | None = None) -> t
             raise UserError(
                 "rows, columns",
                 f"{rows} x {columns} = {rows * columns} cells",
-                f"at least {count} cells, one a picture",
+                f"at least {count} cells, one an image",
                 hint="give one of the two: the other follows",
             )
         return rows, columns
@@ -86,22 +86,22 @@ def tile_factor(height: int, width: int) -> int:
     return -(-SMALLEST_TILE // max(height, width))
 
 
-def enlarge(pictures: Tensor, factor: int) -> Tensor:
+def enlarge(images: Tensor, factor: int) -> Tensor:
     """Every pixel of (..., H, W) becomes a square of `factor` x `factor` pixels."""
-    return pictures.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    return images.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
 
-def contact_sheet(pictures: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
-    """uint8 (N, C, H, W) to one picture (C, H', W') that reads like a page, left to right, then down.
+def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
+    """uint8 (N, C, H, W) to one image (C, H', W') that reads like a page, left to right, then down.
 
-    Small pictures are enlarged by `tile_factor`. Axes between N and C are kept: clips (N, T, C, H, W) become
+    Small images are enlarged by `tile_factor`. Axes between N and C are kept: clips (N, T, C, H, W) become
     one animation of tiles (T, C, H', W').
 
     Raises:
         UserError: if rows and columns hold fewer than N.
     """
-    rows, columns = layout(len(pictures), rows, columns)
-    tiles = enlarge(pictures, tile_factor(pictures.shape[-2], pictures.shape[-1]))
+    rows, columns = layout(len(images), rows, columns)
+    tiles = enlarge(images, tile_factor(images.shape[-2], images.shape[-1]))
     empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), PAPER)
     tiles = F.pad(torch.cat([tiles, empty]), (0, GAP, 0, GAP), value=PAPER)
     grid = tiles.unflatten(0, (rows, columns))
@@ -111,14 +111,14 @@ def contact_sheet(pictures: Tensor, rows: int | None = None, columns: int | None
 
 
 def sheet_over_time(clips: Tensor, most_columns: int = 20) -> Tensor:
-    """uint8 (N, T, C, H, W) to one picture: a row a clip, a column a frame; of longer clips every second frame,
+    """uint8 (N, T, C, H, W) to one image: a row a clip, a column a frame; of longer clips every second frame,
     or third, so that what moves evenly does so here too."""
     kept = clips[:, :: -(-clips.shape[1] // most_columns)]
     return contact_sheet(kept.flatten(0, 1), rows=len(clips), columns=kept.shape[1])
 
 
 def side_by_side(left: Tensor, right: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
-    """uint8 (N, C, H, W) twice to one picture of pairs; `rows` and `columns` count pairs.
+    """uint8 (N, C, H, W) twice to one image of pairs; `rows` and `columns` count pairs.
 
     Left to themselves the pairs lie in more rows than columns, for a pair is wide.
     """

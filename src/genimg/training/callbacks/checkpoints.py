@@ -20,10 +20,9 @@ from genimg.distributed.data_parallel import gathered
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks import optimizers
 from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.ema import WeightAverage
+from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.find import find, run_folder
 from genimg.training.callbacks.metrics import Metrics, monitored
-from genimg.training.sharded import whole
 
 log = logging.getLogger(__name__)
 
@@ -182,9 +181,9 @@ def capture(trainer: Trainer, config: dict[str, Any], best: Monitored | None) ->
     return {
         "format": FORMAT,
         "config": config,
-        "model": whole(model.state_dict()),
-        "ema": whole(find(trainer, WeightAverage).state_dict()),
-        "optimizers": [whole(optimizer.state_dict()) for optimizer in trainer.optimizers],
+        "model": dict(model.state_dict()),
+        "ema": find(trainer, EMA).state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "clock": clock.state_dict(),
         "images_seen": clock.images_seen,
         "rollbacks": model.rollbacks,

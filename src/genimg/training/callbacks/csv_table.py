@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
 
-from genimg.common.files import whole
+from genimg.common.files import atomic_write
 from genimg.common.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -60,5 +60,5 @@ class CsvTable(Logger):
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-        with whole(self.run.metrics.with_suffix(".csv")) as file:
+        with atomic_write(self.run.metrics.with_suffix(".csv")) as file:
             file.write(text.getvalue().encode())

@@ -11,14 +11,13 @@ from torch import Tensor
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Clock
 from genimg.training.callbacks.find import find
-from genimg.training.sharded import assembled, divided, part_of
 
 #: Steps between two updates, for each reads and writes every weight; the last step of a run brings one too.
 EVERY = 4
 
 
-class WeightAverage(Callback):
-    """An exponential moving average of the parts that the model names in `averaged`; whole numbers are copied.
+class EMA(Callback):
+    """An exponential moving average of the parts that the model names in `ema_prefixes`; whole numbers are copied.
 
     The half-life is counted in images and kept under a share of the images seen, so that the average forgets the
     start of a short run (Karras et al. 2020, StyleGAN2-ADA, `ema_kimg` and `ema_rampup`).
@@ -38,9 +37,9 @@ class WeightAverage(Callback):
         live = _followed(cast(GenerativeModel, pl_module))
         self._average = {name: tensor.detach().clone() for name, tensor in live.items()}
         for name, tensor in (self._restored or {}).items():
-            self._average[name].copy_(divided(tensor, self._average[name]))
+            self._average[name].copy_(tensor)
         # looked up once: a state_dict a step is noticeable beside a small network
-        self._pairs = [(part_of(self._average[name]), part_of(tensor)) for name, tensor in live.items()]
+        self._pairs = [(self._average[name], tensor.detach()) for name, tensor in live.items()]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,8 +73,7 @@ class WeightAverage(Callback):
             try:
                 for name, tensor in live.items():
                     tensor.copy_(self._average[name])
-                with assembled(model):
-                    yield
+                yield
             finally:
                 for name, tensor in live.items():
                     tensor.copy_(kept[name])
@@ -91,5 +89,5 @@ class WeightAverage(Callback):
 def _followed(model: GenerativeModel) -> dict[str, Tensor]:
     """The model's own tensors that the average follows, by name."""
     return {
-        name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name.startswith(model.averaged)
+        name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name.startswith(model.ema_prefixes)
     }

@@ -72,10 +72,10 @@ class Health(Callback):
                 f"the discriminator has won, its logits are {gaps[-1]:.0f} apart: little is to be learned from it. "
                 "Try a larger model.gamma, or model.augmentation=[translation,cutout]."
             )
-        if latest.get("val_spread", 1.0) < self.alike:
+        if latest.get("val_variance_ratio", 1.0) < self.alike:
             setting = "a smaller model.beta" if "kl" in latest else "a larger model.gamma"
             found["alike"] = (
-                f"the samples are alike: they spread {latest['val_spread']:.0%} as far as the data. "
+                f"the samples are alike: they spread {latest['val_variance_ratio']:.0%} as far as the data. "
                 f"Try {setting}, or a lower model.lr."
             )
         # while beta still rises, a small KL is as it should be

@@ -9,13 +9,13 @@ from pytorch_lightning import LightningModule, Trainer
 from genimg.common.monitored import Monitored
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.checkpoints import Checkpoints
-from genimg.training.callbacks.ema import WeightAverage
+from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.find import find
 from genimg.training.callbacks.metrics import Metrics
 
 
 class Measured(NamedTuple):
-    """Figures, and of how many pictures or clips each of them is: of other numbers they do not compare."""
+    """Figures, and of how many images or clips each of them is: of other numbers they do not compare."""
 
     figures: dict[str, float]
     n: int
@@ -29,7 +29,7 @@ def measure(
     """
     started = time.monotonic()
     model = cast(GenerativeModel, pl_module)
-    with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+    with find(trainer, EMA).applied(model), trainer.precision_plugin.forward_context():
         found = look(trainer, model) if trainer.is_global_zero else None
     figures, n = cast(Measured, trainer.strategy.broadcast(found))
     seconds = time.monotonic() - started

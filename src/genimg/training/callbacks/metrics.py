@@ -19,7 +19,6 @@ from genimg.distributed.data_parallel import highest
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Clock
 from genimg.training.callbacks.find import find, run_folder
-from genimg.training.sharded import part_of
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +148,7 @@ class Metrics(Callback):
         """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`, as `val_name` where
         the stage is not training.
 
-        n: the pictures or clips that they are of, where they are of some; that of the figure that the model is judged
+        n: the images or clips that they are of, where they are of some; that of the figure that the model is judged
             by stands in `latest` beside it, as `val_name_n`.
         """
         clock = find(trainer, Clock)
@@ -201,7 +200,7 @@ def monitored(figures: Mapping[str, Any], model: LightningModule) -> Monitored |
 
 def finite_weights(model: nn.Module) -> bool:
     """Whether this process's weights are; the device is read once."""
-    return bool(torch.stack([part_of(weight).isfinite().all() for weight in model.parameters()]).all())
+    return bool(torch.stack([weight.detach().isfinite().all() for weight in model.parameters()]).all())
 
 
 def to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:

@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor.experimental import implicit_replication
 from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
-from genimg.training.sharded import load_optimizer
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +47,13 @@ def _go_on(optimizer: Optimizer, state: dict[str, Any]) -> None:
     optimizer.load_state_dict({**state, "state": {}})
     _try_step(optimizer)
     made = {weight: dict(own) for weight, own in optimizer.state.items()}
-    load_optimizer(optimizer, copy.deepcopy(state))
+    optimizer.load_state_dict(copy.deepcopy(state))
     for weight, given in optimizer.state.items():
         for name, value in made[weight].items():
             if _kind(given.get(name)) != _kind(value):
                 raise ValueError(f"its {name} is {_kind(given.get(name))} in place of {_kind(value)}")
     _try_step(optimizer)
-    load_optimizer(optimizer, state)
+    optimizer.load_state_dict(state)
 
 
 def _kind(value: object) -> str:
@@ -73,8 +71,7 @@ def _try_step(optimizer: Optimizer) -> None:
     try:
         for weight in weights:
             weight.grad = torch.zeros_like(weight)
-        with implicit_replication():  # weights in parts and whole ones in one step
-            optimizer.step(lambda: 0.0)
+        optimizer.step(lambda: 0.0)
     finally:
         with torch.no_grad():
             for weight, value in zip(weights, before, strict=True):

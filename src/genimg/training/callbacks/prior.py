@@ -1,4 +1,4 @@
-"""A prior fitted to the latents of training pictures, for the models that have one."""
+"""A prior fitted to the latents of training images, for the models that have one."""
 
 import time
 from typing import Any, cast
@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from genimg.distributed.data_parallel import share
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.ema import WeightAverage
+from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.find import find
 from genimg.training.callbacks.validation import first_items
 
@@ -23,7 +23,7 @@ class FitPrior(Callback):
 
     Args:
         times: how often in a run; the same as quality and samples, or they see an old prior.
-        num_images: training pictures, at most, and fewer in a run that sees few (`Clock.affordable`); taken at equal
+        num_images: training images, at most, and fewer in a run that sees few (`Clock.affordable`); taken at equal
             strides, so that every class has its share.
     """
 
@@ -38,7 +38,7 @@ class FitPrior(Callback):
             return
         started = time.monotonic()
         model = cast(GenerativeModel, pl_module)
-        with find(trainer, WeightAverage).applied(model), trainer.precision_plugin.forward_context():
+        with find(trainer, EMA).applied(model), trainer.precision_plugin.forward_context():
             if trainer.is_global_zero:
                 self._fit(trainer, model)
         share(list(pl_module.buffers()))
@@ -48,7 +48,7 @@ class FitPrior(Callback):
         generator = torch.Generator(model.device).manual_seed(_SEED)
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         count = find(trainer, Clock).affordable(self.num_images, _SHARE, self.times, _FEWEST)
-        batches = first_items(data, data.spread("train", count), model, count)
+        batches = first_items(data, data.evenly_spaced("train", count), model, count)
         latents, labels = [], []
         for batch in batches:
             latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))

@@ -1,4 +1,4 @@
-"""Pictures while a run goes on: always from the same latents, so that one sees them grow."""
+"""Images while a run goes on: always from the same latents, so that one sees them grow."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from genimg.models.base import GenerativeModel
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
 from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.ema import WeightAverage
+from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.find import find, run_folder
 from genimg.training.callbacks.metrics import to_loggers
 from genimg.training.callbacks.validation import held_out
@@ -23,7 +23,7 @@ from genimg.training.callbacks.validation import held_out
 log = logging.getLogger(__name__)
 
 _SEED = 0  # of the fixed latents, the same in every run: sheets of two runs can be laid side by side
-_PAIRS = 16  # pictures on a sheet of reconstructions
+_PAIRS = 16  # images on a sheet of reconstructions
 
 
 class Samples(Callback):
@@ -31,7 +31,7 @@ class Samples(Callback):
 
     Args:
         times: how often in a run.
-        num_images: pictures on a sheet.
+        num_images: images on a sheet.
         num_clips: animations of a sequence model.
     """
 
@@ -46,7 +46,7 @@ class Samples(Callback):
         if not clock.due(self.times):
             return
         started = time.monotonic()
-        with find(trainer, WeightAverage).applied(model):
+        with find(trainer, EMA).applied(model):
             try:
                 if trainer.is_global_zero:
                     self.draw(trainer, model, clock.images_seen)
@@ -63,18 +63,18 @@ class Samples(Callback):
         conditional = bool(getattr(model, "num_classes", 0))
         labels = torch.arange(count, device=model.device) % len(data.classes) if conditional else None
         folder = run_folder(trainer).samples / "during"
-        pictures = to_uint8(model.sample(count, generator=generator, labels=labels))
+        images = to_uint8(model.sample(count, generator=generator, labels=labels))
         if hasattr(model, "reconstruct"):
             self._draw_reconstructions(trainer, model, folder, images_seen)
         name = f"{images_seen:09d}"
         if stills:
-            sheet = contact_sheet(pictures)
+            sheet = contact_sheet(images)
         else:
-            sheet = sheet_over_time(pictures)
-            save_gif(contact_sheet(pictures), folder / f"{name}.gif")
+            sheet = sheet_over_time(images)
+            save_gif(contact_sheet(images), folder / f"{name}.gif")
             self._log_gif(trainer, "animations", folder / f"{name}.gif", images_seen)
         save_png(sheet, folder / f"{name}.png")
-        self._log_picture(trainer, "samples", sheet, images_seen)
+        self._log_image(trainer, "samples", sheet, images_seen)
 
     def _draw_reconstructions(self, trainer: Trainer, model: GenerativeModel, folder: Path, images_seen: int) -> None:
         batches = list(held_out(trainer, model, _PAIRS))
@@ -86,12 +86,12 @@ class Samples(Callback):
             pairs = torch.stack([originals, made], dim=1).flatten(0, 1)[: 2 * self.num_clips]
             sheet = sheet_over_time(pairs)
         save_png(sheet, folder / f"{images_seen:09d}-reconstructions.png")
-        self._log_picture(trainer, "reconstructions", sheet, images_seen)
+        self._log_image(trainer, "reconstructions", sheet, images_seen)
 
-    def _log_picture(self, trainer: Trainer, tag: str, picture: Tensor, step: int) -> None:
+    def _log_image(self, trainer: Trainer, tag: str, sheet: Tensor, step: int) -> None:
         def tell(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(tag, picture, step)
+                logger.experiment.add_image(tag, sheet, step)
 
         to_loggers(trainer, tell)
 

@@ -1,4 +1,4 @@
-"""The generating half of a model as one function of tensors: from noise to pictures in [-1, 1]."""
+"""The generating half of a model as one function of tensors: from noise to images in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def keep_generating(model: GenerativeModel) -> None:
     """Takes away the parts of a model whose weights are not in its `generates`."""
     parts = [*model.named_children(), *model.named_parameters(recurse=False), *model.named_buffers(recurse=False)]
     for name, part in parts:
-        if not (f"{name}." if isinstance(part, nn.Module) else name).startswith(model.generates):
+        if not (f"{name}." if isinstance(part, nn.Module) else name).startswith(model.export_prefixes):
             delattr(model, name)
 
 
-class Alone(nn.Module):
+class ExportableGenerator(nn.Module):
     """`decode` of a model of stills, `animate` of a sequence model, and nothing that only training needs.
 
     Args:
@@ -40,7 +40,7 @@ class Alone(nn.Module):
         num_frames: of the clips of a sequence model, whose number is fixed in what is exported.
 
     Raises:
-        UserError: for a model whose pictures are no function of noise.
+        UserError: for a model whose images are no function of noise.
     """
 
     def __init__(self, sampler: Sampler, num_frames: int | None) -> None:
@@ -51,7 +51,7 @@ class Alone(nn.Module):
         if self.makes_sequences and hasattr(model, "animate"):
             self.num_frames = num_frames or sampler.num_frames
             noise = Input("noise", (self.num_frames or 0, model.dynamics.latent_dim), "float32", "standard normal")
-            start = Input("start", self.image_shape, "float32", "the picture that each clip starts from, in [-1, 1]")
+            start = Input("start", self.image_shape, "float32", "the image that each clip starts from, in [-1, 1]")
             self.inputs = [start, noise]
         elif not self.makes_sequences and isinstance(model, Decodes):
             if num_frames is not None:

@@ -15,8 +15,8 @@ from genimg.data.digits import Digits
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
+from genimg.training.callbacks.frechet_random import FrechetRandom
 from genimg.training.callbacks.measuring import Measured
-from genimg.training.callbacks.quality import Quality
 from tests.trained import run_folder
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def distance(real: Tensor, fake: Tensor) -> float:
     return frechet_distance(features, extractor(fake, CPU)) / float(features.var(dim=0).sum())
 
 
-def test_other_pictures_of_the_same_kind_are_near_and_worse_ones_far() -> None:
+def test_other_images_of_the_same_kind_are_near_and_worse_ones_far() -> None:
     images, labels = digits()
     real, other = images[:600], images[600:]
     floor = distance(real, other)
@@ -55,7 +55,7 @@ def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: py
     time, for other work on the machine slows one more than the other.
     """
     looks: list[float] = []
-    look = Quality.look
+    look = FrechetRandom.look
 
     def timed(*given: Any) -> Measured:
         started = time.process_time()
@@ -63,8 +63,8 @@ def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: py
         looks.append(time.process_time() - started)
         return found
 
-    monkeypatch.setattr(Quality, "look", timed)
-    words = [f"model={model}", "budget.images=16800", "callbacks.quality.times=2"]
+    monkeypatch.setattr(FrechetRandom, "look", timed)
+    words = [f"model={model}", "budget.images=16800", "callbacks.frechet_random.times=2"]
     started = time.process_time()
     run_folder(tmp_path / "run", *words)
     seconds = time.process_time() - started
@@ -74,17 +74,17 @@ def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: py
 def test_a_short_run_is_looked_at_fewer_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 960 images 57 may be looked at: 28 at a time are two of ten moments."""
     seen: list[int] = []
-    monkeypatch.setattr(Quality, "look", lambda *_: seen.append(1) or Measured({"quality": 1.0}, 28))
+    monkeypatch.setattr(FrechetRandom, "look", lambda *_: seen.append(1) or Measured({"frechet_random": 1.0}, 28))
     words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
-    run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.quality.num_images=28")
+    run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.frechet_random.num_images=28")
     assert len(seen) == 2
 
 
-def test_a_run_by_the_clock_is_looked_at_with_one_number_of_pictures_and_at_its_end(tmp_path: Path) -> None:
+def test_a_run_by_the_clock_is_looked_at_with_one_number_of_images_and_at_its_end(tmp_path: Path) -> None:
     words = ["model=vae", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     run = run_folder(tmp_path / "run", *words, "budget.images=null", "budget.minutes=0.03")
     written = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    rows = [row for row in written if "quality" in row]
+    rows = [row for row in written if "frechet_random" in row]
     assert rows and len({row["n"] for row in rows}) == 1
     assert rows[-1]["images_seen"] == max(row["images_seen"] for row in written)
 

@@ -19,22 +19,22 @@ from genimg.training.callbacks.measuring import Measured, measure
 _SEED = 1234  # of the latents, the same every time and in every run: figures are compared
 _CHUNK = 250  # samples at once
 _SHARE = 0.06  # of the images trained meanwhile: a VAE's sample costs 0.6 of training on an image: 4 % of the run
-_FEWEST = 500  # of fewer the figure tells more of their number than of the pictures: rather fewer times
+_FEWEST = 500  # of fewer the figure tells more of their number than of the images: rather fewer times
 
 
-class Quality(Callback):
-    """`quality`: the Frechet distance between samples and training pictures by the features of a random network,
-    divided by the total variance of the pictures' features: 0 for the data themselves, 1 for as far away as their own
-    spread. It compares moments of one run, and runs on the same data where its n, the number of pictures it is of, is
+class FrechetRandom(Callback):
+    """`frechet_random`: the Frechet distance between samples and training images by the features of a random network,
+    divided by the total variance of the images' features: 0 for the data themselves, 1 for as far away as their own
+    spread. It compares moments of one run, and runs on the same data where its n, the number of images it is of, is
     the same: of fewer it is larger, 0.02 for two halves of the digits with 700 each, 0.04 with 300. It is a proxy, and
-    `genimg evaluate` measures. `spread`: the total variance of the samples' features in that of the pictures'; far
+    `genimg evaluate` measures. `spread`: the total variance of the samples' features in that of the images'; far
     under 1 the samples are alike.
 
-    For still pictures, two or more. Training is bit for bit the same with it or without it.
+    For still images, two or more. Training is bit for bit the same with it or without it.
 
     Args:
         times: how often in a run, at most.
-        num_images: samples, and training pictures at equal strides, at most; fewer in a run that sees few images, but
+        num_images: samples, and training images at equal strides, at most; fewer in a run that sees few images, but
             500, and fewer times where even those are too many. A run that cannot afford 500 once (of some 8,300 images)
             is looked at once it has ended, with as many as it affords.
     """
@@ -55,7 +55,7 @@ class Quality(Callback):
             self.seconds_spent += measure(trainer, pl_module, partial(self.look, count))
 
     def look(self, num_images: int, trainer: Trainer, model: GenerativeModel) -> Measured:
-        """The figures of the weights that are in the model, of as many pictures as at the first look."""
+        """The figures of the weights that are in the model, of as many images as at the first look."""
         if self._extractor is None:
             self._extractor = self._look_at_data(trainer, model.device, num_images)
         generator = torch.Generator(model.device).manual_seed(_SEED)
@@ -68,19 +68,19 @@ class Quality(Callback):
         fake = self._extractor.stream(parts, model.device)
         variance = max(float(self._real.var(dim=0).sum()), 1e-12)
         figures = {
-            "quality": frechet_distance(self._real, fake) / variance,
-            "spread": float(fake.var(dim=0).sum()) / variance,
+            "frechet_random": frechet_distance(self._real, fake) / variance,
+            "variance_ratio": float(fake.var(dim=0).sum()) / variance,
         }
         return Measured(figures, len(self._real))
 
     def _look_at_data(self, trainer: Trainer, device: torch.device, num_images: int) -> Extractor:
-        """The features of the pictures that samples are compared with, once a run."""
+        """The features of the images that samples are compared with, once a run."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         network = RandomFeatures(data.image_shape[0]).to(device)
         extractor = Extractor("random", network, "pixels from -1 to 1")
-        batches = list(data.spread("train", num_images))
-        pictures: list[Tensor] = [batch["images"] for batch in batches]
-        self._real = extractor.stream(pictures, device)
+        batches = list(data.evenly_spaced("train", num_images))
+        images: list[Tensor] = [batch["images"] for batch in batches]
+        self._real = extractor.stream(images, device)
         if data.classes:
             self._labels = torch.cat([batch["labels"] for batch in batches])
         return extractor

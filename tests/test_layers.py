@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"checkpoints", "common", "data", "models", "sampling"},
     "report": {"common", "evaluation"},
     "training": {"checkpoints", "common", "distributed", "evaluation", "models", "report", "sampling", "tasks"},
-    "tasks": {"checkpoints", "common", "data", "evaluation", "report", "sampling", "training"},
+    "tasks": {"checkpoints", "common", "data", "evaluation", "models", "report", "sampling", "training"},
     # no torch from here up
     "config": {"common", "data"},
     "launch": {"common", "config", "distributed", "tasks"},

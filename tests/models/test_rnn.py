@@ -189,7 +189,7 @@ def test_kept_starts_make_samples_without_data() -> None:
     model, images = tiny(), clips(5)
     with pytest.raises(UserError, match="start"):
         model.sample(2, generator=seeded())
-    model.remember_starts(images[:, 0])
+    model.keep_starts(images[:, 0])
     copy = tiny()
     copy.load_state_dict(model.state_dict())
     kept = copy.sample(7, generator=seeded())[:, 0]  # more than are kept: they take turns
@@ -198,7 +198,7 @@ def test_kept_starts_make_samples_without_data() -> None:
 
 def test_classes_choose_among_the_kept_starts() -> None:
     model, images = tiny(num_classes=10), clips(4)
-    model.remember_starts(images[:, 0], torch.tensor([3, 7, 3, 1]))
+    model.keep_starts(images[:, 0], torch.tensor([3, 7, 3, 1]))
     drawn = model.sample(3, generator=seeded(), labels=torch.tensor([7, 1, 7]))[:, 0]
     torch.testing.assert_close(drawn, images[[1, 3, 1], 0], atol=1 / 255, rtol=0)
     other = model.sample(1, generator=seeded(), labels=torch.tensor([5]))[0, 0]  # a class of which none was kept
@@ -208,7 +208,7 @@ def test_classes_choose_among_the_kept_starts() -> None:
 def test_as_many_classes_as_possible_keep_a_start() -> None:
     model = tiny(num_classes=10)
     images = torch.zeros(100, *clips(1).shape[2:])
-    model.remember_starts(images, torch.arange(100) // 20)  # sorted by class, as folders are read
+    model.keep_starts(images, torch.arange(100) // 20)  # sorted by class, as folders are read
     assert model.starts.labels.bincount().tolist() == [7, 7, 6, 6, 6]
 
 

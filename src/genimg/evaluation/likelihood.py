@@ -2,23 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from genimg.evaluation.figure import Figure
-from genimg.models.base import Batch
-
-
-@runtime_checkable
-class HasLikelihood(Protocol):
-    """A model with a likelihood, or with a reason why its figure is none."""
-
-    def no_likelihood(self) -> str | None: ...
-    def log_likelihood(
-        self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
-    ) -> Tensor: ...
+from genimg.models.base import Batch, HasLikelihood
 
 
 def refusal(model: object) -> str | None:

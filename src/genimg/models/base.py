@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from pytorch_lightning import LightningModule
@@ -26,6 +26,10 @@ class GenerativeModel(LightningModule):
     #: How often the run went back to a checkpoint after it diverged; each halves the learning rates.
     rollbacks: int = 0
 
+    #: What a sample is: an image (C, H, W), or a sequence of images (T, C, H, W).
+    produces: ClassVar[Literal["images", "sequences"]]
+    #: Classes of a conditional model; 0 for an unconditional one.
+    num_classes: int = 0
     #: The validation figure that chooses the best checkpoint, and which way it improves.
     monitor: ClassVar[tuple[str, Literal["min", "max"]]]
     #: Prefixes of the parameters and buffers that the weight average follows; "" is the whole model.
@@ -93,3 +97,61 @@ class GenerativeModel(LightningModule):
 def cosine(progress: float, start: float, end: float) -> float:
     """Half a cosine from `start` at progress 0 to `end` at progress 1 (Loshchilov & Hutter 2017, eq. 5)."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+# Optional capabilities. Code outside the models asks `isinstance(model, Decodes)`, never `hasattr`.
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim)."""
+
+    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor: ...
+    def decode(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A model that gives a latent vector for an image."""
+
+    def encode(self, images: Tensor, labels: Tensor | None, *, generator: torch.Generator) -> Tensor: ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """A model that encodes images, or sequences, and decodes them again."""
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class FitsPrior(Encodes, Protocol):
+    """A model with a prior that is fitted to the latents of training images."""
+
+    def fit_prior(self, latents: Tensor, labels: Tensor | None, generator: torch.Generator) -> None: ...
+
+
+@runtime_checkable
+class HasLikelihood(Protocol):
+    """A model with a likelihood, or with a reason why its value is not one."""
+
+    def no_likelihood(self) -> str | None: ...
+    def log_likelihood(
+        self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
+    ) -> Tensor: ...
+
+
+@runtime_checkable
+class Animates(Protocol):
+    """A sequence model as a function of a start image (N, C, H, W) and standard normal noise (N, T, latent_dim)."""
+
+    latent_dim: int
+
+    def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class KeepsStarts(Protocol):
+    """A sequence model that keeps start images, so that its checkpoint is enough to animate."""
+
+    def keep_starts(self, images: Tensor, labels: Tensor | None) -> None: ...

@@ -32,6 +32,7 @@ class GAN(GenerativeModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
     """
 
+    produces: ClassVar[Literal["images", "sequences"]] = "images"
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)

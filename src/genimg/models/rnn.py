@@ -58,6 +58,7 @@ class RNN(GenerativeModel):
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
     """
 
+    produces: ClassVar[Literal["images", "sequences"]] = "sequences"
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
@@ -89,6 +90,7 @@ class RNN(GenerativeModel):
             raise UserError("model.likelihood", likelihood, f"one of {', '.join(LIKELIHOODS)}")
         self.encoder, self.dynamics, self.decoder, self.optimizer = encoder, dynamics, decoder, optimizer
         self.num_frames, self.likelihood, self.num_classes = num_frames, likelihood, num_classes
+        self.latent_dim: int = self.dynamics.latent_dim
         self.curriculum = curriculum
         self.grad_clip, self.futures, self.final_lr = grad_clip, futures, final_lr
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -220,7 +222,7 @@ class RNN(GenerativeModel):
         bound = self._bound(images, labels if self.num_classes else None, noisy=False)
         return torch.cat([images[:, :1], bound.frames], dim=1)
 
-    def remember_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
+    def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Keep up to 32 start images (N, C, H, W), uint8 or in [-1, 1], and their classes in the checkpoint."""
         self.starts.keep(images, labels)
 

@@ -60,6 +60,7 @@ class VAE(GenerativeModel):
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
     """
 
+    produces: ClassVar[Literal["images", "sequences"]] = "images"
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")

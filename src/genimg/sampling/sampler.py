@@ -8,33 +8,18 @@ bounded by a chunk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.base import GenerativeModel
+from genimg.models.base import Decodes, GenerativeModel, Reconstructs
 from genimg.sampling.class_names import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
 
 CHUNK = 16  # images drawn at once; a constant, for the noise of an image depends on it
-
-
-@runtime_checkable
-class Decodes(Protocol):
-    """A model whose images are a function of latents z ~ N(0, I)."""
-
-    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor: ...
-    def decode(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
-
-
-@runtime_checkable
-class Reconstructs(Protocol):
-    """A model that encodes images and decodes them again."""
-
-    def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
 
 
 class Sampler:

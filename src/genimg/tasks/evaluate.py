@@ -23,15 +23,15 @@ from genimg.evaluation.cost import cost
 from genimg.evaluation.features.choose import extractor as choose_extractor
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, table
-from genimg.evaluation.likelihood import HasLikelihood, likelihood, refusal
+from genimg.evaluation.likelihood import likelihood, refusal
 from genimg.evaluation.metrics.pixels import independent_log_likelihood
 from genimg.evaluation.perceptual import missing
 from genimg.evaluation.results import log_to_tensorboard, write
 from genimg.evaluation.stills import compared_stills, stills
 from genimg.evaluation.subject import Images, Subject, kept_file, load_data, read_images
+from genimg.models.base import HasLikelihood, Reconstructs
 from genimg.sampling.images.sheets import to_float
 from genimg.sampling.load import checkpoint_file, from_checkpoint
-from genimg.sampling.sampler import Reconstructs
 from genimg.tasks.report import leave_report
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from genimg.common.ranks import rank
 from genimg.common.run_config import mapped
 from genimg.distributed.batch_norm import SynchronizedLayers
 from genimg.distributed.data_parallel import AveragedGradients, environment
-from genimg.models.base import GenerativeModel
+from genimg.models.base import GenerativeModel, KeepsStarts
 from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.ema import EMA
@@ -52,11 +52,11 @@ def prepare(config: dict[str, Any], machine: Machine, resume: Checkpoint | None)
         check_fits(config["model"], resume["model"], trusted(config), key="resume")
     model: GenerativeModel = build(config["model"], trusted(config), "model")
     check_optimizers(model, config["model"])
-    if hasattr(model, "remember_starts"):  # so that a checkpoint animates something without the data
+    if isinstance(model, KeepsStarts):  # so that a checkpoint animates something without the data
         batches = list(data.val_dataloader())
         labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
         first_frames = torch.cat([batch["images"][:, 0] for batch in batches])
-        model.remember_starts(first_frames, labels)  # pyright: ignore[reportCallIssue]
+        model.keep_starts(first_frames, labels)
     if resume is not None:
         if resume["data"]["fingerprint"] != data.fingerprint and not config["allow_changes"]:
             raise UserError(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.models.base import GenerativeModel
-from genimg.sampling.sampler import Decodes, Sampler
+from genimg.models.base import Animates, Decodes, GenerativeModel
+from genimg.sampling.sampler import Sampler
 
 
 class Input(NamedTuple):
@@ -25,7 +25,7 @@ class Input(NamedTuple):
 
 
 def keep_generating(model: GenerativeModel) -> None:
-    """Takes away the parts of a model whose weights are not in its `generates`."""
+    """Takes away the parts of a model whose weights are not in its `export_prefixes`."""
     parts = [*model.named_children(), *model.named_parameters(recurse=False), *model.named_buffers(recurse=False)]
     for name, part in parts:
         if not (f"{name}." if isinstance(part, nn.Module) else name).startswith(model.export_prefixes):
@@ -48,15 +48,16 @@ class ExportableGenerator(nn.Module):
         model: Any = sampler.model
         self.classes, self.image_shape = sampler.classes, sampler.image_shape
         self.makes_sequences = sampler.makes_sequences
-        if self.makes_sequences and hasattr(model, "animate"):
+        if self.makes_sequences and isinstance(model, Animates):
             self.num_frames = num_frames or sampler.num_frames
-            noise = Input("noise", (self.num_frames or 0, model.dynamics.latent_dim), "float32", "standard normal")
+            noise = Input("noise", (self.num_frames or 0, model.latent_dim), "float32", "standard normal")
             start = Input("start", self.image_shape, "float32", "the image that each clip starts from, in [-1, 1]")
             self.inputs = [start, noise]
         elif not self.makes_sequences and isinstance(model, Decodes):
             if num_frames is not None:
                 raise UserError("num_frames", num_frames, "null: this model makes stills")
-            self.inputs = [Input("z", (model.latent_dim,), "float32", "standard normal")]  # pyright: ignore
+            latent_dim = model.sample_latents(1, generator=torch.Generator(sampler.device)).shape[1]
+            self.inputs = [Input("z", (latent_dim,), "float32", "standard normal")]
         else:
             name = type(model).__name__
             raise UserError(

@@ -59,7 +59,7 @@ class FrechetRandom(Callback):
         if self._extractor is None:
             self._extractor = self._look_at_data(trainer, model.device, num_images)
         generator = torch.Generator(model.device).manual_seed(_SEED)
-        labels = self._labels.to(model.device) if getattr(model, "num_classes", 0) else None
+        labels = self._labels.to(model.device) if model.num_classes else None
         parts = []
         for start in range(0, len(self._real), _CHUNK):
             count = min(_CHUNK, len(self._real) - start)

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.distributed.data_parallel import share
-from genimg.models.base import GenerativeModel
+from genimg.models.base import FitsPrior, GenerativeModel
 from genimg.training.callbacks.clock import Clock
 from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.find import find
@@ -34,7 +34,7 @@ class FitPrior(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not (hasattr(pl_module, "fit_prior") and find(trainer, Clock).due(self.times)):
+        if not (isinstance(pl_module, FitsPrior) and find(trainer, Clock).due(self.times)):
             return
         started = time.monotonic()
         model = cast(GenerativeModel, pl_module)

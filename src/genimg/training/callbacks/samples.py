@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
-from genimg.models.base import GenerativeModel
+from genimg.models.base import GenerativeModel, Reconstructs
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
 from genimg.training.callbacks.clock import Clock
@@ -60,11 +60,11 @@ class Samples(Callback):
         generator = torch.Generator(model.device).manual_seed(_SEED)
         stills = data.num_frames is None
         count = self.num_images if stills else self.num_clips
-        conditional = bool(getattr(model, "num_classes", 0))
+        conditional = bool(model.num_classes)
         labels = torch.arange(count, device=model.device) % len(data.classes) if conditional else None
         folder = run_folder(trainer).samples / "during"
         images = to_uint8(model.sample(count, generator=generator, labels=labels))
-        if hasattr(model, "reconstruct"):
+        if isinstance(model, Reconstructs):
             self._draw_reconstructions(trainer, model, folder, images_seen)
         name = f"{images_seen:09d}"
         if stills:

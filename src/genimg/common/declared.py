@@ -1,0 +1,68 @@
+"""Literals that a module of this package declares, read from its source without importing it.
+
+The command must answer before torch is imported, and the models, losses and callbacks import torch. Reading the source
+lets a class or a registry stay the only owner of a fact that the command needs.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+
+def class_attribute(target: str, name: str) -> Any:
+    """The literal value of the class attribute `name` of the class `target`, or None if its body does not set it.
+
+    Args:
+        target: dotted path of a class of this package, for example `genimg.models.gan.GAN`.
+        name: the attribute. Base classes are not searched.
+
+    Raises:
+        LookupError: if there is no such class.
+        ValueError: if the value is not a literal.
+    """
+    module, _, class_name = target.rpartition(".")
+    body = _class_body(_parsed(module), class_name)
+    if body is None:
+        raise LookupError(f"{module} defines no class {class_name}")
+    value = _assigned(body, name)
+    return None if value is None else ast.literal_eval(value)
+
+
+def registry(module: str, name: str) -> tuple[str, ...]:
+    """The keys of the dictionary literal that `module` assigns to `name`, in order.
+
+    Raises:
+        LookupError: if there is no such dictionary.
+    """
+    value = _assigned(_parsed(module).body, name)
+    if not isinstance(value, ast.Dict):
+        raise LookupError(f"{module} assigns no dictionary literal to {name}")
+    return tuple(ast.literal_eval(key) for key in value.keys if key is not None)
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"there is no module {module}")
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def _class_body(tree: ast.Module, name: str) -> list[ast.stmt] | None:
+    return next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+
+def _assigned(body: list[ast.stmt], name: str) -> ast.expr | None:
+    """The right-hand side of the last `name = ...` or `name: type = ...` in `body`."""
+    for node in reversed(body):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            assert isinstance(node, ast.Assign | ast.AnnAssign)
+            return node.value
+    return None

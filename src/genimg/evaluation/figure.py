@@ -19,7 +19,7 @@ class Figure:
     n: images, clips or latents it was computed from.
     better: which way is better; empty where neither is.
     floor: the same figure of real against real images, or of a guess that knows nothing (then `note` says which).
-    spread: standard deviation over subsets, where the figure has subsets; the standard error of a mean.
+    uncertainty: standard deviation over subsets, where the figure has subsets; the standard error of a mean.
     by_horizon, floor_by_horizon: of a sequence, the value at each frame after the start.
     """
 
@@ -30,7 +30,7 @@ class Figure:
     n: int
     better: Better = ""
     floor: float | None = None
-    spread: float | None = None
+    uncertainty: float | None = None
     unit: str = ""
     note: str = ""
     by_horizon: tuple[float, ...] = ()
@@ -55,7 +55,7 @@ def table(figures: Sequence[Figure]) -> Table:
         if figure.group != group:
             group = figure.group
             found.add_row(f"[bold]{group}[/bold]")
-        value = shown(figure.value) + (f" ± {shown(figure.spread)}" if figure.spread is not None else "")
+        value = shown(figure.value) + (f" ± {shown(figure.uncertainty)}" if figure.uncertainty is not None else "")
         floor = "" if figure.floor is None else shown(figure.floor)
         name = f"  {figure.name}" + (f" [dim]{figure.unit}[/dim]" if figure.unit else "")
         found.add_row(name, value, floor, f"{figure.n:,}", figure.better, figure.kind, figure.note)

@@ -52,7 +52,7 @@ def likelihood(
             n,
             "higher",
             floor=float(floor.mean()),
-            spread=error,
+            uncertainty=error,
             unit="nats an image",
             note="under the prior N(0, I); floor: each pixel's histogram in training images, alone",
         ),

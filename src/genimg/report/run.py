@@ -154,7 +154,7 @@ def _evaluation(text: str, path: Path) -> dict[str, Any]:
     try:
         figures = [asdict(Figure(**figure)) for figure in found["figures"]]
         counts = [found["checkpoint"]["images_seen"], found["settings"]["num_images"], *(one["n"] for one in figures)]
-        numbers = [one[name] for one in figures for name in ("value", "floor", "variance_ratio")]
+        numbers = [one[name] for one in figures for name in ("value", "floor", "uncertainty")]
         curves = [one[name] for one in figures for name in ("by_horizon", "floor_by_horizon")]
         words = [found["extractor"][name] for name in ("name", "digest")]
         words += [found["preprocessing"][name] for name in ("images", "features")]

@@ -236,4 +236,4 @@ def test_the_command_exports(command: Any, made: dict[str, Any], tmp_path: Path)
     assert (tmp_path / "new" / "model.ts").is_file()
     refused = command("export", "run=mine.pt", "format=tflite")
     assert refused.code == 2 and "safetensors, torchscript, pt2 or onnx" in refused.err and not refused.imported
-    assert OmegaConf.load(Path(__file__).parents[2] / "configs" / "export.yaml").format == "safetensors"
+    assert OmegaConf.load(Path(__file__).parents[3] / "configs" / "export.yaml").format == "safetensors"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
+from types import ModuleType
 
 import pytest
 
 from genimg.common.declared import class_attribute, registry
+from genimg.models import vae
 from genimg.models.gan import GAN
+from genimg.models.objectives import adversarial, likelihoods
 from genimg.models.objectives.adversarial import OBJECTIVES
+from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.rnn import RNN
 from genimg.models.vae import VAE
 
@@ -24,8 +29,12 @@ def test_an_attribute_that_the_body_does_not_set_is_none() -> None:
     assert class_attribute("genimg.models.gan.GAN", "no_such_attribute") is None
 
 
-def test_the_keys_of_a_registry_are_the_imported_ones() -> None:
-    assert registry("genimg.models.objectives.adversarial", "OBJECTIVES") == tuple(OBJECTIVES)
+@pytest.mark.parametrize(
+    ("module", "name", "imported"),
+    [(adversarial, "OBJECTIVES", OBJECTIVES), (likelihoods, "LIKELIHOODS", LIKELIHOODS), (vae, "PRIORS", vae.PRIORS)],
+)
+def test_the_names_of_a_registry_are_the_imported_ones(module: ModuleType, name: str, imported: Iterable[str]) -> None:
+    assert registry(module.__name__, name) == tuple(imported)
 
 
 @pytest.mark.parametrize("target", ["genimg.models.gan.Missing", "genimg.models.missing.GAN"])

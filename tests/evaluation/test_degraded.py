@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from genimg.evaluation.features import classifier as classifier_module
-from genimg.evaluation.features.choose import extractor
+from genimg.evaluation.features.choose import Request, extractor
 from genimg.evaluation.fidelity import fidelity, reference
 from genimg.evaluation.figure import Figure
 from tests.evaluation.test_figures import CPU, by_name
@@ -38,10 +38,8 @@ def measure(request: pytest.FixtureRequest) -> Measure:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier_module, "_STEPS", 150)
         labelled = ((TRAIN, LABELS[2 * COUNT :]), (TEST, LABELS[:COUNT]))
-        found = extractor(
-            request.param, weights=None, train=labelled[0], test=labelled[1], num_classes=10, kept=None, device=CPU,
-            trust=(),
-        )  # fmt: skip
+        needs = Request(None, train=labelled[0], test=labelled[1], num_classes=10, kept=None, device=CPU)
+        found = extractor(request.param, needs, trust=())
     real = reference(*(found(part, CPU) for part in (TEST, HELD_OUT, TRAIN)))
     return lambda images: by_name(fidelity(real, found(images, CPU), found, None))
 

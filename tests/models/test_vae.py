@@ -12,7 +12,8 @@ from genimg.common.errors import UserError
 from genimg.models.networks.encoder import Encoder
 from genimg.models.networks.generator import Generator
 from genimg.models.networks.prior import ClassMixtures
-from genimg.models.vae import LIKELIHOODS, VAE
+from genimg.models.objectives.likelihoods import LIKELIHOODS
+from genimg.models.vae import VAE
 
 LATENT_DIM = 4
 

@@ -14,11 +14,10 @@ from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.html import data_uri
 from genimg.common.run_folder import RunFolder, find_all
-from genimg.report import pages, settings
+from genimg.report import compare, pages, settings
 from genimg.report.run import read
 from genimg.report.sweep import read_table
 from genimg.sampling.images.files import save_png
-from genimg.tasks import compare
 from tests.report.made import make_run
 
 

@@ -19,11 +19,11 @@ from genimg.common.monitored import Monitored
 from genimg.common.quoting import quoted
 from genimg.common.run_folder import runs
 from genimg.config.compose import Composer
+from genimg.report import compare
 from genimg.sweeps import run as sweeps
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.outcomes import Outcome, over_seeds
 from genimg.sweeps.stopping import stopping
-from genimg.tasks import compare
 from tests.sweeps.conftest import COMMAND, sweep_folder, table
 
 

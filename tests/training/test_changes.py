@@ -84,7 +84,7 @@ def test_a_best_of_other_numbers_of_images_is_none(tmp_path: Path, caplog: pytes
     ]  # from 2 each
     assert resumed(tmp_path, "budget.images=656", "callbacks.frechet_random.num_images=200", *quieter) == 0
     again = load_checkpoint(RunFolder(tmp_path).best)["figures"]
-    assert (best["val_quality_n"], again["val_quality_n"]) == (8, 32)  # 656 images afford no more
+    assert (best["val_frechet_random_n"], again["val_frechet_random_n"]) == (8, 32)  # 656 images afford no more
     assert again["best"] > best["best"]
     told = {message.split(",")[0] for message in caplog.messages if message.startswith("changed")}
     changed = {"frechet_random.num_images 8 -> 200", "frechet_random.times 2 -> 3", "validation.times 2 -> 3"}

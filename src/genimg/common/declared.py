@@ -33,15 +33,16 @@ def class_attribute(target: str, name: str) -> Any:
 
 
 def registry(module: str, name: str) -> tuple[str, ...]:
-    """The keys of the dictionary literal that `module` assigns to `name`, in order.
+    """The names in the registry `name` of `module`, in order: the keys of a dictionary literal, or a tuple of strings.
 
     Raises:
-        LookupError: if there is no such dictionary.
+        LookupError: if there is no such registry.
     """
     value = _assigned(_parsed(module).body, name)
-    if not isinstance(value, ast.Dict):
-        raise LookupError(f"{module} assigns no dictionary literal to {name}")
-    return tuple(ast.literal_eval(key) for key in value.keys if key is not None)
+    names = value.keys if isinstance(value, ast.Dict) else value.elts if isinstance(value, ast.Tuple) else None
+    if names is None:
+        raise LookupError(f"{module} assigns no dictionary or tuple literal to {name}")
+    return tuple(ast.literal_eval(one) for one in names if one is not None)
 
 
 @cache

@@ -15,7 +15,6 @@ from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
 from genimg.models.objectives import likelihoods
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 
-LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic")
 PRIORS = ("normal", "fitted")
 
 #: Softly kept range of the posterior's log-variance: standard deviations from 0.007 to 150.
@@ -49,7 +48,7 @@ class VAE(GenerativeModel):
         mixture: the prior that `fit_prior` fits.
         optimizer: called with the parameters.
         latent_dim: length of z.
-        likelihood: a name of `LIKELIHOODS`. The Gaussian's sigma is the batch's optimal one (Rybkin et al.
+        likelihood: a name of `likelihoods.LIKELIHOODS`. The Gaussian's sigma is the batch's optimal one (Rybkin et al.
             2021), and the running mean of it outside training; the logistic's scale is learned, one for all
             pixels.
         beta: weight of the KL after the warm-up; 1 is the ELBO.
@@ -83,8 +82,8 @@ class VAE(GenerativeModel):
         **_shared: Any,
     ) -> None:
         super().__init__()
-        if likelihood not in LIKELIHOODS:
-            raise UserError("model.likelihood", likelihood, f"one of {', '.join(LIKELIHOODS)}")
+        if likelihood not in likelihoods.LIKELIHOODS:
+            raise UserError("model.likelihood", likelihood, f"one of {', '.join(likelihoods.LIKELIHOODS)}")
         if prior not in PRIORS:
             raise UserError("model.prior", prior, f"one of {', '.join(PRIORS)}")
         self.encoder, self.decoder, self.mixture = encoder, decoder, mixture

@@ -1,1 +1,1 @@
-"""The verbs of the command, one a file: `run(config) -> exit code`."""
+"""The tasks of the command, one per file. They import no torch until they run."""

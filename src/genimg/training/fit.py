@@ -15,9 +15,9 @@ from genimg.common.quoting import doubled, word
 from genimg.common.ranks import may_meet_again, restarts
 from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import gathered, join, leave
+from genimg.report.write import leave_report
 from genimg.sampling.load import load
-from genimg.tasks.report import leave_report
-from genimg.tasks.sample import SampleOptions, write_samples
+from genimg.sampling.writer import SampleOptions, write_samples
 from genimg.training.callbacks.clock import Clock
 from genimg.training.callbacks.find import find
 from genimg.training.callbacks.metrics import DIVERGED

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.evaluation.features import classifier as module
-from genimg.evaluation.features.choose import extractor
+from genimg.evaluation.features.choose import Request, extractor
 from genimg.evaluation.features.classifier import classifier
 from genimg.evaluation.features.extractor import Extractor
 
@@ -69,8 +69,10 @@ def test_the_digest_is_of_the_weights_and_of_how_they_are_used() -> None:
 
 def choose(name: str, channels: int = 1, size: int = 32, **options: Any) -> Extractor:
     images = torch.zeros(4, channels, size, size, dtype=torch.uint8)
-    defaults: dict[str, Any] = {"weights": None, "num_classes": 0, "kept": None, "trust": ()}
-    return extractor(name, train=(images, None), test=(images, None), device=CPU, **(defaults | options))
+    trust = options.pop("trust", ())
+    defaults: dict[str, Any] = {"weights": None, "num_classes": 0, "kept": None}
+    request = Request(train=(images, None), test=(images, None), device=CPU, **(defaults | options))
+    return extractor(name, request, trust)
 
 
 def test_without_labels_there_is_no_classifier() -> None:

@@ -1,6 +1,7 @@
 """From the word behind `features=` to an extractor."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,42 +17,58 @@ from genimg.evaluation.features.random import RandomFeatures
 Labelled = tuple[Tensor, Tensor | None]  # uint8 (N, C, H, W), int64 (N,)
 
 
-def extractor(
-    name: str,
-    *,
-    weights: str | None,
-    train: Labelled,
-    test: Labelled,
-    num_classes: int,
-    kept: Path | None,
-    device: torch.device,
-    trust: Iterable[str],
-) -> Extractor:
-    """The extractor called `name`: one of ours, or `package.module.Class`, which `trust` must allow.
+@dataclass(frozen=True)
+class Request:
+    """What an extractor may need.
 
-    Args:
-        weights: a file, for `inception`.
-        train, test, num_classes, kept: for `classifier`, see there.
+    weights: a file, for `inception`.
+    train, test, num_classes, kept: for `classifier`, see there.
+    """
+
+    weights: str | None
+    train: Labelled
+    test: Labelled
+    num_classes: int
+    kept: Path | None
+    device: torch.device
+
+
+def _auto(request: Request) -> Extractor:
+    return EXTRACTORS["classifier" if request.num_classes else "efficientnet_lite0"](request)
+
+
+def _classifier(request: Request) -> Extractor:
+    (images, labels), (test_images, test_labels) = request.train, request.test
+    if labels is None or test_labels is None:
+        raise UserError("features", "classifier", "data with labels", hint="features=efficientnet_lite0 needs none")
+    return classifier((images, labels), (test_images, test_labels), request.num_classes, request.kept, request.device)
+
+
+def _random(request: Request) -> Extractor:
+    return Extractor("random", RandomFeatures(request.train[0].shape[1]), "pixels from -1 to 1")
+
+
+#: Every extractor by the name that `features` takes.
+EXTRACTORS: dict[str, Callable[[Request], Extractor]] = {
+    "auto": _auto,
+    "classifier": _classifier,
+    "efficientnet_lite0": lambda request: pretrained.efficientnet_lite0(),
+    "inception": lambda request: pretrained.inception(request.weights),
+    "random": _random,
+}
+
+
+def extractor(name: str, request: Request, trust: Iterable[str]) -> Extractor:
+    """The extractor called `name`: one of `EXTRACTORS`, or `package.module.Class`, which `trust` must allow.
 
     Raises:
-        UserError: if it cannot be had here.
+        UserError: if it is not available.
     """
-    if name == "auto":
-        name = "classifier" if num_classes else "efficientnet_lite0"
-    if name == "classifier":
-        (images, labels), (test_images, test_labels) = train, test
-        if labels is None or test_labels is None:
-            raise UserError("features", name, "data with labels", hint="features=efficientnet_lite0 needs none")
-        return classifier((images, labels), (test_images, test_labels), num_classes, kept, device)
-    if name == "random":
-        found = Extractor("random", RandomFeatures(train[0].shape[1]), "pixels from -1 to 1")
-    elif name == "efficientnet_lite0":
-        found = pretrained.efficientnet_lite0()
-    elif name == "inception":
-        found = pretrained.inception(weights)
+    if name in EXTRACTORS:
+        found = EXTRACTORS[name](request)
     else:
         found = Extractor(name, own(name, trust).eval(), "its own", known=False)
-    found.network.to(device)
+    found.network.to(request.device)
     return found
 
 

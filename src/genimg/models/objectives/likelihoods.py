@@ -6,6 +6,7 @@ All leave autocast by themselves: float32.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -70,3 +71,11 @@ def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Tensor) -> Ten
     lowest, highest = images < -1 + HALF_LEVEL, images > 1 - HALF_LEVEL
     masses = torch.where(lowest, log_below_upper, torch.where(highest, log_above_lower, middle))
     return masses.flatten(1).sum(1)
+
+
+#: Every likelihood by the name that `model.likelihood` takes.
+LIKELIHOODS: dict[str, Callable[..., Tensor]] = {
+    "bernoulli": bernoulli,
+    "gaussian": gaussian,
+    "discretized_logistic": discretized_logistic,
+}

@@ -10,8 +10,7 @@ import pytest
 
 from genimg.common.errors import UserError
 from genimg.data.module import GenerativeData
-from genimg.evaluation.rating import study
-from genimg.tasks import rate
+from genimg.evaluation.rating import rate, study
 from tests.trained import run_folder
 
 SHORT = ["budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none"]
@@ -55,7 +54,7 @@ def test_no_training_image_is_read_for_a_study(
         read.append((split, most))
         return spread(data, split, most)
 
-    monkeypatch.setattr(GenerativeData, "variance_ratio", noted)
+    monkeypatch.setattr(GenerativeData, "evenly_spaced", noted)
     assert rate.run(config(tmp_path / "study", runs=[str(runs["a"])])) == 0
     assert read == [("test", 5)]
 

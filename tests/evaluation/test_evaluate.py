@@ -191,14 +191,14 @@ def test_what_cannot_be_measured_is_one_message(
 
 
 def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = evaluate.load_checkpoint
+    load = load_checkpoint
 
     def changed(file: Path) -> Any:
         checkpoint = load(file)
         checkpoint["data"]["fingerprint"]["digest"] = "0" * 64
         return checkpoint
 
-    monkeypatch.setattr(evaluate, "load_checkpoint", changed)
+    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", changed)
     with pytest.raises(UserError, match="another digest"):
         evaluate.run(config(runs["gan"]))
 
@@ -216,21 +216,21 @@ def test_a_place_that_does_not_do_is_named_before_the_work(
 def test_too_few_images_are_refused_before_a_classifier_is_trained(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
-    monkeypatch.setattr(evaluate, "choose_extractor", None)
+    monkeypatch.setattr("genimg.evaluation.evaluate.extractor", None)
     with pytest.raises(UserError, match="num_images") as raised:
         evaluate.run(config(runs[name], num_images=number, features="classifier"))
     assert "the test split has" in str(raised.value) and "test_fraction" not in str(raised.value)  # more can be had
 
 
 def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = evaluate.load_checkpoint
+    load = load_checkpoint
 
     def evil(file: Path) -> Any:
         checkpoint = load(file)
         checkpoint["config"]["data"]["source"] = {"_target_": "os.system", "command": "touch evil-was-here"}
         return checkpoint
 
-    monkeypatch.setattr(evaluate, "load_checkpoint", evil)
+    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", evil)
     with pytest.raises(UserError, match=r"os\.system"):
         evaluate.run(config(runs["gan"]))
     assert not Path("evil-was-here").exists()
@@ -239,7 +239,7 @@ def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest
 def test_a_strangers_data_are_not_downloaded_to_where_it_says(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    load = evaluate.load_checkpoint
+    load = load_checkpoint
 
     def evil(file: Path) -> Any:
         checkpoint = load(file)
@@ -247,7 +247,7 @@ def test_a_strangers_data_are_not_downloaded_to_where_it_says(
         checkpoint["config"]["data"]["source"] = {**stills, "root": str(tmp_path / "elsewhere")}
         return checkpoint
 
-    monkeypatch.setattr(evaluate, "load_checkpoint", evil)
+    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", evil)
     with pytest.raises(UserError, match="elsewhere"):
         evaluate.run(config(runs["gan"]))
     assert not (tmp_path / "elsewhere").exists()

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling import load as sampling
+from genimg.sampling.draw import new_folder, run
 from genimg.sampling.images.sheets import GAP, to_uint8
 from genimg.sampling.sampler import Sampler
 from genimg.sampling.writer import ON_SHEET, SampleOptions, write_samples
-from genimg.tasks.sample import new_folder, run
 from tests.sampling.test_load import run_folder
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
 

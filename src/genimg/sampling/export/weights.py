@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from genimg.checkpoints.archive import check_content, check_fields
-from genimg.checkpoints.read import Checkpoint, at_most, check_latents, check_weights
-from genimg.common.build import build
+from genimg.checkpoints.archive import check_content
+from genimg.checkpoints.read import check_latents, check_weights, limit_tensors
+from genimg.checkpoints.schema import Checkpoint, check_fields
+from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export.generator import ExportableGenerator, keep_generating
@@ -49,8 +50,8 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
     except Exception as error:  # its reader has an error of its own, which is no ValueError
         raise UserError("run", path, "a file written by genimg export", hint=str(error).splitlines()[0]) from error
     # the half that trains has no weights in the file, and never takes memory
-    with torch.device("meta"), at_most(10 * len(state) + 100):
-        model: GenerativeModel = build(content["config"]["model"], trust=trust)
+    with torch.device("meta"), limit_tensors(10 * len(state) + 100):
+        model: GenerativeModel = Builder(trust).build(content["config"]["model"])
     keep_generating(model)
     check_weights(model, state, "run")
     check_latents(content["config"]["model"], model, state, "run")

@@ -16,7 +16,7 @@ from genimg.common.limits import LARGEST_ITEM, check_sides
 from genimg.data.hashing import Use, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
-from genimg.data.order import EvaluationOrder, Request, TrainOrder, strides
+from genimg.data.order import EvaluationOrder, Request, TrainOrder, evenly_spaced_indices
 from genimg.data.splits import carve
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
@@ -149,7 +149,7 @@ class GenerativeData(LightningDataModule):
         """At most `most` items of a split, at equal strides, as an evaluation sees them: none mirrored."""
         number = {"train": _TRAIN, "test": _TEST}[split]
         items = self._splits[number]
-        indices = strides(len(items), min(most, len(items)))
+        indices = evenly_spaced_indices(len(items), min(most, len(items)))
         requests = [Request(part, epoch=0) for part in indices.split(self.batch_size)]
         return Batches(items, lambda: requests, _FROZEN_SEED, number, augment=False, workers=self.workers)
 

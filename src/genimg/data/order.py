@@ -25,7 +25,7 @@ def permutation(num_items: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(num_items, generator=generator)
 
 
-def strides(total: int, count: int) -> Tensor:
+def evenly_spaced_indices(total: int, count: int) -> Tensor:
     """int64 (count,): that many of `total` indices, equally far apart, for a set may lie class after class."""
     return torch.arange(count) * total // max(count, 1)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.common.files import empty, unused, writing
-from genimg.common.run_folder import RunFolder, home
+from genimg.common.files import check_empty, report_write_errors, unused_path
+from genimg.common.run_folder import RunFolder, output_folder
 from genimg.sampling.load import checkpoint_file, from_checkpoint
 from genimg.sampling.writer import SampleOptions, plain, write_samples
 
@@ -25,8 +25,8 @@ def run(config: dict[str, Any]) -> int:
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)
-    with writing("out", folder, hint="out=FOLDER"):
-        first_look = write_samples(sampler, options, empty(folder))
+    with report_write_errors("out", folder, hint="out=FOLDER"):
+        first_look = write_samples(sampler, options, check_empty(folder))
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     log.info("images: %s", first_look)
     if options.interpolate is not None:
@@ -36,8 +36,8 @@ def run(config: dict[str, Any]) -> int:
 
 def new_folder(checkpoint: Path, options: SampleOptions) -> Path:
     """A folder that does not exist yet, named after what is asked: RUN/samples/10-seed0, then 10-seed0-2."""
-    samples = RunFolder(home(checkpoint)).samples
-    return unused(samples / _said(options))
+    samples = RunFolder(output_folder(checkpoint)).samples
+    return unused_path(samples / _said(options))
 
 
 def _said(options: SampleOptions) -> str:

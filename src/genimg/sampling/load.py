@@ -11,7 +11,7 @@ import torch
 
 from genimg.checkpoints.read import Checkpoint, load_checkpoint, rebuild_model
 from genimg.common.errors import UserError
-from genimg.common.run_folder import RunFolder, find
+from genimg.common.run_folder import RunFolder, find_run
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export import weights
 from genimg.sampling.sampler import Sampler
@@ -59,7 +59,7 @@ def _sampler(model: GenerativeModel, checkpoint: Checkpoint, device: str) -> Sam
 
 def checkpoint_file(run: str | Path, checkpoint: str = "best", outputs: str | Path = "outputs") -> Path:
     """The checkpoint file that a run stands for; a run that has no best one yet gives its last."""
-    found = find(str(run), outputs)
+    found = find_run(str(run), outputs)
     if not isinstance(found, RunFolder):
         return found
     if checkpoint not in ("best", "last"):

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.common.files import empty, unused, writing
-from genimg.common.run_folder import RunFolder, home
+from genimg.common.files import check_empty, report_write_errors, unused_path
+from genimg.common.run_folder import RunFolder, output_folder
 from genimg.sampling.export import card, formats
 from genimg.sampling.export.generator import ExportableGenerator
 from genimg.sampling.load import checkpoint_file, from_checkpoint
@@ -29,11 +29,10 @@ def run(config: dict[str, Any], read_evaluation: Callable[[RunFolder], dict[str,
     file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
     checkpoint = load_checkpoint(file)
     alone = ExportableGenerator(from_checkpoint(checkpoint, "cpu", config["trust"]), config["num_frames"])
-    folder = (
-        empty(Path(config["out"]).expanduser()) if config["out"] else unused(RunFolder(home(file)).exports / format)
-    )
+    exports = RunFolder(output_folder(file)).exports
+    folder = check_empty(Path(config["out"]).expanduser()) if config["out"] else unused_path(exports / format)
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    with writing("out", folder, hint="out=FOLDER"):
+    with report_write_errors("out", folder, hint="out=FOLDER"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=folder.parent) as made:  # so that it appears whole
             path = formats.write(format, alone, checkpoint, Path(made))
@@ -53,5 +52,5 @@ def run(config: dict[str, Any], read_evaluation: Callable[[RunFolder], dict[str,
 
 def _evaluation(checkpoint: Path, read_evaluation: Callable[[RunFolder], dict[str, Any]]) -> dict[str, Any]:
     """The evaluation.json of the checkpoint's run; empty where it lies in no run, or was not measured."""
-    folder = RunFolder(home(checkpoint))
+    folder = RunFolder(output_folder(checkpoint))
     return read_evaluation(folder) if folder.config.is_file() else {}

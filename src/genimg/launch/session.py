@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from genimg.launch import start as launch
 class Session:
     """The task, the overrides and the folders of one call, and what to do with them."""
 
-    def __init__(self, task: str, words: list[str], config_dir: Path | None) -> None:
-        self.task, self.words, self.config_dir = task, words, config_dir
+    def __init__(
+        self, task: str, words: list[str], config_dir: Path | None, worker: Sequence[str] = launch.WORKER
+    ) -> None:
+        self.task, self.words, self.config_dir, self.worker = task, words, config_dir, worker
         self.composer = Composer(task, config_dir)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that a job of a sweep is sent to makes its own."""
-        return Session, (self.task, self.words, self.config_dir)
+        return Session, (self.task, self.words, self.config_dir, self.worker)
 
     def run(self, cfg: str | None, resolve: bool) -> int:
         """Prints the configuration (`cfg`), or runs it; the exit code."""
@@ -48,7 +51,7 @@ class Session:
         words = [
             f"resume={quoted(str(config.resume))}" if word == "resume=last" else word for word in words
         ]  # last is soon another
-        return launch.start(own, name, words, self.command(words), folder, defaults)
+        return launch.start(own, name, words, self.command(words), folder, defaults, self.worker)
 
     def command(self, words: list[str]) -> str:
         """The shell command that does the same again."""

@@ -14,7 +14,12 @@ from tests.pages import SHORT, commands, read_page, run, run_python, short, writ
 
 README = read_page("README.md")
 COMMANDS = commands(README)
-KINDS = {"start=": "model=rnn", "reconstruct=": "model=vae", "classes=": "model.conditional=true"}
+KINDS = {
+    "start=": "model=rnn",
+    "reconstruct=": "model=vae",
+    "classes=": "model.conditional=true",
+    "evaluate": "data=digits",
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Runs the commands, the Python and the YAML of a documentation page in an empty folder.
+"""Follows a documentation page as a user does: its commands, its Python and its files, in order, in an empty folder.
 
 Conventions of a page: a line of a bash block that starts with `genimg` is a command, up to two spaces and `#`. A Python
 or YAML block with a file name among its first comment lines is that file. Other Python blocks are executed.
@@ -11,6 +11,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +28,40 @@ def read_page(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def blocks(language: str, page: str) -> list[str]:
-    """The fenced code blocks in this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+def blocks(page: str) -> list[tuple[str, str]]:
+    """(language, text) of each fenced code block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
-def commands(page: str) -> list[str]:
-    lines = [line for block in blocks("bash", page) for line in block.splitlines()]
+def commands_in(block: str) -> list[str]:
+    """The commands of a bash block, without comments; a backslash at the end of a line continues it."""
+    lines = block.replace("\\\n", " ").splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.startswith("genimg")]
 
 
-def file_name(block: str) -> str | None:
-    """The file that a block is printed from, according to its first lines."""
-    named = re.match(r"(?:#.*\n)*?# (\S+\.(?:py|yaml))\n", block)
-    return named[1] if named else None
+def commands(page: str) -> list[str]:
+    return [command for language, block in blocks(page) if language == "bash" for command in commands_in(block)]
 
 
-def write_files(page: str, folder: Path) -> None:
-    """Writes the blocks that name a file into `folder`."""
-    for block in blocks("(?:python|yaml)", page):
-        if name := file_name(block):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(block, encoding="utf-8")
+def follow(page: str, folder: Path, before: Callable[[str], bool] = lambda command: True) -> dict[str, Any]:
+    """Follows the page in `folder` and returns the variables of its Python.
 
-
-def run_python(page: str) -> dict[str, Any]:
-    """Executes the Python blocks that name no file, in order, and returns their variables."""
+    before: called with each command; returns whether to run it.
+    """
     names: dict[str, Any] = {}
-    for block in blocks("python", page):
-        if file_name(block) is None:
-            exec(block, names)
+    for language, block in blocks(page):
+        file = re.match(r"(?:#.*\n)*?# (\S+\.(?:py|yaml))\n", block)
+        if file:
+            (folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / file[1]).open("a", encoding="utf-8") as written:
+                written.write(block)  # a file may be printed in parts
+        elif language == "python":
+            with chdir(folder):
+                exec(block, names)
+        elif language == "bash":
+            for command in commands_in(block):
+                if before(command):
+                    run(short(command, folder), folder)
     return names
 
 
@@ -75,7 +81,7 @@ def run(words: list[str], folder: Path) -> str:
 
 
 def short(command: str, folder: Path) -> list[str]:
-    """The arguments of a printed command; a training gets a small budget, and a sweep to resume the newest one."""
+    """The arguments of a printed command; a training gets a small budget, and a sweep to resume is the newest one."""
     # the date of the newest run, in case midnight has passed since
     today = max((run.parts[-3] for run in folder.glob("outputs/*/*/config.yaml")), default="no day")
     program, *words = shlex.split(command.replace("$(date +%F)", today))

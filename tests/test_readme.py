@@ -10,10 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests.pages import SHORT, commands, read_page, run, run_python, short, write_files
+from tests.pages import commands, follow, read_page
 
 README = read_page("README.md")
-COMMANDS = commands(README)
 KINDS = {
     "start=": "model=rnn",
     "reconstruct=": "model=vae",
@@ -22,34 +21,29 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder: images, and the files that the README prints."""
-    folder = tmp_path_factory.mktemp("user")
-    (folder / "my_images").mkdir()
-    for number in range(80):
-        Image.new("RGB", (70, 60), (3 * number, 255 - 3 * number, 90)).save(folder / "my_images" / f"{number}.png")
-    Image.new("L", (40, 40), 128).save(folder / "image.png")
-    write_files(README, folder)
-    return folder
-
-
 def test_the_readme_shows_every_kind_of_command() -> None:
     kinds = ("data.root=", "model=vae", "model=rnn", "resume=last", "-m ", "sample", "start=", "reconstruct=")
     for kind in (*kinds, "classes=", "evaluate", "export", "--config-dir", "trainer.devices=2"):
-        assert any(kind in command for command in COMMANDS), kind
+        assert any(kind in command for command in commands(README)), kind
 
 
 @pytest.mark.slow
-def test_every_command_runs(folder: Path) -> None:
-    for command in COMMANDS:
-        if "fashion_mnist" in command and not Path("/usr/share/datasets/fashion-mnist").is_dir():
-            continue
+def test_the_readme_runs(tmp_path: Path) -> None:
+    (tmp_path / "my_images").mkdir()
+    for number in range(80):
+        Image.new("RGB", (70, 60), (3 * number, 255 - 3 * number, 90)).save(tmp_path / "my_images" / f"{number}.png")
+    Image.new("L", (40, 40), 128).save(tmp_path / "image.png")
+
+    def before(command: str) -> bool:
         if command.startswith("genimg "):
-            make_newest(folder, next((word for mark, word in KINDS.items() if mark in command), ""))
+            make_newest(tmp_path, next((word for mark, word in KINDS.items() if mark in command), ""))
         if "resume=last" in command:
-            shorten_newest(folder)
-        run(short(command, folder), folder)
+            shorten_newest(tmp_path)
+        return "fashion_mnist" not in command or Path("/usr/share/datasets/fashion-mnist").is_dir()
+
+    images = follow(README, tmp_path, before)["images"]
+    assert images.shape[0] == 16
+    assert images.abs().max() <= 1
 
 
 def make_newest(folder: Path, word: str) -> None:
@@ -65,13 +59,3 @@ def shorten_newest(folder: Path) -> None:
     config = OmegaConf.load(newest)
     config.budget.images = 80
     OmegaConf.save(config, newest)
-
-
-@pytest.mark.slow
-def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
-    if not (folder / "outputs").is_dir():
-        run(SHORT, folder)
-    images = run_python(README)["images"]
-    assert images.shape[0] == 16
-    assert images.abs().max() <= 1

@@ -79,7 +79,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
     best = load_checkpoint(folder.best)
     kept = {"name": "frechet_random", "value": best["figures"]["best"], "direction": "min", "n": 4}
-    assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
+    assert json.loads(folder.best_metric.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     images = model.sample(2, generator=torch.Generator().manual_seed(0))
     assert images.shape == (2, 1, 8, 8) and images.abs().max() <= 1

@@ -89,7 +89,7 @@ def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Che
         trainer = make_trainer(config, machine, data, resume)
         clock = find(trainer, Clock)
         # a group that is started anew may have died after the page: it is not the user who asked for nothing
-        if clock.spent and (restarts() or not folder.ended_whole()):
+        if clock.spent and (restarts() or not folder.is_complete()):
             log.info("trained before; only its images and its page are missing")
             gathered(None)  # all have seen what is missing before the first one changes it
             return trainer
@@ -179,6 +179,6 @@ def besides(trainer: Trainer) -> str:
 def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
     sampler = load(folder.path, trust=trust)
-    options = SampleOptions(interpolate=8 if sampler.interpolates else None)
+    options = SampleOptions.defaults(interpolate=8 if sampler.can_interpolate else None)
     first_look = write_samples(sampler, options, folder.final)
     log.info("images  %s", first_look)

@@ -161,7 +161,7 @@ def _write(folder: RunFolder, state: Checkpoint, best: Monitored | None) -> None
         save_checkpoint(folder.last, state, folder.previous)
     else:
         save_checkpoint(folder.best, state)
-        write_json(folder.best_figure, {**asdict(best), "images_seen": state["images_seen"]})
+        write_json(folder.best_metric, {**asdict(best), "images_seen": state["images_seen"]})
 
 
 def copied(state: Any) -> Any:

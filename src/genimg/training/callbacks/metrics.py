@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor, nn
 
-from genimg.common.files import append
+from genimg.common.files import append_text
 from genimg.common.monitored import Monitored
 from genimg.distributed.data_parallel import highest
 from genimg.models.base import GenerativeModel
@@ -163,7 +163,7 @@ class Metrics(Callback):
         entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **of, **finite}
         self._unwritten.append(entry)
         try:
-            append(run_folder(trainer).metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
+            append_text(run_folder(trainer).metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
             self._unwritten = []
         except OSError as error:
             if len(self._unwritten) == 1:

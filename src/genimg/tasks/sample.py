@@ -13,6 +13,6 @@ PATH_KEYS = ("run", "outputs", "out", "start", "reconstruct")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
-    from genimg.sampling.draw import run
+    from genimg.sampling.sample import run
 
     return run(config)

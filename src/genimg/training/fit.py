@@ -179,6 +179,6 @@ def besides(trainer: Trainer) -> str:
 def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
     sampler = load(folder.path, trust=trust)
-    options = SampleOptions(interpolate=8 if sampler.interpolates else None)
+    options = SampleOptions.defaults(interpolate=8 if sampler.can_interpolate else None)
     first_look = write_samples(sampler, options, folder.final)
     log.info("images  %s", first_look)

@@ -1,8 +1,7 @@
-"""sweep.resume: what is missing or failed runs, from its checkpoint where it has one, and nothing else."""
+"""sweep.resume runs the missing and failed jobs, from their checkpoints if they have one, and no others."""
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from contextlib import ExitStack
@@ -12,15 +11,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli.main import run
 from genimg.common.errors import UserError
 from genimg.common.files import hold_lock
 from genimg.common.run_folder import list_runs
 from genimg.sweeps.folder import SweepFolder
-from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
+from tests.sweeps.conftest import run, start, started, sweep_folder, table, wait_for
 
 
-def test_resumed_it_does_not_run_again_what_ended_before_its_record_could_tell(outputs: Path) -> None:
+def test_a_complete_run_without_a_final_record_is_not_run_again(outputs: Path) -> None:
     assert run(["-m", "seed=3,4"]) == 0
     folder, jobs = SweepFolder(sweep_folder(outputs)), list_runs(outputs)
     for job in jobs:
@@ -31,11 +29,11 @@ def test_resumed_it_does_not_run_again_what_ended_before_its_record_could_tell(o
     jobs[0].report.touch()
     assert started(outputs) == {"0", "1"}
     assert run(["-m", f"sweep.resume={folder.path}"]) == 0
-    assert started(outputs) == {"1"}, "of this one the page is missing too"
+    assert started(outputs) == {"1"}, "the report of this one is missing too"
     assert [row["state"] for row in table(outputs)] == ["done", "done"]
 
 
-def test_resumed_it_runs_what_is_missing_or_failed(outputs: Path) -> None:
+def test_a_resumed_sweep_runs_missing_and_failed_jobs(outputs: Path) -> None:
     assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
     assert started(outputs) == {"0", "1"}
     Path("repaired").touch()
@@ -48,7 +46,7 @@ def test_resumed_it_runs_what_is_missing_or_failed(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["seed=3,1", "seed=1,3,4", "data.batch_size=8", "sweep.seeds=2"])
-def test_resumed_with_other_overrides_it_is_refused(outputs: Path, other: str) -> None:
+def test_a_sweep_is_not_resumed_with_other_overrides(outputs: Path, other: str) -> None:
     assert run(["-m", "seed=3,1,4", "sweep.fail_fast=true"]) == 1
     folder = sweep_folder(outputs)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -90,19 +88,16 @@ def test_a_job_whose_command_was_killed_saves_before_it_is_resumed(outputs: Path
     assert saved.is_set() and OmegaConf.load(job.config).resume is not None
 
 
-def test_of_a_key_given_twice_the_last_is_meant(outputs: Path) -> None:
+def test_the_last_of_two_overrides_of_a_key_counts(outputs: Path) -> None:
     assert run(["-m", "budget.images=64", "seed=3,4", "budget.images=32"]) == 0
     assert table(outputs)[0]["overrides"] == "budget.images=32 seed=3"
     assert run(["-m", f"sweep.resume={sweep_folder(outputs)}"]) == 0
 
 
-def test_a_sweep_that_runs_is_not_resumed_beside_itself(tmp_path: Path, stand_in: dict[str, str]) -> None:
-    command = [*COMMAND, "-m", "seed=9"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.DEVNULL)
+def test_a_running_sweep_is_not_resumed(tmp_path: Path) -> None:
+    process = start(tmp_path, "seed=9")
     try:
-        while not list(tmp_path.glob("outputs/*/*/*/waits")):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for(tmp_path / "outputs", process, 1)
         with pytest.raises(UserError, match="a sweep that is not running"):
             run(["-m", f"sweep.resume={sweep_folder(tmp_path / 'outputs')}"])
     finally:

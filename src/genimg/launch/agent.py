@@ -80,8 +80,10 @@ def _run(config: DictConfig, config_path: str, files: ProcessGroupFiles) -> int:
     except DistError as error:
         exit_code = files.requested_stop() or files.exit_code() or 0
         if not exit_code:
-            where, why = config.launch.rdzv_endpoint, str(error).splitlines()[0]
-            print(f"error: no connection between the machines of the run at {where}: {why}", file=sys.stderr)
+            first = "the first machine of the run has ended, or does not answer at"
+            who = first if config.launch.node_rank > 0 else "another machine of the run does not connect to"
+            why = str(error).splitlines()[0]
+            print(f"error: {who} {config.launch.rdzv_endpoint}: {why}", file=sys.stderr)
             exit_code = 1
     if config.launch.node_rank > 0:  # the first machine's agent keeps the store
         from genimg.distributed.rendezvous import announce_machine_end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
 
 EXIT_CODE = 2  # of the command after a UserError
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a run that Ctrl-C or SIGTERM stopped
@@ -36,6 +38,16 @@ class UserError(Exception):
         if self.default_in:
             lines.append(f"default:  set in {self.default_in}")
         return "\n  ".join(lines)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `name` most likely misspells, or None.
+
+    The last parts of dotted keys must be similar too: sharing `model.` is not enough.
+    """
+    last, cutoff = name.rpartition(".")[2], 0.6  # difflib's ratio
+    near = get_close_matches(name, list(known), n=5, cutoff=cutoff)
+    return next((key for key in near if SequenceMatcher(None, last, key.rpartition(".")[2]).ratio() >= cutoff), None)
 
 
 def first_line(error: BaseException) -> str:

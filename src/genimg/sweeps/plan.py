@@ -6,19 +6,16 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 from genimg.common.errors import UserError
 from genimg.common.quoting import quoted
-from genimg.config.check import check
-from genimg.config.choices import check_words
+from genimg.config.choices import check_sweep_keys, check_words
 from genimg.config.compose import Composer, line
-from genimg.config.hydra_keys import check_sweep
-from genimg.config.names import flatten
+from genimg.config.hydra_api import IntervalSweep, Override, flatten, split_sweep
 from genimg.config.values import check_rules
+from genimg.launch.session import check
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 from genimg.sweeps.launchers import choice_of
 from genimg.sweeps.resources import Slots, divide_machine
@@ -65,14 +62,14 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     given = [override for override in given if override.key_or_group != "sweep.resume"]
     overrides = _merge([], given)
     if resumed is None:
-        _check_sweep_keys(given, overrides)
+        _check_keys(given, overrides)
         return _plan(composer, overrides, None)
     folder = SweepFolder(Path(str(resumed)).expanduser())
     check_folder(folder)
     saved, jobs = folder.load_plan()
     check_plan(composer, saved, jobs, given)
     overrides = _merge(composer.parse(saved), given)
-    _check_sweep_keys(overrides, overrides)
+    _check_keys(overrides, overrides)
     plan = _plan(composer, overrides, folder)
     if _job_words(composer, plan.words) != _job_words(composer, saved):
         was = " ".join(word for word in saved if not word.startswith("hydra"))
@@ -157,11 +154,11 @@ def sweep_config(composer: Composer, plan: Plan) -> DictConfig:
     return composer.compose([*_NO_LOGS, *words, f"hydra.sweep.dir={quoted(str(plan.folder.path))}"], multirun=True)
 
 
-def _check_sweep_keys(given: list[Override], overrides: list[Override]) -> None:
+def _check_keys(given: list[Override], overrides: list[Override]) -> None:
     """Raises UserError for a given override that has no effect on the sweep of `overrides`."""
     sweeper = choice_of("hydra/sweeper", overrides)
     for override in given:
-        check_sweep(override, sweeper)
+        check_sweep_keys(override, sweeper)
 
 
 def _check_one_value(overrides: list[Override]) -> None:
@@ -191,7 +188,7 @@ def _probes(overrides: list[Override]) -> list[list[str]]:
 def _combinations(overrides: list[Override]) -> list[list[str]]:
     """Returns the words of every combination of values."""
     try:
-        return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+        return split_sweep(overrides)
     except HydraException as error:
         word = next((line(override) for override in overrides if override.is_sweep_override()), None)
         hint = "key=1,2,3; hydra/sweeper=optuna searches intervals"

@@ -36,7 +36,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
 
     from genimg.common.ranks import rank
     from genimg.config.resolvers import register
-    from genimg.distributed.data_parallel import AveragedGradients, highest, join
+    from genimg.distributed.data_parallel import AveragedGradients, all_reduce_max, join
     from genimg.training import setup as setting_up
     from genimg.training.dry_run import StepTimer, peak_memory
     from genimg.training.machine import choose
@@ -66,7 +66,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
         memory = Memory()
         trainer, run = setting_up.build_run(settings, choose(settings.trainer), extra_callbacks=[timer, memory])
         trainer.fit(run.model, datamodule=run.data)
-        (seconds,) = highest(trainer, [timer.seconds])
+        (seconds,) = all_reduce_max(trainer, [timer.seconds])
         if rank() == 0:
             print("measured", STEPS * run.data.batch_size / seconds, memory.peak / 1e6)
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Networks of a user's own: the project's, with layers of batch normalisation."""
+"""User-defined networks: those of the package, with batch normalisation."""
 
 from typing import Any
 

@@ -49,6 +49,3 @@ def read_best(path: Path) -> Monitored | None:
         }:
             return Monitored(name, value, direction, n)
     return None
-
-
-compare = comparable

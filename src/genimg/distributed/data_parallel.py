@@ -172,6 +172,3 @@ def leave() -> None:
     """Leaves the process group. Afterwards rank 0 works alone."""
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-gathered, share, highest, environment = all_gather, broadcast_tensors, all_reduce_max, cluster_environment

@@ -104,8 +104,6 @@ class Rendezvous:
                 raise PeerLost("rank 0 was restarted")
             time.sleep(self.interval)
 
-    be_through, wait_for_first = mark_finished, wait_for_finish
-
     def _later_attempts(self) -> range:
         return range(self.attempt + 1, self.max_restarts + 1)
 

@@ -56,9 +56,7 @@ def children(run: Killed, parent: int, module: str) -> list[int]:
 
 
 @pytest.mark.parametrize("which", [pytest.param(0, marks=pytest.mark.long), 1])
-def test_the_run_survives_a_death_in_training(
-    which: int, straight: Straight, machines: Callable[..., Machines]
-) -> None:
+def test_a_run_survives_a_death_in_training(which: int, straight: Straight, machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=1")
     run.wait_for_images(700)
     os.kill(worker_of(run, commands[which]), signal.SIGKILL)
@@ -68,7 +66,7 @@ def test_the_run_survives_a_death_in_training(
 
 
 @pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.long)])
-def test_the_run_survives_a_death_while_the_final_samples_are_drawn(
+def test_a_run_survives_a_death_during_the_final_samples(
     which: int, straight: Straight, machines: Callable[..., Machines]
 ) -> None:
     run, commands = machines("launch.max_restarts=1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import shutil
 import subprocess
 import sys
 import time
@@ -34,9 +35,9 @@ def start(tmp_path: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([*COMMAND, "-m", *words], cwd=tmp_path, text=True, **options)
 
 
-def finish(tmp_path: Path, *words: str) -> int:
+def finish(tmp_path: Path, *words: str, **options: Any) -> int:
     """The exit code of the command `-m words`."""
-    return start(tmp_path, *words).wait(240)
+    return start(tmp_path, *words, **options).wait(240)
 
 
 def wait_for(outputs: Path, process: subprocess.Popen[str], num_jobs: int) -> None:
@@ -58,6 +59,21 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sweeps, "write_comparison", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     return Path("outputs")
+
+
+@pytest.fixture(scope="session")
+def _finished_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    assert finish(folder, "seed=0,3", stdout=subprocess.DEVNULL) == 0
+    return folder / "outputs"
+
+
+@pytest.fixture
+def finished(outputs: Path, _finished_outputs: Path) -> Path:
+    """The folder of a sweep `seed=0,3` in `outputs`, both of whose jobs are done."""
+    shutil.copytree(_finished_outputs, outputs)
+    started(outputs)
+    return sweep_folder(outputs)
 
 
 def sweep_folder(outputs: Path) -> Path:

@@ -96,7 +96,9 @@ def together(way: str, words: list[str], processes: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", default=["data=fashion_mnist"], help="overrides of the configuration: model=vae")
+    parser.add_argument(
+        "words", nargs="*", default=["data=fashion_mnist"], help="overrides of the configuration: model=vae"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)

@@ -11,17 +11,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Monitored:
-    """A value of the monitored metric.
-
-    Args:
-        direction: in which it improves.
-        n: the number of images or clips that it was measured on.
-    """
+    """A value of the monitored metric."""
 
     name: str
     value: float
-    direction: Literal["min", "max"]
-    n: int
+    direction: Literal["min", "max"]  # in which it improves
+    n: int  # the number of images or clips that it was measured on
 
     @property
     def cost(self) -> float:
@@ -41,11 +36,6 @@ def read_best(path: Path) -> Monitored | None:
     except (OSError, ValueError, RecursionError):
         return None
     match found:
-        case {
-            "name": str(name),
-            "value": int(value) | float(value),
-            "direction": "min" | "max" as direction,
-            "n": int(n),
-        }:
-            return Monitored(name, value, direction, n)
+        case {"name": str(name), "value": int(value) | float(value), "direction": "min" | "max" as way, "n": int(n)}:
+            return Monitored(name, value, way, n)
     return None

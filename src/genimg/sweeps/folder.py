@@ -19,15 +19,10 @@ from genimg.config.hydra_api import Override
 
 
 class Job(NamedTuple):
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Args:
-        words: its overrides, without hydra.* and sweep.*.
-        name: the name of its folder in the folder of the sweep.
-    """
-
-    words: list[str]
-    name: str
+    words: list[str]  # its overrides, without hydra.* and sweep.*
+    name: str  # of its folder in the folder of the sweep
 
 
 def is_job_override(override: Override) -> bool:
@@ -37,19 +32,13 @@ def is_job_override(override: Override) -> bool:
 
 @dataclass(frozen=True)
 class Record:
-    """The state of a job. Without an exit code it is running, or was when it was killed.
-
-    Args:
-        pid: the process that waits for the job's worker, on `host`.
-        seconds: includes earlier sessions of a resumed job.
-        error: the last error in the log of a job that failed.
-    """
+    """The state of a job. Without an exit code it is running, or was when it was killed."""
 
     host: str
-    pid: int
-    seconds: float
+    pid: int  # of the process that waits for the job's worker
+    seconds: float  # with earlier sessions of a resumed job
     exit_code: int | None = None
-    error: str | None = None
+    error: str | None = None  # the last error in its log
 
     @classmethod
     def of_this_process(cls, seconds: float) -> Record:

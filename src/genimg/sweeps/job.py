@@ -38,23 +38,16 @@ class RunJob:
     """The task function of a Hydra launcher, which calls it for each job and may send it to other machines.
 
     If it is called again for a job that was interrupted (SLURM requeues jobs), it continues from the checkpoint.
-
-    Args:
-        downloads: whether data may be downloaded into data.root.
-        pruning: the callback that prunes a job, by the job's name.
-        slots: for jobs that run side by side on this machine; None if the launcher runs none so.
-        local: whether all jobs run on this machine and end with the command.
-        command: the process id of the command.
     """
 
     session: Session
     folder: SweepFolder
     fail_fast: bool
-    downloads: bool
-    pruning: dict[str, Any]
-    slots: Slots | None
-    local: bool
-    command: int = field(default_factory=os.getpid)
+    downloads: bool  # whether data may be downloaded into data.root
+    pruning: dict[str, Any]  # the callback that prunes a job, by the job's name
+    slots: Slots | None  # for jobs that run side by side on this machine
+    local: bool  # whether all jobs run on this machine and end with the command
+    command: int = field(default_factory=os.getpid)  # its process id
 
     def __call__(self, config: DictConfig) -> int | None:
         """Returns the exit code of the job; None if the sweep was stopped before it."""

@@ -27,25 +27,17 @@ _MAX_NAME = 200  # characters of the overrides in a folder's name; file systems 
 
 
 class Plan(NamedTuple):
-    """What a sweep does.
-
-    Args:
-        words: the overrides of the sweep.
-        jobs: of every combination; empty for a search, which chooses its combinations one by one.
-        seeds: the overrides with which each combination is repeated; [[]] for once.
-        slots: for jobs side by side on this machine.
-        downloads: whether data may be downloaded into data.root: not if only an untrusted folder names it.
-    """
+    """What a sweep does."""
 
     folder: SweepFolder
-    words: list[str]
-    jobs: list[Job]
-    seeds: list[list[str]]
+    words: list[str]  # the overrides of the sweep
+    jobs: list[Job]  # of every combination; empty for a search, which chooses its combinations one by one
+    seeds: list[list[str]]  # the overrides with which each combination is repeated; [[]] for once
     sweeper: str
     launcher: str
-    slots: Slots | None
+    slots: Slots | None  # for jobs side by side on this machine
     fail_fast: bool
-    downloads: bool = True
+    downloads: bool = True  # into data.root: not if only an untrusted folder names it
 
     @property
     def repeats(self) -> bool:

@@ -16,17 +16,11 @@ from genimg.common.hardware import count_cores, count_gpus, count_threads
 
 @dataclass(frozen=True)
 class Slots:
-    """The slots of a machine.
+    """The slots of a machine."""
 
-    Args:
-        count: how many jobs run at once.
-        gpus: CUDA_VISIBLE_DEVICES of each slot; slots beyond their number share them. Empty without GPUs.
-        threads: CPU threads of a slot.
-    """
-
-    count: int
-    gpus: tuple[str, ...]
-    threads: int
+    count: int  # of jobs at once
+    gpus: tuple[str, ...]  # CUDA_VISIBLE_DEVICES of each slot, in turn; empty without GPUs
+    threads: int  # CPU threads of a slot
 
     @contextmanager
     def acquire(self, folder: Path) -> Iterator[int]:

@@ -25,34 +25,24 @@ _WIDTH = 100  # columns of the table outside a terminal
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one job.
-
-    Args:
-        state: done, pruned, failed, stopped, unfinished or not started.
-        best: the best value of the monitored metric, if the run has one.
-    """
+    """The result of one job."""
 
     job: Job
     folder: Path
-    state: str
+    state: str  # done, pruned, failed, stopped, unfinished or not started
     seconds: float | None
-    best: Monitored | None
+    best: Monitored | None  # the best value of the monitored metric
     error: str | None
 
 
 @dataclass(frozen=True)
 class SeedMean:
-    """The mean over the finished jobs that differ only in their seed.
-
-    Args:
-        mean: None if their metrics are not comparable.
-        half_width: of the 95 % interval of the mean; None for fewer than two seeds.
-    """
+    """The mean over the finished jobs that differ only in their seed."""
 
     words: list[str]
     num_seeds: int
-    mean: float | None
-    half_width: float | None
+    mean: float | None  # None if their metrics are not comparable
+    half_width: float | None  # of the 95 % interval of the mean; None for fewer than two seeds
 
 
 def read_results(folder: SweepFolder, jobs: Sequence[Job]) -> list[Result]:

@@ -109,7 +109,7 @@ def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
     assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
 
 
-TABLE = "job,overrides,state,seconds,figure,value,n,folder,error\n"
+TABLE = "job,overrides,state,seconds,metric,value,n,folder,error\n"
 
 
 def test_the_table_of_a_sweep_is_shown_where_its_folder_is_compared(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_table_of_a_sweep_is_shown_where_its_folder_is_compared(tmp_path: Pa
     "damaged",
     [
         f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n", "\xff", TABLE + "9" * 200_000,
-        TABLE + "0,,,,,,,,\n" * (sweep_table.MOST + 1),
+        TABLE + "0,,,,,,,,\n" * (sweep_table.MAX_ROWS + 1),
     ],
 )  # fmt: skip
 def test_a_broken_table_of_a_sweep_is_left_out_and_named(

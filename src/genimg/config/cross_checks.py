@@ -154,7 +154,7 @@ def check_devices(config: Config) -> None:
 def check_processes(config: Config) -> None:
     trainer, launch, batch = config["trainer"], config["launch"], config["data"]["batch_size"]
     endpoint, num_nodes = launch["rdzv_endpoint"], trainer["num_nodes"]
-    if num_nodes > 1 and endpoint is None and not ranks.is_one_of_several():
+    if num_nodes > 1 and endpoint is None and not ranks.is_distributed():
         hint = "launch.rdzv_endpoint=HOST:29400, an open port of the first machine"
         raise UserError("launch.rdzv_endpoint", None, "the rendezvous of the machines of trainer.num_nodes", hint)
     if endpoint is not None and not _is_endpoint(endpoint):
@@ -164,8 +164,8 @@ def check_processes(config: Config) -> None:
         expected = f"0 to {num_nodes - 1}, for trainer.num_nodes={num_nodes}"
         raise UserError("launch.node_rank", launch["node_rank"], expected)
     processes = trainer["devices"] * num_nodes if trainer["devices"] != "auto" else 1
-    if ranks.is_one_of_several() and processes != ranks.processes():
-        started = ranks.processes()
+    if ranks.is_distributed() and processes != ranks.world_size():
+        started = ranks.world_size()
         expected = (
             f"the number of processes that torchrun or srun has started: {started} processes on {num_nodes} machines"
         )

@@ -1,7 +1,5 @@
 """Fashion-MNIST from gzipped IDX files, as distributed by its authors and by Debian."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import zlib
@@ -17,18 +15,7 @@ from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, TensorItems
 from genimg.data.torchvision_sets import TorchvisionStills
 
-CLASSES = (
-    "T-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
+CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 _GZIP = b"\x1f\x8b"
 _LARGEST = 2**31  # decompressed bytes: three times those of the largest data set

@@ -4,8 +4,6 @@ Names that start with a dot are skipped. Symbolic links inside the folder are fo
 unless `follow_links` is set.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterator

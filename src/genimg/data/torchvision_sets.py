@@ -1,7 +1,5 @@
 """The data sets that torchvision downloads, each converted to one uint8 tensor."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a user passes to a model: names of classes, and image files, which are fitted to the model's shape."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from pathlib import Path

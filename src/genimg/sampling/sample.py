@@ -1,7 +1,5 @@
 """The work of task=sample: draws samples from a trained model into a folder."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The model card, README.md of an export: the file, its use, its training data, settings and metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

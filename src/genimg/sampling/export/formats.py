@@ -1,7 +1,5 @@
 """The file formats of an export: how each is written, read back, and used without this project."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Images are uint8 (C, H, W) with one channel (grey) or three (RGB).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -37,9 +37,7 @@ def read_idx(path: Path) -> Tensor:
             count = math.prod(shape) if axes and len(shape) == axes else -1
             content = file.read(count + 1) if 0 <= count <= _LARGEST else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(
-            "data.root", str(path), "a complete gzip file", f"it cannot be decompressed: {error}"
-        ) from error
+        raise UserError("data.root", str(path), "a complete gzip file", f"decompression failed: {error}") from error
     if len(content) != count:
         raise UserError("data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged")
     return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(shape).copy())

@@ -115,9 +115,8 @@ class GenerativeData(LightningDataModule):
         if kind != self.kind:
             raise UserError("data.kind", self.kind, f"{kind}, the kind of data={self.name}")
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
-            raise UserError(
-                "data.num_classes", self.num_classes, f"{len(train.classes)}, the classes of the data, or 0"
-            )
+            expected = f"{len(train.classes)}, the number of classes of the data, or 0"
+            raise UserError("data.num_classes", self.num_classes, expected)
         if (values := torch.Size(train.shape).numel()) > LARGEST_ITEM:
             expected = f"fewer frames: a clip has at most {LARGEST_ITEM:,} values, and this one has {values:,}"
             raise UserError("data.num_frames", train.shape[0], expected)

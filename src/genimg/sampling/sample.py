@@ -14,7 +14,7 @@ from genimg.sampling.writer import SampleOptions, file_name, write_samples
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 100  # characters of the default folder's name
-_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options left out of that name
+_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options that it does not name
 
 
 def run(config: dict[str, Any]) -> int:

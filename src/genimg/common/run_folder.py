@@ -129,6 +129,23 @@ def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Pat
     raise UserError(key, run, expected, hint=_describe_runs(Path(outputs)))
 
 
+def path_of(place: RunFolder | Path) -> Path:
+    """The path of what `find_run` returns."""
+    return place.path if isinstance(place, RunFolder) else place
+
+
+def run_at(path: str | Path) -> RunFolder | Path:
+    """The run folder or checkpoint file at a path that the command has resolved."""
+    return RunFolder(Path(path)) if Path(path).is_dir() else Path(path)
+
+
+def runs_at(paths: str | list[str]) -> list[RunFolder]:
+    """The run folders at a list of paths, or inside one folder, that the command has resolved."""
+    if isinstance(paths, str):
+        return [RunFolder(config.parent) for config in sorted(Path(paths).glob("*/config.yaml"))]
+    return [RunFolder(Path(path)) for path in paths]
+
+
 def find_runs(given: str | list[str] | None, outputs: str | Path) -> list[RunFolder]:
     """Finds several runs: those in a list of names, each as for `find_run`, or all in one folder, of a sweep or a day.
 

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.sampling import load as sampling
 from genimg.sampling.images.sheets import GAP, to_uint8
 from genimg.sampling.sample import new_folder, run
 from genimg.sampling.sampler import Sampler
@@ -287,10 +286,7 @@ def test_folders_are_named_after_the_options_and_never_reused(tmp_path: Path) ->
     assert new_folder(tmp_path / "mine.pt", start).name == "10-seed0-startmy-cat-futures4"
 
 
-def test_the_task_needs_only_the_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(sampling, "rebuild_model", lambda checkpoint, trust: StubGenerator())
+def test_the_task_needs_only_the_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = run_folder(tmp_path / "run", "best")
     given = {"run": str(folder), "checkpoint": "best", "outputs": "outputs", "device": "cpu", "trust": []}
     config = {**asdict(SampleOptions.defaults(num_images=3)), **given}

@@ -97,11 +97,8 @@ def _inside(run: RunFolder) -> str:
 
 def _refuse_link_out(path: str, inside: str, key: str) -> None:
     if os.path.islink(path) and not os.path.realpath(path).startswith(inside):
-        got, hint = (
-            f"{path} -> {os.readlink(path)}",
-            "remove it, or sample from the checkpoint file alone: genimg sample run=FILE out=FOLDER",
-        )
-        raise UserError(key, got, "a run folder without links out of it", hint)
+        hint = "remove it, or sample from the checkpoint file alone: genimg sample run=FILE out=FOLDER"
+        raise UserError(key, f"{path} -> {os.readlink(path)}", "a run folder without links out of it", hint)
 
 
 def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
@@ -114,11 +111,7 @@ def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Pat
     """
     if run == "last":
         return check_contained(_newest(Path(outputs), key), key)
-    for place in (
-        Path(run),
-        Path(outputs, run),
-        *sorted(Path(outputs).glob(f"*/{_literal(run)}"), reverse=True),
-    ):
+    for place in (Path(run), Path(outputs, run), *sorted(Path(outputs).glob(f"*/{_literal(run)}"), reverse=True)):
         if place.is_file():
             return place
         if place.is_dir() and RunFolder(place).config.is_file():

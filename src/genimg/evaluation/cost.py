@@ -1,4 +1,4 @@
-"""What a run cost, and what its images cost."""
+"""The cost of training a model and of sampling from it."""
 
 import time
 from typing import Any
@@ -7,38 +7,28 @@ from genimg.checkpoints.read import Checkpoint
 from genimg.evaluation.figure import Figure, counted
 from genimg.sampling.sampler import CHUNK, Sampler
 
-_CHUNKS = 4  # timed, after one that is not
+_TIMED = CHUNK * 4  # samples that are timed, after a warm-up of one chunk
 
 
 def cost(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
-    """Parameters, seconds and images of the training up to the checkpoint, and the speed of sampling here."""
+    """Parameter counts, seconds and images of training up to the checkpoint, and the sampling speed on this machine."""
     clock: dict[str, Any] = checkpoint["clock"]
     images, seconds = int(checkpoint["images_seen"]), float(clock["seconds"])
-    what = counted(sampler.makes_sequences)
+    unit = counted(sampler.makes_sequences)
     counts = sampler.model.parameter_counts()
-    found = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
-    found.append(Figure("cost", f"{what} seen", images, "exact", 1))
-    found.append(Figure("cost", "seconds trained", seconds, "measured", 1, note="on the machine it trained on"))
+    figures = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
+    figures.append(Figure("cost", f"{unit} seen", images, "exact", 1))
+    figures.append(Figure("cost", "training seconds", seconds, "measured", 1, note="on the training machine"))
     if seconds > 0:
-        found.append(Figure("cost", f"{what} a second in training", images / seconds, "measured", images, "higher"))
-    speed = sampling_speed(sampler)
-    found.append(
-        Figure(
-            "cost",
-            f"{what} a second in sampling",
-            speed,
-            "measured",
-            CHUNK * _CHUNKS,
-            "higher",
-            note=f"here, on {sampler.device}",
-        )
-    )
-    return found
+        figures.append(Figure("cost", f"{unit} per second, training", images / seconds, "measured", images, "higher"))
+    name, note = f"{unit} per second, sampling", f"on this machine, {sampler.device}"
+    figures.append(Figure("cost", name, sampling_speed(sampler), "measured", _TIMED, "higher", note=note))
+    return figures
 
 
 def sampling_speed(sampler: Sampler) -> float:
-    """Images or clips a second, on the sampler's device, until they lie on the CPU."""
+    """Samples per second on the sampler's device, including the copy to the CPU."""
     sampler.sample(CHUNK)
     started = time.perf_counter()
-    sampler.sample(CHUNK * _CHUNKS)
-    return CHUNK * _CHUNKS / (time.perf_counter() - started)
+    sampler.sample(_TIMED)
+    return _TIMED / (time.perf_counter() - started)

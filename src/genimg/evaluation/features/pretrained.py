@@ -51,7 +51,7 @@ class Inception(nn.Module):
         super().__init__()
         module = _optional("torch_fidelity.feature_extractor_inceptionv3")
         if weights is not None:
-            check_weights(weights, "weights", "a file of weights that torch loads with weights_only=True")
+            check_weights(weights, "weights", "a file that contains only weights")
         try:
             if weights is None:  # loaded safely into torch.hub's cache, where torch-fidelity finds the file
                 torch.hub.load_state_dict_from_url(module.URL_INCEPTION_V3, weights_only=True, progress=False)

@@ -35,7 +35,8 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
     save_png(torch.zeros(1, 8, 8, dtype=torch.uint8), run.samples / "final" / "sheet.png")
     figure = {
         "group": "sample quality", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40,
-        "better": "lower", "floor": 0.5, "uncertainty": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
+        "better": "lower", "floor": 0.5, "uncertainty": None, "unit": "", "note": note,
+        "by_horizon": [], "floor_by_horizon": [],
     }  # fmt: skip
     evaluation = {
         "format": 1,

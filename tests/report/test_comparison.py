@@ -13,7 +13,7 @@ import torch
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.html import data_uri
-from genimg.common.run_folder import RunFolder, find_all
+from genimg.common.run_folder import RunFolder, find_runs
 from genimg.report import compare, pages, settings
 from genimg.report.run import read
 from genimg.sampling.images.files import save_png
@@ -58,7 +58,9 @@ def test_the_best_is_marked_only_if_values_are_comparable(tmp_path: Path, other:
     beside = {"frechet_random": ["500", "640"], "n": ["40", "39"]}.get(other, [])
     assert re.findall(r'class="unit">n (\d+)<', page) == beside
     of_all = re.findall(r"<button>[^<]*[( ]n (\d+)\)</button>", page)
-    assert of_all == {"frechet_random": ["32", "32", "40"], "n": ["32", "32", "500"]}.get(other, ["32", "32", "500", "40"])
+    assert of_all == {"frechet_random": ["32", "32", "40"], "n": ["32", "32", "500"]}.get(
+        other, ["32", "32", "500", "40"]
+    )
 
 
 def test_a_comparison_shows_samples_and_no_reconstructions(tmp_path: Path) -> None:
@@ -72,11 +74,11 @@ def test_a_comparison_shows_samples_and_no_reconstructions(tmp_path: Path) -> No
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
     a, b = (make_run(tmp_path / "sweep" / name) for name in "ab")
-    assert find_all(str(tmp_path / "sweep"), tmp_path) == [a, b]
-    assert find_all([str(a.path), str(b.path)], tmp_path) == [a, b]
+    assert find_runs(str(tmp_path / "sweep"), tmp_path) == [a, b]
+    assert find_runs([str(a.path), str(b.path)], tmp_path) == [a, b]
     for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
-        with pytest.raises(UserError, match="two different runs"):
-            find_all(wrong, tmp_path)
+        with pytest.raises(UserError, match="two or more different runs"):
+            find_runs(wrong, tmp_path)
 
 
 def test_failed_jobs_of_a_sweep_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -94,7 +96,7 @@ def test_failed_jobs_of_a_sweep_are_listed(tmp_path: Path, caplog: pytest.LogCap
     begun.config.write_text("model:\n  name: gan\n  lr: 9.0\n")
     (sweep / "broken").mkdir()
     (sweep / "broken" / "config.yaml").write_text("a: [")
-    page = compare.write_comparison(find_all(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
+    page = compare.write_comparison(find_runs(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
     named = re.findall("<li>(.*?)</li>", page)
     assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
     assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
@@ -156,7 +158,7 @@ def test_a_comparison_without_readable_runs_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"a.config\.yaml"):
-        compare.write_comparison(find_all(str(tmp_path), tmp_path), tmp_path / "compare.html")
+        compare.write_comparison(find_runs(str(tmp_path), tmp_path), tmp_path / "compare.html")
     assert not (tmp_path / "compare.html").exists()
 
 

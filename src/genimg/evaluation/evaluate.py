@@ -14,9 +14,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from genimg.checkpoints.read import load_checkpoint, versions
-from genimg.common.files import writing
-from genimg.common.run_folder import RunFolder, home
+from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.schema import versions
+from genimg.common.files import report_write_errors
+from genimg.common.run_folder import RunFolder, output_folder
 from genimg.data.cache import cache_folder
 from genimg.evaluation.cache import cache_file
 from genimg.evaluation.cost import cost
@@ -67,7 +68,7 @@ def evaluate(settings: EvaluateSettings) -> Path:
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, settings.device, settings.trust)
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    folder = _create_folder(Path(settings.out).expanduser() if settings.out else home(file))
+    folder = _create_folder(Path(settings.out).expanduser() if settings.out else output_folder(file))
     data = load_data(checkpoint, settings.root, settings.trust)
     images = read_images(data)
     count = (num_clips if sampler.makes_sequences else num_samples)(images, settings.num_images)
@@ -108,7 +109,7 @@ def evaluate(settings: EvaluateSettings) -> Path:
 
 def _create_folder(folder: Path) -> Path:
     """Creates the folder if it is missing, and checks before the evaluation that it is writable."""
-    with writing("out", folder, hint="out=FOLDER"):
+    with report_write_errors("out", folder, hint="out=FOLDER"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder

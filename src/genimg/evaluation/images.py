@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.cache import read_cache, write_cache
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.metrics.lpips import load_lpips, unavailable
@@ -46,7 +46,7 @@ def image_figures(subject: Subject, folder: Path) -> list[Figure]:
     shown = torch.cat(first)[:_SHEET]
     _, index = nearest(fake[: len(shown)], real.train)
     save_png(side_by_side(shown, train[complement(len(train), count)[index]]), folder / "nearest.png")
-    return figures + _reconstructions(subject, strides(len(test), count))
+    return figures + _reconstructions(subject, evenly_spaced_indices(len(test), count))
 
 
 def _reference(subject: Subject, count: int) -> Reference:
@@ -57,8 +57,8 @@ def _reference(subject: Subject, count: int) -> Reference:
     if cached := read_cache(path):
         return Reference(**cached)
     parts = (
-        images.test[strides(len(images.test), count)],
-        images.train[strides(len(images.train), count)],
+        images.test[evenly_spaced_indices(len(images.test), count)],
+        images.train[evenly_spaced_indices(len(images.train), count)],
         images.train[complement(len(images.train), count)],
     )
     computed = reference(*(extractor(part, subject.device) for part in parts))

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.subject import Subject
 from genimg.models.base import HasLikelihood
@@ -34,7 +34,7 @@ def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     """
     test, labels, device = subject.images.test, subject.images.test_labels, subject.device
     model, conditional = cast(HasLikelihood, subject.sampler.model), bool(subject.sampler.classes)
-    chosen = strides(len(test), min(_MOST, len(test)))
+    chosen = evenly_spaced_indices(len(test), min(_MOST, len(test)))
     generator = torch.Generator(device).manual_seed(subject.seed)
     batches = []
     for part in chosen.split(_BATCH):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.metrics.frechet import frechet_distance
@@ -41,8 +41,8 @@ def num_clips(images: Images, requested: int) -> int:
 def sequence_figures(subject: Subject) -> list[Figure]:
     """The metrics of futures, and the Frechet distance of clip features."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
-    chosen = strides(len(test), count)
-    real, floor = test[chosen], train[strides(len(train), count)]
+    chosen = evenly_spaced_indices(len(test), count)
+    real, floor = test[chosen], train[evenly_spaced_indices(len(train), count)]
     firsts: list[Tensor] = []
     lpips = None if unavailable() else load_lpips(subject.device)
     generated = _generate(subject, chosen, firsts)

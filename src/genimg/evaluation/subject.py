@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from genimg.checkpoints.read import Checkpoint
-from genimg.common.build import build, packaged
+from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_config import replaced
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.cache import cache_file
 from genimg.evaluation.features.extractor import Extractor
 from genimg.sampling.sampler import Sampler
@@ -85,7 +85,7 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
     else:
         node = replaced(replaced(node, "download", True), "root", str(Path(root).expanduser()))
     try:
-        data = build(node, trust=(*packaged("data"), *trust))
+        data = Builder(trust).build(node, group="data")
         data.setup("test")
     except UserError as error:
         if error.key == "data.root":
@@ -119,9 +119,9 @@ def read_split(data: Any, split: Literal["train", "test"], most: int) -> tuple[T
 
 
 def complement(total: int, count: int) -> Tensor:
-    """The indices that `strides(total, count)` leaves out."""
+    """The indices that `evenly_spaced_indices(total, count)` leaves out."""
     left = torch.ones(total, dtype=torch.bool)
-    left[strides(total, count)] = False
+    left[evenly_spaced_indices(total, count)] = False
     return left.nonzero().squeeze(1)
 
 

@@ -13,19 +13,18 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
-from genimg.common.files import held
+from genimg.common.files import hold_lock
 from genimg.common.quoting import quoted
 from genimg.common.run_config import PRUNING, replaced
 from genimg.common.run_folder import RunFolder
-from genimg.config.check import check, count_devices
+from genimg.config.check import count_devices
 from genimg.config.compose import without_hydra
-from genimg.config.names import flatten
-from genimg.config.values import as_meant
-from genimg.launch.session import Session
+from genimg.config.hydra_api import HydraConfig, flatten
+from genimg.config.values import convert_types
+from genimg.launch.session import Session, check
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
@@ -110,9 +109,9 @@ class RunJob:
         """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
         if run.path.exists():
-            with held(run.lock, "sweep.resume"):
+            with hold_lock(run.lock, "sweep.resume"):
                 pass  # a worker whose command was killed saves first
-        if run.ended_whole():  # only its record is missing
+        if run.is_complete():  # only its record is missing
             return 0
         if run.has_checkpoint():
             words = [f"resume={quoted(str(run.path))}"]
@@ -122,7 +121,7 @@ class RunJob:
                 shutil.rmtree(run.path)
             with open_dict(config):
                 config.hydra = HydraConfig.get()
-                as_meant(config, composer.parse(words), flatten(without_hydra(config)))
+                convert_types(config, composer.parse(words), flatten(without_hydra(config)))
                 count_devices(config)
                 if not self.downloads and "data" in config:
                     config.data = replaced(OmegaConf.to_container(config.data), "download", False)

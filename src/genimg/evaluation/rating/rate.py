@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genimg.checkpoints.read import Checkpoint, load_checkpoint
 from genimg.common.errors import UserError
-from genimg.common.files import write_json, writing
+from genimg.common.files import report_write_errors, write_json
 from genimg.evaluation.figure import shown
 from genimg.evaluation.rating import study
 from genimg.evaluation.rating.results import Line, read_raters, statistics
@@ -87,7 +87,7 @@ def _create_study(settings: RateSettings) -> None:
         sources.append((name, *_encode(torch.cat(made))))
     repeats = round(settings.repeats * settings.trials)
     exposure = None if settings.exposure is None else round(1000 * settings.exposure)
-    with writing("study", folder, hint="study=FOLDER"):
+    with report_write_errors("study", folder, hint="study=FOLDER"):
         key = study.write_study(mode, sources, trials, repeats=repeats, folder=folder, exposure=exposure)
     number, page = len(trials) + key.repeats, folder / "rate.html"
     log.info("study     %s, %d trials: send %s to the raters", key.study, number, page)
@@ -137,7 +137,7 @@ def _count_results(settings: RateSettings, given: str | list[str]) -> None:
     Console(width=_COLUMNS).print(_table(lines))
     path = file.with_name("ratings.json")
     content = {"study": key.study, "raters": len(raters), "figures": [asdict(line) for line in lines]}
-    with writing("study", path.parent):
+    with report_write_errors("study", path.parent):
         write_json(path, content)
     log.info("%d raters; written %s", len(raters), path)
 

@@ -14,16 +14,15 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.read import Checkpoint, load_checkpoint
 from genimg.checkpoints.schema import versions
 from genimg.common.files import report_write_errors
 from genimg.common.run_folder import RunFolder, output_folder
 from genimg.data.cache import cache_folder
 from genimg.evaluation.cache import cache_file
-from genimg.evaluation.cost import cost
 from genimg.evaluation.features.choose import Request, extractor
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.figure import table
+from genimg.evaluation.figure import Figure, counted, table
 from genimg.evaluation.images import image_figures, num_samples
 from genimg.evaluation.likelihood import likelihood_figures, no_likelihood
 from genimg.evaluation.metrics import lpips
@@ -32,10 +31,12 @@ from genimg.evaluation.sequences import num_clips, sequence_figures
 from genimg.evaluation.subject import Images, Subject, load_data, read_images
 from genimg.models.base import Reconstructs
 from genimg.sampling.load import checkpoint_file, from_checkpoint
+from genimg.sampling.sampler import CHUNK, Sampler
 
 log = logging.getLogger(__name__)
 
 _COLUMNS = 160  # width of the table without a terminal
+_TIMED = CHUNK * 4  # samples that are timed, after a warm-up of one chunk
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def evaluate(settings: EvaluateSettings) -> Path:
         refused["likelihood"] = reason
     else:
         figures += likelihood_figures(subject, settings.importance_samples)
-    figures += cost(checkpoint, sampler)
+    figures += cost_figures(checkpoint, sampler)
     preprocessing = {"images": "rounded to 8 bits", "features": network.preprocessing}
     about = {"file": str(file), "images_seen": checkpoint["images_seen"], "versions": checkpoint["versions"]}
     fingerprint = {**data.fingerprint, "split": "test"}
@@ -138,6 +139,30 @@ def _frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None
     if items.ndim == 4:
         return items, labels
     return items.flatten(0, 1), None if labels is None else labels.repeat_interleave(items.shape[1])
+
+
+def cost_figures(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
+    """Parameter counts, seconds and images of training up to the checkpoint, and the sampling speed on this machine."""
+    clock: dict[str, Any] = checkpoint["clock"]
+    images, seconds = int(checkpoint["images_seen"]), float(clock["seconds"])
+    unit = counted(sampler.makes_sequences)
+    counts = sampler.model.parameter_counts()
+    figures = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
+    figures.append(Figure("cost", f"{unit} seen", images, "exact", 1))
+    figures.append(Figure("cost", "training seconds", seconds, "measured", 1, note="on the training machine"))
+    if seconds > 0:
+        figures.append(Figure("cost", f"{unit} per second, training", images / seconds, "measured", images, "higher"))
+    name, note = f"{unit} per second, sampling", f"on this machine, {sampler.device}"
+    figures.append(Figure("cost", name, sampling_speed(sampler), "measured", _TIMED, "higher", note=note))
+    return figures
+
+
+def sampling_speed(sampler: Sampler) -> float:
+    """Samples per second on the sampler's device, including the copy to the CPU."""
+    sampler.sample(CHUNK)
+    started = time.perf_counter()
+    sampler.sample(_TIMED)
+    return _TIMED / (time.perf_counter() - started)
 
 
 def _format(value: object) -> str:

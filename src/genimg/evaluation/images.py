@@ -1,9 +1,7 @@
 """The metrics of an image model, and a sheet of samples with their nearest training images."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
@@ -38,12 +36,12 @@ def num_samples(images: Images, requested: int) -> int:
 def image_figures(subject: Subject, folder: Path) -> list[Figure]:
     """Sample quality and classes, and reconstruction if the model reconstructs. Writes `nearest.png` to `folder`."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
-    real = _reference(subject, count)
-    first: list[Tensor] = []
-    fake = subject.extractor.stream(_samples(subject, count, first), subject.device)
-    labels = subject.sampler.labels(None, count)
+    sampler, real = subject.sampler, _reference(subject, count)
+    samples = map(to_uint8, sampler.stream(count, seed=subject.seed))  # rounded as in image files
+    fake = subject.extractor.stream(samples, subject.device)
+    labels = sampler.labels(None, count)
     figures = sample_quality(real, fake, subject.extractor, None if labels is None else labels.cpu())
-    shown = torch.cat(first)[:_SHEET]
+    shown = to_uint8(sampler.sample(min(_SHEET, count), seed=subject.seed))
     _, index = nearest(fake[: len(shown)], real.train)
     save_png(side_by_side(shown, train[complement(len(train), count)[index]]), folder / "nearest.png")
     return figures + _reconstructions(subject, evenly_spaced_indices(len(test), count))
@@ -64,15 +62,6 @@ def _reference(subject: Subject, count: int) -> Reference:
     computed = reference(*(extractor(part, subject.device) for part in parts))
     write_cache(path, vars(computed))
     return computed
-
-
-def _samples(subject: Subject, count: int, first: list[Tensor]) -> Iterator[Tensor]:
-    """Yields samples, rounded to 8 bits as in image files. Appends the first ones to `first`."""
-    for batch in subject.sampler.stream(count, seed=subject.seed):
-        rounded = to_uint8(batch)
-        if sum(map(len, first)) < _SHEET:
-            first.append(rounded)
-        yield rounded
 
 
 def _reconstructions(subject: Subject, chosen: Tensor) -> list[Figure]:

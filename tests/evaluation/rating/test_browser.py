@@ -18,7 +18,7 @@ from tests.browser import browser, needs_chromium, opened  # noqa: F401  pyright
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 
-WORDS = {"fooled": {"f": "real", "j": "generated"}, "better": {"f": "left", "j": "right", " ": "tie"}}
+WORDS = {"real_or_generated": {"f": "real", "j": "generated"}, "preference": {"f": "left", "j": "right", " ": "tie"}}
 NUMBERS = "document.querySelectorAll('#images img').length"
 
 
@@ -59,7 +59,7 @@ def answers(page: Page, path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize(("mode", "presses"), [("fooled", "fjffjfj"), ("better", "fj fjfj")])
+@pytest.mark.parametrize(("mode", "presses"), [("real_or_generated", "fjffjfj"), ("preference", "fj fjfj")])
 def test_a_rater_answers_by_keys_and_saves_a_valid_file(
     opened: Page,  # noqa: F811
     tmp_path: Path,
@@ -96,7 +96,7 @@ def test_the_image_disappears_after_the_exposure(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    make(tmp_path, "fooled", exposure=100)
+    make(tmp_path, "real_or_generated", exposure=100)
     # the page records the number of images: on a busy machine, polling can miss an image
     record = (
         "new MutationObserver(() => { window.counts = [...window.counts || [], COUNT]; }).observe(document, OPTIONS)"
@@ -113,7 +113,7 @@ def test_a_closed_page_loses_no_answers_and_can_be_restarted(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    key = make(tmp_path, "better")
+    key = make(tmp_path, "preference")
     name = "<img src=x onerror=alert(1)>"  # a name may contain anything
     begin(opened, tmp_path, name)
     seen = judge(opened, "fjf")
@@ -125,7 +125,7 @@ def test_a_closed_page_loses_no_answers_and_can_be_restarted(
     opened.reload()  # all answered, and not saved yet
     opened.locator("#continue").click()
     first = answers(opened, tmp_path / "ann.json")
-    assert [one["answer"] for one in first["answers"]] == [WORDS["better"][press] for press in "fjfjfjf"]
+    assert [one["answer"] for one in first["answers"]] == [WORDS["preference"][press] for press in "fjfjfjf"]
     assert len({tuple(sorted(images)) for images in seen}) == 5
     opened.reload()
     opened.locator("#restart").click()
@@ -141,7 +141,7 @@ def test_stored_answers_that_are_damaged_or_of_another_study_are_ignored(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    make(tmp_path, "fooled")
+    make(tmp_path, "real_or_generated")
     begin(opened, tmp_path, "ann")
     judge(opened, "ff")
     for kept in ("[1", {"rater": "ann", "seed": 1, "answers": [{"trial": 9, "answer": "real"}]}):
@@ -149,7 +149,7 @@ def test_stored_answers_that_are_damaged_or_of_another_study_are_ignored(
         opened.reload()
         opened.locator("#start").wait_for()
         assert opened.locator("#before").is_hidden()
-    make(tmp_path, "better")
+    make(tmp_path, "preference")
     begin(opened, tmp_path, "ann")
     assert opened.locator("#count").inner_text() == "1 of 7"
 
@@ -158,7 +158,7 @@ def test_a_browser_without_storage_works(
     opened: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    key = make(tmp_path, "fooled")
+    key = make(tmp_path, "real_or_generated")
     opened.add_init_script("Object.defineProperty(window, 'indexedDB', { get() { throw new Error('off'); } })")
     begin(opened, tmp_path, "ann")
     judge(opened, "fffffff")

@@ -36,7 +36,9 @@ def test_a_study_is_created_and_counted(runs: dict[str, Path], names: str, tmp_p
     asked = [str(runs[name]) for name in names]
     assert rate.run(config(tmp_path / "study", runs=asked)) == 0
     key = study.read_key(tmp_path / "study" / "key.json")
-    assert (len(key.trials), key.repeats) == (10, 2) and key.mode == ("fooled" if len(names) == 1 else "better")
+    assert (len(key.trials), key.repeats) == (10, 2) and key.mode == (
+        "real_or_generated" if len(names) == 1 else "preference"
+    )
     word = study.ANSWERS[key.mode][0]
     answers = [{"trial": trial, "answer": word, "milliseconds": 9} for trial in study.order(10, 2, seed=5)]
     content = {"format": study.FORMAT, "study": key.study, "rater": "[/b] ann", "seed": 5, "answers": answers}

@@ -23,8 +23,8 @@ def images(letter: str, count: int = 40) -> list[bytes]:
     return [f"{letter}{index}".encode() for index in range(count)]
 
 
-def make(folder: Path, mode: study.Mode = "fooled", sources: int = 2, repeats: int = 4) -> Key:
-    names = [REAL, "run-a", "run-b", "run-c"] if mode == "fooled" else ["run-a", "run-b", "run-c"]
+def make(folder: Path, mode: study.Mode = "real_or_generated", sources: int = 2, repeats: int = 4) -> Key:
+    names = [REAL, "run-a", "run-b", "run-c"] if mode == "real_or_generated" else ["run-a", "run-b", "run-c"]
     trials = study.plan_trials(mode, sources, 20, GENERATOR.manual_seed(0))
     shown = [(name, images("pqrs"[index]), "image/png") for index, name in enumerate(names[:sources])]
     return study.write_study(mode, shown, trials, repeats=repeats, folder=folder, exposure=None)
@@ -53,7 +53,7 @@ def correct_answers(key: Key) -> list[str]:
 
 
 def test_half_of_the_trials_are_real_and_the_seed_determines_the_order() -> None:
-    plans = [study.plan_trials("fooled", 2, 20, GENERATOR.manual_seed(seed)) for seed in (0, 0, 1)]
+    plans = [study.plan_trials("real_or_generated", 2, 20, GENERATOR.manual_seed(seed)) for seed in (0, 0, 1)]
     assert plans[0] == plans[1] != plans[2]
     assert Counter(trial[0][0] for trial in plans[0]) == {0: 10, 1: 10}
     assert len(set(plans[0])) == 20
@@ -74,7 +74,7 @@ def test_a_damaged_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_all_pairs_are_equally_frequent_on_random_sides() -> None:
-    trials = study.plan_trials("better", 3, 300, GENERATOR.manual_seed(0))
+    trials = study.plan_trials("preference", 3, 300, GENERATOR.manual_seed(0))
     pairs = Counter(frozenset(source for source, _ in trial) for trial in trials)
     assert set(pairs.values()) == {100}
     on_the_left = sum(trial[0][0] < trial[1][0] for trial in trials)
@@ -119,7 +119,7 @@ def test_over_raters_half_of_the_pairs_are_swapped_independently() -> None:
 
 def test_raters_who_always_choose_left_prefer_no_run(tmp_path: Path) -> None:
     """The sides of a pair are random for each rater, so a preference for a side cancels out."""
-    key = make(tmp_path, "better")
+    key = make(tmp_path, "preference")
     files = []
     for seed in range(60):
         answers = ["right" if study.mirrored(20, trial, seed) else "left" for trial in range(20)]
@@ -133,7 +133,7 @@ def test_raters_who_always_choose_left_prefer_no_run(tmp_path: Path) -> None:
     assert min(shares) > 0.2 and max(shares) < 0.8
 
 
-@pytest.mark.parametrize("mode", ["fooled", "better"])
+@pytest.mark.parametrize("mode", ["real_or_generated", "preference"])
 def test_the_page_does_not_reveal_the_sources(tmp_path: Path, mode: study.Mode) -> None:
     key = make(tmp_path, mode)
     page = (tmp_path / "rate.html").read_text()
@@ -161,7 +161,7 @@ def test_proportions_are_of_the_first_answers(tmp_path: Path) -> None:
 
 
 def test_preferences_follow_the_sides(tmp_path: Path) -> None:
-    key = make(tmp_path, "better", sources=3)
+    key = make(tmp_path, "preference", sources=3)
 
     def best_first(trial: Trial) -> str:
         return "left" if trial[0][0] < trial[1][0] else "right"
@@ -180,7 +180,7 @@ def test_preferences_follow_the_sides(tmp_path: Path) -> None:
 
 
 def test_ties_are_counted_separately(tmp_path: Path) -> None:
-    key = make(tmp_path, "better")
+    key = make(tmp_path, "preference")
     answers = ["tie"] * 20
     lines = results.statistics(key, results.read_raters([saved(tmp_path / "a.json", key, answers)], key))
     assert [line for line in lines if "Bradley" in line.note] == []

@@ -66,7 +66,7 @@ def rate(settings: RateSettings) -> None:
 
 def _create_study(settings: RateSettings) -> None:
     names = [str(name) for name in (settings.runs if isinstance(settings.runs, list) else [settings.runs])]
-    mode: study.Mode = "fooled" if len(names) == 1 else "better"
+    mode: study.Mode = "real_or_generated" if len(names) == 1 else "preference"
     default = Path(settings.outputs, "studies", time.strftime("%Y-%m-%d-%H-%M-%S"))
     folder = Path(settings.study).expanduser() if settings.study else default
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -75,7 +75,7 @@ def _create_study(settings: RateSettings) -> None:
     trials = study.plan_trials(mode, max(2, len(names)), settings.trials, torch.Generator().manual_seed(settings.seed))
     sources: list[Source] = []
     for name, checkpoint in checkpoints.items():
-        if mode == "fooled":
+        if mode == "real_or_generated":
             count = study.images_needed(trials, 0)
             test, _ = read_split(load_data(checkpoint, settings.root, settings.trust), "test", count)
             if len(test) < count:

@@ -96,7 +96,7 @@ def _read(path: Path, key: Key) -> Rater:
 
 def statistics(key: Key, raters: Sequence[Rater]) -> list[Line]:
     """Proportions of the first answers, and the agreement between and within raters."""
-    counted = _real_or_generated(key, raters) if key.mode == "fooled" else _preferences(key, raters)
+    counted = _real_or_generated(key, raters) if key.mode == "real_or_generated" else _preferences(key, raters)
     return [*counted, *_agreement(key, raters)]
 
 

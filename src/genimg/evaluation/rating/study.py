@@ -1,8 +1,8 @@
 """A study: the images that raters see (in the page), and their sources (in the key).
 
 Modes:
-    fooled: one image per trial, real or generated. Which is it?
-    better: two images per trial, of two runs, on random sides. Which is better? Ties are allowed.
+    real_or_generated: one image per trial, real or generated. Which is it?
+    preference: two images per trial, of two runs, on random sides. Which is better? Ties are allowed.
 
 The page draws a seed for each rater, which determines the order of the trials and the sides of each pair: see `order`
 and `mirrored`.
@@ -24,11 +24,13 @@ from genimg.common.files import write_json
 from genimg.common.html import data_uri, write_page
 
 FORMAT = 3  # of key.json and of the raters' files
-Mode = Literal["fooled", "better"]
-ANSWERS: dict[str, tuple[str, ...]] = {"fooled": ("real", "generated"), "better": ("left", "tie", "right")}
+Mode = Literal["real_or_generated", "preference"]
+ANSWERS: dict[str, tuple[str, ...]] = {
+    "real_or_generated": ("real", "generated"),
+    "preference": ("left", "tie", "right"),
+}
 REAL = "real images"
 _BITS = 2**32 - 1
-
 
 Trial = tuple[tuple[int, int], ...]  # (source, image of the source), in the order of the page: left, right
 
@@ -52,10 +54,11 @@ class Key:
 def plan_trials(mode: Mode, sources: int, count: int, generator: torch.Generator) -> list[Trial]:
     """Returns `count` trials in random order; each image occurs in one trial only.
 
-    fooled: source 0 is real, and half of the trials show it. better: all pairs of sources are equally frequent, up to
-    one, with random sides, so that the page does not reveal which run is the first.
+    real_or_generated: source 0 is real, and half of the trials show it.
+    preference: all pairs of sources are equally frequent, up to one, with random sides, so that the page does not
+    reveal which run is the first.
     """
-    if mode == "fooled":
+    if mode == "real_or_generated":
         trials: list[Trial] = [((index % 2, index // 2),) for index in range(count)]
     else:
         pairs = list(combinations(range(sources), 2))
@@ -149,7 +152,7 @@ def read_key(path: Path) -> Key:
     sources = tuple(map(str, content["sources"]))
     trials = tuple(tuple((source, image) for source, image in trial) for trial in content["trials"])
     for trial in trials:
-        right = len(trial) == (1 if content["mode"] == "fooled" else 2)
+        right = len(trial) == (1 if content["mode"] == "real_or_generated" else 2)
         if not right or not all(0 <= source < len(sources) for source, _ in trial):
             raise ValueError("a trial of the key names a source that does not exist")
     if type(content["repeats"]) is not int or not 0 <= content["repeats"] <= len(trials) // 2:

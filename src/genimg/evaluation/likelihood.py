@@ -45,30 +45,13 @@ def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     floor = float(independent_log_likelihood(subject.images.train, test[chosen]).mean())
     mean, n = float(nats.mean()), len(nats)
     bits, floor_bits = (-value / (test[0].numel() * math.log(2)) for value in (mean, floor))
+    error = float(nats.std() / math.sqrt(n)) if n > 1 else None
+    name, bound = "log p(x | class)" if conditional else "log p(x)", f"bound, K = {samples}"
+    note = "under the prior N(0, I); floor: independent pixels, each with its histogram over training images"
+    raw = "uncompressed pixels have 8"
     return [
-        Figure(
-            "likelihood",
-            "log p(x | class)" if conditional else "log p(x)",
-            mean,
-            f"lower bound, K = {samples}",
-            n,
-            "higher",
-            floor=floor,
-            uncertainty=float(nats.std() / math.sqrt(n)) if n > 1 else None,
-            unit="nats per image",
-            note="under the prior N(0, I); floor: independent pixels, each with its histogram over training images",
-        ),
-        Figure(
-            "likelihood",
-            "bits_per_dim",
-            bits,
-            f"upper bound, K = {samples}",
-            n,
-            "lower",
-            floor=floor_bits,
-            unit="bits",
-            note="uncompressed pixels have 8",
-        ),
+        Figure("likelihood", name, mean, f"lower {bound}", n, "higher", floor, error, "nats per image", note),
+        Figure("likelihood", "bits_per_dim", bits, f"upper {bound}", n, "lower", floor_bits, None, "bits", raw),
     ]
 
 

@@ -88,12 +88,9 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
         data = Builder(trust).build(node, group="data")
         data.setup("test")
     except UserError as error:
-        if error.key == "data.root":
-            got = error.got
-        elif root is not None:  # a setting of the run does not fit the data in this folder
-            got = root
-        else:
+        if error.key != "data.root" and root is None:
             raise
+        got = error.got if error.key == "data.root" else root  # a setting of the run does not fit this folder
         raise UserError("root", got, expected, hint) from error
     known = checkpoint["data"]["fingerprint"]
     if data.fingerprint != known:

@@ -30,6 +30,7 @@ class Run:
 
     Attributes:
         defaults: the configuration of its model and data without overrides; None if the file is missing or damaged.
+        machine: the last log messages about machine, data and model.
         changed: settings that changed when the run was resumed, one per line.
         error: the last error in the log; empty if there is none.
     """
@@ -119,16 +120,16 @@ def read(folder: RunFolder) -> Run:
         text = path.read_text(encoding="utf-8", errors="replace") if readable(path, folder) else ""
         return text.splitlines()
 
-    messages = _messages(lines(folder.log))
+    machine, changed, error = _log(lines(folder.log))
     return Run(
         folder,
         config=read_config(folder.config, "run"),
         defaults=_defaults(folder),
         overrides=lines(folder.overrides),
         commands=lines(folder.command),
-        machine=_machine(messages),
-        changed=_changed(messages),
-        error=_error(messages),
+        machine=machine,
+        changed=changed,
+        error=error,
         rows=[row for line in lines(folder.metrics) if (row := _row(line, folder.metrics))],
         evaluation=_evaluation("\n".join(lines(folder.path / FILE)), folder.path / FILE),
     )
@@ -177,33 +178,22 @@ def _evaluation(text: str, path: Path) -> Evaluation | None:
         return None
 
 
-def _messages(lines: list[str]) -> list[tuple[str, str]]:
-    """(level, message) of the lines of train.log."""
-    return [(line["level"], line["message"]) for line in map(_LOG_LINE.match, lines) if line]
+def _log(lines: list[str]) -> tuple[list[str], list[str], str]:
+    """The machine, the changed settings and the error of a run, from the lines of train.log; see `Run`.
 
-
-def _machine(messages: list[tuple[str, str]]) -> list[str]:
-    """The last messages about machine, data and model; a resumed run logs them again."""
-    found = {}
-    for _, message in messages:
-        topic = message.partition(" ")[0]
-        if topic in ("machine", "data", "model"):
-            found[topic] = message
-    return list(found.values())
-
-
-def _changed(messages: list[tuple[str, str]]) -> list[str]:
-    """The messages about changed settings, without those that a run logged again after it was killed and resumed."""
-    changed = (message for _, message in messages if message.startswith("changed "))
-    return list(dict.fromkeys(message.removeprefix("changed").strip() for message in changed))
-
-
-def _error(messages: list[tuple[str, str]]) -> str:
-    """The last error since the run started or resumed; both begin with a message about the machine."""
+    A resumed run logs its machine, data and model again, and repeats changes that it made before it was killed. Its
+    message about the machine comes first, so errors before that are of earlier attempts.
+    """
+    machine: dict[str, str] = {}
+    changed: list[str] = []
     error = ""
-    for level, message in messages:
-        if level == "ERROR":
-            error = message.removeprefix("error: ")
-        elif message.startswith("machine "):
-            error = ""
-    return error
+    for line in filter(None, map(_LOG_LINE.match, lines)):
+        topic, _, text = line["message"].partition(" ")
+        if line["level"] == "ERROR":
+            error = line["message"].removeprefix("error: ")
+        elif topic == "changed":
+            changed.append(text.strip())
+        elif topic in ("machine", "data", "model"):
+            machine[topic] = line["message"]
+            error = "" if topic == "machine" else error
+    return list(machine.values()), list(dict.fromkeys(changed)), error

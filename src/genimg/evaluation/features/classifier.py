@@ -76,11 +76,9 @@ def classifier(
         network = Classifier(train[0].shape[1], num_classes).to(device, memory_format=torch.channels_last)  # pyright: ignore
         if cached is None:
             fit(network, *train, min_epochs, min_steps)
-    if cached is None:
-        cached = {"version": _VERSION, "state": network.state_dict(), "accuracy": accuracy(network, *test)}
-        write_cache(cache_file, cached)
-    else:
-        network.load_state_dict(cached["state"])
+            cached = {"version": _VERSION, "state": network.state_dict(), "accuracy": accuracy(network, *test)}
+            write_cache(cache_file, cached)
+    network.load_state_dict(cached["state"])
     facts = {"accuracy": cached["accuracy"], "classes": num_classes}
     return Extractor("classifier", network.eval(), "pixels from -1 to 1 at the data's own size", facts, network.head)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from genimg.common.errors import UserError
-from genimg.evaluation.rating.statistics import Proportion, bradley_terry, fleiss_kappa, proportion
+from genimg.evaluation.rating.statistics import bradley_terry, fleiss_kappa, proportion
 from genimg.evaluation.rating.study import ANSWERS, FORMAT, Key, mirrored, order
 
 _LARGEST = 10 * 2**20  # bytes of a rater's file
@@ -111,7 +111,7 @@ def _real_or_generated(key: Key, raters: Sequence[Rater]) -> list[Line]:
         given = [answer for trial, answer in _first_answers(raters) if key.trials[trial][0][0] == source]
         note = "judged real" if source else "real images judged real: the upper limit"
         if given:
-            lines.append(_line(name, proportion(given.count("real"), len(given)), note))
+            lines.append(Line(name, *proportion(given.count("real"), len(given)), note))
     return lines
 
 
@@ -130,7 +130,7 @@ def _preferences(key: Key, raters: Sequence[Rater]) -> list[Line]:
         decided, tied = int(wins[a, b] + wins[b, a]), int(ties[a, b])
         name, note = f"{key.sources[a]} over {key.sources[b]}", f"preferred, without {tied} ties"
         if decided:
-            lines.append(_line(name, proportion(int(wins[a, b]), decided), note))
+            lines.append(Line(name, *proportion(int(wins[a, b]), decided), note))
         elif tied:
             lines.append(Line(name, 0.5, tied, note=f"{tied} ties and no preference"))
     if count >= _FEWEST:
@@ -158,7 +158,3 @@ def _agreement(key: Key, raters: Sequence[Rater]) -> list[Line]:
         note = "share of repeated trials with the same answer"
         lines.append(Line("agreement within raters", sum(again) / len(again), len(again), note=note))
     return lines
-
-
-def _line(name: str, of: Proportion, note: str) -> Line:
-    return Line(name, of.value, of.n, of.low, of.high, of.p, note)

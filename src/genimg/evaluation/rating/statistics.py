@@ -14,10 +14,10 @@ class Proportion(NamedTuple):
     """A proportion of `n` answers, its 95 % Wilson interval, and the two-sided p-value against one half."""
 
     value: float
+    n: int
     low: float
     high: float
     p: float
-    n: int
 
 
 def proportion(count: int, n: int) -> Proportion:
@@ -26,7 +26,7 @@ def proportion(count: int, n: int) -> Proportion:
         raise ValueError("no answers: n is 0")
     test = binomtest(count, n, 0.5)
     interval = test.proportion_ci(confidence_level=0.95, method="wilson")
-    return Proportion(count / n, float(interval.low), float(interval.high), float(test.pvalue), n)
+    return Proportion(count / n, n, float(interval.low), float(interval.high), float(test.pvalue))
 
 
 def bradley_terry(wins: Tensor) -> Tensor:

@@ -184,17 +184,22 @@ def test_a_run_that_cannot_be_evaluated_is_one_message(
     assert not (run / "evaluation.json").exists()
 
 
-def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = load_checkpoint
+def with_data(run: Path, folder: Path, change: Callable[[Any], None]) -> Path:
+    """A copy of a run whose checkpoints have other data; `change` edits a checkpoint."""
+    copy = shutil.copytree(run, folder)
+    for file in RunFolder(copy).last.parent.iterdir():
+        checkpoint = torch.load(file, weights_only=True)
+        change(checkpoint)
+        torch.save(checkpoint, file)
+    return copy
 
-    def changed(file: Path) -> Any:
-        checkpoint = load(file)
+
+def test_other_data_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    def change(checkpoint: Any) -> None:
         checkpoint["data"]["fingerprint"]["digest"] = "0" * 64
-        return checkpoint
 
-    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", changed)
     with pytest.raises(UserError, match="another digest"):
-        evaluate.run(config(runs["gan"]))
+        evaluate.run(config(with_data(runs["gan"], tmp_path / "run", change)))
 
 
 @pytest.mark.parametrize(("key", "value"), [("out", "file/out"), ("root", "file")])
@@ -216,34 +221,22 @@ def test_too_few_images_are_refused_before_a_classifier_is_trained(
     assert not list(tmp_path.rglob("classifier-*"))
 
 
-def test_the_data_of_an_untrusted_run_execute_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = load_checkpoint
-
-    def evil(file: Path) -> Any:
-        checkpoint = load(file)
+def test_the_data_of_an_untrusted_run_execute_no_code(runs: dict[str, Path], tmp_path: Path) -> None:
+    def change(checkpoint: Any) -> None:
         checkpoint["config"]["data"]["source"] = {"_target_": "os.system", "command": "touch evil-was-here"}
-        return checkpoint
 
-    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", evil)
     with pytest.raises(UserError, match=r"os\.system"):
-        evaluate.run(config(runs["gan"]))
+        evaluate.run(config(with_data(runs["gan"], tmp_path / "run", change)))
     assert not Path("evil-was-here").exists()
 
 
-def test_the_data_of_an_untrusted_run_are_not_downloaded(
-    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    load = load_checkpoint
+def test_the_data_of_an_untrusted_run_are_not_downloaded(runs: dict[str, Path], tmp_path: Path) -> None:
+    def change(checkpoint: Any) -> None:
+        images = {"_target_": "genimg.data.torchvision_sets.TorchvisionStills", "name": "MNIST", "download": True}
+        checkpoint["config"]["data"]["source"] = {**images, "root": str(tmp_path / "elsewhere")}
 
-    def evil(file: Path) -> Any:
-        checkpoint = load(file)
-        stills = {"_target_": "genimg.data.torchvision_sets.TorchvisionStills", "name": "MNIST", "download": True}
-        checkpoint["config"]["data"]["source"] = {**stills, "root": str(tmp_path / "elsewhere")}
-        return checkpoint
-
-    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", evil)
     with pytest.raises(UserError, match="elsewhere"):
-        evaluate.run(config(runs["gan"]))
+        evaluate.run(config(with_data(runs["gan"], tmp_path / "run", change)))
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -42,7 +42,7 @@ PRINTED = 160  # columns of the table where there is no terminal
 def run(config: dict[str, Any]) -> Path:
     """Measures what configs/evaluate.yaml asks for. Returns the folder that it wrote into."""
     started = time.monotonic()
-    file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
+    file = checkpoint_file(config["run"], config["checkpoint"])
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")

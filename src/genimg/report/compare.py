@@ -10,7 +10,7 @@ from typing import Any
 
 from genimg.common.errors import UserError
 from genimg.common.files import report_write_errors
-from genimg.common.run_folder import RunFolder, find_runs
+from genimg.common.run_folder import RunFolder, runs_at
 from genimg.common.sweep_table import Row
 from genimg.report import pages
 from genimg.report.run import read
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/compare.yaml asks for. Returns the exit code."""
     given = config["runs"]
-    folders = find_runs(given, config["outputs"])
-    sweep = read_table(Path(given).expanduser()) if isinstance(given, str) else []
+    folders = runs_at(given)
+    sweep = read_table(Path(given)) if isinstance(given, str) else []
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
     path = path if path.suffix else path.with_suffix(".html")  # without it a browser shows the page as text

@@ -77,7 +77,7 @@ def _ask(config: dict[str, Any]) -> int:
 
 def _checkpoints(names: list[str], config: dict[str, Any]) -> dict[str, Checkpoint]:
     """The checkpoint of each run. UserError where their images cannot be compared."""
-    files = {name: checkpoint_file(name, config["checkpoint"], config["outputs"]) for name in names}
+    files = {name: checkpoint_file(name, config["checkpoint"]) for name in names}
     if len({file.resolve() for file in files.values()}) < len(names):
         raise UserError("runs", names, "different runs", hint="one of them is there twice")
     found = {name: load_checkpoint(file) for name, file in files.items()}

@@ -1,4 +1,4 @@
-"""A user's mistake gives exit code 2 and one message that says what to do, before torch is imported or a file written."""
+"""A user's mistake gives exit code 2 and one helpful message, before torch is imported or a file is written."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _config_dir(given: str | None) -> Path | None:
 
 
 def _unknown_flag(word: str) -> UserError:
-    near = nearest(word, FLAGS)
+    near = nearest(word, FLAGS, cutoff=0.7)
     hint = f"did you mean {near}?" if near else "settings are written as key=value, without dashes"
     return UserError(word, None, "one of " + ", ".join(FLAGS), hint=hint)
 

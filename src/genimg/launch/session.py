@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
 class Session:
     """The task, the overrides and the YAML folder of one call."""
 
-    def __init__(self, task: str, words: list[str], config_dir: Path | None) -> None:
-        self.task, self.words, self.config_dir = task, words, config_dir
+    def __init__(
+        self, task: str, words: list[str], config_dir: Path | None, worker: Sequence[str] = launch.WORKER
+    ) -> None:
+        self.task, self.words, self.config_dir, self.worker = task, words, config_dir, worker
         self.composer = Composer(task, config_dir)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A sweep's process that receives a session creates a new composer."""
-        return Session, (self.task, self.words, self.config_dir)
+        return Session, (self.task, self.words, self.config_dir, self.worker)
 
     def run(self, cfg: str | None, resolve: bool) -> int:
         """Prints a part of the configuration (`cfg`: job, hydra or all), or runs it. Returns the exit code."""
@@ -50,7 +53,7 @@ class Session:
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
         defaults = partial(self.composer.package_defaults, model, data)
         words = config_check.with_resolved_run(self.composer, words, config)
-        return launch.start(own, name, words, self.command(words), folder, defaults)
+        return launch.start(own, name, words, self.command(words), folder, defaults, self.worker)
 
     def command(self, words: list[str]) -> str:
         """The shell command that repeats this call with `words`."""

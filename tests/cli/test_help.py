@@ -56,7 +56,7 @@ def test_help_of_a_choice_shows_its_keys(words: list[str], command: Callable[...
     out = command(*words).out
     for shown in ("model.lr=2.0e-3", "data.batch_size=32 ", "data.image_size=32 ", "data.channels=1 "):
         assert shown in out
-    assert re.search(r"data.channels=1 +1 grey", out), "the comment is in the inherited file"
+    assert re.search(r"data.channels=1 +1 = grey", out), "the comment is in the inherited file"
     assert "data.root=" in command(*words, "data=frame_folder").out, "the user's choice wins over the model's"
     for odd in ("model=nosuch", "model=", "model", "model=gan,vae"):
         assert "model.lr=1.6e-3" in command("--help", odd).out

@@ -1,10 +1,10 @@
-"""How well `quality`, which chooses a run's best checkpoint, agrees with the evaluation by a trained classifier.
+"""Agreement of `frechet_random`, which chooses the best checkpoint, with the evaluation by a trained classifier.
 
-    genimg-train experiment=fashion_gan checkpoint.every_images=32000 &     # and copy checkpoints/last.pt as it changes
-    python benchmarks/best_checkpoint.py COPIES/*.pt                        # unconditional, of still images
+    genimg-train experiment=fashion_gan checkpoint.every_images=32000 &     # copy checkpoints/last.pt when it changes
+    python benchmarks/best_checkpoint.py COPIES/*.pt                        # unconditional, still images
 
-Prints both figures for each checkpoint, their rank correlation over all and over the later half, and how much worse
-the checkpoint is that `quality` chooses than the best one.
+Prints both values for each checkpoint, their rank correlation over all checkpoints and over the later half, and how
+much worse the chosen checkpoint is than the best one.
 """
 
 import argparse
@@ -39,14 +39,14 @@ def main() -> None:
     cheap = Extractor("random", RandomFeatures(images.train.shape[1]), "")
     few = cheap(images.train[evenly_spaced_indices(len(images.train), arguments.num_images)], CPU)
     many = trained(images.test[:5000], CPU)
-    print(f"classifier: {trained.facts['accuracy']:.2%}\n{'images':>9}  quality  frechet")
+    print(f"classifier: {trained.facts['accuracy']:.2%}\n{'images':>9}   random  frechet")
     rows = []
     for file in arguments.checkpoints:
         checkpoint = load_checkpoint(file)
         made = [to_uint8(part) for part in from_checkpoint(checkpoint, "cpu", ()).stream(len(many), seed=1)]
         fake = torch.cat(made)
-        quality = frechet_distance(few, cheap(fake[: len(few)], CPU)) / float(few.var(dim=0).sum())
-        rows.append((quality, frechet_distance(many, trained(fake, CPU))))
+        value = frechet_distance(few, cheap(fake[: len(few)], CPU)) / float(few.var(dim=0).sum())
+        rows.append((value, frechet_distance(many, trained(fake, CPU))))
         print(f"{checkpoint['images_seen']:>9,}  {rows[-1][0]:.4f}   {rows[-1][1]:.3f}", flush=True)
     late = rows[len(rows) // 2 :]
     overall, later = (spearmanr(*zip(*part, strict=True)).statistic for part in (rows, late))

@@ -40,6 +40,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
     from genimg.training import setup as setting_up
     from genimg.training.dry_run import StepTimer, peak_memory
     from genimg.training.machine import choose
+    from genimg.training.settings import TrainSettings
 
     class Wrapper(AveragedGradients):
         configure_ddp, post_backward = DDPStrategy.configure_ddp, DDPStrategy.post_backward
@@ -58,18 +59,16 @@ def one_process(way: str, words: list[str], processes: int) -> None:
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     if way == "wrapper":
         setting_up.AveragedGradients = Wrapper  # pyright: ignore[reportPrivateImportUsage]
-    machine = choose(config["trainer"])
     join(torch.device("cpu"))
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
-        config |= {"callbacks": {}, "logger": {}, "run_dir": run_dir}
-        data, model = setting_up.prepare(config, machine, None)
+        settings = TrainSettings.from_config(config | {"callbacks": {}, "logger": {}, "run_dir": run_dir})
         timer = StepTimer(STEPS)
         memory = Memory()
-        trainer = setting_up.make_trainer(config, machine, data, None, timer, memory)
-        trainer.fit(model, datamodule=data)
+        trainer, run = setting_up.build_run(settings, choose(settings.trainer), extra_callbacks=[timer, memory])
+        trainer.fit(run.model, datamodule=run.data)
         (seconds,) = highest(trainer, [timer.seconds])
         if rank() == 0:
-            print("measured", STEPS * data.batch_size / seconds, memory.peak / 1e6)
+            print("measured", STEPS * run.data.batch_size / seconds, memory.peak / 1e6)
     sys.stdout.flush()
     os._exit(0)  # as a worker ends
 

@@ -1,6 +1,6 @@
-"""How far the first-order estimate of a trained discriminator's R1 is from R1 itself, by step and precision.
+"""Error of the first-order estimate of a trained discriminator's R1, by step and precision.
 
-python benchmarks/penalty.py RUN          # a GAN's run folder; its data must be at hand
+python benchmarks/penalty.py RUN          # the run folder of a GAN whose data are available
 """
 
 import argparse
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.common.build import build
+from genimg.common.build import Builder
 from genimg.common.run_folder import RunFolder
 from genimg.models.gan import GAN
 from genimg.models.objectives.penalties import nearby, squared_gradient, squared_gradient_estimate
@@ -19,7 +19,7 @@ DRAWS = 20
 
 
 def estimates(model: GAN, images: Tensor, step: float, half: bool) -> Tensor:
-    """The batch's mean estimate for `DRAWS` draws of the noise, (DRAWS,)."""
+    """Returns the batch's mean estimate for each of `DRAWS` draws of the noise, (DRAWS,)."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         logits = model.discriminator(images).float()
@@ -34,9 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     checkpoint = load_checkpoint(RunFolder(parser.parse_args().run).last)
-    model: GAN = build(checkpoint["config"]["model"], trust=())
+    model: GAN = Builder(()).build(checkpoint["config"]["model"])
     model.load_state_dict(checkpoint["model"])
-    data = build(checkpoint["config"]["data"])
+    data = Builder().build(checkpoint["config"]["data"])
     data.setup("fit")
     images = next(iter(data.val_dataloader()))["images"].float() / 127.5 - 1
     print(f"R1 by double backward in float32: {squared_gradient(model.discriminator, images).mean():.3f}")

@@ -1,17 +1,17 @@
-"""Images a second of training: ours against a plain PyTorch loop over the same networks.
+"""Training speed in images per second, compared with a plain PyTorch loop over the same networks.
 
     python benchmarks/throughput.py                    # the GAN and the VAE on Fashion-MNIST
     python benchmarks/throughput.py --data digits --models gan
 
-Three ways take turns in one run, a few steps each, so that a busy machine slows all of them alike:
+Three methods take turns, a few steps each, so that other work on the machine slows all of them equally:
 
-    ours     the training task as the command runs it: Lightning, data module, weight average, figures
+    ours     the training task as the command runs it: Lightning, data module, EMA, metrics
     plain    a hand-written loop: same networks, batch, precision and memory format; tensors in memory; torch only
     float32  the plain loop in float32 with contiguous memory
 
-Each is a process of its own, which stands still between its turns. The command sets for its worker how threads wait
-and how memory is kept (genimg/worker_environment.py); the plain loops run in the environment that they find, as a
-script does, and once more in the worker's ("tuned"). The medians of the turns are printed, and those of their ratios.
+Each runs in a separate process, which is stopped between its turns. The command sets how the threads of its worker wait
+and how memory is allocated (genimg/launch/environment.py); the plain loops run in the inherited environment, as a
+script does, and again in the worker's ("tuned"). The medians of the turns and of their ratios are printed.
 """
 
 import argparse
@@ -41,35 +41,36 @@ from genimg.models.objectives.likelihoods import discretized_logistic
 from genimg.models.objectives.penalties import nearby, squared_gradient_estimate
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
-from genimg.training import setup as setting_up
-from genimg.training.dry_run import WARM_UP, wait_for
+from genimg.training.dry_run import WARM_UP, synchronize
 from genimg.training.machine import choose
+from genimg.training.settings import TrainerSettings, TrainSettings, read
+from genimg.training.setup import build_run
 
 Step = Callable[[Tensor], None]
 
-STEPS = 20  # of each way in a turn
+STEPS = 20  # of each method per turn
 
 
-class Way:
-    """One way to train, in a process of its own: `run(config, connection)`, which answers each message with a turn."""
+class Method:
+    """A training method in a separate process: `run(config, connection)` answers each message with one turn."""
 
     def __init__(self, run: Callable[..., None], config: dict[str, Any], environment: dict[str, str]) -> None:
         self.connection, far_end = Pipe()
         self.process = get_context("spawn").Process(target=run, args=(config, far_end), daemon=True)
-        with patch.dict(os.environ, environment):  # malloc and OpenMP read it as the process begins
+        with patch.dict(os.environ, environment):  # malloc and OpenMP read it at start
             self.process.start()
-        far_end.close()  # so that the end of the process ends the wait for it
+        far_end.close()  # so that `recv` fails when the process ends
         self._answer()
 
     def turn(self) -> float:
-        """Seconds of `STEPS` steps."""
+        """Returns the seconds of `STEPS` steps."""
         self._signal(signal.SIGCONT)
         self.connection.send(None)
         return self._answer()
 
     def _answer(self) -> float:
         seconds = self.connection.recv()
-        self._signal(signal.SIGSTOP)  # its threads would spin, on the cores of the next
+        self._signal(signal.SIGSTOP)  # its threads would spin on the cores of the next method
         return seconds
 
     def end(self) -> None:
@@ -88,11 +89,11 @@ def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]
 
 
 def compare(config: dict[str, Any], turns: int) -> dict[str, list[float]]:
-    """Seconds of `STEPS` steps by each way, turn by turn."""
+    """Returns the seconds of `STEPS` steps for each method and turn."""
     tuned = worker_environment(os.environ)
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir, ExitStack() as ended:
         config = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir}
-        ways: dict[str, Way] = {}
+        methods: dict[str, Method] = {}
         for name, run, environment in (
             ("ours", ours, tuned),
             ("plain", plain, {}),
@@ -100,22 +101,22 @@ def compare(config: dict[str, Any], turns: int) -> dict[str, list[float]]:
             ("float32", in_float32, {}),
             ("float32, tuned", in_float32, tuned),
         ):
-            ways[name] = Way(run, config, environment)
-            ended.callback(ways[name].end)
-        rounds = [[way.turn() for way in ways.values()] for _ in range(turns)]
-    return {name: list(column) for name, column in zip(ways, zip(*rounds, strict=True), strict=True)}
+            methods[name] = Method(run, config, environment)
+            ended.callback(methods[name].end)
+        rounds = [[method.turn() for method in methods.values()] for _ in range(turns)]
+    return {name: list(column) for name, column in zip(methods, zip(*rounds, strict=True), strict=True)}
 
 
 def ours(config: dict[str, Any], connection: Connection) -> None:
-    """The training task, turn by turn."""
+    """Runs the training task in turns."""
     logging.basicConfig(level=logging.ERROR)
-    machine = choose(config["trainer"])
-    data, model = setting_up.prepare(config, machine, None)
-    setting_up.make_trainer(config, machine, data, None, Turns(connection)).fit(model, datamodule=data)
+    settings = TrainSettings.from_config(config)
+    trainer, run = build_run(settings, choose(settings.trainer), extra_callbacks=[Turns(connection)])
+    trainer.fit(run.model, datamodule=run.data)
 
 
 class Turns(Callback):
-    """Ends a turn after every `STEPS` steps, the first after the warm-up."""
+    """Ends a turn after the warm-up and then after every `STEPS` steps."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -126,22 +127,24 @@ class Turns(Callback):
     ) -> None:
         self.steps += 1
         if self.steps >= WARM_UP and (self.steps - WARM_UP) % STEPS == 0:
-            wait_for(pl_module.device)
+            synchronize(pl_module.device)
             self.connection.send(time.perf_counter() - self.started)
             self.connection.recv()
             self.started = time.perf_counter()
 
 
 def in_float32(config: dict[str, Any], connection: Connection) -> None:
-    """The plain loop in float32, its memory contiguous."""
+    """Runs the plain loop in float32 with contiguous memory."""
     plain(config, connection, half=False)
 
 
 def plain(config: dict[str, Any], connection: Connection, half: bool = True) -> None:
-    """The plain loop, turn by turn."""
+    """Runs the plain loop in turns."""
     logging.basicConfig(level=logging.ERROR)
-    machine = choose(config["trainer"])
-    data, model = setting_up.prepare(config, machine, None)
+    settings = TrainSettings.from_config(config)
+    machine = choose(settings.trainer)
+    _, run = build_run(settings, machine)
+    data, model = run.data, run.model
     layout = torch.channels_last if half and machine.channels_last else torch.contiguous_format
     model = model.to(machine.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     autocast = machine.autocast() if half else torch.autocast(machine.device.type, enabled=False)
@@ -152,14 +155,14 @@ def plain(config: dict[str, Any], connection: Connection, half: bool = True) -> 
         started = time.perf_counter()
         for _ in range(steps):
             step(next(batches))
-        wait_for(machine.device)
+        synchronize(machine.device)
         connection.send(time.perf_counter() - started)
         connection.recv()
         steps = STEPS
 
 
 def images_in_memory(data: Any, device: torch.device) -> Iterator[Tensor]:
-    """Random batches of one float tensor that lies ready: the least a loop can do for its data."""
+    """Yields random batches of one float tensor in memory, the least work that a loop can do for its data."""
     batches = iter(data.train_dataloader())
     images = torch.cat([next(batches)["images"] for _ in range(16)]).to(device).float() / 127.5 - 1
     while True:
@@ -167,7 +170,7 @@ def images_in_memory(data: Any, device: torch.device) -> Iterator[Tensor]:
 
 
 def gan_step(model: GAN, autocast: torch.autocast) -> Step:
-    """One discriminator and one generator step, written out."""
+    """Returns a step of the discriminator and one of the generator, written out."""
     generator, discriminator, augment = model.generator, model.discriminator, model.augment
     optimizer_d, optimizer_g = model.configure_optimizers()
     game = model.game
@@ -199,7 +202,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
 
 
 def vae_step(model: VAE, autocast: torch.autocast) -> Step:
-    """One step on the negative ELBO, written out."""
+    """Returns a step on the negative ELBO, written out."""
     optimizer = cast(torch.optim.Optimizer, model.configure_optimizers())
 
     def step(images: Tensor) -> None:
@@ -221,18 +224,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["gan", "vae"], choices=["gan", "vae"])
     parser.add_argument("--data", default="fashion_mnist")
-    parser.add_argument("--turns", type=int, default=25, help=f"of {STEPS} steps of each way (default: 25)")
+    parser.add_argument("--turns", type=int, default=25, help=f"turns of {STEPS} steps per method (default: 25)")
     parser.add_argument("overrides", nargs="*", help="key=value, as for genimg-train")
     arguments = parser.parse_args()
     for name in arguments.models:
         config = configuration(name, arguments.data, arguments.overrides)
         batch_size = config["data"]["batch_size"]
         turns = compare(config, arguments.turns)
-        print(f"{name} on {arguments.data}, batch {batch_size}; {choose(config['trainer'])}")
-        for way, seconds in turns.items():
+        print(f"{name} on {arguments.data}, batch {batch_size}; {choose(read(TrainerSettings, config['trainer']))}")
+        for method, seconds in turns.items():
             ratio = statistics.median(other / mine for other, mine in zip(seconds, turns["ours"], strict=True))
             speed = STEPS * batch_size / statistics.median(seconds)
-            print(f"  {way:15} {speed:7,.0f} images/s" + (f"    ours / {way} {ratio:.2f}" if way != "ours" else ""))
+            compared = f"    ours / {method} {ratio:.2f}" if method != "ours" else ""
+            print(f"  {method:15} {speed:7,.0f} images/s{compared}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sampling": {"checkpoints", "common", "data", "models"},
     "evaluation": {"checkpoints", "common", "data", "models", "sampling"},
     "report": {"checkpoints", "common", "evaluation"},
-    "training": {"checkpoints", "common", "distributed", "evaluation", "models", "report", "sampling"},
+    "training": {"checkpoints", "common", "data", "distributed", "evaluation", "models", "report", "sampling"},
     # no torch from here up
     "config": {"common", "data"},
     "tasks": {"common", "config", "evaluation", "report", "sampling", "training"},

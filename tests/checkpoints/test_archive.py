@@ -1,4 +1,4 @@
-"""Checkpoints of an enemy: each is one message, in little memory and time, and none runs code."""
+"""Malicious checkpoints: each is one error, in little memory and time, and none runs code."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import pytest
 import torch
 
 from genimg.checkpoints.read import check_fits, load_checkpoint, load_to_resume, rebuild_model
+from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from tests.trained import checkpoint
 
 GIB = 2**30
-WAITING = {"random": torch.get_rng_state(), "pending": []}  # a process with no figures to write
+PROCESS = {"random": torch.get_rng_state(), "pending": [], "unwritten": []}
 ROW = {"images_seen": 8}
 
 
 @pytest.fixture(autouse=True)
 def little_memory_and_time() -> Iterator[None]:
-    """Of its own the test may take 1 GiB and 20 seconds of the processor, which those of others do not count in."""
+    """A test may use 1 GiB and 20 seconds of processor time, which other processes do not affect."""
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GIB / 1024
@@ -32,7 +33,7 @@ def little_memory_and_time() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def honest() -> dict[str, dict[str, Any]]:
+def valid() -> dict[str, dict[str, Any]]:
     words = {
         "gan": ["model=gan"],
         "classes": ["model=gan", "model.conditional=true"],
@@ -43,20 +44,20 @@ def honest() -> dict[str, dict[str, Any]]:
 
 
 def opened(content: Any, folder: Path) -> Any:
-    """From a file to a model, as `genimg sample` does it."""
+    """Writes a file and rebuilds the model from it, as `genimg sample` does."""
     torch.save(content, folder / "best.pt")
     return rebuild_model(load_checkpoint(folder / "best.pt"))
 
 
 def changed(node: Any, path: str, value: Any) -> Any:
-    """A copy of nested dictionaries with one value replaced."""
+    """Returns a copy of nested dictionaries with one value replaced."""
     name, _, rest = path.partition("/")
     return {**node, name: changed(node[name], rest, value) if rest else value}
 
 
 @pytest.mark.parametrize("name", ["gan", "classes", "vae", "rnn"])
-def test_an_honest_one_is_opened(name: str, honest: dict[str, Any], tmp_path: Path) -> None:
-    assert opened(honest[name], tmp_path).networks()
+def test_a_valid_checkpoint_is_opened(name: str, valid: dict[str, Any], tmp_path: Path) -> None:
+    assert opened(valid[name], tmp_path).networks()
     assert load_to_resume(tmp_path / "best.pt")
 
 
@@ -106,12 +107,12 @@ def test_an_honest_one_is_opened(name: str, honest: dict[str, Any], tmp_path: Pa
         ("gan", "format", [[]]),
     ],
 )
-def test_what_it_asks_for_must_be_what_it_has(
-    name: str, path: str, value: Any, honest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_configuration_that_does_not_match_the_file_is_an_error(
+    name: str, path: str, value: Any, valid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError):
-        opened(changed(honest[name], path, value), tmp_path)
+        opened(changed(valid[name], path, value), tmp_path)
     assert os.listdir(tmp_path) == ["best.pt"]
 
 
@@ -120,36 +121,40 @@ def test_what_it_asks_for_must_be_what_it_has(
     [
         *(("optimizers", [state]) for state in (1, {"state": {}, "param_groups": [1]})),
         ("processes", [{}]),
-        ("processes", [WAITING | {"random": torch.zeros(7, dtype=torch.uint8)}]),
-        ("processes", [WAITING | {"random": torch.get_rng_state().float()}]),
-        *(("processes", [WAITING | {"pending": [{"loss": loss}]}]) for loss in (torch.zeros(3), 1.0)),
-        *(("processes", [WAITING | {"unwritten": [row]}]) for row in ({}, {**ROW, "loss": [1.0]}, {**ROW, 3: 1.0})),
-        ("figures", {"best": "high"}),
-        ("figures", {}),
+        ("processes", [PROCESS | {"random": torch.zeros(7, dtype=torch.uint8)}]),
+        ("processes", [PROCESS | {"random": torch.get_rng_state().float()}]),
+        *(("processes", [PROCESS | {"pending": [{"loss": loss}]}]) for loss in (torch.zeros(3), 1.0)),
+        *(("processes", [PROCESS | {"unwritten": [row]}]) for row in ({}, {**ROW, "loss": [1.0]}, {**ROW, 3: 1.0})),
+        ("metrics", {"loss": "high"}),
+        ("metrics", None),
         ("rollbacks", -1),
-        ("clock/images_seen", 7),
+        ("clock/expected_images", -7),
+        ("clock", {"seconds": 1.0}),
+        ("config/health", None),
     ],
 )
-def test_a_run_goes_on_from_what_it_knows(path: str, value: Any, honest: dict[str, Any], tmp_path: Path) -> None:
-    torch.save(changed(honest["gan"], path, value), tmp_path / "last.pt")
+def test_fields_that_only_a_resumed_run_reads_are_checked_on_resume(
+    path: str, value: Any, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    torch.save(changed(valid["gan"], path, value), tmp_path / "last.pt")
     with pytest.raises(UserError) as mistake:
         load_to_resume(tmp_path / "last.pt")
     assert mistake.value.key == "resume"
 
 
 def expanded(content: dict[str, Any]) -> dict[str, Any]:
-    """A billion numbers in four bytes."""
+    """A tensor of a billion numbers in four bytes."""
     return changed(content, "ema", {"generator.fc1.weight": torch.zeros(1).expand(10**5, 10**4)})
 
 
 def shared(content: dict[str, Any]) -> dict[str, Any]:
-    """One tensor of a megabyte by 10,000 names."""
+    """One tensor of a megabyte under 10,000 names."""
     tensor = torch.zeros(2**18)
     return changed(content, "model", {str(number): tensor for number in range(10_000)})
 
 
 def laughs(content: dict[str, Any]) -> dict[str, Any]:
-    """Ten lists of ten references each: 10^10 parts in a few hundred bytes."""
+    """Nested lists of ten references each: 10^10 parts in a few hundred bytes."""
     node: Any = ["ha"] * 10
     for _ in range(9):
         node = [node] * 10
@@ -184,7 +189,7 @@ def interpolation(content: dict[str, Any]) -> dict[str, Any]:
 
 
 class Call:
-    """A pickle that calls."""
+    """A pickle that calls a function."""
 
     def __init__(self, what: Any, *arguments: Any) -> None:
         self.what, self.arguments = what, arguments
@@ -204,18 +209,20 @@ CALLS = [
 
 
 @pytest.mark.parametrize("harm", [expanded, shared, laughs, circle, deep, on_meta, sparse, interpolation])
-def test_a_small_file_never_takes_a_large_memory(
-    harm: Callable[[Any], Any], honest: dict[str, Any], tmp_path: Path
+def test_a_small_file_does_not_use_large_memory(
+    harm: Callable[[Any], Any], valid: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError):
-        opened(harm(honest["gan"]), tmp_path)
+        opened(harm(valid["gan"]), tmp_path)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=[call.what.__name__ for call in CALLS])
-def test_nothing_is_called(call: Call, honest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_function_is_called(
+    call: Call, valid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="plain types"):
-        opened({**honest["gan"], "more": call}, tmp_path)
+        opened({**valid["gan"], "more": call}, tmp_path)
     assert os.listdir(tmp_path) == ["best.pt"]
 
 
@@ -227,66 +234,66 @@ def repacked(path: Path, change: Callable[[zipfile.ZipInfo, bytes], bytes], comp
             archive.writestr(part.filename, change(part, content))
 
 
-def test_a_zip_bomb_is_not_unpacked(honest: dict[str, Any], tmp_path: Path) -> None:
+def test_a_zip_bomb_is_not_unpacked(valid: dict[str, Any], tmp_path: Path) -> None:
     zeros = {"zeros": torch.zeros(2**26)}
-    torch.save({**honest["gan"], "more": zeros}, tmp_path / "best.pt")
+    torch.save({**valid["gan"], "more": zeros}, tmp_path / "best.pt")
     repacked(tmp_path / "best.pt", lambda part, content: content, zipfile.ZIP_DEFLATED)
     assert (tmp_path / "best.pt").stat().st_size < 2**20
-    with pytest.raises(UserError, match="unpacks to more"):
+    with pytest.raises(UserError, match="unpacked size"):
         load_checkpoint(tmp_path / "best.pt")
 
 
-def test_a_pickle_of_its_own_size_is_not_read(honest: dict[str, Any], tmp_path: Path) -> None:
-    torch.save({**honest["gan"], "more": "x" * 2**25}, tmp_path / "best.pt")
+def test_a_large_pickle_is_not_read(valid: dict[str, Any], tmp_path: Path) -> None:
+    torch.save({**valid["gan"], "more": "x" * 2**25}, tmp_path / "best.pt")
     with pytest.raises(UserError, match="too large"):
         load_checkpoint(tmp_path / "best.pt")
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
-def test_a_torn_file_is_a_message(keep: float, honest: dict[str, Any], tmp_path: Path) -> None:
-    torch.save(honest["gan"], tmp_path / "best.pt")
+def test_a_truncated_file_is_an_error(keep: float, valid: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(valid["gan"], tmp_path / "best.pt")
     content = (tmp_path / "best.pt").read_bytes()
     (tmp_path / "best.pt").write_bytes(content[: int(keep * len(content))])
     with pytest.raises(UserError):
         load_checkpoint(tmp_path / "best.pt")
 
 
-def test_torchs_older_format_is_refused(honest: dict[str, Any], tmp_path: Path) -> None:
-    torch.save(honest["gan"], tmp_path / "best.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(UserError, match="no whole archive"):
+def test_torchs_older_format_is_refused(valid: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(valid["gan"], tmp_path / "best.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match="damaged or incomplete"):
         load_checkpoint(tmp_path / "best.pt")
 
 
-def test_torch_reads_what_was_checked(honest: dict[str, Any], tmp_path: Path) -> None:
-    """Two checkpoints in one file: the older format begins it, and an archive, which Python finds from its end."""
+def test_torch_reads_the_verified_archive(valid: dict[str, Any], tmp_path: Path) -> None:
+    """A file that starts with torch's older format and ends with an archive, which Python finds from its end."""
     file = tmp_path / "best.pt"
-    torch.save({**honest["gan"], "more": Call(bytearray, 2**31)}, file, _use_new_zipfile_serialization=False)
+    torch.save({**valid["gan"], "more": Call(bytearray, 2**31)}, file, _use_new_zipfile_serialization=False)
     before = file.read_bytes()
-    torch.save({**honest["gan"], "images_seen": 7}, file)
+    torch.save({**valid["gan"], "images_seen": 7}, file)
     file.write_bytes(before + file.read_bytes())
     assert load_checkpoint(file)["images_seen"] == 7
 
 
-def test_two_parts_of_one_name_are_refused(honest: dict[str, Any], tmp_path: Path) -> None:
-    """Torch does not tell capitals from small letters, and would read the one that was not checked."""
+def test_two_parts_of_the_same_name_are_refused(valid: dict[str, Any], tmp_path: Path) -> None:
+    """Torch ignores case, and would read the part that was not verified."""
     file = tmp_path / "best.pt"
-    torch.save({**honest["gan"], "more": Call(bytearray, 2**31)}, file)
+    torch.save({**valid["gan"], "more": Call(bytearray, 2**31)}, file)
     with zipfile.ZipFile(file) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
         evil = archive.read(name)
-    torch.save(honest["gan"], file)
+    torch.save(valid["gan"], file)
     with zipfile.ZipFile(file) as archive:
         parts = [(part.filename, archive.read(part)) for part in archive.infolist()]
     with zipfile.ZipFile(file, "w") as archive:
         for part, content in [(name.replace("data.pkl", "DATA.PKL"), evil), *parts]:
             archive.writestr(part, content)
-    with pytest.raises(UserError, match="one name"):
+    with pytest.raises(UserError, match="same name"):
         load_checkpoint(file)
 
 
-def test_weights_that_do_not_fit_are_named(honest: dict[str, Any]) -> None:
-    content = honest["gan"]
+def test_weights_that_do_not_fit_are_an_error_with_their_name(valid: dict[str, Any]) -> None:
+    content = valid["gan"]
     wider = changed(content, "config/model/generator/width", 8)["config"]["model"]
     with pytest.raises(UserError, match=r"generator\."):
-        check_fits(wider, content["model"], ())
-    check_fits(content["config"]["model"], content["model"], ())
+        check_fits(wider, content["model"], Builder(()))
+    check_fits(content["config"]["model"], content["model"], Builder(()))

@@ -1,4 +1,4 @@
-"""Checkpoints: safe to open, whole or not there."""
+"""Checkpoint files are safe to open, and complete or unchanged."""
 
 import os
 import pickle
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from genimg.checkpoints.read import FORMAT, load_checkpoint, save_checkpoint
+from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.schema import FORMAT
+from genimg.checkpoints.write import save_checkpoint
 from genimg.common.errors import UserError
 from tests.sampling import test_load as made
 
@@ -19,7 +21,7 @@ CHECKPOINT: dict[str, Any] = {
 }
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "new" / "last.pt", CHECKPOINT)
     loaded = load_checkpoint(tmp_path / "new" / "last.pt")
     torch.testing.assert_close(loaded["model"], CHECKPOINT["model"])
@@ -42,7 +44,7 @@ def test_a_crash_while_writing_leaves_the_older_file(tmp_path: Path, monkeypatch
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_the_one_before_is_kept_under_its_own_name(tmp_path: Path) -> None:
+def test_the_previous_checkpoint_is_kept_under_a_second_name(tmp_path: Path) -> None:
     last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
     for number in range(3):
         save_checkpoint(last, {**CHECKPOINT, "images_seen": number}, previous)
@@ -50,7 +52,7 @@ def test_the_one_before_is_kept_under_its_own_name(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
 
 
-def test_one_bit_that_is_not_what_was_written_is_seen(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save_checkpoint(path, CHECKPOINT)
     content = bytearray(path.read_bytes())
@@ -68,9 +70,11 @@ class Evil:
 @pytest.mark.parametrize(
     "content",
     [b"", b"PK\x03\x04 cut short", pickle.dumps({"format": FORMAT, "model": Evil()})],
-    ids=["empty", "torn", "pickle with code"],
+    ids=["empty", "truncated", "pickle with code"],
 )
-def test_a_damaged_or_evil_file_is_a_message(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_or_malicious_file_is_an_error(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.pt").write_bytes(content)
     with pytest.raises(UserError, match=r"bad\.pt"):
@@ -78,15 +82,15 @@ def test_a_damaged_or_evil_file_is_a_message(tmp_path: Path, content: bytes, mon
     assert not (tmp_path / "evil-was-here").exists()
 
 
-def test_a_foreign_checkpoint_and_another_format_are_named(tmp_path: Path) -> None:
+def test_another_format_and_other_content_are_errors(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="other content"):
         load_checkpoint(tmp_path / "foreign.pt")
     torch.save({**CHECKPOINT, "format": FORMAT + 1}, tmp_path / "newer.pt")
     with pytest.raises(UserError, match=f"format {FORMAT + 1}"):
         load_checkpoint(tmp_path / "newer.pt")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         load_checkpoint(tmp_path / "none.pt")

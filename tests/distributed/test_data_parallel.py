@@ -23,6 +23,7 @@ SMALL = [
 PROCESS = """
 import itertools, os, sys, torch
 from omegaconf import OmegaConf
+from pytorch_lightning import Callback
 from genimg.models.gan import GAN
 from genimg.models import rnn, vae
 from genimg.distributed.data_parallel import join, leave
@@ -45,12 +46,9 @@ def share_noise():
         alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
         return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
     GAN.configure_optimizers = vae.VAE.configure_optimizers = rnn.RNN.configure_optimizers = descend
-prepare = train.prepare
-def remembering(*given):
-    data, model = prepare(*given)
-    model_of["it"] = model
-    return data, model
-train.prepare = remembering
+class Remember(Callback):
+    def on_fit_start(self, trainer, pl_module):
+        model_of["it"] = pl_module
 train.draw_samples = train.leave_report = lambda *given: None
 join(torch.device("cpu"))
 train.join = train.leave = lambda *given: None  # one group for all runs
@@ -58,7 +56,7 @@ for word in sys.argv[1:]:
     file, _, noise = word.rpartition("@")
     if noise == "shared":
         share_noise()
-    assert train.run(OmegaConf.to_container(OmegaConf.load(file))) == 0
+    assert train.run(OmegaConf.to_container(OmegaConf.load(file)), [Remember()]) == 0
     torch.save({"model": model_of["it"].state_dict(), "random": torch.get_rng_state()}, f"{file}.{rank()}")
 leave()
 os._exit(0)  # as a worker ends

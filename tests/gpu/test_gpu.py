@@ -17,8 +17,9 @@ import torch
 from pytorch_lightning import Callback
 
 from genimg.sampling.load import load
-from genimg.training import setup as setting_up
 from genimg.training.machine import choose
+from genimg.training.settings import TrainSettings
+from genimg.training.setup import build_run
 from tests.survival.harness import COMMAND, MODELS, SMALL, Killed
 from tests.training.test_fit import config
 
@@ -90,15 +91,13 @@ def test_no_step_waits_for_the_gpu(model: str, tmp_path: Path) -> None:
                 trainer.should_stop = True
 
     words = [*(w for w in MODELS[model] if "budget" not in w), "budget.images=100000", "log_every_steps=1000"]
-    settings = config(tmp_path, *words, "trainer.accelerator=gpu")
-    settings = {**settings, "callbacks": {}, "logger": {}}
-    machine = choose(settings["trainer"])
-    data, network = setting_up.prepare(settings, machine, None)
-    trainer = setting_up.make_trainer(settings, machine, data, None, Watch())
+    given = config(tmp_path, *words, "trainer.accelerator=gpu")
+    settings = TrainSettings.from_config({**given, "callbacks": {}, "logger": {}})
+    trainer, run = build_run(settings, choose(settings.trainer), extra_callbacks=[Watch()])
     try:
         with warnings.catch_warnings(record=True) as waited:
             warnings.simplefilter("always")
-            trainer.fit(network, datamodule=data)
+            trainer.fit(run.model, datamodule=run.data)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert not [f"{w.filename}:{w.lineno}" for w in waited if "called a synchronizing" in str(w.message)]

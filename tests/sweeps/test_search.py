@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import pytest
@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.cli.main import run
-from genimg.common.build import build
+from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer
@@ -26,9 +26,7 @@ from genimg.sweeps.plan import make_plan, master
 from genimg.sweeps.search import Search
 from genimg.training import fit as train
 from genimg.training.callbacks.clock import Budget, Clock
-from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.pruning import Pruning
-from genimg.training.setup import trusted
 from tests.sweeps.conftest import started, sweep_folder, table
 from tests.training.test_fit import config
 
@@ -243,16 +241,14 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
 
 def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     """Each for itself would ask at another moment, and one would stop where the others go on."""
-    clock, metrics = Clock(Budget(160, None), 16), Metrics(1, {}, [])
-    metrics.latest = {"val_frechet_random": 1.0}
     strategy = SimpleNamespace(broadcast=lambda mine: True)
-    trainer: Any = SimpleNamespace(
-        callbacks=[clock, metrics], is_global_zero=False, should_stop=False, strategy=strategy
-    )
+    trainer: Any = SimpleNamespace(is_global_zero=False, should_stop=False, strategy=strategy)
     model: Any = SimpleNamespace(monitor=("frechet_random", "min"))
+    metrics = SimpleNamespace(latest={"val_frechet_random": 1.0})
     pruning = Pruning(str(tmp_path / "journal"), 0)
+    pruning.context = cast(Any, SimpleNamespace(clock=Clock(Budget(160, None), 16), metrics=metrics, model=model))
     pruning.on_train_start(trainer, model)
-    pruning.on_train_batch_end(trainer, model, None, None, 0)
+    pruning.after_step(trainer)
     assert trainer.should_stop
     assert list(tmp_path.iterdir()) == []
 
@@ -269,4 +265,4 @@ def test_a_trial_that_was_killed_goes_on_from_its_checkpoint_and_is_pruned_again
     assert config.resume is not None
     assert config.callbacks.pruning.trial == 0
     plain: Any = OmegaConf.to_container(config)
-    build(plain["callbacks"], trusted(plain, "callbacks"))
+    Builder(plain["trust"]).build(plain["callbacks"], group="callbacks")

@@ -1,4 +1,4 @@
-"""allow_changes=true: what a resumed run goes on with takes effect, and is told."""
+"""allow_changes=true: changed settings take effect on resume and are logged."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.training.test_fit import config, rows
 
 
 @pytest.fixture(autouse=True)
-def told(caplog: pytest.LogCaptureFixture) -> None:
+def info_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "genimg")
 
 
@@ -21,43 +21,41 @@ def resumed(folder: Path, *words: str) -> int:
 
 
 @pytest.mark.parametrize("model", ["gan", "vae"])
-def test_a_new_learning_rate_is_taken_and_the_optimizers_keep_their_state(
+def test_a_new_learning_rate_takes_effect_and_the_optimizers_keep_their_state(
     model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = [f"model={model}", "log_every_steps=5", "model.final_lr=1"]
     assert train.run(config(tmp_path, *words, "model.lr=2e-3", "budget.images=160")) == 0
-    with pytest.raises(
-        UserError, match=r"a larger budget\n.* budget\.images=320$"
-    ):  # where it does not go on, nothing changes
+    with pytest.raises(UserError, match=r"a larger budget\n.* budget\.images=320$"):  # a refused resume changes nothing
         resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=160")
     with pytest.raises(UserError, match=r" budget\.images=320$"):  # twice what it has seen
         resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=16")
     assert "changed" not in caplog.text
     assert resumed(tmp_path, *words, "model.lr=1e-4", "budget.images=320") == 0
-    told = [message for message in caplog.messages if message.startswith("changed")]
-    assert told == ["changed   model.lr 0.002 -> 0.0001, from 160 images on"]
+    logged = [message for message in caplog.messages if message.startswith("changed")]
+    assert logged == ["changed   model.lr 0.002 -> 0.0001, from 160 images on"]
     rates = {row["images_seen"]: row["lr"] for row in rows(tmp_path) if row["stage"] == "train"}
     assert rates[160] == pytest.approx(2e-3) and rates[240] == pytest.approx(1e-4)
     for optimizer in load_checkpoint(RunFolder(tmp_path).last)["optimizers"]:
         assert {int(state["step"]) for state in optimizer["state"].values()} == {20}
-    # the next one finds what was changed in the checkpoint, and has nothing to tell
+    # the checkpoint now has the new value, so nothing is logged
     assert train.run(config(tmp_path, *words, "model.lr=1e-4", "budget.images=336", f"resume={tmp_path}")) == 0
     assert caplog.text.count("changed ") == 1
 
 
-def test_another_answer_to_a_run_that_diverges_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_response_to_divergence_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert train.run(config(tmp_path, "budget.images=96")) == 0
     assert resumed(tmp_path, "budget.images=160", "health.on_divergence=rollback") == 0
     assert "changed   health.on_divergence stop -> rollback, from 96 images on" in caplog.messages
 
 
-def test_another_precision_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_precision_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert train.run(config(tmp_path, "budget.images=96", "trainer.precision=32-true")) == 0
     assert train.run(config(tmp_path, f"resume={tmp_path}", "budget.images=160", "trainer.precision=bf16-mixed")) == 0
     assert "changed   trainer.precision 32-true -> bf16-mixed, from 96 images on" in caplog.messages
 
 
-def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_is_none(
+def test_changed_data_and_batch_size_are_accepted_and_the_best_checkpoint_starts_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert train.run(config(tmp_path, "budget.images=96")) == 0
@@ -69,29 +67,31 @@ def test_other_data_and_another_size_of_batch_go_on_and_the_best_of_other_data_i
         assert caplog.text.count(f"changed   {change}") == 1
     again = load_checkpoint(folder.best)
     assert again["data"]["fingerprint"] != best["data"]["fingerprint"]
-    figures = [row["frechet_random"] for row in rows(tmp_path) if "frechet_random" in row and row["images_seen"] > 96]
-    assert again["figures"]["best"] == pytest.approx(min(figures))
+    values = [row["frechet_random"] for row in rows(tmp_path) if "frechet_random" in row and row["images_seen"] > 96]
+    assert again["metrics"]["val_frechet_random"] == pytest.approx(min(values))
 
 
-def test_a_best_of_other_numbers_of_images_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Figures of two numbers do not compare: this one of more images is larger, and is the best of its kind."""
+def test_the_best_value_from_another_number_of_images_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Values with different n do not compare: the new one is worse, and still becomes the best."""
     assert train.run(config(tmp_path, "budget.images=640", "callbacks.frechet_random.num_images=8")) == 0
-    best = load_checkpoint(RunFolder(tmp_path).best)["figures"]
+    best = load_checkpoint(RunFolder(tmp_path).best)["metrics"]
     quieter = [
         "callbacks.frechet_random.times=3",
         "callbacks.validation.times=3",
         "callbacks.samples.times=1",
     ]  # from 2 each
     assert resumed(tmp_path, "budget.images=656", "callbacks.frechet_random.num_images=200", *quieter) == 0
-    again = load_checkpoint(RunFolder(tmp_path).best)["figures"]
+    again = load_checkpoint(RunFolder(tmp_path).best)["metrics"]
     assert (best["val_frechet_random_n"], again["val_frechet_random_n"]) == (8, 32)  # 656 images afford no more
-    assert again["best"] > best["best"]
-    told = {message.split(",")[0] for message in caplog.messages if message.startswith("changed")}
+    assert again["val_frechet_random"] > best["val_frechet_random"]
+    logged = {message.split(",")[0] for message in caplog.messages if message.startswith("changed")}
     changed = {"frechet_random.num_images 8 -> 200", "frechet_random.times 2 -> 3", "validation.times 2 -> 3"}
-    assert told == {f"changed   callbacks.{one}" for one in changed}, "samples are shown, and change no figure"
+    assert logged == {f"changed   callbacks.{one}" for one in changed}, "samples are passive"
 
 
-def test_weights_that_no_longer_fit_are_a_message(tmp_path: Path) -> None:
+def test_weights_that_no_longer_fit_are_an_error(tmp_path: Path) -> None:
     assert train.run(config(tmp_path, "budget.images=32")) == 0
     before = RunFolder(tmp_path).last.read_bytes()
     with pytest.raises(UserError, match=r"resume: got .* of shape") as mistake:

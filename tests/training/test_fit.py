@@ -1,4 +1,4 @@
-"""A whole training run through its task, small: what is written, resumed, stopped and repeated."""
+"""Small training runs: files written, resuming, signals and reproducibility."""
 
 import json
 import math
@@ -14,13 +14,14 @@ from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
-from genimg.checkpoints.read import load_checkpoint, rebuild_model, save_checkpoint
+from genimg.checkpoints.read import load_checkpoint, rebuild_model
+from genimg.checkpoints.write import save_checkpoint
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer, without_hydra
 from genimg.training import fit as train
+from genimg.training.callbacks.base import Measured
 from genimg.training.callbacks.frechet_random import FrechetRandom
-from genimg.training.callbacks.measuring import Measured
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.max_width=8", "model.latent_dim=4",
@@ -43,12 +44,12 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def untimed(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run without what a clock on the wall has told."""
+    """Returns the rows of a run without measured times."""
     return [{n: v for n, v in row.items() if n not in ("seconds", "images_per_second")} for row in rows(folder)]
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two nested states are equal, bit for bit."""
+    """Returns whether two nested states are equal, bit for bit."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
@@ -58,7 +59,7 @@ def same(a: Any, b: Any) -> bool:
     return a == b
 
 
-def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
+def test_a_run_writes_checkpoints_samples_metrics_and_a_report(tmp_path: Path) -> None:
     assert (
         train.run(config(tmp_path, "budget.images=160", "log_every_steps=4", "callbacks.frechet_random.num_images=4"))
         == 0
@@ -78,7 +79,8 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
     assert [(row["images_seen"], row["n"]) for row in rows(tmp_path) if "frechet_random" in row] == [(80, 4), (160, 4)]
     assert (folder.samples / "final" / "interpolation.gif").exists() and folder.report.exists()
     best = load_checkpoint(folder.best)
-    kept = {"name": "frechet_random", "value": best["figures"]["best"], "direction": "min", "n": 4}
+    value = best["metrics"]["val_frechet_random"]
+    kept = {"name": "frechet_random", "value": value, "direction": "min", "n": 4}
     assert json.loads(folder.best_metric.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     images = model.sample(2, generator=torch.Generator().manual_seed(0))
@@ -86,7 +88,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
 
 
 def test_learning_rates_that_differ_are_named_after_their_networks(tmp_path: Path) -> None:
-    """Two that are the same are one figure."""
+    """Equal learning rates are one metric."""
     words = ["budget.images=16", "model.discriminator_optimizer.lr=4e-3", "model.generator_optimizer.lr=1e-3"]
     assert train.run(config(tmp_path / "a", *words)) == 0
     assert train.run(config(tmp_path / "b", "budget.images=16")) == 0
@@ -95,8 +97,8 @@ def test_learning_rates_that_differ_are_named_after_their_networks(tmp_path: Pat
     assert "lr" in same and not any(name.startswith("lr_") for name in same)
 
 
-def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path) -> None:
-    """What HPARAMS and its parallel coordinates read: the session's values, and a scalar for each final figure."""
+def test_tensorboard_has_hyperparameters_and_final_metrics(tmp_path: Path) -> None:
+    """The HPARAMS tab needs the values of the session and a scalar for each final metric."""
     for seed in (0, 1):
         words = ["logger=tensorboard", "budget.images=64", f"seed={seed}", f"model.lr={seed + 1}e-3"]
         assert train.run(config(tmp_path / str(seed), *words)) == 0
@@ -107,13 +109,13 @@ def test_tensorboard_has_hyperparameters_beside_the_final_figures(tmp_path: Path
         assert session.hparams["model/lr"].number_value == pytest.approx((seed + 1) * 1e-3)
         assert not any(name.endswith("_target_") for name in session.hparams)
         assert "data/seed" not in session.hparams, "it is the same as seed"
-        assert "_hparams_/experiment" not in content, "it would show all runs by the settings and figures of one"
+        assert "_hparams_/experiment" not in content, "it would show all runs by the settings and metrics of one"
         named = {tag for tag in events.Tags()["scalars"] if tag.startswith("final/")}
         measured = {"final/frechet_random", "final/frechet_random_n", "final/variance_ratio", "final/real_logits"}
         assert named == measured | {"final/images_seen"}
         last = [row for row in rows(tmp_path / str(seed)) if "frechet_random" in row][-1]
-        (quality,) = events.Scalars("final/frechet_random")
-        assert quality.value == pytest.approx(last["frechet_random"]) and quality.step == 64
+        (final,) = events.Scalars("final/frechet_random")
+        assert final.value == pytest.approx(last["frechet_random"]) and final.step == 64
         assert all(math.isfinite(event.value) for tag in named for event in events.Scalars(tag))
 
 
@@ -127,7 +129,7 @@ def test_the_same_seed_repeats_the_run_and_another_does_not(tmp_path: Path) -> N
 
 
 class StopAt(Callback):
-    """Sends this process a signal at a step, as Ctrl-C and a scheduler do."""
+    """Sends this process a signal at a step."""
 
     def __init__(self, step: int, number: int) -> None:
         self.step, self.number = step, number
@@ -140,29 +142,26 @@ class StopAt(Callback):
 @pytest.mark.parametrize(
     ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGUSR1, 143)]
 )
-def test_stopped_by_a_signal_and_resumed_it_ends_as_if_never_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, exit_code: int
+def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
+    tmp_path: Path, number: int, exit_code: int
 ) -> None:
     budget = ["budget.images=1920", "data.flip=true"]  # more than an epoch
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert train.run(config(straight, *budget)) == 0
 
-    make_trainer = train.make_trainer
-    monkeypatch.setattr(train, "make_trainer", lambda *given: make_trainer(*given, StopAt(100, number)))
-    assert train.run(config(stopped, *budget)) == exit_code
+    assert train.run(config(stopped, *budget), [StopAt(100, number)]) == exit_code
     assert load_checkpoint(RunFolder(stopped).last)["images_seen"] == 101 * 16
-    monkeypatch.undo()
     assert train.run(config(stopped, *budget, f"resume={stopped}")) == 0
 
     ends = [load_checkpoint(RunFolder(folder).last) for folder in (straight, stopped)]
     for part in ("model", "ema", "optimizers", "processes", "images_seen"):
         assert same(ends[0][part], ends[1][part]), part
-    assert untimed(straight) == untimed(stopped), "the same rows, with no gap and none twice"
+    assert untimed(straight) == untimed(stopped), "the same rows, without gaps or duplicates"
     sheets = [(folder / "samples" / "final" / "sheet.png").read_bytes() for folder in (straight, stopped)]
     assert sheets[0] == sheets[1]
 
 
-def test_validation_quality_and_samples_change_nothing_in_training(tmp_path: Path) -> None:
+def test_validation_frechet_random_and_samples_do_not_change_training(tmp_path: Path) -> None:
     train.run(config(tmp_path / "with", "budget.images=160"))
     silent = ["~callbacks.validation", "~callbacks.samples", "~callbacks.frechet_random"]
     train.run(config(tmp_path / "without", "budget.images=160", *silent))
@@ -170,13 +169,13 @@ def test_validation_quality_and_samples_change_nothing_in_training(tmp_path: Pat
     assert same(ends[0]["model"], ends[1]["model"])
 
 
-def test_a_spent_budget_is_told(tmp_path: Path) -> None:
+def test_a_spent_budget_is_an_error_with_a_larger_one_as_hint(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
     with pytest.raises(UserError, match=r"budget.images=64"):
         train.run(config(tmp_path, "budget.images=32", f"resume={tmp_path}"))
 
 
-def test_killed_while_it_drew_its_last_images_it_is_resumed_to_draw_them(tmp_path: Path) -> None:
+def test_a_run_killed_while_it_drew_its_final_samples_draws_them_on_resume(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
     folder = RunFolder(tmp_path)
     folder.report.unlink()
@@ -187,14 +186,14 @@ def test_killed_while_it_drew_its_last_images_it_is_resumed_to_draw_them(tmp_pat
     assert folder.last.read_bytes() == trained
 
 
-def test_a_figure_that_is_no_number_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FrechetRandom, "look", lambda *_: Measured({"frechet_random": float("nan")}, 16))
+def test_a_nan_metric_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FrechetRandom, "measure", lambda *_: Measured({"frechet_random": float("nan")}, 16))
     train.run(config(tmp_path, "budget.images=160", "callbacks.frechet_random.num_images=4"))
     assert not RunFolder(tmp_path).best.exists()
     assert [row["frechet_random"] for row in rows(tmp_path) if "frechet_random" in row] == [None, None]
 
 
-def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_defined_network_trains_and_draws_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mynets.py").write_text(
         "from genimg.models.networks.generator import Generator\nclass Mine(Generator):\n    pass\n"
     )
@@ -204,7 +203,7 @@ def test_a_users_own_network_trains_and_draws_to_the_end(tmp_path: Path, monkeyp
     assert (run / "samples" / "final" / "sheet.png").exists()
 
 
-def test_a_resumed_run_builds_nothing_that_its_folder_names_and_the_user_does_not(tmp_path: Path) -> None:
+def test_a_resumed_run_builds_no_untrusted_class(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
     for harm in (
         "model.generator._target_=tests.stub_models.StubGenerator",
@@ -222,11 +221,13 @@ def test_a_resumed_run_builds_nothing_that_its_folder_names_and_the_user_does_no
 
 def test_other_data_are_refused_on_resume(tmp_path: Path) -> None:
     train.run(config(tmp_path, "budget.images=32"))
-    with pytest.raises(UserError, match="the data that the run began with"):
+    with pytest.raises(UserError, match="the data of the run"):
         train.run(config(tmp_path, "budget.images=64", f"resume={tmp_path}", "data.val_fraction=0.2"))
 
 
-def test_a_dry_run_tells_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_prints_the_configuration_and_leaves_no_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = config(tmp_path, "dry_run=true", "budget.images=64") | {"run_dir": None}  # shorter than the timing
     assert train.run(settings) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

@@ -1,54 +1,55 @@
-"""The `auto` settings, answered and overridden."""
+"""The `auto` settings, resolved and overridden."""
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import torch
 
 from genimg.common import hardware
 from genimg.training import machine
+from genimg.training.settings import TrainerSettings
 
-AUTO: dict[str, Any] = {
-    "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
-    "precision": "auto", "memory_format": "auto", "fused": "auto", "deterministic": False, "threads": 1,
-}  # fmt: skip
+AUTO = TrainerSettings(
+    accelerator="cpu", devices=1, num_nodes=1, strategy="auto",
+    precision="auto", memory_format="auto", fused="auto", deterministic=False, threads=1,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("half", [True, False])
-def test_half_precision_goes_with_the_hardware(half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_has_bf16", lambda accelerator: half)
-    chosen = machine.choose(AUTO)
-    assert chosen.precision == ("bf16-mixed" if half else "32-true")
+@pytest.mark.parametrize("bf16", [True, False])
+def test_auto_precision_follows_the_hardware(bf16: bool) -> None:
+    chosen = machine.choose(AUTO, bf16)
+    assert chosen.precision == ("bf16-mixed" if bf16 else "32-true")
     assert chosen.channels_last
     with chosen.autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if half else torch.float32)
+    assert product.dtype == (torch.bfloat16 if bf16 else torch.float32)
 
 
 def test_every_choice_can_be_overridden() -> None:
-    wanted = {"precision": "32-true", "memory_format": "contiguous", "fused": False}
-    chosen = machine.choose(AUTO | wanted)
+    chosen = machine.choose(replace(AUTO, precision="32-true", memory_format="contiguous", fused=False))
     assert (chosen.precision, chosen.channels_last, chosen.fused) == ("32-true", False, False)
     assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
 
 
-@pytest.mark.parametrize(("asked", "threads"), [("1", 1), ("3", 3), ("3,2", 3), ("64", 4), ("0", 4), ("all", 4)])
-def test_threads_are_no_more_than_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch, asked: str, threads: int
+@pytest.mark.parametrize(
+    ("omp_num_threads", "threads"), [("1", 1), ("3", 3), ("3,2", 3), ("64", 4), ("0", 4), ("all", 4)]
+)
+def test_threads_are_limited_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, omp_num_threads: str, threads: int
 ) -> None:
     monkeypatch.setattr(hardware, "count_cores", lambda: 4)
     monkeypatch.setattr(machine, "count_cores", lambda: 4)
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setenv("OMP_NUM_THREADS", omp_num_threads)
     before = torch.get_num_threads()
     try:
-        assert machine.choose(AUTO | {"threads": None}).threads == threads
-        assert machine.choose(AUTO | {"threads": None, "devices": 4}).threads == 1
-        assert machine.choose(AUTO | {"threads": 2}).threads == 2, "a setting of one's own counts"
+        assert machine.choose(replace(AUTO, threads=None)).threads == threads
+        assert machine.choose(replace(AUTO, threads=None, devices=4)).threads == 1
+        assert machine.choose(replace(AUTO, threads=2)).threads == 2, "an explicit setting wins"
     finally:
         torch.set_num_threads(before)
 
 
-def test_the_one_thread_that_torchrun_asks_for_by_itself_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_of_one_thread_that_torchrun_sets_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "count_cores", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert hardware.count_threads() == 1
@@ -56,15 +57,15 @@ def test_the_one_thread_that_torchrun_asks_for_by_itself_is_not_counted(monkeypa
     assert hardware.count_threads() == 4
 
 
-def test_sums_in_one_order_are_asked_of_torch() -> None:
+def test_deterministic_enables_torchs_deterministic_algorithms() -> None:
     try:
-        assert "deterministic" in str(machine.choose(AUTO | {"deterministic": True}))
+        assert "deterministic" in str(machine.choose(replace(AUTO, deterministic=True)))
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
 
 
-def test_the_precision_is_one_the_machine_has_kernels_for() -> None:
+def test_the_machine_has_kernels_for_the_chosen_precision() -> None:
     chosen = machine.choose(AUTO)
     convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.memory_format)
     with chosen.autocast():

@@ -1,26 +1,23 @@
-"""What goes wrong in a run: checkpoints that are torn, a disk that is full."""
+"""Damaged checkpoints and full disks."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.read import load_checkpoint, load_newest
 from genimg.common.errors import UserError
 from genimg.common.files import append_text
 from genimg.common.run_folder import RunFolder
 from genimg.training import fit as train
 from genimg.training.callbacks import checkpoints, metrics
-from genimg.training.callbacks.checkpoints import Checkpoints
-from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.find import find
 from tests.training.test_fit import config, rows
 
 
-def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Path) -> None:
+def test_a_run_resumes_from_best_if_last_is_damaged(tmp_path: Path) -> None:
     settings = ["budget.images=320", "log_every_steps=1", "logger=csv"]
     assert train.run(config(tmp_path, *settings)) == 0
     folder = RunFolder(tmp_path)
@@ -28,13 +25,13 @@ def test_a_killed_run_goes_on_from_its_best_where_there_is_no_last(tmp_path: Pat
     best = load_checkpoint(folder.best)["images_seen"]
     assert train.run(config(tmp_path, *settings, f"resume={tmp_path}", "budget.images=352")) == 0
     seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
-    assert best < 352 and seen == list(range(16, 353, 16))  # no gap, no double row
+    assert best < 352 and seen == list(range(16, 353, 16))  # no gap, no duplicate
     table = (tmp_path / "metrics.csv").read_text().splitlines()
     assert table[0].startswith("images_seen,seconds,stage,")
     assert len(table) == 1 + len(rows(tmp_path))
 
 
-def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
+def test_a_run_resumes_from_previous_if_last_is_damaged_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = RunFolder(tmp_path)
@@ -42,14 +39,12 @@ def test_a_torn_last_checkpoint_is_told_and_the_one_before_goes_on(
     folder.best.unlink()
     before = load_checkpoint(folder.previous)["images_seen"]
     folder.last.write_bytes(folder.last.read_bytes()[:1000])
-    assert train.newest_checkpoint(folder)["images_seen"] == before < 320
+    assert load_newest(folder)["images_seen"] == before < 320
     assert "last.pt; expected: " in caplog.text and "it is damaged" in caplog.text
-    assert "going on from an older one" in caplog.text
+    assert "resuming from an older checkpoint" in caplog.text
 
 
-def test_a_torn_best_checkpoint_is_told_and_the_next_is_the_best(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_best_checkpoint_is_replaced_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = RunFolder(tmp_path)
     assert train.run(config(tmp_path, "budget.images=320")) == 0
     folder.best.write_bytes(folder.best.read_bytes()[:1000])
@@ -59,7 +54,7 @@ def test_a_torn_best_checkpoint_is_told_and_the_next_is_the_best(
 
 
 @pytest.mark.parametrize("part", ["optimizers", "ema", "processes"])
-def test_a_checkpoint_that_a_run_cannot_go_on_from_is_a_message_and_nothing_is_lost(part: str, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_resumed_is_an_error_and_changes_no_file(part: str, tmp_path: Path) -> None:
     assert train.run(config(tmp_path, "budget.images=64", "logger=tensorboard")) == 0
     folder = RunFolder(tmp_path)
     state = load_checkpoint(folder.last)
@@ -80,7 +75,7 @@ def test_a_checkpoint_that_a_run_cannot_go_on_from_is_a_message_and_nothing_is_l
     assert after == {path: content for path, content in before.items() if path.name != "config.yaml"}
 
 
-def test_a_disk_that_takes_no_checkpoint_is_not_said_to_have_one(
+def test_without_any_checkpoint_the_warning_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
@@ -91,7 +86,7 @@ def test_a_disk_that_takes_no_checkpoint_is_not_said_to_have_one(
     assert "tries again; there is no checkpoint yet" in caplog.text and "intact" not in caplog.text
 
 
-def test_a_full_disk_is_told_once_and_tried_again(
+def test_a_full_disk_is_a_single_warning_and_saving_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
@@ -113,10 +108,10 @@ def test_a_full_disk_is_told_once_and_tried_again(
         for row in rows(tmp_path)
         if "frechet_random" in row and not 100 < row["images_seen"] < 300
     )
-    assert load_checkpoint(folder.best)["figures"]["best"] == pytest.approx(lowest)
+    assert load_checkpoint(folder.best)["metrics"]["val_frechet_random"] == pytest.approx(lowest)
 
 
-def test_a_run_whose_end_no_disk_takes_has_failed(
+def test_a_run_whose_last_checkpoint_cannot_be_written_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
@@ -128,14 +123,14 @@ def test_a_run_whose_end_no_disk_takes_has_failed(
 
     monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_end)
     assert train.run(config(tmp_path, "budget.images=320", "checkpoint.every_images=160")) == 1
-    assert "the end of the run is in no checkpoint" in caplog.text
+    assert "no checkpoint contains the end of the run" in caplog.text
     assert load_checkpoint(folder.last)["images_seen"] == 160
     monkeypatch.undo()
     assert train.run(config(tmp_path, "budget.images=320", f"resume={tmp_path}")) == 0
     assert load_checkpoint(folder.last)["images_seen"] == 320
 
 
-def test_figures_that_cannot_be_written_are_written_later(
+def test_metrics_that_cannot_be_written_are_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tries = []
@@ -146,15 +141,26 @@ def test_figures_that_cannot_be_written_are_written_later(
             raise OSError(28, "No space left on device")
         append_text(path, text)
 
-    monkeypatch.setattr(metrics, "append", full_at_first)
+    monkeypatch.setattr(metrics, "append_text", full_at_first)
     assert train.run(config(tmp_path, "budget.images=320", "log_every_steps=2")) == 0
-    assert caplog.text.count("figures cannot be written") == 1
+    assert caplog.text.count("metrics cannot be written") == 1
     trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
     assert trained == list(range(32, 321, 32))
 
 
-def test_figures_that_wait_for_the_disk_outlive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk refuses rows, takes the checkpoint after them, and the process is gone before the next row."""
+class KillAt(Callback):
+    """Ends the process, as far as it can be in a test, before the step after so many images."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if pl_module.images_seen == self.images:
+            raise MemoryError
+
+
+def test_unwritten_metrics_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk refuses rows and accepts the checkpoint after them; the process dies before the next row."""
 
     def full_in_the_middle(path: Path, text: str) -> None:
         if '"images_seen": 192' in text:
@@ -163,26 +169,18 @@ def test_figures_that_wait_for_the_disk_outlive_a_kill(tmp_path: Path, monkeypat
 
     words = ["budget.images=320", "log_every_steps=2", "checkpoint.every_images=32"]
     with monkeypatch.context() as full:
-        full.setattr(metrics, "append", full_in_the_middle)
-        save_last = Checkpoints.save_last
-
-        def then_killed(self: Checkpoints, trainer: Trainer) -> None:
-            save_last(self, trainer)
-            if find(trainer, Clock).images_seen == 192:
-                raise MemoryError
-
-        full.setattr(Checkpoints, "save_last", then_killed)
+        full.setattr(metrics, "append_text", full_in_the_middle)
         with pytest.raises(MemoryError):
-            train.run(config(tmp_path, *words))
-    told = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
-    assert told == list(range(32, 192, 32)) and load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 192
+            train.run(config(tmp_path, *words), [KillAt(192)])
+    seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+    assert seen == list(range(32, 192, 32)) and load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 192
     assert train.run(config(tmp_path, *words, f"resume={tmp_path}")) == 0
-    told = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
-    assert told == list(range(32, 321, 32))
+    seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
+    assert seen == list(range(32, 321, 32))
 
 
 @pytest.mark.parametrize("line", ["{}", "[3]", '{"images_seen": "x"}'])
-def test_figures_from_a_line_on_that_is_no_row_are_left_out_on_resume(line: str, tmp_path: Path) -> None:
+def test_metrics_after_a_damaged_line_are_removed_on_resume(line: str, tmp_path: Path) -> None:
     words = ["budget.images=64", "log_every_steps=2"]
     assert train.run(config(tmp_path, *words)) == 0
     table = RunFolder(tmp_path).metrics
@@ -192,7 +190,7 @@ def test_figures_from_a_line_on_that_is_no_row_are_left_out_on_resume(line: str,
     assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"] == [32, 96, 128]
 
 
-def test_a_disk_that_is_full_when_a_run_is_resumed_costs_tensorboard_and_no_more(
+def test_a_full_disk_on_resume_drops_tensorboard_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = ["logger=tensorboard", "budget.images=64"]
@@ -203,12 +201,12 @@ def test_a_disk_that_is_full_when_a_run_is_resumed_costs_tensorboard_and_no_more
 
     monkeypatch.setattr(SummaryWriter, "__init__", full)
     assert train.run(config(tmp_path, *words, f"resume={tmp_path}", "budget.images=128")) == 0
-    assert caplog.text.count("TensorBoardLogger ends here") == 1
+    assert caplog.text.count("TensorBoardLogger stops") == 1
     assert load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 128
     assert (tmp_path / "samples" / "during" / "000000128.png").exists()
 
 
-def test_an_optimizer_that_does_not_take_its_arguments_is_a_message(tmp_path: Path) -> None:
+def test_an_optimizer_that_does_not_accept_its_arguments_is_an_error(tmp_path: Path) -> None:
     words = ["model.generator_optimizer._target_=torch.optim.RMSprop"]
     with pytest.raises(UserError, match="betas") as caught:
         train.run(config(tmp_path, *words))

@@ -1,1 +1,1 @@
-"""Checkpoint files: written, read, and checked."""
+"""Checkpoint files: their fields, writing, reading and validation."""

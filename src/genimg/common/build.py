@@ -1,4 +1,4 @@
-"""Build what a configuration names by `_target_`, and nothing that it is not allowed to name."""
+"""Instantiates the classes that a configuration names with `_target_`, and refuses those that it may not name."""
 
 import difflib
 import re
@@ -9,69 +9,83 @@ from typing import Any
 
 from genimg.common.errors import UserError, first_line
 
-#: Classes that any configuration may name, one out of a stranger's checkpoint too: modules and optimizers, which hold
-#: tensors and open nothing. `genimg.` as a whole would let in what writes files and starts processes.
+#: Classes that every configuration may name, including one from an untrusted checkpoint: modules and optimizers, which
+#: hold tensors and open nothing. Allowing all of `genimg.` would allow classes that write files and start processes.
 ALLOWED = (r"genimg\.models\.((networks|objectives)\.)?\w+\.[A-Z]\w*", r"torch\.optim\.[A-Z]\w*")
 
 _TARGET = re.compile(r"\b_target_: *[\"']?([\w.]+)")
 
 
+class Builder:
+    """Instantiates nodes of one configuration.
+
+    Args:
+        trust: packages or classes allowed besides `ALLOWED`, for example `["mypackage"]`. None allows every target, for
+            a configuration that the user composed on this command line.
+    """
+
+    def __init__(self, trust: Iterable[str] | None = None) -> None:
+        self.trust = None if trust is None else tuple(trust)
+
+    def build(self, node: Any, key: str = "", group: str | None = None) -> Any:
+        """Instantiates a node, its arguments first.
+
+        Args:
+            node: plain containers with `_target_`; `_partial_: true` gives a factory.
+            key: key of the node, for example `model`, for messages.
+            group: config group whose packaged YAML may also name classes, for example `data`.
+
+        Raises:
+            UserError: if a target is not allowed or does not exist, or a class refuses a value. For an untrusted
+                configuration (`trust` is not None), for every exception that a class raises.
+        """
+        from hydra.errors import InstantiationException
+        from hydra.utils import instantiate
+        from omegaconf.errors import OmegaConfBaseException
+
+        trust = self.trust
+        if trust is not None:
+            trust = (*trust, *(packaged(group) if group else ()))
+            check_names(node, trust, key)
+        for name, target in targets(node):
+            check_class(f"{key}.{name}".lstrip("."), target, trust)
+        try:
+            return instantiate(node, _convert_="all")
+        except (InstantiationException, OmegaConfBaseException) as error:
+            cause = error.__cause__
+            if isinstance(cause, UserError):
+                raise cause from None
+            # without a cause, Hydra itself refused the target, for example one that runs programs
+            if cause is None or isinstance(cause, ValueError | TypeError) or trust is not None:
+                inner = match[1] if (match := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)) else ""
+                full_key = ".".join(filter(None, (key, inner))) or "configuration"
+                reason = first_line(cause) if cause else " ".join(str(error).split()).split(". ")[0]
+                raise UserError(key=full_key, got=None, expected=reason) from error
+            raise
+
+
 def named_in(folder: Path) -> tuple[str, ...]:
-    """Every `_target_` in the YAML files below a folder."""
+    """Returns every `_target_` in the YAML files below a folder."""
     pages = (page.read_text(encoding="utf-8", errors="replace") for page in sorted(folder.rglob("*.yaml")))
     return tuple(dict.fromkeys(name for page in pages for name in _TARGET.findall(page)))
 
 
 @cache
 def packaged(group: str) -> tuple[str, ...]:
-    """The classes that the project's own YAML of a group names: what a saved configuration of ours is built of."""
+    """Returns the classes that the packaged YAML of a config group names."""
     from importlib import import_module
 
     return named_in(Path(import_module("genimg.configs").__path__[0], group))
 
 
-def build(node: Any, trust: Iterable[str] | None = None, key: str = "") -> Any:
-    """Instantiate a configuration node (a plain dict with `_target_`), its arguments first.
+def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
+    """Checks an untrusted configuration by names alone; imports nothing.
 
-    Args:
-        node: plain containers; `_partial_: true` gives a factory.
-        trust: packages or classes allowed besides `ALLOWED`, as `["mypackage"]`; None allows every target, for a
-            configuration that the user composed on this command line.
-        key: that of the node, as `model`, for messages.
+    `${...}` is refused because it is resolved after the targets are checked: `${oc.create:...}` creates new targets and
+    `${oc.env:...}` reads the environment. A saved configuration is resolved and has no interpolation.
 
     Raises:
-        UserError: for a target that is not allowed, one that does not exist, or a value that its class refuses; where
-            the configuration is a stranger's (`trust` is not None), for whatever its classes raise.
-    """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-    from omegaconf.errors import OmegaConfBaseException
-
-    trust = None if trust is None else tuple(trust)
-    if trust is not None:
-        check_names(node, trust, key)
-    for name, target in targets(node):
-        check_class(f"{key}.{name}".lstrip("."), target, trust)
-    try:
-        return instantiate(node, _convert_="all")
-    except (InstantiationException, OmegaConfBaseException) as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        # without a cause Hydra itself has refused: a target that runs programs, say
-        if cause is None or isinstance(cause, ValueError | TypeError) or trust is not None:
-            inner = match[1] if (match := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)) else ""
-            called = ".".join(filter(None, (key, inner))) or "configuration"
-            said = first_line(cause) if cause else " ".join(str(error).split()).split(". ")[0]
-            raise UserError(key=called, got=None, expected=said) from error
-        raise
-
-
-def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
-    """Refuse what a stranger's configuration must not hold, by names alone: nothing is imported.
-
-    `${...}` is refused because it is resolved after the targets are checked: `${oc.create:...}` makes new ones, and
-    `${oc.env:...}` reads what is none of its business. A saved configuration is resolved and has none.
+        UserError: for the first target that is not allowed, and for an interpolation.
     """
     trust = tuple(trust)
     if isinstance(node, Mapping):
@@ -82,14 +96,14 @@ def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
             check_names(child, trust, f"{key}.{name}".lstrip("."))
     elif isinstance(node, str):
         if "${" in node:
-            raise UserError(key=key, got=node, expected="a resolved value, as every configuration that was saved holds")
+            raise UserError(key=key, got=node, expected="a resolved value, as in every saved configuration")
     elif isinstance(node, Sequence):
         for index, child in enumerate(node):
             check_names(child, trust, f"{key}[{index}]")
 
 
 def parts(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """A node and everything in it, each with its dotted key."""
+    """Yields a node and everything in it, each with its dotted key."""
     yield key, node
     if isinstance(node, Mapping):
         for name, child in node.items():
@@ -100,55 +114,51 @@ def parts(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def targets(node: Any) -> Iterator[tuple[str, str]]:
-    """Every `_target_` in a node, with the path of the key that holds it."""
+    """Yields every `_target_` in a node, with the dotted key that holds it."""
     for key, part in parts(node):
         if isinstance(part, Mapping) and "_target_" in part:
             yield f"{key}._target_".lstrip("."), str(part["_target_"])
 
 
-def only_ours(node: Any) -> bool:
-    """Whether a node names nothing but what is `ALLOWED`."""
+def names_only_allowed(node: Any) -> bool:
+    """Returns whether every target in a node is `ALLOWED`."""
     return all(_allowed(target) for _, target in targets(node))
 
 
 def check_name(key: str, target: str, trust: Sequence[str]) -> None:
-    """Refuse the name of a class that is neither `ALLOWED` nor in `trust`."""
+    """Raises UserError for the name of a class that is neither `ALLOWED` nor in `trust`."""
     if not _allowed(target) and not _trusted(target, trust):
-        hint = f"if you know where it comes from: trust=[{target.split('.')[0]}]"
+        hint = f"if you trust its author: trust=[{target.split('.')[0]}]"
         raise UserError(key=key, got=target, expected=_expected(trust), hint=hint)
 
 
 def check_class(key: str, target: str, trust: Sequence[str] | None) -> None:
-    """Refuse a target that is missing, or that is no class of the package its name begins with.
+    """Raises UserError for a target that does not exist, or is no class defined in the package that its name says.
 
-    The name alone is not enough: `genimg.models.gan.Any` is allowed by its name, and made elsewhere.
+    The name alone is not enough: `genimg.models.gan.Any` is allowed by its name, but defined elsewhere.
     """
     import importlib
     import inspect
 
-    expected = "a class of an installed package, or of a module in this folder" if trust is None else _expected(trust)
+    expected = "a class of an installed package or of a module in this folder" if trust is None else _expected(trust)
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)
         found = getattr(module, name)
     except (ImportError, AttributeError, ValueError) as error:
         near = difflib.get_close_matches(name, dir(module) if "module" in locals() else [], n=1)
-        raise UserError(
-            key=key,
-            got=target,
-            expected=f"{expected} ({error})",
-            hint=f"did you mean {near[0]}?" if near else None,
-        ) from error
+        hint = f"did you mean {near[0]}?" if near else None
+        raise UserError(key=key, got=target, expected=f"{expected} ({error})", hint=hint) from error
     if trust is None:
         return
-    made_in = f"{getattr(found, '__module__', '')}."
+    defined_in = f"{getattr(found, '__module__', '')}."
     if target.startswith("genimg."):
         homes = {module_name}
     elif target.startswith("torch.optim."):
         homes = {"torch.optim"}
     else:
         homes = {name.split(".")[0] for name in trust}
-    if not (inspect.isclass(found) and made_in.startswith(tuple(f"{home}." for home in homes))):
+    if not (inspect.isclass(found) and defined_in.startswith(tuple(f"{home}." for home in homes))):
         raise UserError(key=key, got=target, expected=expected)
 
 

@@ -13,7 +13,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from genimg.checkpoints.read import load_checkpoint, versions
+from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.schema import versions
 from genimg.common.files import report_write_errors
 from genimg.common.run_folder import RunFolder, output_folder
 from genimg.data.cache import cache_folder

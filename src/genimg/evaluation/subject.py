@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genimg.checkpoints.read import Checkpoint
-from genimg.common.build import build, packaged
+from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_config import replaced
 from genimg.data.order import evenly_spaced_indices
@@ -80,7 +80,7 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
     else:
         node = replaced(replaced(node, "download", True), "root", str(Path(root).expanduser()))
     try:
-        data = build(node, trust=(*packaged("data"), *trust))
+        data = Builder(trust).build(node, group="data")
         data.setup("test")
     except UserError as error:
         if error.key == "data.root":

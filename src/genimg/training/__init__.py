@@ -1,1 +1,1 @@
-"""The training loop and what it is built of."""
+"""Training: the loop (`fit.py`), what it is built from (`setup.py`), and its callbacks."""

@@ -1,42 +1,51 @@
-"""What a resumed run goes on with that it was not trained with."""
+"""Logs the settings that a resumed run changes."""
 
 import logging
 from typing import Any
 
-from genimg.checkpoints.read import Checkpoint
+from genimg.checkpoints.schema import Checkpoint
+from genimg.common.declared import class_attribute
 from genimg.common.differences import differences, shown
-from genimg.common.run_config import PRUNING, SHOWING
+from genimg.common.run_config import PRUNING
 
 log = logging.getLogger(__name__)
 
-# keys that change with the machine, and change no result
-OF_A_MACHINE = ("root", "download", "cache", "workers", "follow_links", "fused", "run_dir")
+# keys that depend on the machine and change no result
+MACHINE_KEYS = ("root", "download", "cache", "workers", "follow_links", "fused", "run_dir")
 
 
-def tell_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint: Checkpoint) -> None:
-    """Logs each setting that is not the checkpoint's, with both values; the run's page reads it there.
+def log_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Logs each setting that differs from the checkpoint's, with both values. The run's report reads these lines.
 
-    fingerprint: of the data. Of keys that follow each other, as the optimizers' lr the model's, the first is told;
-    callbacks follow nothing.
+    Keys that interpolate one another, for example the optimizers' lr and the model's, are logged once.
+
+    Args:
+        fingerprint: of the data.
     """
-    before = _what_it_is(checkpoint["config"], checkpoint["data"]["fingerprint"])
-    told = set[tuple[str, str, str]]()
-    found = differences(before, _what_it_is(config, fingerprint))
+    before = _compared(checkpoint["config"], checkpoint["data"]["fingerprint"])
+    logged = set[tuple[str, str, str]]()
+    found = differences(before, _compared(config, fingerprint))
     for key, *values in sorted(found, key=lambda one: one[0].count(".")):
         name, was, now = key.rpartition(".")[2], *(" ".join(shown(value).split()) for value in values)
         change = (key if key.startswith("callbacks.") else name, was, now)
-        if name not in OF_A_MACHINE and change not in told:
-            told.add(change)
+        if name not in MACHINE_KEYS and change not in logged:
+            logged.add(change)
             log.info("changed   %s %s -> %s, from %s images on", key, was, now, f"{checkpoint['images_seen']:,}")
 
 
-def _what_it_is(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """What is trained on what and measured how, of a configuration."""
-    parts = {name: config.get(name) for name in ("seed", "model", "ema")}
+def _compared(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """Returns the part of a configuration that decides the weights and the metrics."""
+    parts = {name: config.get(name) for name in ("seed", "model", "ema", "health")}
     callbacks = config["callbacks"].items()
-    parts["callbacks"] = {name: node for name, node in callbacks if name not in (PRUNING, *SHOWING)}
-    trainer = config["trainer"]
-    # the first versions had no other order of sums
-    parts["trainer"] = {"precision": trainer.get("precision"), "deterministic": trainer.get("deterministic", False)}
-    parts["health"] = config.get("health", {"on_divergence": "stop"})  # the first versions did nothing else
+    parts["callbacks"] = {name: node for name, node in callbacks if name != PRUNING and not _is_passive(node)}
+    parts["trainer"] = {name: config["trainer"].get(name) for name in ("precision", "deterministic")}
     return parts | {"data": config["data"] | {"digest": f"{fingerprint.get('digest')!s:.12}"}}
+
+
+def _is_passive(node: Any) -> bool:
+    """Returns whether a callback's node names one of this package's classes that change no metric and no weight."""
+    target = str(node.get("_target_")) if isinstance(node, dict) else ""
+    try:
+        return target.startswith("genimg.") and class_attribute(target, "passive") is True
+    except (LookupError, ImportError, ValueError):  # the checkpoint may be untrusted
+        return False

@@ -1,106 +1,131 @@
-"""dry_run=true: what a training run would be and cost, from a few real steps, with nothing left behind."""
+"""dry_run=true: estimates the time, memory and disk of a training run from a few steps; leaves no files."""
 
 import logging
 import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
-from genimg.checkpoints.read import Checkpoint, save_checkpoint
-from genimg.models.base import GenerativeModel
-from genimg.training.callbacks.checkpoints import capture
-from genimg.training.callbacks.clock import Budget, Clock
-from genimg.training.callbacks.find import find
+from genimg.checkpoints.schema import Checkpoint
+from genimg.checkpoints.write import save_checkpoint
+from genimg.distributed.data_parallel import leave
+from genimg.training.callbacks.base import RunCallback, RunContext
+from genimg.training.callbacks.clock import Budget
+from genimg.training.machine import Machine
+from genimg.training.settings import BudgetSettings, TrainSettings
+from genimg.training.setup import build_run
 
 log = logging.getLogger(__name__)
 
-WARM_UP = 4  # steps not timed: the first ones allocate and choose kernels
+WARM_UP = 4  # untimed steps: the first ones allocate memory and choose kernels
 TIMED = 12
 
 
-class StepTimer(Callback):
-    """Times so many steps after the warm-up, and ends the run with them."""
+class StepTimer(RunCallback):
+    """Times `num_steps` steps after the warm-up, then ends the run."""
 
-    def __init__(self, timed: int) -> None:
-        self.timed, self.steps = timed, 0
+    passive: ClassVar[bool] = True
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_steps, self.steps = num_steps, 0
         self.started = self.seconds = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        # schedules at their end: clips at full length, which is what most of a run is
-        cast(GenerativeModel, pl_module).set_clock(find(trainer, Clock).images_seen, 1.0)
+        # schedules at their end: clips at full length, as in most of a run
+        self.context.model.set_clock(self.context.clock.images_seen, 1.0)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_step(self, trainer: Trainer) -> None:
         self.steps += 1
         if self.steps == WARM_UP:
-            wait_for(pl_module.device)
+            synchronize(self.context.model.device)
             self.started = time.perf_counter()
-        if self.steps == WARM_UP + self.timed:
-            wait_for(pl_module.device)
+        if self.steps == WARM_UP + self.num_steps:
+            synchronize(self.context.model.device)
             self.seconds = time.perf_counter() - self.started
             trainer.should_stop = True
 
 
-class EndState(Callback):
-    """Keeps a checkpoint of the run's end, from when the model is still on its device: Lightning takes it off after
-    the training, and parts of a model are put together where the processes' messages go.
-    """
+class CaptureEnd(RunCallback):
+    """Captures a checkpoint at the end, before Lightning moves the model off its device."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-        self.state: Checkpoint = {}
+    passive: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.checkpoint: Checkpoint = {}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.state = capture(trainer, self.config, None)
+        self.checkpoint = self.context.checkpoints.capture(trainer)
 
 
-def wait_for(device: torch.device) -> None:
-    """Until a GPU has done what it was told; a processor has."""
+def dry_run(settings: TrainSettings, machine: Machine) -> int:
+    """Trains a few steps in a temporary run folder and prints the report. Returns the exit code."""
+    timer, end = StepTimer(TIMED), CaptureEnd()
+    with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
+        short = replace(
+            settings.with_run_dir(Path(run_dir)),
+            budget=BudgetSettings(images=None, epochs=None, minutes=60),
+            config={**settings.config, "callbacks": {}, "logger": {}},
+        )
+        trainer, run = build_run(short, machine, None, [timer, end])
+        trainer.fit(run.model, datamodule=run.data)
+        if run.clock.exit_code:
+            return run.clock.exit_code
+        leave()
+        if trainer.is_global_zero:
+            resolved = {**settings.config, "model": run.settings.config["model"]}
+            report(resolved, settings.budget, end.checkpoint, run, timer)
+    return 0
+
+
+def report(
+    config: dict[str, Any], limits: BudgetSettings, checkpoint: Checkpoint, run: RunContext, timer: StepTimer
+) -> None:
+    """Prints the resolved configuration, then the estimated speed, time, memory and disk of the run."""
+    speed = timer.num_steps * run.data.batch_size / timer.seconds
+    budget = Budget.from_settings(limits, run.data.num_items)
+    size = checkpoint_bytes(checkpoint)
+    minutes = [budget.minutes] if budget.minutes else []
+    minutes += [budget.images / speed / 60] if budget.images else []
+    images = min([speed * 60 * min(minutes)] + ([budget.images] if budget.images else []))
+    print(OmegaConf.to_yaml(OmegaConf.create({name: value for name, value in config.items() if name != "run_dir"})))
+    log.info("speed     %s images/s, from %d steps after %d", f"{speed:,.0f}", TIMED, WARM_UP)
+    log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
+    log.info("memory    %s peak so far", format_bytes(peak_memory(run.model.device)))
+    total = format_bytes(3 * size)
+    log.info("disk      %s: three checkpoints of %s, plus sample sheets and logs", total, format_bytes(size))
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until a GPU has finished its work; returns at once for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def report(config: dict[str, Any], state: Checkpoint, model: LightningModule, data: Any, timer: StepTimer) -> None:
-    """Print the resolved configuration, then what the run would take; `state` is a checkpoint of it."""
-    speed = timer.timed * data.batch_size / timer.seconds
-    budget = Budget.of(**config["budget"], num_items=data.num_items)
-    checkpoint = checkpoint_bytes(state)
-    minutes = [budget.minutes] if budget.minutes else []
-    minutes += [budget.images / speed / 60] if budget.images else []
-    images = min([speed * 60 * min(minutes)] + ([budget.images] if budget.images else []))
-    shown = {name: value for name, value in config.items() if name != "run_dir"}
-    print(OmegaConf.to_yaml(OmegaConf.create(shown)))
-    log.info("speed     %s images a second, from %d steps after %d", f"{speed:,.0f}", TIMED, WARM_UP)
-    log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
-    log.info("memory    %s at the most so far", size(peak_memory(model.device)))
-    log.info("disk      %s: three checkpoints of %s, besides sheets and logs", size(3 * checkpoint), size(checkpoint))
-
-
-def checkpoint_bytes(state: Checkpoint) -> int:
-    """Size of a checkpoint, by writing it to a temporary folder."""
+def checkpoint_bytes(checkpoint: Checkpoint) -> int:
+    """Returns the size of a checkpoint's file, by writing it to a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
         path = Path(folder, "checkpoint.pt")
-        save_checkpoint(path, state)
+        save_checkpoint(path, checkpoint)
         return path.stat().st_size
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: of the GPU's memory on a GPU, else of this process."""
+    """Returns the peak memory in bytes: of the GPU, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
 
 
-def size(count: float) -> str:
-    """Bytes for a person: 1234567 -> '1.2 MB'."""
+def format_bytes(count: float) -> str:
+    """Returns a size with its unit: 1234567 -> '1.2 MB'."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

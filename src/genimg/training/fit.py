@@ -1,16 +1,16 @@
-"""task=train: fit a model, keep its checkpoints, then draw samples from the best."""
+"""The training loop: `run` trains a model, keeps its checkpoints, and draws samples from the best one."""
 
 import logging
 import math
 import os
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
-from genimg.checkpoints.read import Checkpoint, load_to_resume
-from genimg.common.errors import STOPPED, PeerLost, UserError, in_a_line
+from genimg.checkpoints.read import load_newest
+from genimg.checkpoints.schema import Checkpoint
+from genimg.common.errors import STOPPED, PeerLost, UserError
 from genimg.common.quoting import doubled, word
 from genimg.common.ranks import may_meet_again, restarts
 from genimg.common.run_folder import RunFolder
@@ -18,167 +18,148 @@ from genimg.distributed.data_parallel import gathered, join, leave
 from genimg.report.write import leave_report
 from genimg.sampling.load import load
 from genimg.sampling.writer import SampleOptions, write_samples
-from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.find import find
+from genimg.training.callbacks.base import RunCallback, RunContext
+from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.metrics import DIVERGED
-from genimg.training.changes import tell_changes
-from genimg.training.dry_run import TIMED, EndState, StepTimer, report
+from genimg.training.changes import log_changes
+from genimg.training.dry_run import dry_run
 from genimg.training.machine import Machine, choose
-from genimg.training.setup import make_trainer, prepare, trusted
+from genimg.training.settings import TrainSettings
+from genimg.training.setup import build_run
 
 log = logging.getLogger(__name__)
 
-ROLLBACKS = 3  # at most, of health.on_divergence=rollback
+MAX_ROLLBACKS = 3  # with health.on_divergence=rollback
 
 
-def run(config: dict[str, Any]) -> int:
-    """Train as the configuration says and return the exit code: 0, 1 diverged, 130 or 143 stopped by a signal."""
-    if config["dry_run"]:
-        return try_out(config)
-    machine = choose(config["trainer"])
-    meeting = join(machine.device)
-    config["run_dir"] = gathered(config["run_dir"])[0]  # that of the first process, whose command has made it
-    folder = RunFolder(Path(config["run_dir"]))
-    again = config["resume"] or (restarts() and folder.has_checkpoint())
-    resume = newest_checkpoint(folder) if again else None
-    if restarts():
-        seen = resume["images_seen"] if resume else 0
-        log.warning("a process died; all are started again (%d), at %s images", restarts(), f"{seen:,}")
-    log.info("run       %s", folder.path)
-    if "GENIMG_BUSY" in os.environ and machine.accelerator == "cpu" and machine.threads > 1:
-        log.info("busy      other work shares the processor: trainer.threads=1 may be faster")
-    trainer = fit(config, machine, folder, resume)
-    clock = find(trainer, Clock)
+def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int:
+    """Trains a model and draws samples from it.
+
+    Args:
+        config: the resolved configuration.
+        extra_callbacks: Lightning callbacks besides the configured ones.
+
+    Returns:
+        The exit code: 0; 1 if training diverged; 130 or 143 after a signal.
+    """
+    settings = TrainSettings.from_config(config)
+    machine = choose(settings.trainer)
+    rendezvous = join(machine.device)
+    if settings.dry_run:
+        return dry_run(settings, machine)
+    settings = settings.with_run_dir(gathered(settings.run_dir)[0])  # only rank 0's command created one
+    folder = RunFolder(settings.run_dir)
+    resume = load_newest(folder) if settings.resume or (restarts() and folder.has_checkpoint()) else None
+    log_start(folder, machine, resume)
+    trainer, exit_code = fit(settings, machine, folder, resume, extra_callbacks)
     leave()
     if trainer.is_global_zero:
-        exit_code = finish(config, folder, clock.exit_code)
-        if meeting is not None:
-            meeting.be_through()
-        return exit_code
-    if meeting is not None and may_meet_again():  # the first one may die meanwhile, and needs them to start anew
-        meeting.wait_for_first()
-    return clock.exit_code
+        exit_code = finish(folder, settings.trust, exit_code)
+        if rendezvous is not None:
+            rendezvous.be_through()
+    elif rendezvous is not None and may_meet_again():  # if rank 0 dies meanwhile, it needs the others to start again
+        rendezvous.wait_for_first()
+    return exit_code
 
 
-def finish(config: dict[str, Any], folder: RunFolder, exit_code: int) -> int:
-    """What the first process does alone after the training, which ended with `exit_code`: images, and the page."""
+def fit(
+    settings: TrainSettings,
+    machine: Machine,
+    folder: RunFolder,
+    resume: Checkpoint | None,
+    extra_callbacks: Sequence[Callback],
+) -> tuple[Trainer, int]:
+    """Trains, and returns the trainer and the exit code.
+
+    With health.on_divergence=rollback, training that diverged restarts from the last checkpoint with half the learning
+    rate, at most `MAX_ROLLBACKS` times. Without a checkpoint it restarts from the initial weights.
+    """
+    rollbacks = resume["rollbacks"] if resume else 0
+    while True:
+        trainer, run = build_run(settings, machine, resume, extra_callbacks)
+        run.model.rollbacks = rollbacks
+        if run.clock.spent:
+            check_unfinished(run)
+            gathered(None)  # all processes have looked before rank 0 changes the folder
+            return trainer, run.clock.exit_code
+        if resume is not None and rollbacks == resume["rollbacks"]:  # not after a rollback in this session
+            log_changes(run.settings.config, run.data.fingerprint, resume)
+        trainer.fit(run.model, datamodule=run.data)
+        clock = run.clock
+        log.info("trained   %s images in %.0f s%s", f"{clock.images_seen:,}", clock.seconds, time_spent(trainer))
+        roll_back = clock.exit_code == DIVERGED and settings.rollback and rollbacks < MAX_ROLLBACKS
+        try:
+            gathered(None)  # rank 0 has written what the others read
+        except PeerLost:
+            if roll_back or not trainer.is_global_zero:
+                raise
+        if not roll_back:
+            return trainer, clock.exit_code
+        rollbacks += 1
+        resume = load_newest(folder) if folder.has_checkpoint() else None
+        seen = f"{resume['images_seen'] if resume else 0:,}"
+        log.warning("rollback  %d of %d: back to %s images, learning rate halved", rollbacks, MAX_ROLLBACKS, seen)
+
+
+def finish(folder: RunFolder, trust: tuple[str, ...] | None, exit_code: int) -> int:
+    """Draws samples and writes the report, on rank 0 after training. Returns the exit code of the run."""
     if exit_code == 0:
         try:
-            draw_samples(folder, trusted(config))
+            draw_samples(folder, trust)
         except OSError as error:
-            log.error("error: the run is trained and its checkpoint kept, but no images were drawn: %s", error)
+            log.error("error: the run is trained and its checkpoints are kept, but no samples were drawn: %s", error)
             return 1
     leave_report(folder)
     if exit_code == 0:
         log.info("more with genimg sample %s num_images=64", word("run", folder.path))
     elif exit_code in STOPPED:
-        log.info("go on with: genimg-train %s", word("resume", folder.path))
+        log.info("resume with: genimg-train %s", word("resume", folder.path))
     return exit_code
 
 
-def fit(config: dict[str, Any], machine: Machine, folder: RunFolder, resume: Checkpoint | None) -> Trainer:
-    """Trains, and returns the trainer with what it came to.
-
-    With health.on_divergence=rollback a figure that is not finite is answered with half the learning rate, from the
-    last checkpoint, or from the first weights where there is none, so many times as `ROLLBACKS` says.
-    """
-    rollbacks = resume["rollbacks"] if resume else 0
-    while True:
-        data, model = prepare(config, machine, resume)
-        model.rollbacks = rollbacks
-        trainer = make_trainer(config, machine, data, resume)
-        clock = find(trainer, Clock)
-        # a group that is started anew may have died after the page: it is not the user who asked for nothing
-        if clock.spent and (restarts() or not folder.is_complete()):
-            log.info("trained before; only its images and its page are missing")
-            gathered(None)  # all have seen what is missing before the first one changes it
-            return trainer
-        if clock.spent:
-            raise UserError(
-                key="resume",
-                got=f"a run whose budget is spent, at {clock.images_seen:,} images",
-                expected="a larger budget",
-                hint=" ".join([word("resume", config["resume"]), *doubled(_at_least(config["budget"], clock, data))]),
-            )
-        if resume is not None and rollbacks == resume["rollbacks"]:  # told before, where it has rolled back since
-            tell_changes(config, data.fingerprint, resume)
-        trainer.fit(model, datamodule=data)
-        log.info("trained   %s images in %.0f s%s", f"{clock.images_seen:,}", clock.seconds, besides(trainer))
-        back = clock.exit_code == DIVERGED and config["health"]["on_divergence"] == "rollback"
-        back = back and rollbacks < ROLLBACKS
-        try:
-            gathered(None)  # until the first process has written what the others read
-        except PeerLost:
-            if back or not trainer.is_global_zero:
-                raise
-        if not back:
-            return trainer
-        rollbacks += 1
-        resume = newest_checkpoint(folder) if folder.has_checkpoint() else None
-        seen = resume["images_seen"] if resume else 0
-        log.warning(
-            "rollback  %d of %d: back to %s images, the learning rate halved", rollbacks, ROLLBACKS, f"{seen:,}"
-        )
-
-
-def _at_least(budget: dict[str, Any], clock: Clock, data: Any) -> dict[str, Any]:
-    """Each limit that is set, or how far the run has gone past it."""
-    gone = {
-        "images": clock.images_seen,
-        "epochs": math.ceil(clock.images_seen / data.num_items),
-        "minutes": round(clock.seconds / 60, 1),
-    }
-    return {name: limit and max(limit, gone[name]) for name, limit in budget.items()}
-
-
-def try_out(config: dict[str, Any]) -> int:
-    """A few real steps in a temporary run folder, and what they tell of the whole run."""
-    machine = choose(config["trainer"])
-    join(machine.device)
-    with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
-        unlimited = {"images": None, "epochs": None, "minutes": 60}
-        bare = {**config, "callbacks": {}, "logger": {}, "run_dir": run_dir, "budget": unlimited}
-        data, model = prepare(config, machine, None)
-        timer, end = StepTimer(TIMED), EndState(config)
-        trainer = make_trainer(bare, machine, data, None, timer, end)
-        trainer.fit(model, datamodule=data)
-        if exit_code := find(trainer, Clock).exit_code:
-            return exit_code
-        leave()  # what is told the first process finds out alone
-        if trainer.is_global_zero:
-            report(config, end.state, model, data, timer)
-    return 0
-
-
-def newest_checkpoint(folder: RunFolder) -> Checkpoint:
-    """The last checkpoint of a run to go on from; where it is missing or damaged, the newest that is not."""
-    found: list[Checkpoint] = []
-    problems: list[UserError] = []
-    for file in (folder.last, folder.previous, folder.best):
-        try:
-            found += [load_to_resume(file)] if file.exists() else []
-        except UserError as error:
-            problems.append(error)
-        if file == folder.last and found:
-            return found[0]
-    if not found:
-        raise problems[0] if problems else UserError("resume", str(folder.path), "a run with a checkpoint")
-    newest = max(found, key=lambda checkpoint: checkpoint["images_seen"])
-    why = "; ".join(in_a_line(str(error)) for error in problems) or "there is none"
-    log.warning("no last checkpoint to read (%s): going on from an older one, at %s images", why, newest["images_seen"])
-    return newest
-
-
-def besides(trainer: Trainer) -> str:
-    """What the callbacks took of the time, those that count it; nothing where none took any."""
-    callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    spent = {type(c).__name__: c.seconds_spent for c in callbacks if getattr(c, "seconds_spent", 0) > 0}
-    return "; of these " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items()) if spent else ""
-
-
 def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
-    """Sample from the best checkpoint as `task=sample` would, into RUN/samples/final."""
+    """Draws samples from the best checkpoint to RUN/samples/final, as `genimg sample` does."""
     sampler = load(folder.path, trust=trust)
     options = SampleOptions.defaults(interpolate=8 if sampler.can_interpolate else None)
-    first_look = write_samples(sampler, options, folder.final)
-    log.info("images  %s", first_look)
+    log.info("images  %s", write_samples(sampler, options, folder.final))
+
+
+def log_start(folder: RunFolder, machine: Machine, resume: Checkpoint | None) -> None:
+    """Logs where and how the run starts."""
+    if restarts():
+        seen = f"{resume['images_seen'] if resume else 0:,}"
+        log.warning("a process died; all processes are restarted (%d), at %s images", restarts(), seen)
+    log.info("run       %s", folder.path)
+    if "GENIMG_BUSY" in os.environ and machine.accelerator == "cpu" and machine.threads > 1:
+        log.info("busy      other work shares the processor: trainer.threads=1 may be faster")
+
+
+def check_unfinished(run: RunContext) -> None:
+    """Raises UserError for a run whose budget is spent, unless its samples or its report are missing.
+
+    Restarted processes may have died after the report was written, so they continue in any case.
+    """
+    if restarts() or not run.folder.is_complete():
+        log.info("trained before; only its images and its report are missing")
+        return
+    reached = {
+        "images": run.clock.images_seen,
+        "epochs": math.ceil(run.clock.images_seen / run.data.num_items),
+        "minutes": round(run.clock.seconds / 60, 1),
+    }
+    limits = run.settings.config["budget"]
+    larger = {name: limit and max(limit, reached[name]) for name, limit in limits.items()}
+    raise UserError(
+        key="resume",
+        got=f"a run whose budget is spent, at {run.clock.images_seen:,} images",
+        expected="a larger budget",
+        hint=" ".join([word("resume", run.settings.resume), *doubled(larger)]),
+    )
+
+
+def time_spent(trainer: Trainer) -> str:
+    """Returns the time spent in callbacks that count it, as the end of a sentence; empty if there are none."""
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    counting = [one for one in callbacks if isinstance(one, RunCallback | Checkpoints) and one.seconds_spent > 0]
+    spent = ", ".join(f"{type(one).__name__} {one.seconds_spent:.1f} s" for one in counting)
+    return f"; of these {spent}" if spent else ""

@@ -1,13 +1,13 @@
-"""What this machine is good at: the `auto` settings of the trainer, the precision by asking the hardware."""
+"""Resolves the `auto` settings of the trainer for this machine."""
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.utils import deterministic
 
 from genimg.common.hardware import count_cores, count_threads
+from genimg.training.settings import TrainerSettings
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Machine:
     precision: str
     channels_last: bool
     fused: bool
-    deterministic: bool  # a GPU too sums in the same order each time
+    deterministic: bool  # the GPU, too, adds in the same order each time
     threads: int
-    strategy: str  # a name of Lightning's; auto and ddp are `AveragedGradients`
+    strategy: str
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
@@ -34,7 +34,7 @@ class Machine:
 
     @property
     def processes(self) -> int:
-        """That train together, each on a device of its own."""
+        """Processes that train together, one per device."""
         return self.devices * self.num_nodes
 
     @property
@@ -42,7 +42,7 @@ class Machine:
         return torch.device("cuda" if self.accelerator == "gpu" else "cpu")
 
     def autocast(self) -> torch.autocast:
-        """The precision of training as a context, for what runs outside the trainer."""
+        """Returns a context with the precision of training, for code that runs outside the trainer."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     @property
@@ -50,43 +50,45 @@ class Machine:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-def choose(settings: dict[str, Any]) -> Machine:
-    """Resolve the `trainer` settings (see configs/trainer/auto.yaml) for this machine, and set torch's threads."""
-    accelerator = settings["accelerator"]
+def choose(settings: TrainerSettings, bf16: bool | None = None) -> Machine:
+    """Resolves the `trainer` settings (configs/trainer/auto.yaml) and sets torch's number of threads.
+
+    bf16: whether `precision: auto` is bf16-mixed; None asks the hardware.
+    """
+    accelerator = settings.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     if accelerator == "cpu":
-        # torch's optimizers ask at every step whether there is a GPU; told that none is to be seen, the answer is cheap
+        # torch's optimizers ask at every step whether there is a GPU; without visible devices the answer is cheap
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    threads = settings["threads"] or min(count_threads(), max(1, count_cores() // settings["devices"]))
+    threads = settings.threads or min(count_threads(), max(1, count_cores() // settings.devices))
     torch.set_num_threads(threads)
-    if settings["deterministic"]:
-        _sum_in_one_order()
-    half = _has_bf16(accelerator)
-    precision, layout, fused = settings["precision"], settings["memory_format"], settings["fused"]
+    if settings.deterministic:
+        _use_deterministic_algorithms()
+    bf16 = has_bf16(accelerator) if bf16 is None else bf16
     return Machine(
         accelerator=accelerator,
-        devices=settings["devices"],
-        num_nodes=settings["num_nodes"],
-        precision=("bf16-mixed" if half else "32-true") if precision == "auto" else str(precision),
-        # half-precision kernels want channels_last; in float32 it is faster too (docs/results.md, Speed)
-        channels_last=layout == "channels_last" or layout == "auto",
-        fused=True if fused == "auto" else bool(fused),
-        deterministic=settings["deterministic"],
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        precision=("bf16-mixed" if bf16 else "32-true") if settings.precision == "auto" else str(settings.precision),
+        # bfloat16 kernels need channels_last; in float32 it is faster too (docs/results.md, Speed)
+        channels_last=settings.memory_format in ("channels_last", "auto"),
+        fused=True if settings.fused == "auto" else bool(settings.fused),
+        deterministic=settings.deterministic,
         threads=threads,
-        strategy=settings["strategy"],
+        strategy=settings.strategy,
     )
 
 
-def _sum_in_one_order() -> None:
-    """An operation that a GPU cannot do so is an error from here on; on a processor all of ours are so already."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
-    torch.use_deterministic_algorithms(True)
-    deterministic.fill_uninitialized_memory = False  # pyright: ignore  # nothing here reads such memory
-
-
-def _has_bf16(accelerator: str) -> bool:
-    """Whether bfloat16 is computed by the hardware. Emulated, it is slower than float32."""
+def has_bf16(accelerator: str) -> bool:
+    """Returns whether the hardware computes bfloat16. Emulated, it is slower than float32."""
     if accelerator == "gpu":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _use_deterministic_algorithms() -> None:
+    """Makes every GPU operation without a deterministic algorithm an error. CPU operations used here all have one."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by torch
+    torch.use_deterministic_algorithms(True)
+    deterministic.fill_uninitialized_memory = False  # pyright: ignore  # no code here reads such memory

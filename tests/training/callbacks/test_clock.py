@@ -1,109 +1,105 @@
-"""The clock: budgets, progress, and what is due when."""
+"""The clock: budgets, progress, and the moments at which callbacks act."""
+
+from collections.abc import Iterator
 
 import pytest
 
 from genimg.training.callbacks.clock import Budget, Clock
+from genimg.training.settings import BudgetSettings
 
 
-def test_the_smaller_of_images_and_epochs_ends_first() -> None:
-    assert Budget.of(images=1000, epochs=3, minutes=None, num_items=100).images == 300
-    assert Budget.of(images=200, epochs=3, minutes=2, num_items=100) == Budget(200, 2)
-    assert Budget.of(images=None, epochs=0.5, minutes=None, num_items=100).images == 50
+def test_the_smaller_of_images_and_epochs_is_the_limit() -> None:
+    assert Budget.from_settings(BudgetSettings(1000, 3, None), 100).images == 300
+    assert Budget.from_settings(BudgetSettings(200, 3, 2), 100) == Budget(200, 2)
+    assert Budget.from_settings(BudgetSettings(None, 0.5, None), 100).images == 50
 
 
-def test_a_budget_of_nothing_is_refused() -> None:
+def test_a_budget_without_limits_is_refused() -> None:
     with pytest.raises(ValueError, match="images or minutes"):
-        Budget.of(None, None, None, 100)
+        Budget.from_settings(BudgetSettings(None, None, None), 100)
 
 
-def advance(clock: Clock) -> None:
-    """A step's end, without a trainer."""
-    clock.images_seen += clock.batch_size
-    clock._progress_before, clock._progress_now = clock._progress_now, clock.progress
+def steps(clock: Clock, count: int) -> Iterator[None]:
+    """Advances a clock step by step, without time."""
+    for _ in range(count):
+        clock.advance(clock.batch_size, seconds=0.0)
+        yield
 
 
 @pytest.mark.parametrize("times", [1, 3, 7, 20])
-def test_due_is_true_exactly_so_many_times_and_at_the_end(times: int) -> None:
+def test_due_is_true_the_given_number_of_times_and_at_the_end(times: int) -> None:
     clock = Clock(Budget(10 * 64, None), 64)
-    clock._progress_now = 0.0
-    due = []
-    for _ in range(10):
-        advance(clock)
-        due.append(clock.due(times))
+    due = [clock.due(times) for _ in steps(clock, 10)]
     assert sum(due) == min(times, 10)
     assert due[-1]
 
 
 def test_passed_is_true_once_for_every_multiple() -> None:
     clock = Clock(Budget(1000, None), 30)
-    clock._progress_now = 0.0
-    passed = []
-    for _ in range(30):
-        advance(clock)
-        passed.append(clock.passed(100))
-    assert sum(passed) == 900 // 100
+    assert sum(clock.passed(100) for _ in steps(clock, 30)) == 900 // 100
 
 
-def test_progress_follows_images_where_there_is_a_budget_of_images() -> None:
+def test_progress_follows_images_if_the_budget_has_images() -> None:
     clock = Clock(Budget(100, 0.0001), 10)
-    clock.images_seen = 25
+    clock.advance(25, seconds=0.0)
     assert clock.progress == 0.25
 
 
-def test_measuring_takes_a_share_of_what_is_trained_and_as_much_all_along() -> None:
-    def at(images_seen: int, budget: int, state: dict[str, object] | None = None) -> Clock:
+def test_a_run_cut_short_by_minutes_acts_as_at_its_end() -> None:
+    clock = Clock(Budget(100, minutes=1), 10)
+    clock.advance(10, seconds=59.0)
+    assert not clock.spent and not clock.due(1)
+    clock.advance(10, seconds=60.0)
+    assert clock.spent and clock.due(1) and clock.progress == 0.2
+
+
+def test_the_number_of_measured_items_is_a_share_of_the_run_and_constant() -> None:
+    def restored(images_seen: int, budget: int, expected_images: int | None = None) -> Clock:
         clock = Clock(Budget(budget, None), 10)
-        clock.load_state_dict({"images_seen": images_seen, "seconds": 1.0, **(state or {})})
-        clock._progress_now = clock.progress
+        clock.restore(images_seen, 1.0, expected_images)
         return clock
 
-    clock = at(images_seen=1000, budget=10_000)  # 500 images between two of 20 moments
+    clock = restored(images_seen=1000, budget=10_000)  # 500 images between two of 20 moments
     assert clock.affordable(most=512, share=0.2, times=20) == 100
     assert clock.affordable(most=50, share=0.2, times=20) == 50
     assert clock.affordable(most=512, share=0.001, times=20) == 8
-    longer = at(images_seen=2000, budget=100_000, state=clock.state_dict())  # resumed with a larger budget
+    longer = restored(2000, 100_000, clock.expected_images)  # resumed with a larger budget
     assert longer.affordable(most=512, share=0.2, times=20) == 100
 
 
 @pytest.mark.parametrize(
-    ("budget", "looks"), [(500_000, [2000] * 10), (60_000, [360] * 10), (25_000, [300] * 5), (2000, [64]), (100, [8])]
+    ("budget", "items"), [(500_000, [2000] * 10), (60_000, [360] * 10), (25_000, [300] * 5), (2000, [64]), (100, [8])]
 )
-def test_a_look_is_of_many_items_or_rare_and_all_together_are_a_share(budget: int, looks: list[int]) -> None:
-    clock, seen = Clock(Budget(budget, None), budget // 100), []
-    for _ in range(100):
-        clock.images_seen += clock.batch_size
-        clock._progress_before, clock._progress_now = clock._progress_now, clock.progress
-        seen.append(clock.due_items(times=10, most=2000, share=0.06, fewest=300))
-    assert [items for items in seen if items] == looks and seen[-1], "the end is looked at"
+def test_measurements_have_many_items_or_are_rare_and_their_total_is_a_share(budget: int, items: list[int]) -> None:
+    clock = Clock(Budget(budget, None), budget // 100)
+    seen = [clock.due_items(times=10, most=2000, share=0.06, fewest=300) for _ in steps(clock, 100)]
+    assert [count for count in seen if count] == items and seen[-1], "the end is measured"
 
 
-def test_a_run_that_becomes_slower_than_was_expected_is_looked_at_fewer_times() -> None:
-    """By the clock: 100 images a minute, and from the second of ten minutes on 10: the expected 1,000 become 190."""
+def test_a_run_that_becomes_slower_than_estimated_is_measured_less_often() -> None:
+    """Budget of ten minutes: 100 images in the first and 10 in each of the others, so 1,000 expected become 190."""
     clock, seen = Clock(Budget(None, minutes=10), 1), []
     for step in range(1, 101):
-        clock.images_seen += 10 if step <= 10 else 1
-        clock.seconds = 6.0 * step
-        clock._progress_before, clock._progress_now = clock._progress_now, clock.progress
+        clock.advance(10 if step <= 10 else 1, seconds=6.0 * step)
         seen.append(clock.due_items(times=10, most=2000, share=0.5, fewest=8))
     assert {items for items in seen if items} == {50} and seen[-1]
     assert [bool(items) for items in seen[9::10]] == [True] * 5 + [False] * 4 + [True]
 
 
 @pytest.mark.parametrize("chosen", [1, 3, 4, 7, 10])
-def test_of_so_many_moments_some_are_chosen_and_the_last_is_one(chosen: int) -> None:
+def test_chosen_moments_are_evenly_spaced_and_include_the_last(chosen: int) -> None:
     clock, seen = Clock(Budget(1000, None), 10), []
-    for step in range(100):
-        clock._progress_before, clock._progress_now = step / 100, (step + 1) / 100
+    for step, _ in enumerate(steps(clock, 100), 1):
         if clock.due(10, chosen):
             assert clock.due(10)
-            seen.append(step + 1)
+            seen.append(step)
     apart = {after - before for before, after in zip([0, *seen], seen, strict=False)}
     assert len(seen) == chosen and seen[-1] == 100 and max(apart) - min(apart) <= 10
 
 
-def test_the_length_of_a_run_by_the_clock_is_estimated_from_its_speed() -> None:
+def test_the_length_of_a_run_with_a_budget_in_minutes_is_estimated_once_from_its_speed() -> None:
     clock = Clock(Budget(None, minutes=10), 10)
-    clock.load_state_dict({"images_seen": 300, "seconds": 60.0})
+    clock.restore(images_seen=300, seconds=60.0)
     assert clock.affordable(most=512, share=0.5, times=10) == 150  # 3,000 images in all
-    clock.load_state_dict({**clock.state_dict(), "images_seen": 6000, "seconds": 120.0})
-    assert clock.affordable(most=512, share=0.5, times=10) == 150, "figures of one run are of one number"
+    clock.restore(6000, 120.0, clock.expected_images)
+    assert clock.affordable(most=512, share=0.5, times=10) == 150, "values of one run have the same n"

@@ -1,4 +1,4 @@
-"""The table of figures: whole or as it was, and never the reason why a run fails."""
+"""The CSV table is complete or unchanged, and never makes a run fail."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from genimg.training.callbacks.csv_table import CsvTable
 
 
-def test_a_run_that_ends_before_its_first_row_has_none(tmp_path: Path) -> None:
+def test_a_run_that_ends_before_its_first_row_has_no_table(tmp_path: Path) -> None:
     CsvTable(str(tmp_path)).finalize("failed")
     assert not (tmp_path / "metrics.csv").exists()
 
 
-def test_a_full_disk_keeps_the_table_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_existing_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"images_seen": 8, "loss": 0.5}\n')
     table = CsvTable(str(tmp_path))
     table.write()

@@ -1,6 +1,5 @@
-"""The weight average: what it follows, how fast, and that it gives the weights back."""
+"""The EMA: what it averages, how fast, and that it restores the weights."""
 
-from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -10,6 +9,7 @@ from torch import nn
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.ema import EMA
+from genimg.training.settings import EMASettings
 
 
 class Model(GenerativeModel):
@@ -27,65 +27,63 @@ class Model(GenerativeModel):
     networks = evaluate = sample = cast(Any, None)
 
 
-def followed(half_life: int, ramp: float, batch_size: int = 10) -> tuple[EMA, Model, Any, Clock]:
-    average, model = EMA(half_life, ramp), Model()
-    clock = Clock(Budget(10**6, None), batch_size)
-    trainer = SimpleNamespace(callbacks=[clock, average])
-    average.on_fit_start(cast(Any, trainer), model)
-    return average, model, trainer, clock
+def averaged(half_life: int, ramp: float, images_seen: int = 0) -> tuple[EMA, Model, Clock]:
+    """The EMA of a weight that was 0 and is 1 from now on."""
+    model, clock = Model(), Clock(Budget(10**6, None), batch_size=10)
+    ema = EMA(model, clock, EMASettings(half_life, ramp))
+    ema.on_fit_start(cast(Any, None), model)
+    nn.init.ones_(model.generator.weight)
+    clock.images_seen = images_seen
+    return ema, model, clock
+
+
+def steps(ema: EMA, count: int) -> None:
+    for _ in range(count):
+        ema.clock.advance(10, seconds=0.0)
+        ema.update()
+
+
+def value(ema: EMA) -> float:
+    return ema.state_dict()["generator.weight"].item()
 
 
 def test_an_old_weight_counts_half_after_the_half_life() -> None:
-    average, model, trainer, clock = followed(half_life=100, ramp=1.0)
-    nn.init.ones_(model.generator.weight)
-    clock.images_seen = 100_000  # long after the ramp
-    for _ in range(20):  # 200 images
-        clock.images_seen += 10
-        average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.75)
+    ema, _, _ = averaged(half_life=100, ramp=1.0, images_seen=100_000)  # long after the ramp
+    steps(ema, 20)  # 200 images
+    assert value(ema) == pytest.approx(0.75)
 
 
 def test_early_on_the_half_life_is_a_share_of_the_images_seen() -> None:
-    average, model, trainer, clock = followed(half_life=10**9, ramp=0.5)
-    nn.init.ones_(model.generator.weight)
-    clock.images_seen = 80  # half-life 40, four batches
-    average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
+    ema, _, _ = averaged(half_life=10**9, ramp=0.5, images_seen=70)
+    steps(ema, 1)  # half-life 40, four batches
+    assert value(ema) == pytest.approx(0.5)
 
 
-def test_it_goes_on_where_another_batch_size_came_before() -> None:
-    average, model, trainer, clock = followed(half_life=40, ramp=1.0)
-    nn.init.ones_(model.generator.weight)
-    clock.images_seen = 100_005  # never a multiple of four batches from here on
-    for _ in range(8):
-        clock.images_seen += 10
-        average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.75)
+def test_it_continues_after_a_change_of_the_batch_size() -> None:
+    ema, _, _ = averaged(half_life=40, ramp=1.0, images_seen=100_005)  # never a multiple of four batches
+    steps(ema, 8)
+    assert value(ema) == pytest.approx(0.75)
 
 
-def test_a_run_that_ends_between_two_updates_has_its_last_steps_in_the_average() -> None:
-    average, model, trainer, clock = followed(half_life=30, ramp=1.0)
-    nn.init.ones_(model.generator.weight)
-    clock.images_seen = 30
-    average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict()["generator.weight"].item() == 0
+def test_the_last_step_of_a_run_updates_the_average() -> None:
+    ema, _, clock = averaged(half_life=30, ramp=1.0, images_seen=30)
+    ema.update()
+    assert value(ema) == 0
     clock.budget = Budget(30, None)
-    average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict()["generator.weight"].item() == pytest.approx(0.5)
+    ema.update()
+    assert value(ema) == pytest.approx(0.5)
 
 
-def test_it_follows_the_named_parts_only_and_copies_counters() -> None:
-    average, model, trainer, clock = followed(100, 1.0)
+def test_it_averages_the_named_parts_only_and_copies_counters() -> None:
+    ema, model, _ = averaged(100, 1.0, images_seen=30)
     cast(torch.Tensor, model.generator.count).fill_(7)
-    clock.images_seen = 40
-    average.on_train_batch_end(trainer, model, None, None, 0)
-    assert average.state_dict().keys() == {"generator.weight", "generator.count"}
-    assert average.state_dict()["generator.count"].item() == 7
+    steps(ema, 1)
+    assert ema.state_dict().keys() == {"generator.weight", "generator.count"}
+    assert ema.state_dict()["generator.count"].item() == 7
 
 
-def test_applied_swaps_the_average_in_and_the_weights_back() -> None:
-    average, model, _, _ = followed(100, 1.0)
-    nn.init.ones_(model.generator.weight)
-    with average.applied(model):
+def test_applied_puts_the_average_in_and_the_weights_back() -> None:
+    ema, model, _ = averaged(100, 1.0)
+    with ema.applied():
         assert model.generator.weight.item() == 0 and not model.training and not torch.is_grad_enabled()
     assert model.generator.weight.item() == 1 and model.training

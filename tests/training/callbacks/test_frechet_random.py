@@ -1,4 +1,4 @@
-"""The figure that chooses the best checkpoint, on sets of which one is known to be better."""
+"""The metric that chooses the best checkpoint, on image sets of known quality."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from genimg.data.digits import Digits
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
+from genimg.training.callbacks.base import Measured
 from genimg.training.callbacks.frechet_random import FrechetRandom
-from genimg.training.callbacks.measuring import Measured
 from tests.trained import run_folder
 
 CPU = torch.device("cpu")
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """uint8 (N, 1, 16, 16), and their labels."""
+    """Returns images, uint8 (N, 1, 16, 16), and their labels."""
     items = Digits().load("train", (1, 16, 16))
-    chosen = torch.randperm(1200, generator=torch.Generator().manual_seed(0))  # the set lies sorted by writer
+    chosen = torch.randperm(1200, generator=torch.Generator().manual_seed(0))  # the set is sorted by writer
     assert items.labels is not None
     return items.fetch(chosen, 0), items.labels[chosen]
 
@@ -36,12 +36,12 @@ def distance(real: Tensor, fake: Tensor) -> float:
     return frechet_distance(features, extractor(fake, CPU)) / float(features.var(dim=0).sum())
 
 
-def test_other_images_of_the_same_kind_are_near_and_worse_ones_far() -> None:
+def test_the_distance_is_small_to_images_of_the_same_kind_and_large_to_worse_ones() -> None:
     images, labels = digits()
     real, other = images[:600], images[600:]
     floor = distance(real, other)
     noisy = (other.float() + 25 * torch.randn(other.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
-    few = other[labels[600:] < 5]  # half of the classes are never drawn
+    few = other[labels[600:] < 5]  # half of the classes are missing
     blurred = torch.nn.functional.avg_pool2d(other.float(), 3, stride=1, padding=1)
     for worse in (noisy.to(torch.uint8), few, blurred.to(torch.uint8), other[:4].repeat(150, 1, 1, 1)):
         assert distance(real, worse) > 2 * floor
@@ -51,36 +51,36 @@ def test_other_images_of_the_same_kind_are_near_and_worse_ones_far() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "vae"])
 def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    """Twice in 16,800 images it looks at 504 each: as large a share of them as in a run of any length. In processor
-    time, for other work on the machine slows one more than the other.
+    """Two measurements of 504 images in 16,800 are the share of a run of any length. Compares processor times, because
+    other work on the machine slows one more than the other.
     """
-    looks: list[float] = []
-    look = FrechetRandom.look
+    spent: list[float] = []
+    measure = FrechetRandom.measure
 
     def timed(*given: Any) -> Measured:
         started = time.process_time()
-        found = look(*given)
-        looks.append(time.process_time() - started)
+        found = measure(*given)
+        spent.append(time.process_time() - started)
         return found
 
-    monkeypatch.setattr(FrechetRandom, "look", timed)
+    monkeypatch.setattr(FrechetRandom, "measure", timed)
     words = [f"model={model}", "budget.images=16800", "callbacks.frechet_random.times=2"]
     started = time.process_time()
     run_folder(tmp_path / "run", *words)
     seconds = time.process_time() - started
-    assert len(looks) == 2 and sum(looks) < 0.05 * seconds, (looks, seconds)
+    assert len(spent) == 2 and sum(spent) < 0.05 * seconds, (spent, seconds)
 
 
-def test_a_short_run_is_looked_at_fewer_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 960 images 57 may be looked at: 28 at a time are two of ten moments."""
+def test_a_short_run_is_measured_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of 960 images can afford 57: 28 at two of ten moments."""
     seen: list[int] = []
-    monkeypatch.setattr(FrechetRandom, "look", lambda *_: seen.append(1) or Measured({"frechet_random": 1.0}, 28))
+    monkeypatch.setattr(FrechetRandom, "measure", lambda *_: seen.append(1) or Measured({"frechet_random": 1.0}, 28))
     words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.frechet_random.num_images=28")
     assert len(seen) == 2
 
 
-def test_a_run_by_the_clock_is_looked_at_with_one_number_of_images_and_at_its_end(tmp_path: Path) -> None:
+def test_a_run_with_a_budget_in_minutes_is_measured_with_a_constant_n_and_at_its_end(tmp_path: Path) -> None:
     words = ["model=vae", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     run = run_folder(tmp_path / "run", *words, "budget.images=null", "budget.minutes=0.03")
     written = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -89,7 +89,7 @@ def test_a_run_by_the_clock_is_looked_at_with_one_number_of_images_and_at_its_en
     assert rows[-1]["images_seen"] == max(row["images_seen"] for row in written)
 
 
-def test_random_features_leave_the_global_generator_alone_and_are_always_the_same() -> None:
+def test_random_features_are_constant_and_do_not_use_the_global_generator() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     networks = [RandomFeatures(3) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""The optimizers of a run that goes on: exactly as before, and never with a state that is not theirs."""
+"""Restored optimizers continue exactly, and refuse an invalid state."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def step(model: nn.Linear, optimizer: Optimizer) -> None:
 
 
 @pytest.mark.parametrize("make", KINDS, ids=["Adam", "SGD", "RMSprop", "LBFGS"])
-def test_what_goes_on_ends_as_if_it_had_never_stopped(make: Callable[[Any], Optimizer]) -> None:
+def test_a_restored_optimizer_continues_bit_for_bit(make: Callable[[Any], Optimizer]) -> None:
     straight, _ = trained(make, 4)
     stopped, optimizer = trained(make, 2)
     state = copy.deepcopy(optimizer.state_dict())
@@ -85,8 +85,8 @@ BROKEN: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_state_of_another_shape_or_type_is_a_message_and_the_weights_stay(name: str, fused: bool) -> None:
-    """Fused kernels do not look at shapes: what reaches them ends the process."""
+def test_an_invalid_state_is_an_error_and_keeps_the_weights(name: str, fused: bool) -> None:
+    """Fused kernels do not check shapes: an invalid state would crash the process."""
     model, optimizer = trained(lambda weights: Adam(weights, lr=0.1, fused=fused), 0)
     before: Tensor = model.weight.detach().clone()
     with pytest.raises(UserError, match="optimizer 0 of the checkpoint"):
@@ -94,12 +94,12 @@ def test_a_state_of_another_shape_or_type_is_a_message_and_the_weights_stay(name
     assert torch.equal(model.weight, before)
 
 
-def test_another_number_of_optimizers_is_a_message() -> None:
+def test_another_number_of_optimizers_is_an_error() -> None:
     with pytest.raises(UserError, match="2 optimizers"):
         restore([trained(KINDS[0], 0)[1]], [broken(lambda state: None)] * 2, reconfigured=False)
 
 
-def test_a_new_configuration_sets_the_rate_and_keeps_the_state() -> None:
+def test_a_new_configuration_sets_the_learning_rate_and_keeps_the_state() -> None:
     _, old = trained(KINDS[0], 2)
     model, new = trained(lambda weights: Adam(weights, lr=0.5), 0)
     restore([new], [old.state_dict()], reconfigured=True)
@@ -107,11 +107,11 @@ def test_a_new_configuration_sets_the_rate_and_keeps_the_state() -> None:
     assert new.state[model.weight]["step"] == 2
 
 
-def test_another_kind_of_optimizer_begins_without_a_state(caplog: pytest.LogCaptureFixture) -> None:
+def test_another_class_of_optimizer_starts_without_a_state(caplog: pytest.LogCaptureFixture) -> None:
     _, old = trained(KINDS[0], 2)
     model, new = trained(KINDS[2], 0)
     before = model.weight.detach().clone()
     restore([new], [old.state_dict()], reconfigured=True)
-    assert "RMSprop, begins without the state" in caplog.text
+    assert "RMSprop, starts without its earlier state" in caplog.text
     assert not new.state and torch.equal(model.weight, before)
     step(model, new)

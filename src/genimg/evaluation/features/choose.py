@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genimg.common.build import build
+from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.evaluation.features import pretrained
 from genimg.evaluation.features.classifier import classifier
@@ -75,7 +75,7 @@ def extractor(name: str, request: Request, trust: Iterable[str]) -> Extractor:
 def own(target: str, trust: Iterable[str]) -> nn.Module:
     """A user's module by its name, called without arguments."""
     try:
-        network = build({"_target_": target}, trust=trust)
+        network = Builder(trust).build({"_target_": target})
     except UserError as error:
         raise UserError("features", target, error.expected, error.hint) from error
     if not isinstance(network, nn.Module):

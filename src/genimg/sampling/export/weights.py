@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from genimg.checkpoints.archive import check_content, check_fields
-from genimg.checkpoints.read import Checkpoint, at_most, check_latents, check_weights
-from genimg.common.build import build
+from genimg.checkpoints.archive import check_content
+from genimg.checkpoints.read import check_latents, check_weights, limit_tensors
+from genimg.checkpoints.schema import Checkpoint, check_fields
+from genimg.common.build import Builder
 from genimg.common.errors import UserError, first_line
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export.generator import ExportableGenerator, remove_training_parts
@@ -47,11 +48,11 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
         content = {**fields, "model": state, "ema": {}} if isinstance(fields, dict) else {}
         check_content(content, path.stat().st_size)
         check_fields(content)
-    except Exception as error:  # the error of safetensors is no ValueError
+    except Exception as error:  # safetensors raises its own error
         raise UserError("run", path, "a file written by genimg export", hint=first_line(error)) from error
-    # parts that only training needs have no weights in the file, and must not take memory
-    with torch.device("meta"), at_most(10 * len(state) + 100):
-        model: GenerativeModel = build(content["config"]["model"], trust=trust)
+    # the file has no weights for parts that only training needs, so they must not take memory
+    with torch.device("meta"), limit_tensors(10 * len(state) + 100):
+        model: GenerativeModel = Builder(trust).build(content["config"]["model"])
     remove_training_parts(model)
     check_weights(model, state, "run")
     check_latents(content["config"]["model"], model, state, "run")

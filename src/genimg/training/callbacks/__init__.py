@@ -1,1 +1,1 @@
-"""Habits of a training run, one a file."""
+"""Callbacks of a training run, one concern per file."""

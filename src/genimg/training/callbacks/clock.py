@@ -1,21 +1,22 @@
-"""The clock of a run: images seen, how far the budget is spent, and when to stop."""
+"""The clock of a run: images seen, the share of the budget that is spent, and when to stop."""
 
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.distributed.data_parallel import highest
 from genimg.models.base import GenerativeModel
+from genimg.training.settings import BudgetSettings
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: whichever of the two ends first; None is no limit."""
+    """Limits of a run in images and in minutes; the first one that is reached ends it. None is no limit."""
 
     images: int | None
     minutes: float | None
@@ -25,29 +26,32 @@ class Budget:
             raise ValueError("a budget needs images or minutes, got neither")
 
     @classmethod
-    def of(cls, images: int | None, epochs: float | None, minutes: float | None, num_items: int) -> "Budget":
-        """From the `budget` settings and the number of training images."""
-        limits = [limit for limit in (images, None if epochs is None else round(epochs * num_items)) if limit]
-        return cls(min(limits, default=None), minutes)
+    def from_settings(cls, settings: BudgetSettings, num_items: int) -> "Budget":
+        """Returns the budget of a run on `num_items` training images."""
+        epochs = None if settings.epochs is None else round(settings.epochs * num_items)
+        return cls(min([limit for limit in (settings.images, epochs) if limit], default=None), settings.minutes)
 
 
 class Clock(Callback):
-    """Counts images and seconds, tells the model, and stops the run. Alike on all of a run's processes: the seconds
-    are the first one's, and a stop that one of them is asked for is agreed on at the end of the step.
+    """Counts images and seconds, sets the model's schedules, and stops the run.
 
-    Progress is a function of the images seen where the budget is in images, so that a run repeats bit for bit; then
-    `minutes` only cuts it short. With `minutes` alone, progress follows the time trained.
+    All processes agree: the seconds are those of the first one, and a request to stop is shared at the end of the step.
+
+    With a budget in images, progress is a function of the images seen, so that a run repeats bit for bit, and `minutes`
+    only ends it early. With `minutes` alone, progress follows the time trained.
     """
+
+    passive: ClassVar[bool] = False
 
     def __init__(self, budget: Budget, batch_size: int) -> None:
         self.budget, self.batch_size = budget, batch_size
         self.images_seen = 0
-        self.exit_code = 0  # what the run ends with: 0, or the reason it was stopped for
-        self.seconds = 0.0  # trained up to the last step, earlier sessions of a resumed run included
-        self.asked_to_stop = 0  # an exit code to stop with after the step at hand; 0: nobody has asked
+        self.seconds = 0.0  # trained up to the last step, including earlier sessions of a resumed run
+        self.exit_code = 0  # of the run: 0, or the reason why it was stopped
+        self.stop_request = 0  # exit code to stop with after this step; 0 is no request
+        self.expected_images: int | None = None  # of the complete run, as first estimated
         self._progress_before = self._progress_now = 0.0
-        self._started = 0.0  # of time.monotonic
-        self._expected_images: int | None = None  # of the whole run, as told when it was first asked for
+        self._started = 0.0  # in time.monotonic()
 
     @property
     def progress(self) -> float:
@@ -58,13 +62,13 @@ class Clock(Callback):
 
     @property
     def spent(self) -> bool:
-        """Whether either limit is reached."""
+        """Whether a limit is reached."""
         out_of_time = self.budget.minutes is not None and self.seconds >= self.budget.minutes * 60
         return self.progress >= 1 or out_of_time
 
     @property
     def seconds_left(self) -> float:
-        """An estimate from the speed so far; 0 when there is none yet."""
+        """Estimated from the speed so far; 0 before the first step."""
         estimates = []
         if self.budget.images is not None and self.images_seen:
             estimates.append(self.seconds * (self.budget.images / self.images_seen - 1))
@@ -72,54 +76,67 @@ class Clock(Callback):
             estimates.append(self.budget.minutes * 60 - self.seconds)
         return max(0.0, min(estimates, default=0.0))
 
-    def due(self, times: int, chosen: int | None = None) -> bool:
-        """Whether this step crossed a multiple of 1/`times` of the run: true `times` times, the last one at its end.
+    def restore(self, images_seen: int, seconds: float, expected_images: int | None = None) -> None:
+        """Continues from the state in a checkpoint."""
+        self.images_seen, self.seconds, self.expected_images = images_seen, seconds, expected_images
+        self._progress_now = self.progress
 
-        chosen: true for so many of them only, equally far apart, the last one included.
+    def advance(self, images: int, seconds: float) -> None:
+        """Counts the images of one step, which ended after `seconds` of training."""
+        self.images_seen += images
+        self.seconds = seconds
+        # stored, so that every question during this step gets the same answer; whatever is due at the end is due now
+        self._progress_before, self._progress_now = self._progress_now, 1.0 if self.spent else self.progress
+
+    def due(self, times: int, chosen: int | None = None) -> bool:
+        """Returns whether this step crossed a multiple of 1/`times` of the run, including its end.
+
+        chosen: true for only this many of them, evenly spaced, including the last one.
         """
         before, now = (int(progress * times) for progress in (self._progress_before, self._progress_now))
         return now > before if chosen is None else now * chosen // times > before * chosen // times
 
     def passed(self, every_images: int) -> bool:
-        """Whether this step crossed a multiple of `every_images`."""
+        """Returns whether this step crossed a multiple of `every_images`."""
         return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
 
     def due_items(self, times: int, most: int, share: float, fewest: int = 8) -> int:
-        """How many items to look at after this step, 0 where none: `affordable` at each of `times` moments, or at fewer
-        of them where `fewest` are too many or the run has become slower than was expected. A run that cannot afford
-        them once is looked at once it has ended, at as many as it affords: a power of two, so that figures of runs of
-        about one length compare.
+        """Returns how many items to measure after this step; 0 for none.
+
+        The answer is `affordable` at each of `times` moments. It is 0 at some of them if `fewest` exceeds the share, or
+        if the run has become slower than estimated. A run that cannot afford one measurement is measured at its end,
+        with a power of two that it can afford, so that values of runs of similar length compare.
         """
         if not self.due(times):
             return 0
         items = self.affordable(most, share, times, fewest)
-        all_together = int(share * self._estimated())
-        if all_together < min(fewest, most):
-            return min(items, max(8, 1 << max(0, all_together.bit_length() - 1))) if self._progress_now == 1 else 0
-        return items if self.due(times, min(times, max(1, all_together // items))) else 0
+        total = int(share * self._estimate_images())
+        if total < min(fewest, most):
+            return min(items, max(8, 1 << max(0, total.bit_length() - 1))) if self._progress_now == 1 else 0
+        return items if self.due(times, min(times, max(1, total // items))) else 0
 
     def affordable(self, most: int, share: float, times: int, fewest: int = 8) -> int:
-        """How many items to look at, at each of `times` moments: at most `share` of the images trained between two of
-        them, so that a slow model or a short run is not spent on being measured; but no fewer than `fewest`.
+        """Returns how many items to measure at each of `times` moments.
 
-        The same all along, so that figures compare: the length of the run is estimated once, and kept on resume.
+        That is at most `share` of the images trained between two moments, so that a slow model or a short run does not
+        spend its time on measurements, but at least `fewest`. The number is the same for the complete run, so that
+        values compare: the length of the run is estimated once, and stored in checkpoints.
         """
-        if self._expected_images is None:
-            self._expected_images = self._estimated()
-        return min(most, max(fewest, int(share * self._expected_images / times)))
+        if self.expected_images is None:
+            self.expected_images = self._estimate_images()
+        return min(most, max(fewest, int(share * self.expected_images / times)))
 
-    def _estimated(self) -> int:
-        """Images of the whole run; in one by the clock by its speed so far."""
+    def _estimate_images(self) -> int:
+        """Returns the images of the complete run; with a budget in minutes, from the speed so far."""
         return round(self.images_seen / max(self.progress, 1e-6))
 
     def stop(self, trainer: Trainer, exit_code: int) -> None:
-        """End the run after this step."""
+        """Ends the run after this step."""
         self.exit_code = exit_code
         trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.monotonic() - self.seconds
-        self._progress_now = self.progress
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         cast(GenerativeModel, pl_module).set_clock(self.images_seen, self._progress_now)
@@ -127,27 +144,12 @@ class Clock(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.images_seen += self.batch_size
-        # read once a step, so that everything that asks in this step gets one answer
         measured = time.monotonic() - self._started if trainer.is_global_zero else 0.0
-        self.seconds, asked = highest(trainer, [measured, self.asked_to_stop])
-        if asked:
-            self.stop(trainer, int(asked))
-        self._progress_before, self._progress_now = self._progress_now, self.progress
+        seconds, stop_request = highest(trainer, [measured, self.stop_request])
+        self.advance(self.batch_size, seconds)
+        if stop_request:
+            self.stop(trainer, int(stop_request))
         if self.spent:
-            if self._progress_now < 1:
-                log.warning("stopped by budget.minutes at %.0f%% of budget.images", 100 * self._progress_now)
-            self._progress_now = 1.0  # cut short or not, this is the end: what is due at the end is due now
+            if self.progress < 1:
+                log.warning("stopped by budget.minutes at %.0f%% of budget.images", 100 * self.progress)
             trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "images_seen": self.images_seen,
-            "seconds": self.seconds,
-            "progress": self._progress_now,
-            "expected_images": self._expected_images,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.images_seen, self.seconds = state_dict["images_seen"], state_dict["seconds"]
-        self._expected_images = state_dict.get("expected_images")  # older checkpoints have none

@@ -1,4 +1,7 @@
-"""The figures of a run as a table: metrics.jsonl in columns."""
+"""A CSV table of a run's metrics.
+
+Lightning's CSVLogger does not serve: when a run resumes, it deletes the rows that are already in its file.
+"""
 
 import csv
 import io
@@ -7,8 +10,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
 
 from genimg.common.files import atomic_write
 from genimg.common.run_folder import RunFolder
@@ -19,26 +22,19 @@ log = logging.getLogger(__name__)
 class CsvTable(Logger):
     """Writes RUN/metrics.csv from RUN/metrics.jsonl at every validation and at the end.
 
-    The JSON lines are what a kill spares and a resume continues; the table is made anew from them.
-
     Args:
-        run_dir: the run's folder.
+        run_dir: the run folder.
     """
+
+    name = "csv"  # pyright: ignore[reportAssignmentType]
+    version = ""  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, run_dir: str) -> None:
         super().__init__()
         self.run = RunFolder(Path(run_dir))
 
-    @property
-    def name(self) -> str:
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        return ""
-
     def log_hyperparams(self, *arguments: Any, **keywords: Any) -> None:
-        """None in the table: config.yaml has them."""
+        """Does nothing: config.yaml contains the hyperparameters."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if any(name.startswith("val/") for name in metrics):
@@ -52,12 +48,10 @@ class CsvTable(Logger):
             log.warning("metrics.csv could not be written: %s", error)
 
     def write(self) -> None:
-        """A column for every figure of any row, in the order they came up."""
-        lines = self.run.metrics.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        columns = list(dict.fromkeys(name for row in rows for name in row))
+        """Writes the table, with a column for every metric of any row, in order of appearance."""
+        rows = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
         text = io.StringIO()
-        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
         with atomic_write(self.run.metrics.with_suffix(".csv")) as file:

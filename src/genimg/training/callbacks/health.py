@@ -1,102 +1,131 @@
-"""What goes wrong with generators, told in a sentence while there is time to do something about it."""
+"""Warns about typical failures of generators, with a setting to try, while the run can still be changed."""
 
 import logging
 import statistics
-from collections.abc import Callable
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import ClassVar
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Trainer
 
 from genimg.common.monitored import Monitored
-from genimg.models.base import GenerativeModel
-from genimg.training.callbacks.checkpoints import Checkpoints
-from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.find import find
-from genimg.training.callbacks.metrics import Metrics
+from genimg.training.callbacks.base import RunCallback
 
 log = logging.getLogger(__name__)
 
-_ROWS = 5  # of training figures that must all show it
-_LOOKS = 3  # without a better figure before there is no progress: a short run is looked at a few times
-_SETTLED = 0.05, 200  # share of a run and batches before which nothing is said
+Row = dict[str, float]
+
+_ROWS = 5  # rows that must all show a symptom
+_LOOKS = 3  # measurements without a better value before progress has stopped: a short run has few measurements
+_SETTLED = 0.05, 200  # share of a run and batches before which no warning is given
 
 
-class Health(Callback):
-    """Warns once of each: a discriminator that has won, samples that are all alike, a posterior that says nothing, no
-    progress, and training that has become slow. A figure that is not finite is `Metrics`' to stop for.
+@dataclass(frozen=True)
+class Thresholds:
+    """Values beyond which `symptoms` warns; explained in `Health`."""
 
-    Args:
-        won: real_logits less fake_logits above this in every row is a discriminator that has won: both classes are
-            told apart with certainty. Wasserstein's critic gives no logits, and is not asked.
-        alike: `spread` under this is a collapse; 1 is the spread of the data.
-        silent: `kl` in nats an image under this, at the whole beta, is a posterior that has collapsed.
-        slow: share of the best speed so far under which training is slow.
-        stale: share of the run without a better figure of the kind that chooses the best checkpoint.
+    won: float
+    alike: float
+    silent: float
+    slow: float
+    stale: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands besides its latest rows.
+
+    progress: share of the budget spent.
+    best: value of the best checkpoint; None before there is one. best_at: progress at that time.
+    since_best: measurements since then.
+    best_speed: the best median of images per second so far.
     """
 
+    progress: float
+    best: Monitored | None = None
+    best_at: float = 0.0
+    since_best: int = 0
+    best_speed: float = 0.0
+
+
+def symptoms(rows: list[Row], limits: Thresholds, run: Standing, has_logits: bool = True) -> dict[str, str]:
+    """Returns the failures that the latest rows show, by name, each with a setting to try.
+
+    has_logits: False for a Wasserstein critic, whose outputs are not logits.
+    """
+    found = {}
+    first, latest = rows[0], rows[-1]
+    gaps = [row.get("real_logits", 0.0) - row.get("fake_logits", 0.0) for row in rows]
+    if min(gaps) > limits.won and has_logits:
+        found["won"] = (
+            f"the discriminator has won: its logits are {gaps[-1]:.0f} apart, so the generator learns little from it. "
+            "Try a larger model.gamma, or model.augmentation=[translation,cutout]."
+        )
+    if latest.get("val_variance_ratio", 1.0) < limits.alike:
+        setting = "a smaller model.beta" if "kl" in latest else "a larger model.gamma"
+        found["alike"] = (
+            f"mode collapse: the variance of the samples is {latest['val_variance_ratio']:.0%} of the data's. "
+            f"Try {setting}, or a lower model.lr."
+        )
+    # while beta still rises, a small KL is normal
+    if latest.get("beta") == first.get("beta") and all("kl" in row and row["kl"] < limits.silent for row in rows):
+        found["silent"] = (
+            f"posterior collapse (kl {latest['kl']:.2g} nats): the decoder ignores z. "
+            "Try a smaller model.beta or a longer model.kl_warmup."
+        )
+    if run.best is not None and run.since_best >= _LOOKS and run.progress - run.best_at > limits.stale:
+        found["stale"] = (
+            f"{run.best.name} has not improved on {run.best.value:.3g}, reached at {run.best_at:.0%} of the run, which "
+            "best.pt keeps. A longer run will not help; a lower model.lr or a larger model.width may."
+        )
+    speed = median_speed(rows)
+    if speed < limits.slow * run.best_speed:
+        found["slow"] = (
+            f"{speed:,.0f} images per second, after {run.best_speed:,.0f} at best: other work may share the machine. "
+            "See trainer.threads."
+        )
+    return found
+
+
+def median_speed(rows: list[Row]) -> float:
+    """Returns the median of images per second."""
+    return statistics.median(row["images_per_second"] for row in rows)
+
+
+class Health(RunCallback):
+    """Warns once about each symptom. A value that is not finite stops the run instead: see `Metrics`.
+
+    Args:
+        won: a difference of real_logits and fake_logits above this in every row means that the discriminator has won:
+            it separates both classes with certainty.
+        alike: `variance_ratio` below this is mode collapse; 1 is the variance of the data.
+        silent: `kl` below this, in nats per image at the full beta, is posterior collapse.
+        slow: training is slow below this share of the best speed so far.
+        stale: progress has stopped after this share of the run without a better value of the monitored metric.
+    """
+
+    passive: ClassVar[bool] = True
+
     def __init__(self, won: float, alike: float, silent: float, slow: float, stale: float) -> None:
-        self.won, self.alike, self.silent, self.slow, self.stale = won, alike, silent, slow, stale
-        self._told: set[str] = set()
-        self._rows: list[dict[str, float]] = []
-        self._best: Monitored | None = None  # figure of the best checkpoint, and the progress it was found at
-        self._best_at = 0.0
-        self._since_best = 0  # figures measured
-        self._speed = 0.0  # the best median of so many rows
+        self.limits = Thresholds(won, alike, silent, slow, stale)
+        self._warned: set[str] = set()
+        self._rows: list[Row] = []
+        self._best: Monitored | None = None
+        self._best_at = self._best_speed = 0.0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        metrics, clock = find(trainer, Metrics), find(trainer, Clock)
-        if metrics.pending:  # a row is written when nothing is pending
+    def after_step(self, trainer: Trainer) -> None:
+        run, clock = self.context, self.context.clock
+        if run.metrics.pending:  # a row is complete when no step is pending
             return
-        self._rows = [*self._rows, dict(metrics.latest)][-_ROWS:]
-        checkpoints = find(trainer, Checkpoints)
-        if checkpoints.best != self._best:
-            self._best, self._best_at = checkpoints.best, clock.progress
-        self._since_best = checkpoints.since_best
+        self._rows = [*self._rows, dict(run.metrics.latest)][-_ROWS:]
+        if run.checkpoints.best != self._best:
+            self._best, self._best_at = run.checkpoints.best, clock.progress
         share, batches = _SETTLED
-        settled = clock.progress > share and clock.images_seen > batches * clock.batch_size
-        if len(self._rows) == _ROWS and settled:
-            for name, sentence in self.symptoms(cast(GenerativeModel, pl_module), clock.progress).items():
-                if name not in self._told:
-                    log.warning("health    at %s images: %s", f"{clock.images_seen:,}", sentence)
-                    self._told.add(name)
-
-    def symptoms(self, model: GenerativeModel, progress: float) -> dict[str, str]:
-        """What the last rows show, each with what to try."""
-        found = {}
-        latest = self._rows[-1]
-        gaps = [row.get("real_logits", 0.0) - row.get("fake_logits", 0.0) for row in self._rows]
-        if min(gaps) > self.won and not getattr(model, "wasserstein", False):
-            found["won"] = (
-                f"the discriminator has won, its logits are {gaps[-1]:.0f} apart: little is to be learned from it. "
-                "Try a larger model.gamma, or model.augmentation=[translation,cutout]."
-            )
-        if latest.get("val_variance_ratio", 1.0) < self.alike:
-            setting = "a smaller model.beta" if "kl" in latest else "a larger model.gamma"
-            found["alike"] = (
-                f"the samples are alike: they spread {latest['val_variance_ratio']:.0%} as far as the data. "
-                f"Try {setting}, or a lower model.lr."
-            )
-        # while beta still rises, a small KL is as it should be
-        if latest.get("beta") == self._rows[0].get("beta") and self._always("kl", lambda value: value < self.silent):
-            found["silent"] = (
-                f"the posterior has collapsed (kl {latest['kl']:.2g} nats): the decoder ignores z. "
-                "Try a smaller model.beta or a longer model.kl_warmup."
-            )
-        if self._best is not None and self._since_best >= _LOOKS and progress - self._best_at > self.stale:
-            found["stale"] = (
-                f"{self._best.name} is no better than {self._best.value:.3g}, at {self._best_at:.0%} of the run: "
-                "best.pt is of then. A longer run will not help; a lower model.lr or a larger model.width may."
-            )
-        speed = statistics.median(row["images_per_second"] for row in self._rows)
-        self._speed = max(self._speed, speed)
-        if speed < self.slow * self._speed:
-            found["slow"] = (
-                f"{speed:,.0f} images a second, after {self._speed:,.0f} at best: is the machine busy with something "
-                "else? See trainer.threads."
-            )
-        return found
-
-    def _always(self, name: str, is_bad: Callable[[float], bool]) -> bool:
-        return all(name in row and is_bad(row[name]) for row in self._rows)
+        if len(self._rows) < _ROWS or clock.progress <= share or clock.images_seen <= batches * clock.batch_size:
+            return
+        self._best_speed = max(self._best_speed, median_speed(self._rows))
+        standing = Standing(clock.progress, self._best, self._best_at, run.checkpoints.since_best, self._best_speed)
+        has_logits = not getattr(run.model, "wasserstein", False)
+        for name, sentence in symptoms(self._rows, self.limits, standing, has_logits).items():
+            if name not in self._warned:
+                log.warning("health    at %s images: %s", f"{clock.images_seen:,}", sentence)
+                self._warned.add(name)

@@ -1,4 +1,4 @@
-"""The figures of a run: collected without waiting for the device, written to metrics.jsonl and the loggers."""
+"""The metrics of a run: collected without waiting for the device, written to metrics.jsonl and the loggers."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from itertools import takewhile
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from genimg.common.files import append_text
 from genimg.common.monitored import Monitored
+from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import highest
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.find import find, run_folder
+from genimg.training.lightning_api import add_summary
 
 log = logging.getLogger(__name__)
 
@@ -26,197 +27,199 @@ DIVERGED = 1  # exit code
 
 
 class Metrics(Callback):
-    """Means of the training metrics over `every_steps` steps and all processes, with the speed and the learning rates.
+    """Writes means of the training metrics over `every_steps` steps and all processes, with speed and learning rates.
 
-    The device is read once in `every_steps` steps. A figure that is not finite stops the run: the message says
-    when, which figure, and which checkpoint is good. The steps since the last row, and rows that the disk has refused,
-    are a part of the checkpoint, so that a run that is killed and resumed writes the rows of one that was not.
+    The device is read once per `every_steps` steps. A value that is not finite stops the run with a message. The steps
+    since the last row, and rows that a full disk refused, are part of the checkpoint, so that a run that is killed and
+    resumed writes the same rows as one that was not.
 
     Args:
         every_steps: optimizer steps between two rows.
-        hyperparameters: shown beside the figures by loggers that can; flat, plain values.
-        loggers: the trainer's, from the start of the training on; one whose file a full disk refuses is left out.
+        hyperparameters: flat, plain values for loggers that show them.
+        loggers: attached to the trainer when training starts. A logger whose file cannot be written is dropped.
     """
 
-    def __init__(self, every_steps: int, hyperparameters: dict[str, Any], loggers: list[Logger]) -> None:
+    passive: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        clock: Clock,
+        folder: RunFolder,
+        every_steps: int,
+        hyperparameters: dict[str, Any],
+        loggers: list[Logger],
+    ) -> None:
+        self.model, self.clock, self.folder = model, clock, folder
         self.every_steps, self.hyperparameters, self.loggers = every_steps, hyperparameters, loggers
         self.latest: dict[str, float] = {}
         self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
-        self._unwritten: list[dict[str, Any]] = []  # rows that a full disk has refused
+        self._unwritten: list[dict[str, Any]] = []  # rows that a full disk refused
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        clock = find(trainer, Clock)
-        self._mark = (clock.images_seen, clock.seconds)
-        table = run_folder(trainer).metrics
-        if table.exists() and trainer.is_global_zero:  # resumed: what was written after the checkpoint happens again
-            rows = table.read_bytes().splitlines(keepends=True)
-            kept = takewhile(lambda row: _images_seen(row) <= clock.images_seen, rows)
-            os.truncate(table, sum(map(len, kept)))  # which a full disk allows
+        self._mark = (self.clock.images_seen, self.clock.seconds)
+        file = self.folder.metrics
+        if file.exists() and trainer.is_global_zero:  # rows after the checkpoint will be written again
+            rows = file.read_bytes().splitlines(keepends=True)
+            kept = takewhile(lambda row: _images_seen(row) <= self.clock.images_seen, rows)
+            os.truncate(file, sum(map(len, kept)))  # works on a full disk
 
-        def begin(logger: Logger) -> None:
+        def start(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger):
                 _ = logger.experiment  # opens its file
             else:
                 logger.log_hyperparams(self.hyperparameters)
 
         trainer.loggers = self.loggers
-        to_loggers(trainer, begin)
+        for_each_logger(trainer, start)
 
-    def waiting(self) -> dict[str, Any]:
-        """What no row tells yet, of this process: plain types, tensors on the CPU."""
-        pending = [{name: value.cpu() for name, value in step.items()} for step in self.pending]
-        return {"pending": pending, "unwritten": list(self._unwritten)}
+    def state(self) -> tuple[list[dict[str, Tensor]], list[dict[str, Any]]]:
+        """Returns this process's metrics of the steps since the last row, on the CPU, and the unwritten rows."""
+        return [{name: value.cpu() for name, value in step.items()} for step in self.pending], list(self._unwritten)
 
-    def go_on_with(self, waiting: dict[str, Any], trainer: Trainer) -> None:
-        """The inverse of `waiting`, once the training has started; rows that have been written since are not again."""
-        device = trainer.strategy.root_device
-        self.pending = [{name: value.to(device) for name, value in step.items()} for step in waiting["pending"]]
-        table = run_folder(trainer).metrics
-        written = set(table.read_text(encoding="utf-8").splitlines()) if table.exists() else set()
-        self._unwritten = [row for row in waiting.get("unwritten", []) if json.dumps(row) not in written]
+    def restore(self, pending: list[dict[str, Tensor]], unwritten: list[dict[str, Any]], device: torch.device) -> None:
+        """Continues from `state`, after training has started. Rows that were written since are dropped."""
+        self.pending = [{name: value.to(device) for name, value in step.items()} for step in pending]
+        file = self.folder.metrics
+        written = set(file.read_text(encoding="utf-8").splitlines()) if file.exists() else set()
+        self._unwritten = [row for row in unwritten if json.dumps(row) not in written]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The hyperparameters beside what they came to: TensorBoard's HPARAMS shows runs that have both, and its
-        parallel coordinates want a number on every axis, so a run that was stopped is left out until it is resumed.
+        """Writes TensorBoard's hyperparameters with the final metrics.
 
-        Without the summary of an experiment that Lightning writes into every run: TensorBoard shows all runs by the
-        first one's, where without any it shows the settings of all, those that differ first, and all scalars, of which
-        the final ones come first.
+        The HPARAMS tab lists runs that have both, and its parallel coordinates need a number on every axis, so a
+        stopped run is left out until it is resumed. The experiment summary that Lightning would write is omitted:
+        with it, TensorBoard shows all runs by the settings of the first one; without it, by the settings of all.
         """
-        clock = find(trainer, Clock)
         measured = {name.replace("val_", "final/", 1): v for name, v in self.latest.items() if name.startswith("val_")}
         final = {name: value for name, value in measured.items() if math.isfinite(value)}
-        final["final/images_seen"] = clock.images_seen
+        final["final/images_seen"] = self.clock.images_seen
 
-        def tell(logger: Logger) -> None:
-            if isinstance(logger, TensorBoardLogger) and clock.exit_code == 0:
-                from torch.utils.tensorboard.summary import hparams  # takes a while, where nobody may log there
+        def finish(logger: Logger) -> None:
+            if isinstance(logger, TensorBoardLogger) and self.clock.exit_code == 0:
+                from torch.utils.tensorboard.summary import hparams  # slow to import
 
                 _, begin, end = hparams(self.hyperparameters, {})
                 for summary in (begin, end):
-                    logger.experiment._get_file_writer().add_summary(summary)
-                logger.log_metrics(final, step=clock.images_seen)
+                    add_summary(logger, summary)
+                logger.log_metrics(final, step=self.clock.images_seen)
                 logger.hparams.update(self.hyperparameters)  # for the file that `save` writes
             logger.save()
 
-        to_loggers(trainer, tell)
+        for_each_logger(trainer, finish)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.pending.append({name: value.detach() for name, value in outputs.items()})
-        if len(self.pending) >= self.every_steps or find(trainer, Clock).spent:
+        if len(self.pending) >= self.every_steps or self.clock.spent:
             self.flush(trainer)
 
     def flush(self, trainer: Trainer) -> None:
-        """Write what was collected since the last row; stops the run if any of it is not finite."""
+        """Writes a row for the steps since the last one. Stops the run if a value is not finite."""
         if not self.pending:
             return
         means = self._means(trainer)
         steps, self.pending = len(self.pending), []
-        row = dict(means)
-        clock = find(trainer, Clock)
+        clock = self.clock
         (images, seconds), self._mark = self._mark, (clock.images_seen, clock.seconds)
-        row["images_per_second"] = (clock.images_seen - images) / max(clock.seconds - seconds, 1e-9)
-        row |= cast(GenerativeModel, trainer.lightning_module).learning_rates()
-        self.write(trainer, "train", row)
+        speed = (clock.images_seen - images) / max(clock.seconds - seconds, 1e-9)
+        self.write(trainer, "train", {**means, "images_per_second": speed, **self.model.learning_rates()})
         if broken := [name for name, value in means.items() if not math.isfinite(value)]:
             self._stop_diverged(trainer, broken, steps)
 
     def check(self, trainer: Trainer) -> None:
-        """Stops the run if a figure since the last row is not finite, or a weight: a gradient that is not shows in no
-        figure before the next step. Writes no row otherwise.
+        """Stops the run if a metric since the last row, or a weight, is not finite; else writes no row.
+
+        The weights are checked because a gradient that is not finite appears in no metric before the next step.
         """
-        if find(trainer, Clock).exit_code == DIVERGED:
+        if self.clock.exit_code == DIVERGED:
             return
         if self.pending and not all(map(math.isfinite, self._means(trainer).values())):
             self.flush(trainer)
-        elif highest(trainer, [float(not finite_weights(trainer.lightning_module))])[0]:
+        elif highest(trainer, [float(not weights_are_finite(self.model))])[0]:
             self._stop_diverged(trainer, ["weights"], len(self.pending) or self.every_steps)
 
     def _means(self, trainer: Trainer) -> dict[str, float]:
-        """Of the pending steps, over all processes; a model may tell a figure in some steps only."""
-        told: dict[str, list[Tensor]] = {}
+        """Returns means over the pending steps and all processes. A model may report a metric in some steps only."""
+        values: dict[str, list[Tensor]] = {}
         for step in self.pending:
             for name, value in step.items():
-                told.setdefault(name, []).append(value)
-        means = torch.stack([torch.stack(values).float().mean() for values in told.values()])
-        return dict(zip(told, trainer.strategy.reduce(means).tolist(), strict=True))
+                values.setdefault(name, []).append(value)
+        means = torch.stack([torch.stack(column).float().mean() for column in values.values()])
+        return dict(zip(values, trainer.strategy.reduce(means).tolist(), strict=True))
 
     def write(self, trainer: Trainer, stage: str, row: dict[str, float], n: int | None = None) -> None:
-        """One row of figures: to metrics.jsonl, to the loggers as `stage/name`, and to `latest`, as `val_name` where
-        the stage is not training.
+        """Writes one row to metrics.jsonl, to the loggers as `stage/name`, and to `latest`.
 
-        n: the images or clips that they are of, where they are of some; that of the figure that the model is judged
-            by stands in `latest` beside it, as `val_name_n`.
+        In `latest`, names of other stages than training have the prefix `val_`.
+
+        n: images or clips that the values are computed from. `latest` keeps that of the monitored metric, as
+            `val_NAME_n`.
         """
-        clock = find(trainer, Clock)
+        clock, monitor = self.clock, self.model.monitor[0]
         self.latest |= row if stage == "train" else {f"{stage}_{name}": value for name, value in row.items()}
-        judged_by = cast(GenerativeModel, trainer.lightning_module).monitor[0]
-        if n is not None and judged_by in row:
-            self.latest[f"{stage}_{judged_by}_n"] = n
+        if n is not None and monitor in row:
+            self.latest[f"{stage}_{monitor}_n"] = n
         if not trainer.is_global_zero:
             return
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}  # JSON has no NaN
-        of = {} if n is None else {"n": n}
-        entry = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage, **of, **finite}
-        self._unwritten.append(entry)
+        about = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage}
+        self._unwritten.append({**about, **({} if n is None else {"n": n}), **finite})
         try:
-            append_text(run_folder(trainer).metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
+            append_text(self.folder.metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
             self._unwritten = []
         except OSError as error:
             if len(self._unwritten) == 1:
-                log.warning("figures cannot be written: %s. The run goes on and tries again.", error)
-        figures = {f"{stage}/{name}": value for name, value in row.items()}
-        to_loggers(trainer, lambda logger: logger.log_metrics(figures, step=clock.images_seen))
+                log.warning("metrics cannot be written: %s. The run continues and tries again.", error)
+        values = {f"{stage}/{name}": value for name, value in row.items()}
+        for_each_logger(trainer, lambda logger: logger.log_metrics(values, step=clock.images_seen))
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], steps: int) -> None:
-        clock = find(trainer, Clock)
-        rates = cast(GenerativeModel, trainer.lightning_module).learning_rates()
-        folder = run_folder(trainer)
+        clock, folder = self.clock, self.folder
         good = folder.last if folder.last.exists() else folder.best
         log.error(
             "error: %s became non-finite within the last %d steps, at %s images (%s, progress %.0f%%).\n"
             "  %s\n"
-            "  What often helps: a lower model.lr, trainer.precision=32-true, for the GAN a larger model.gamma.",
+            "  Try a lower model.lr, trainer.precision=32-true, or for a GAN a larger model.gamma.",
             " and ".join(broken),
             steps,
             f"{clock.images_seen:,}",
-            ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items()),
+            ", ".join(f"{name} {rate:.3g}" for name, rate in self.model.learning_rates().items()),
             100 * clock.progress,
-            f"The last good checkpoint: {good}" if good.exists() else "No checkpoint had been written yet.",
+            f"The last good checkpoint: {good}" if good.exists() else "There is no checkpoint yet.",
             extra={"file_only": not trainer.is_global_zero},
         )
         clock.stop(trainer, DIVERGED)
 
 
-def monitored(figures: Mapping[str, Any], model: LightningModule) -> Monitored | None:
-    """The one that `model` is judged by, of `Metrics.latest`, which checkpoints keep; None before it is measured."""
-    name, direction = cast(GenerativeModel, model).monitor
-    value = figures.get(f"val_{name}")
-    return None if value is None else Monitored(name, value, direction, figures.get(f"val_{name}_n"))
+def monitored(metrics: Mapping[str, float], model: GenerativeModel) -> Monitored | None:
+    """Returns the value of the model's monitored metric in `Metrics.latest`; None before it is measured."""
+    name, direction = model.monitor
+    value, n = metrics.get(f"val_{name}"), cast(int | None, metrics.get(f"val_{name}_n"))
+    return None if value is None else Monitored(name, value, direction, n)
 
 
-def finite_weights(model: nn.Module) -> bool:
-    """Whether this process's weights are; the device is read once."""
+def weights_are_finite(model: nn.Module) -> bool:
+    """Returns whether all weights of this process are finite. Reads the device once."""
     return bool(torch.stack([weight.detach().isfinite().all() for weight in model.parameters()]).all())
 
 
-def to_loggers(trainer: Trainer, tell: Callable[[Logger], None]) -> None:
-    """A logger that cannot write is left out from there on: TensorBoard's does not recover."""
+def for_each_logger(trainer: Trainer, call: Callable[[Logger], None]) -> None:
+    """Calls `call` with each logger. A logger that cannot write is dropped: TensorBoard's does not recover."""
     for logger in trainer.loggers:
         try:
-            tell(logger)
-        except (OSError, ValueError) as error:  # Lightning's TensorBoardLogger makes the one the other
+            call(logger)
+        except (OSError, ValueError) as error:  # Lightning's TensorBoardLogger raises ValueError from an OSError
             if not isinstance(error.__cause__ or error, OSError):
                 raise
-            log.warning("%s ends here: %s. The run goes on.", type(logger).__name__, error.__cause__ or error)
+            log.warning("%s stops: %s. The run continues.", type(logger).__name__, error.__cause__ or error)
             trainer.loggers = [other for other in trainer.loggers if other is not logger]
 
 
 def _images_seen(row: bytes) -> float:
-    """Of a line of metrics.jsonl; infinity for one that a kill has cut off, or that is no row."""
+    """Returns the images seen of a line of metrics.jsonl; infinity for a line that is cut off or is no row."""
     try:
         return float(json.loads(row)["images_seen"]) if row.endswith(b"\n") else math.inf
     except (ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""The optimizers of a run that goes on: their state from a checkpoint, which may be a stranger's or an older one."""
+"""Restores optimizers from a checkpoint, which may be untrusted or of another configuration."""
 
 import copy
 import logging
@@ -15,43 +15,44 @@ log = logging.getLogger(__name__)
 
 
 def restore(optimizers: Sequence[Optimizer], states: Sequence[dict[str, Any]], reconfigured: bool) -> None:
-    """Each optimizer goes on from its state; alike where nothing has changed, bit for bit.
+    """Loads the state of each optimizer. With the same configuration, training continues bit for bit.
 
-    reconfigured: the model's configuration is not the one that the states were made with. Then the learning rates and
-        other settings are those of the new one, and an optimizer that can do nothing with its state begins without.
+    Args:
+        reconfigured: the model's configuration has changed. Learning rates and other settings are then those of the new
+            one, and an optimizer that cannot use its state starts without it.
 
     Raises:
-        UserError: for states that these optimizers cannot go on from, where the configuration is the same.
+        UserError: if the configuration is the same and an optimizer cannot use its state.
     """
     if len(optimizers) != len(states):
         raise UserError("resume", f"a checkpoint of {len(states)} optimizers", f"the model's {len(optimizers)}")
     for number, (optimizer, state) in enumerate(zip(optimizers, states, strict=True)):
         fresh = optimizer.state_dict()
-        settled = {**state, "param_groups": fresh["param_groups"]} if reconfigured else state
+        given = {**state, "param_groups": fresh["param_groups"]} if reconfigured else state
         try:
-            _go_on(optimizer, settled)
-        except Exception as error:  # whatever an optimizer raises for what it has not made
+            _load(optimizer, given)
+        except Exception as error:  # an optimizer may raise any type for an invalid state
             name, reason = type(optimizer).__name__, str(error).strip().splitlines() or [type(error).__name__]
             if not reconfigured:
-                expected = f"a state that {name} can go on from: {reason[0]}"
+                expected = f"a state that {name} can use: {reason[0]}"
                 raise UserError("resume", f"optimizer {number} of the checkpoint", expected) from error
-            log.warning("optimizer %d, %s, begins without the state of the one before: %s", number, name, reason[0])
+            log.warning("optimizer %d, %s, starts without its earlier state: %s", number, name, reason[0])
             optimizer.load_state_dict(fresh)
 
 
-def _go_on(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Loads a state that has what a step makes of none, by shape and type, and that a step can be taken with.
+def _load(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Loads a state after checking that it has the entries, shapes and types of a fresh one, and allows a step.
 
-    The shapes come first: torch's fused kernels read past the end of a tensor that is too small.
+    Shapes are checked before the step, because torch's fused kernels read past the end of a tensor that is too small.
     """
     optimizer.load_state_dict({**state, "state": {}})
     _try_step(optimizer)
-    made = {weight: dict(own) for weight, own in optimizer.state.items()}
+    fresh = {weight: dict(entries) for weight, entries in optimizer.state.items()}
     optimizer.load_state_dict(copy.deepcopy(state))
     for weight, given in optimizer.state.items():
-        for name, value in made[weight].items():
+        for name, value in fresh[weight].items():
             if _kind(given.get(name)) != _kind(value):
-                raise ValueError(f"its {name} is {_kind(given.get(name))} in place of {_kind(value)}")
+                raise ValueError(f"its {name} is {_kind(given.get(name))}, expected {_kind(value)}")
     _try_step(optimizer)
     optimizer.load_state_dict(state)
 
@@ -63,9 +64,9 @@ def _kind(value: object) -> str:
 
 
 def _try_step(optimizer: Optimizer) -> None:
-    """A step without a gradient, after which the weights are what they were; raises what the optimizer raises."""
+    """Takes a step with zero gradients and restores the weights. Raises what the optimizer raises."""
     for group in optimizer.param_groups:
-        group["lr"] = 1.0 * group.get("initial_lr", group["lr"])  # what the model does before each step
+        group["lr"] = 1.0 * group.get("initial_lr", group["lr"])  # as the model does before each step
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     before = [weight.detach().clone() for weight in weights]
     try:

@@ -1,44 +1,43 @@
-"""Stops a trial of a search that falls behind the others."""
+"""Stops a trial of a search that is worse than the earlier trials."""
 
 import logging
-import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
 from genimg.common.files import write_json
 from genimg.common.monitored import Monitored, compare
-from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.find import find, run_folder
-from genimg.training.callbacks.metrics import Metrics, monitored
+from genimg.training.callbacks.base import RunCallback
+from genimg.training.callbacks.metrics import monitored
 
 log = logging.getLogger(__name__)
 
-#: The median of fewer trials tells little; and before this share of a run, figures in % say little of its end.
+#: Finished trials that the median needs, and the per cent of a run before which a value says little about its end.
 LEAST_TRIALS, WARM_UP = 4, 25
 
 
-class Pruning(Callback):
-    """Ends the run, whole and with its samples, where its best figure so far is worse than the median of the earlier
-    trials' at the same progress (Golovin et al. 2017, Google Vizier, sec. 3.2.2).
+class Pruning(RunCallback):
+    """Ends the run early, with its samples, if its best value so far is worse than the median of the earlier trials at
+    the same progress (Golovin et al. 2017, Google Vizier, sec. 3.2.2).
 
-    The figure is the one the model is judged by. Progress is counted in per cent, so that budgets compare. A trial
-    whose figure does not compare with the earlier ones' is not pruned.
+    The value is that of the metric that the model monitors. Progress is counted in per cent, so that budgets compare. A
+    trial whose value does not compare with the earlier ones' is not pruned.
 
     Args:
-        journal: the file in which Optuna keeps the trials of the search.
-        trial: the number of this one.
+        journal: file in which Optuna keeps the trials of the search.
+        trial: number of this trial.
     """
+
+    passive: ClassVar[bool] = False
 
     def __init__(self, journal: str, trial: int) -> None:
         self.journal, self.number = journal, trial
-        self.seconds_spent = 0.0
         self._trial: Any = None
-        self._told: Monitored | None = None
+        self._reported: Monitored | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:  # the first of several processes asks for all: other trials end in between
+        if not trainer.is_global_zero:  # rank 0 decides for all: other trials end in between
             return
         import optuna
         from optuna.storages.journal import JournalFileBackend, JournalStorage
@@ -48,35 +47,35 @@ class Pruning(Callback):
         storage = JournalStorage(JournalFileBackend(self.journal))
         study = optuna.load_study(study_name=None, storage=storage, pruner=pruner)
         trial = study.trials[self.number]
-        if not trial.state.is_finished():  # else the search is over for it, and the run goes on for its own sake
+        if not trial.state.is_finished():  # a finished trial is a run that is resumed outside the search
             self._trial = optuna.trial.Trial(study, trial._trial_id)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        figure = monitored(find(trainer, Metrics).latest, pl_module)
-        if figure is None or figure == self._told:
+    def after_step(self, trainer: Trainer) -> None:
+        run = self.context
+        value = monitored(run.metrics.latest, run.model)
+        if value is None or value == self._reported:
             return
-        started = time.monotonic()
-        clock = find(trainer, Clock)
-        self._told = figure
-        behind = False
-        if self._trial is not None:
-            self._trial.set_user_attr("n", figure.n)
-            self._trial.report(figure.cost, round(100 * clock.progress))
-            behind = self._trial.should_prune() and self._compares(figure)
-        if trainer.strategy.broadcast(behind) and not trainer.should_stop:
+        self._reported = value
+        with self.timed():
+            prune = trainer.strategy.broadcast(self._trial is not None and self._should_prune(value))
+        if prune and not trainer.should_stop:
             log.info(
-                "pruned: %s %.4g at %.0f%% is behind the other trials", figure.name, figure.value, 100 * clock.progress
+                "pruned: %s %.4g at %.0f%% is worse than the other trials",
+                value.name,
+                value.value,
+                100 * run.clock.progress,
             )
             if trainer.is_global_zero:
-                write_json(run_folder(trainer).pruned, {"images_seen": clock.images_seen, figure.name: figure.value})
-            clock.stop(trainer, 0)
-        self.seconds_spent += time.monotonic() - started
+                write_json(run.folder.pruned, {"images_seen": run.clock.images_seen, value.name: value.value})
+            run.clock.stop(trainer, 0)
 
-    def _compares(self, figure: Monitored) -> bool:
-        """With those of the earlier trials."""
+    def _should_prune(self, value: Monitored) -> bool:
+        """Reports the value to the search and returns its decision."""
         from optuna.trial import TrialState
 
+        self._trial.set_user_attr("n", value.n)
+        self._trial.report(value.cost, round(100 * self.context.clock.progress))
+        if not self._trial.should_prune():
+            return False
         earlier = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return compare([figure, *(replace(figure, n=other.user_attrs.get("n")) for other in earlier)])
+        return compare([value, *(replace(value, n=other.user_attrs.get("n")) for other in earlier)])

@@ -1,107 +1,98 @@
-"""Images while a run goes on: always from the same latents, so that one sees them grow."""
+"""Draws samples during training, always from the same latents, so that their progress is visible."""
 
 import logging
-import time
 from pathlib import Path
-from typing import Any, cast
+from typing import ClassVar
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
-from genimg.models.base import GenerativeModel, Reconstructs
+from genimg.models.base import Reconstructs
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
-from genimg.training.callbacks.clock import Clock
-from genimg.training.callbacks.ema import EMA
-from genimg.training.callbacks.find import find, run_folder
-from genimg.training.callbacks.metrics import to_loggers
-from genimg.training.callbacks.validation import held_out
+from genimg.training.callbacks.base import RunCallback
+from genimg.training.callbacks.metrics import for_each_logger
+from genimg.training.lightning_api import add_summary
 
 log = logging.getLogger(__name__)
 
-_SEED = 0  # of the fixed latents, the same in every run: sheets of two runs can be laid side by side
+_SEED = 0  # of the latents, the same in every run, so that sheets of two runs compare
 _PAIRS = 16  # images on a sheet of reconstructions
 
 
-class Samples(Callback):
-    """Sheets into RUN/samples/during and TensorBoard; for sequences, animations besides; for a VAE, reconstructions.
+class Samples(RunCallback):
+    """Writes sheets to RUN/samples/during and TensorBoard; animations of a sequence model; reconstructions of a VAE.
 
     Args:
-        times: how often in a run.
+        times: sheets per run.
         num_images: images on a sheet.
         num_clips: animations of a sequence model.
     """
 
+    passive: ClassVar[bool] = True
+
     def __init__(self, times: int, num_images: int, num_clips: int) -> None:
         self.times, self.num_images, self.num_clips = times, num_images, num_clips
-        self.seconds_spent = 0.0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        clock, model = find(trainer, Clock), cast(GenerativeModel, pl_module)
-        if not clock.due(self.times):
+    def after_step(self, trainer: Trainer) -> None:
+        if not self.context.clock.due(self.times):
             return
-        started = time.monotonic()
-        with find(trainer, EMA).applied(model):
+        with self.timed(), self.context.ema.applied():
             try:
                 if trainer.is_global_zero:
-                    self.draw(trainer, model, clock.images_seen)
+                    self.draw(trainer)
             except OSError as error:
-                log.warning("no sheet of this moment: %s. The run goes on.", error)
-        self.seconds_spent += time.monotonic() - started
+                log.warning("no sample sheet was written: %s. The run continues.", error)
 
-    def draw(self, trainer: Trainer, model: GenerativeModel, images_seen: int) -> None:
-        """Write the sheets of this moment."""
-        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    def draw(self, trainer: Trainer) -> None:
+        """Writes the sheets of this step."""
+        model, data, images_seen = self.context.model, self.context.data, self.context.clock.images_seen
         generator = torch.Generator(model.device).manual_seed(_SEED)
-        stills = data.num_frames is None
-        count = self.num_images if stills else self.num_clips
-        conditional = bool(model.num_classes)
-        labels = torch.arange(count, device=model.device) % len(data.classes) if conditional else None
-        folder = run_folder(trainer).samples / "during"
+        count = self.num_images if data.num_frames is None else self.num_clips
+        labels = torch.arange(count, device=model.device) % len(data.classes) if model.num_classes else None
         images = to_uint8(model.sample(count, generator=generator, labels=labels))
+        file = self.context.folder.samples / "during" / f"{images_seen:09d}"
         if isinstance(model, Reconstructs):
-            self._draw_reconstructions(trainer, model, folder, images_seen)
-        name = f"{images_seen:09d}"
-        if stills:
+            sheet = self._reconstructions(model)
+            save_png(sheet, file.with_name(f"{file.name}-reconstructions.png"))
+            _log_image(trainer, "reconstructions", sheet, images_seen)
+        if data.num_frames is None:
             sheet = contact_sheet(images)
         else:
             sheet = sheet_over_time(images)
-            save_gif(contact_sheet(images), folder / f"{name}.gif")
-            self._log_gif(trainer, "animations", folder / f"{name}.gif", images_seen)
-        save_png(sheet, folder / f"{name}.png")
-        self._log_image(trainer, "samples", sheet, images_seen)
+            save_gif(contact_sheet(images), file.with_suffix(".gif"))
+            _log_gif(trainer, "animations", file.with_suffix(".gif"), images_seen)
+        save_png(sheet, file.with_suffix(".png"))
+        _log_image(trainer, "samples", sheet, images_seen)
 
-    def _draw_reconstructions(self, trainer: Trainer, model: GenerativeModel, folder: Path, images_seen: int) -> None:
-        batches = list(held_out(trainer, model, _PAIRS))
-        rebuilt = [cast(Any, model).reconstruct(batch["images"], batch.get("labels")) for batch in batches]
-        originals, made = to_uint8(torch.cat([b["images"] for b in batches])), to_uint8(torch.cat(rebuilt))
+    def _reconstructions(self, model: Reconstructs) -> Tensor:
+        """Returns a sheet of held-out images, each beside its reconstruction."""
+        batches = list(self.context.validation_batches(_PAIRS))
+        originals = to_uint8(torch.cat([batch["images"] for batch in batches]))
+        rebuilt = [model.reconstruct(batch["images"], batch.get("labels")) for batch in batches]
+        decoded = to_uint8(torch.cat(rebuilt))
         if originals.ndim == 4:
-            sheet = side_by_side(originals, made)
-        else:
-            pairs = torch.stack([originals, made], dim=1).flatten(0, 1)[: 2 * self.num_clips]
-            sheet = sheet_over_time(pairs)
-        save_png(sheet, folder / f"{images_seen:09d}-reconstructions.png")
-        self._log_image(trainer, "reconstructions", sheet, images_seen)
+            return side_by_side(originals, decoded)
+        return sheet_over_time(torch.stack([originals, decoded], dim=1).flatten(0, 1)[: 2 * self.num_clips])
 
-    def _log_image(self, trainer: Trainer, tag: str, sheet: Tensor, step: int) -> None:
-        def tell(logger: Logger) -> None:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(tag, sheet, step)
 
-        to_loggers(trainer, tell)
+def _log_image(trainer: Trainer, tag: str, sheet: Tensor, step: int) -> None:
+    def add(logger: Logger) -> None:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(tag, sheet, step)
 
-    def _log_gif(self, trainer: Trainer, tag: str, path: Path, step: int) -> None:
-        """TensorBoard plays a GIF that it is given as an encoded image; its own add_video wants moviepy for that."""
-        image = Summary.Image(encoded_image_string=path.read_bytes())
+    for_each_logger(trainer, add)
 
-        def tell(logger: Logger) -> None:
-            if isinstance(logger, TensorBoardLogger):
-                writer = logger.experiment._get_file_writer()
-                writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
-        to_loggers(trainer, tell)
+def _log_gif(trainer: Trainer, tag: str, path: Path, step: int) -> None:
+    """Logs a GIF as an encoded image, which TensorBoard plays; its own add_video needs moviepy."""
+    image = Summary.Image(encoded_image_string=path.read_bytes())
+
+    def add(logger: Logger) -> None:
+        if isinstance(logger, TensorBoardLogger):
+            add_summary(logger, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    for_each_logger(trainer, add)

@@ -1,0 +1,111 @@
+"""The base class of callbacks that use the other parts of a run, and the parts that it gives them."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from genimg.common.monitored import Monitored
+from genimg.common.run_folder import RunFolder
+from genimg.data.module import GenerativeData
+from genimg.models.base import Batch, GenerativeModel
+from genimg.training.callbacks.checkpoints import Checkpoints
+from genimg.training.callbacks.clock import Clock
+from genimg.training.callbacks.ema import EMA
+from genimg.training.callbacks.metrics import Metrics
+from genimg.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The parts of a training run, built by `training/setup.py`."""
+
+    settings: TrainSettings
+    folder: RunFolder
+    data: GenerativeData
+    model: GenerativeModel
+    clock: Clock
+    ema: EMA
+    metrics: Metrics
+    checkpoints: Checkpoints
+
+    def validation_batches(self, num_images: int) -> Iterator[Batch]:
+        """Yields the first validation items, at most `num_images`, as `to_device` does."""
+        return self.to_device(self.data.val_dataloader(), num_images)
+
+    def to_device(self, batches: Iterable[Batch], num_images: int) -> Iterator[Batch]:
+        """Yields batches of at most `num_images` items in all, normalised and on the model's device."""
+        for batch in batches:
+            count = min(num_images, len(batch["images"]))
+            cut = {name: value[:count] if isinstance(value, Tensor) else value for name, value in batch.items()}
+            moved = self.data.transfer_batch_to_device(cut, self.model.device, 0)
+            yield self.data.on_after_batch_transfer(moved, 0)
+            num_images -= count
+            if num_images == 0:
+                return
+
+
+class RunCallback(Callback):
+    """A callback that uses the clock, metrics, checkpoints or EMA of its run.
+
+    `context` is set before training starts. A callback of any other class receives nothing.
+    """
+
+    #: True for a class that changes no metric and no weight. Read from the source: every class states it as a literal.
+    passive: ClassVar[bool] = False
+    context: RunContext
+    seconds_spent: float = 0.0
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Called after each training step, when the clock has advanced."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.after_step(trainer)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Adds the time spent in the block to `seconds_spent`."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds_spent += time.monotonic() - started
+
+
+class Measured(NamedTuple):
+    """Metrics, and the number of images or clips each is computed from. Values with different n do not compare."""
+
+    metrics: dict[str, float]
+    n: int
+
+
+class Measurement(RunCallback):
+    """A callback that computes metrics of the EMA weights on rank 0, for all ranks.
+
+    Training is bit for bit the same with and without it, except that the metrics choose the best checkpoint.
+    """
+
+    passive: ClassVar[bool] = False
+
+    @abstractmethod
+    def measure(self, num_images: int) -> Measured:
+        """Returns metrics of the weights that are in the model, from at most `num_images` images."""
+
+    def run_measurement(self, trainer: Trainer, num_images: int) -> None:
+        """Measures, writes the metrics and updates the best checkpoint. All ranks must call it."""
+        run = self.context
+        with self.timed():
+            with run.ema.applied(), trainer.precision_plugin.forward_context():
+                found = self.measure(num_images) if trainer.is_global_zero else None
+            metrics, n = cast(Measured, trainer.strategy.broadcast(found))
+        run.metrics.write(trainer, "val", metrics, n)
+        name, direction = run.model.monitor
+        if name in metrics:
+            run.checkpoints.update_best(trainer, Monitored(name, metrics[name], direction, n))

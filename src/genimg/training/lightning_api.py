@@ -1,0 +1,38 @@
+"""The private interfaces of Lightning and TensorBoard that training uses. No other module may use one."""
+
+import logging
+import warnings
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import StrategyRegistry
+
+VERIFIED = ("2.5", "2.6")  # releases of Lightning with which the tests pass
+
+
+def disable_signal_handling(trainer: Trainer) -> None:
+    """Leaves signals to `callbacks/signals.py`.
+
+    Lightning would ask all processes before each step whether one received a signal, and wait for the GPU to answer;
+    the clock asks after each step. Lightning's own SIGTERM handler would send messages from within a step.
+    """
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
+    trainer._signal_connector.register_signal_handlers = lambda: None
+
+
+def add_summary(logger: TensorBoardLogger, summary: Any, step: int | None = None) -> None:
+    """Writes a summary protobuf to TensorBoard, for which SummaryWriter has no public method."""
+    logger.experiment._get_file_writer().add_summary(summary, step)
+
+
+def strategy_names() -> list[str]:
+    """Returns the strategies that Lightning knows by name."""
+    return sorted(StrategyRegistry.available_strategies())
+
+
+def silence() -> None:
+    """Hides Lightning's advice: it is about settings that this project chooses itself."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")

@@ -1,0 +1,27 @@
+"""The parts of a run that depend on its settings."""
+
+from dataclasses import replace
+
+import pytest
+
+from genimg.common.errors import UserError
+from genimg.distributed.data_parallel import AveragedGradients
+from genimg.training.machine import choose
+from genimg.training.setup import choose_strategy
+from tests.training.test_machine import AUTO
+
+ONE = choose(AUTO, bf16=False)
+TWO = replace(ONE, devices=2)
+
+
+def test_auto_and_ddp_are_data_parallel_and_other_names_are_lightnings() -> None:
+    assert choose_strategy(ONE) == "auto"
+    for name in ("auto", "ddp"):
+        assert isinstance(choose_strategy(replace(TWO, strategy=name)), AveragedGradients)
+    assert choose_strategy(replace(TWO, strategy="fsdp")) == "fsdp"
+
+
+@pytest.mark.parametrize("machine", [ONE, TWO])
+def test_an_unknown_strategy_is_an_error_with_the_nearest_name(machine: object) -> None:
+    with pytest.raises(UserError, match="did you mean fsdp"):
+        choose_strategy(replace(machine, strategy="fspd"))  # pyright: ignore

@@ -68,5 +68,5 @@ def test_the_architecture_describes_every_package_and_names_files_that_exist() -
     page, source = read_page("docs/architecture.md"), ROOT / "src" / "genimg"
     described = re.findall(r"^- \*\*`(\w+)/`\*\*", page, re.MULTILINE)
     assert set(described) == {path.parent.name for path in source.glob("*/__init__.py")}
-    for path in re.findall(r"`((?:\w+/)+(?:\w+\.(?:py|yaml))?)`", page):
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|yaml))`", page):
         assert (source / path).exists() or (ROOT / path).exists(), path

@@ -124,7 +124,7 @@ class Health(RunCallback):
             return
         self._best_speed = max(self._best_speed, median_speed(self._rows))
         standing = Standing(clock.progress, self._best, self._best_at, run.checkpoints.since_best, self._best_speed)
-        has_logits = not getattr(run.model, "wasserstein", False)
+        has_logits = run.model.has_logits
         for name, sentence in symptoms(self._rows, self.limits, standing, has_logits).items():
             if name not in self._warned:
                 log.warning("health    at %s images: %s", f"{clock.images_seen:,}", sentence)

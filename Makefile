@@ -1,4 +1,4 @@
-# make demo: a first image.  make test, make check: what CI runs.  make help: the rest.
+# make demo trains a first model. CI runs make check, make test and make test-slow. make help lists all targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,43 +6,48 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 LOWEST := .venv-lowest
+# one file stays in one process, so that its fixtures are made once
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test gpu lowest survive check format clean
+.PHONY: help demo test test-slow gpu lowest survive check format clean
 
-help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED)  ## install into .venv, train a first model and show where its images lie
+demo: $(INSTALLED)  ## install into .venv, train a first model and print where its images are
 	$(BIN)/genimg-train
 
-test: $(INSTALLED_DEV)  ## install into .venv where needed and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED_DEV)  ## install into .venv if necessary and run the fast tests, in at most 10 minutes on two cores
+	$(BIN)/python $(PYTEST) -m "not slow and not long and not gpu"
+
+test-slow: $(INSTALLED_DEV)  ## run the tests that train, kill and resume complete runs
+	$(BIN)/python $(PYTEST) -m "slow and not long and not gpu"
 
 gpu: $(INSTALLED_DEV)  ## run the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
-survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare; KILLS=50 of them
+survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compare the results; KILLS=50
 	$(BIN)/python -m pytest -m long tests/survival
 	$(BIN)/python -m tests.survival.long --kills $(or $(KILLS),50)
 
-lowest: $(LOWEST)/.installed  ## every test with the oldest packages allowed, by Python 3.11; fetches GBs, so not in CI
-	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+lowest: $(LOWEST)/.installed  ## run every test with the oldest allowed packages on Python 3.11; downloads several GB, so CI does not
+	$(LOWEST)/bin/python $(PYTEST)
 
-check: $(INSTALLED_DEV)  ## formatter, linter and types over src and tests
+check: $(INSTALLED_DEV)  ## run the formatter, the linter and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-format: $(INSTALLED_DEV)  ## format and repair what the linter can
+format: $(INSTALLED_DEV)  ## format the code and apply the linter's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## remove the .venvs and what building left; runs in outputs/ stay
+clean:  ## remove the virtual environments and build files; outputs/ is kept
 	rm -rf $(VENV) $(LOWEST) build dist src/*.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 demo"; exit 2; }
+		|| { echo "Python 3.11 or newer is needed; choose one: make PYTHON=python3.12 demo"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml setup.py | $(BIN)/python
@@ -55,7 +60,7 @@ $(INSTALLED_DEV): pyproject.toml setup.py | $(BIN)/python
 
 $(LOWEST)/.installed: pyproject.toml setup.py tests/lowest.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-		|| { echo "The oldest packages need Python 3.11; name one: make PYTHON=python3.11 lowest"; exit 2; }
+		|| { echo "The oldest packages need Python 3.11; choose one: make PYTHON=python3.11 lowest"; exit 2; }
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable '.[dev]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the top-level `configs` is installed as the package `genimg.configs`."""
+"""Installs the top-level folder `configs` as the package `genimg.configs`, which pyproject.toml cannot express."""
 
 from setuptools import find_packages, setup
 

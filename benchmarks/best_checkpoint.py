@@ -14,7 +14,7 @@ import torch
 from scipy.stats import spearmanr
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.features.classifier import classifier
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
@@ -37,7 +37,7 @@ def main() -> None:
     train, test = (images.train, images.train_labels), (images.test, images.test_labels)
     trained = classifier(train, test, len(data.classes), None, CPU)
     cheap = Extractor("random", RandomFeatures(images.train.shape[1]), "")
-    few = cheap(images.train[strides(len(images.train), arguments.num_images)], CPU)
+    few = cheap(images.train[evenly_spaced_indices(len(images.train), arguments.num_images)], CPU)
     many = trained(images.test[:5000], CPU)
     print(f"classifier: {trained.facts['accuracy']:.2%}\n{'images':>9}   random  frechet")
     rows = []

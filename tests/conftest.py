@@ -1,4 +1,4 @@
-"""What every test stands on: one thread of torch, an empty cache, and the command run as a user runs it."""
+"""Shared by all tests: one torch thread, an empty cache, and the command run as a user runs it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-# a shell starts what it puts in the background with SIGINT ignored, and children would inherit that
+# a shell ignores SIGINT for background processes, and children would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup with SIGHUP ignored
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the workers that tests start
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores SIGHUP
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers that tests start
 
-# Runs the command, then says on the last line of stderr whether anything heavy was imported.
+# Runs the command, then prints the heavy modules that were imported on the last line of stderr.
 _COMMAND = """
 import sys
 from genimg.cli import main as cli
@@ -33,8 +33,8 @@ sys.exit(code)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A cache of the whole run's own in place of the user's: what was kept or downloaded before changes no test."""
-    if not hasattr(config, "workerinput"):  # the processes of xdist are given it by the first one
+    """Replaces the user's cache by an empty one, so that earlier downloads change no test."""
+    if not hasattr(config, "workerinput"):  # the other xdist processes inherit it
         cache = tempfile.TemporaryDirectory(prefix="genimg-", ignore_cleanup_errors=True)
         os.environ["XDG_CACHE_HOME"] = cache.name
         os.environ.pop("TORCH_HOME", None)
@@ -42,32 +42,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The README's commands first: they take minutes, and the other process has the rest in the meantime."""
+    """Runs the README's commands first: they take minutes, and the other xdist process runs the rest meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_readme.py")
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Again before each test: one that trains in this process sets as many threads as its configuration says, and two
-    of them on a machine whose cores are all busy wait for each other fifty times as long as they work.
+    """Resets the number of threads before each test, because a test that trains in this process changes it.
+
+    On a machine whose cores are busy, two threads wait for each other fifty times as long as they compute.
     """
     torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call of the command gave."""
+    """The result of one call of the command."""
 
     code: int
     out: str
     err: str
-    imported: str  # of torch, torchvision, lightning: those the parent process imported
+    imported: str  # torch, torchvision, lightning: the ones that the parent process imported
     cpu_seconds: float
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., Answer]:
-    """`command("model=vae", ...)`: the command with these words, in a process of its own in `tmp_path`."""
+    """`command("model=vae", ...)` runs the command with these arguments as a new process in `tmp_path`."""
 
     def call(*words: str, cwd: Path = tmp_path, **environment: str) -> Answer:
         before = os.times()

@@ -1,4 +1,4 @@
-"""The wheel alone, in an empty folder and run from `/`: the command with the configurations inside it."""
+"""The installed wheel contains all modules and configurations, and the command runs from any folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds nothing but what the wheel brought, built from a copy of the sources."""
+    """A folder with the installed wheel and nothing else; the wheel is built from a copy of the sources."""
     source, wheels, target = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "target"))
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for folder in ("src", "configs"):
@@ -33,9 +33,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(installed: Path, *command: str) -> str:
-    """The output of Python run from `/` with the wheel's folder and the installed libraries alone.
+    """Runs Python from `/` with the wheel and the installed libraries, and returns its output.
 
-    -S leaves out the .pth files by which an editable install would be found.
+    -S ignores .pth files, which would find an editable install.
     """
     path = os.pathsep.join([str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
     done = subprocess.run(
@@ -50,12 +50,12 @@ def _run(installed: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_wheel_is_what_runs(installed: Path) -> None:
+def test_the_modules_of_the_wheel_are_imported(installed: Path) -> None:
     where = _run(installed, "-c", "import genimg, genimg.configs as c; print(genimg.__file__, c.__path__[0])")
     assert all(Path(path).is_relative_to(installed) for path in where.split())
 
 
-def test_the_wheel_holds_every_module_and_every_configuration(installed: Path) -> None:
+def test_the_wheel_contains_every_module_and_configuration(installed: Path) -> None:
     for suffix, source, place in (
         ("py", ROOT / "src", installed),
         ("yaml", ROOT / "configs", installed / "genimg/configs"),
@@ -73,7 +73,7 @@ def test_help_and_configurations_come_from_the_wheel(installed: Path) -> None:
     assert "task: sample" in _run(installed, "-m", "genimg.cli.main", "sample", "--cfg", "job")
 
 
-def test_a_users_own_yaml_works_with_the_wheel(installed: Path, tmp_path: Path) -> None:
+def test_user_defined_yaml_works_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.yaml").write_text("# Mine\ndefaults: [digits, _self_]\nimage_size: 20\n")
     job = _run(installed, "-m", "genimg.cli.main", "--config-dir", str(tmp_path), "data=mine", "--cfg", "job")

@@ -1,4 +1,8 @@
-"""genimg: train image generators (GAN, VAE, RNN) from one command and sample them anywhere."""
+"""genimg: train image generators (GAN, VAE, RNN) with one command, and sample them from Python.
+
+>>> import genimg
+>>> images = genimg.load("last").sample(16, seed=0)  # (16, C, H, W), values in [-1, 1]
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """`from genimg import load` imports torch when it is asked for: the command must not."""
+    """Imports `load`, and with it torch, on first use: the command must start without torch."""
     if name == "load":
         from genimg.sampling.load import load
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.common.run_folder import RunFolder, find, find_all, home, runs
+from genimg.common.run_folder import RunFolder, find_run, find_runs, list_runs, output_folder
 
 
 def _run(path: Path, age: int, checkpoint: bool = True) -> RunFolder:
@@ -25,25 +25,25 @@ def test_last_is_the_newest_run_with_a_checkpoint(tmp_path: Path) -> None:
     _run(tmp_path / "2026-01-01" / "10-00-00-gan-digits", age=300)
     newer = _run(tmp_path / "2026-01-02" / "10-00-00-sweep" / "0-model=gan", age=200)
     _run(tmp_path / "2026-01-03" / "10-00-00-vae-digits", age=100, checkpoint=False)
-    assert find("last", tmp_path) == newer
-    assert len(runs(tmp_path)) == 3
+    assert find_run("last", tmp_path) == newer
+    assert len(list_runs(tmp_path)) == 3
 
 
 def test_a_run_is_found_by_path_and_by_name(tmp_path: Path) -> None:
     run = _run(tmp_path / "2026-01-01" / "10-00-00-gan-digits", age=0)
     for name in (str(run.path), f"{run.path}/", "2026-01-01/10-00-00-gan-digits", "10-00-00-gan-digits"):
-        assert find(name, tmp_path) == run
-    assert find(str(run.last), tmp_path) == run.last
+        assert find_run(name, tmp_path) == run
+    assert find_run(str(run.last), tmp_path) == run.last
 
 
 def test_what_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(UserError, match=r"no config\.yaml"):
-        find(str(tmp_path / "images"), tmp_path)
+        find_run(str(tmp_path / "images"), tmp_path)
     with pytest.raises(UserError, match="resume: got last"):
-        find("last", tmp_path, key="resume")
+        find_run("last", tmp_path, key="resume")
     with pytest.raises(UserError, match=r"run: got nowhere"):
-        find("nowhere*", tmp_path / "none")
+        find_run("nowhere*", tmp_path / "none")
 
 
 @pytest.mark.parametrize("place", ["metrics.jsonl", "samples", "checkpoints/best.pt", "samples/deep/sheet.png"])
@@ -54,45 +54,45 @@ def test_a_run_with_a_link_out_of_it_is_refused_by_every_way_to_it(place: str, t
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(tmp_path / "secret")
     ways = [
-        lambda: find("last", tmp_path / "out"),
-        lambda: find(str(run.path), tmp_path),
-        lambda: find("a", tmp_path / "out"),
-        lambda: find_all(str(run.path.parent), tmp_path),
-        lambda: find_all([str(other.path), str(run.path)], tmp_path),
+        lambda: find_run("last", tmp_path / "out"),
+        lambda: find_run(str(run.path), tmp_path),
+        lambda: find_run("a", tmp_path / "out"),
+        lambda: find_runs(str(run.path.parent), tmp_path),
+        lambda: find_runs([str(other.path), str(run.path)], tmp_path),
     ]
     for way in ways:
         with pytest.raises(UserError, match="secret"):
             way()
-    assert find(str(other.path), tmp_path) == other
+    assert find_run(str(other.path), tmp_path) == other
 
 
 def test_links_inside_a_run_are_followed_and_pipes_are_not(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", age=0)
     (run.checkpoints / "best.pt").symlink_to("last.pt")
-    assert find(str(run.path), tmp_path) == run
+    assert find_run(str(run.path), tmp_path) == run
     (tmp_path / "link").symlink_to(run.path)  # the user named it
-    assert find(str(tmp_path / "link"), tmp_path) == RunFolder(tmp_path / "link")
+    assert find_run(str(tmp_path / "link"), tmp_path) == RunFolder(tmp_path / "link")
     os.mkfifo(run.metrics)
     with pytest.raises(UserError, match="files and folders"):
-        find(str(run.path), tmp_path)
+        find_run(str(run.path), tmp_path)
 
 
 def test_nothing_is_written_through_a_link_beside_a_checkpoint_that_is_named_itself(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", age=0)
-    assert home(run.last) == run.path
-    assert home(tmp_path / "mine.pt") == tmp_path
+    assert output_folder(run.last) == run.path
+    assert output_folder(tmp_path / "mine.pt") == tmp_path
     run.samples.symlink_to(tmp_path)
     with pytest.raises(UserError, match="samples"):
-        home(run.last)
+        output_folder(run.last)
 
 
-def test_a_run_has_ended_whole_with_its_final_images_and_then_its_page(tmp_path: Path) -> None:
+def test_a_run_has_is_complete_with_its_final_images_and_then_its_page(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.checkpoints.mkdir()
     run.last.touch()
     run.report.touch()  # of a run that was stopped
-    assert not run.ended_whole()
+    assert not run.is_complete()
     run.final.mkdir(parents=True)
-    assert run.ended_whole()
+    assert run.is_complete()
     os.utime(run.last, ns=(2**62, 2**62))  # trained on since
-    assert not run.ended_whole()
+    assert not run.is_complete()

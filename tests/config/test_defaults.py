@@ -10,7 +10,7 @@ import pytest
 
 from genimg.cli.main import run
 from genimg.common.quoting import quoted
-from genimg.common.run_folder import runs
+from genimg.common.run_folder import list_runs
 from genimg.launch import start as launch
 from genimg.report.run import read
 from genimg.report.settings import changes
@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def changed(*words: str) -> dict[str, tuple[str, str]]:
     """{key: (default, value)} as the newest run tells after the command has run with `words`."""
     assert run(list(words)) == 0
-    found = changes(read(runs("outputs")[-1]))
+    found = changes(read(list_runs("outputs")[-1]))
     assert found is not None
     return {key: (default, value) for key, default, value in found}
 
@@ -103,4 +103,4 @@ def test_a_root_of_the_users_own_that_the_package_cannot_compose_leaves_the_defa
     packaged = Path(__file__).parents[2] / "configs" / "model" / "gan.yaml"
     (here / "own" / "model" / "other.yaml").write_text(packaged.read_text().replace("width: 16 ", "width: ${mine} "))
     assert run(["--config-dir", str(here / "own"), "model=other", "model.width=8"]) == 0
-    assert changes(read(runs("outputs")[-1])) is None
+    assert changes(read(list_runs("outputs")[-1])) is None

@@ -1,4 +1,4 @@
-"""Every mode of file gives the pixels it shows."""
+"""Files of every mode are decoded to the pixels that a viewer shows."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_grey_colour_and_bilevel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
-def test_what_is_transparent_shows_the_background(tmp_path: Path, mode: str) -> None:
+def test_transparent_pixels_show_the_background(tmp_path: Path, mode: str) -> None:
     path = str(tmp_path / "a.png")
     if mode == "P":
         image = Image.new("P", (8, 8), 0)
@@ -54,7 +54,7 @@ def test_what_is_transparent_shows_the_background(tmp_path: Path, mode: str) -> 
     assert corners(decoder(background="#0a141e").read(path)) == [[10, 20, 30], expected]
 
 
-def test_half_transparent_is_mixed(tmp_path: Path) -> None:
+def test_half_transparent_pixels_are_blended(tmp_path: Path) -> None:
     path = str(tmp_path / "a.png")
     Image.new("RGBA", (8, 8), (255, 0, 0, 128)).save(path)
     assert np.abs(decoder(background="black").read(path)[:, 0, 0] - np.array([128, 0, 0])).max() <= 1
@@ -69,7 +69,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     assert decoder((1, 8, 8)).read(path)[0].tolist() == (ramp / 257).round().astype(int).tolist()
 
 
-def test_floats_are_read_in_the_unit_range_alone(tmp_path: Path) -> None:
+def test_floats_outside_0_to_1_are_an_error(tmp_path: Path) -> None:
     path = str(tmp_path / "a.tif")
     Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(path)
     assert corners(decoder().read(path)) == [[128] * 3] * 2
@@ -80,7 +80,7 @@ def test_floats_are_read_in_the_unit_range_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> None:
-    """The corner that a viewer shows at the top left is red, in whatever corner it is stored."""
+    """The corner that a viewer shows at the top left is red, whichever corner it is stored in."""
     stored = {1: (0, 0), 2: (15, 0), 3: (15, 15), 4: (0, 15), 5: (0, 0), 6: (0, 15), 7: (15, 15), 8: (15, 0)}
     image = Image.new("RGB", (16, 16), "white")
     left, top = (8 * (place > 0) for place in stored[orientation])
@@ -107,8 +107,8 @@ def test_cmyk_jpegs_have_their_colours(tmp_path: Path) -> None:
     assert np.abs(decoder().read(path)[:, 4, 4].astype(int) - RED).max() <= 3
 
 
-def test_fits(tmp_path: Path) -> None:
-    """Of red | green | red a crop shows the middle, padding all and the background, stretching all."""
+def test_crop_pad_and_stretch(tmp_path: Path) -> None:
+    """Of red | green | red, a crop shows the centre, padding everything and the background, stretching everything."""
     path = str(tmp_path / "a.png")
     image = Image.new("RGB", (64, 32), "red")
     image.paste("lime", (16, 0, 48, 32))
@@ -129,7 +129,7 @@ def test_shrinking_is_antialiased(tmp_path: Path) -> None:
     assert np.abs(inner - 127.5).max() < 3
 
 
-def test_large_jpegs_are_read_as_small_ones(tmp_path: Path) -> None:
+def test_a_large_jpeg_decoded_at_a_fraction_of_its_size_looks_the_same(tmp_path: Path) -> None:
     path = str(tmp_path / "a.jpg")
     ramp = np.repeat(np.linspace(0, 255, 1024).astype(np.uint8)[None], 1024, 0)
     Image.fromarray(ramp).save(path, quality=95)
@@ -141,12 +141,12 @@ def test_large_jpegs_are_read_as_small_ones(tmp_path: Path) -> None:
     ("given", "colour"),
     [("white", (255,) * 3), ("#20a0ff", (32, 160, 255)), (7, (7, 7, 7)), ([1, 2, 3], (1, 2, 3))],
 )
-def test_backgrounds(given, colour) -> None:
+def test_a_background_is_a_name_a_level_or_three_levels(given, colour) -> None:
     assert as_rgb(given) == colour
 
 
 @pytest.mark.parametrize("given", ["wihte", 256, -1, [1, 2], [0, 0, 300]])
-def test_backgrounds_that_are_no_colour(given) -> None:
+def test_a_background_that_is_not_a_colour_is_an_error(given) -> None:
     with pytest.raises(UserError) as caught:
         as_rgb(given)
     assert caught.value.key == "data.background"

@@ -1,4 +1,4 @@
-"""How images are fitted to a size."""
+"""Fitting images to a size."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The counter-based generator: same words, same number; other words, independent numbers."""
+"""The counter-based generator: equal words give equal numbers; different words give independent numbers."""
 
 import torch
 
@@ -28,16 +28,16 @@ def test_neighbours_are_uncorrelated_along_every_word() -> None:
         assert abs(correlation) < 4 / COUNT**0.5
 
 
-def test_order_of_words_and_their_sign_count() -> None:
+def test_the_order_and_the_sign_of_the_words_matter() -> None:
     numbers = [hash_int(*words) for words in [(1, 2), (2, 1), (1, -2), (1,), (1, 2, 0), (0,), (0, 0), (2**63 + 1, 2)]]
     assert len(set(numbers)) == len(numbers)
 
 
-def test_a_batch_is_its_items_one_by_one() -> None:
+def test_hashing_a_batch_equals_hashing_its_items() -> None:
     batch = hash_words(Use.FLIP, 0, 3, torch.arange(10))
     assert batch.tolist() == [hash_int(Use.FLIP, 0, 3, index) for index in range(10)]
 
 
-def test_numbers_stay_what_they_are() -> None:
-    """A change would silently alter the data of every run that is resumed."""
+def test_the_numbers_never_change() -> None:
+    """A change would silently change the data of resumed runs."""
     assert hash_int(Use.ORDER, 0, 0) == -7650512950402692985

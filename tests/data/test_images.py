@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data import images as images
+from genimg.data.cache import Cache
 from genimg.data.decode import Decoder
 from genimg.data.image_folder import ImageFolder
-from genimg.data.images import LazyImages
+from genimg.data.images import FEWEST, LazyImages
 from genimg.data.items import Items
 from genimg.data.module import GenerativeData
 from tests.data.stand_ins import png_bomb
@@ -55,8 +56,8 @@ def test_images_come_in_the_order_of_their_names_with_their_class(folder: Path) 
 
 
 def test_damaged_files_are_listed_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    whole = (folder / "even" / "002.png").read_bytes()
-    (folder / "even" / "002.png").write_bytes(whole[: len(whole) // 2])
+    complete = (folder / "even" / "002.png").read_bytes()
+    (folder / "even" / "002.png").write_bytes(complete[: len(complete) // 2])
     (folder / "odd" / "003.png").write_bytes(b"")
     (folder / "odd" / "005.png").write_text("not an image")
     with caplog.at_level(logging.WARNING):
@@ -70,34 +71,32 @@ def test_damaged_files_are_listed_and_skipped(folder: Path, caplog: pytest.LogCa
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("lazily", [False, True])
-def test_decompression_bombs_are_named_and_skipped(
-    folder: Path, lazily: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_decompression_bombs_are_listed_and_skipped(
+    folder: Path, lazily: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Above the one limit, above Pillow's first and above its second."""
+    """Above our limit, above Pillow's limit for a warning and above its limit for an error."""
     for number, side in ((2, 8193), (4, 9500), (6, 50_000)):
         (folder / "even" / f"{number:03d}.png").write_bytes(png_bomb(side))
-    if lazily:
-        monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
-    found = load(folder)
+    found = load(folder, **({"in_memory_bytes": 0} if lazily else {}))
     assert not {2, 4, 6} & set(levels(found)) and len(found) == len(list(folder.rglob("*.png"))) - 3
     for number in (2, 4, 6):
         assert re.search(rf"{number:03d}\.png: TooLargeError \(.*more than 67,108,864 pixels\)", caplog.text)
 
 
-def test_a_file_of_a_kind_that_is_not_a_image_is_not_opened(folder: Path) -> None:
-    """Pillow would hand it to a PostScript interpreter."""
+def test_a_postscript_file_is_not_opened(folder: Path) -> None:
+    """Pillow would pass it to a PostScript interpreter."""
     (folder / "even" / "002.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     assert 2 not in levels(load(folder))
 
 
 def test_too_few_readable_images_are_an_error(folder: Path) -> None:
-    for path in sorted(folder.rglob("*.png"))[images.FEWEST - 1 :]:
+    for path in sorted(folder.rglob("*.png"))[FEWEST - 1 :]:
         path.write_bytes(b"")
     with pytest.raises(UserError, match="at least"):
         load(folder)
 
 
-def test_a_cache_gives_the_same_and_reads_no_image(
+def test_a_cache_gives_the_same_images_without_reading_the_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "odd" / "003.png").write_bytes(b"")
@@ -111,7 +110,7 @@ def test_a_cache_gives_the_same_and_reads_no_image(
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".json", ".npy"]
 
 
-def test_a_cache_is_made_anew_for_a_changed_file_or_setting(folder: Path, tmp_path: Path) -> None:
+def test_a_changed_file_or_setting_invalidates_the_cache(folder: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     load(folder, cache=cache)
     Image.new("L", (8, 8), 200).save(folder / "even" / "000.png")
@@ -127,34 +126,33 @@ def test_a_cache_is_made_anew_for_a_changed_file_or_setting(folder: Path, tmp_pa
     assert levels(load(folder, cache=cache, background="black"))[0] == 0
 
 
-def test_a_cache_is_not_changed_by_who_reads_it(folder: Path, tmp_path: Path) -> None:
+def test_changing_a_cached_array_does_not_change_the_cache(folder: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     items = load(folder, cache=cache)
-    getattr(items, "images").fill_(9)  # noqa: B009 - Items do not promise the attribute
+    getattr(items, "images").fill_(9)  # noqa: B009 - not an attribute of Items
     assert levels(load(folder, cache=cache))[:3] == [0, 2, 4]
 
 
-def test_an_interrupted_cache_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
+def test_an_interrupted_cache_leaves_no_file(tmp_path: Path) -> None:
+    def interrupted(array: np.ndarray) -> dict[str, str]:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(images, "_decode_all", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            load(folder, cache=str(tmp_path / "cache"))
+    cache = Cache(tmp_path / "cache", "key")
+    with pytest.raises(KeyboardInterrupt):
+        cache.get((4, 1, 8, 8), interrupted)
     assert list((tmp_path / "cache").iterdir()) == []
-    assert len(load(folder, cache=str(tmp_path / "cache"))) == COUNT
+    assert cache.get((4, 1, 8, 8), lambda array: {})[0].shape == (4, 1, 8, 8)
 
 
-def test_a_cache_that_cannot_be_written_names_its_key(folder: Path, tmp_path: Path) -> None:
+def test_the_message_for_a_cache_that_cannot_be_written_names_its_key(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError) as caught:
         load(folder, cache=str(tmp_path / "file" / "below"))
     assert caught.value.key == "data.cache"
 
 
-def module(folder: Path, workers: int) -> GenerativeData:
-    source = ImageFolder(str(folder))
+def module(folder: Path, workers: int, **settings: Any) -> GenerativeData:
+    source = ImageFolder(str(folder), **settings)
     data = GenerativeData(
         source, name="f", image_size=8, channels=1, batch_size=8, num_classes=2, flip=True, workers=workers
     )
@@ -162,12 +160,10 @@ def module(folder: Path, workers: int) -> GenerativeData:
     return data
 
 
-def test_lazy_images_keep_every_promise(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same batches in the same order, from worker processes too, entered anywhere."""
-    stored = module(folder, workers=0)
-    monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
-    lazy = module(folder, workers=2)
-    assert isinstance(lazy._splits[0], LazyImages)
+def test_lazy_images_give_the_same_batches_as_images_in_memory(folder: Path) -> None:
+    """In the same order, from worker processes too, and from any position."""
+    assert isinstance(load(folder, in_memory_bytes=0), LazyImages)
+    stored, lazy = module(folder, workers=0), module(folder, workers=2, in_memory_bytes=0)
     assert lazy.fingerprint == stored.fingerprint
     for seen in (0, 24):
         stored.images_seen = lazy.images_seen = seen
@@ -178,20 +174,17 @@ def test_lazy_images_keep_every_promise(folder: Path, monkeypatch: pytest.Monkey
     assert all(torch.equal(a["images"], b["images"]) for a, b in zip(got, expected, strict=True))
 
 
-def test_a_lazy_image_found_damaged_is_replaced_by_one_of_its_class(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = (folder / "even" / "038.png").read_bytes()
-    (folder / "even" / "038.png").write_bytes(whole[:-30])
+def test_a_damaged_lazy_image_is_replaced_by_one_of_its_class(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    complete = (folder / "even" / "038.png").read_bytes()
+    (folder / "even" / "038.png").write_bytes(complete[:-30])
     (folder / "odd" / "003.png").write_bytes(b"")
-    monkeypatch.setattr(images, "IN_MEMORY_BYTES", 0)
-    items = load(folder)
+    items = load(folder, in_memory_bytes=0)
     assert isinstance(items, LazyImages)
     assert levels(items) == [*range(0, 38, 2), 0, 1, *range(5, COUNT, 2)]
     assert "038.png" in caplog.text
 
 
-def test_numbers_of_a_thread_pool_stay_in_their_rows(tmp_path: Path) -> None:
+def test_images_read_by_threads_stay_in_order(tmp_path: Path) -> None:
     for number in range(300):
         Image.fromarray(np.full((9, 9), number % 256, np.uint8)).save(tmp_path / f"{number:04d}.bmp")
     assert levels(load(tmp_path)) == [number % 256 for number in range(300)]

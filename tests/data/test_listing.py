@@ -1,4 +1,4 @@
-"""What counts as an image, a class, a clip."""
+"""Which files are images, classes and clips."""
 
 import struct
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.data.listing import count_classes, list_clips, list_images, own_images, require_clips, require_images
+from genimg.data.listing import count_classes, images_in, list_clips, list_images, require_clips, require_images
 
 
 def touch(root: Path, *names: str) -> None:
@@ -47,13 +47,13 @@ def test_class_folders_give_labels_at_any_depth(tmp_path: Path) -> None:
     require_images(tmp_path)
 
 
-def test_one_folder_of_images_is_no_class(tmp_path: Path) -> None:
+def test_a_single_folder_of_images_is_not_a_class(tmp_path: Path) -> None:
     touch(tmp_path, "faces/1.png", "faces/2.png")
     assert list_images(tmp_path).classes == ()
     assert count_classes(tmp_path) == 0
 
 
-def test_links_are_followed_inside_and_skipped_outside(tmp_path: Path) -> None:
+def test_links_inside_the_folder_are_followed_and_others_skipped(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     touch(root, "a/1.png", "b/2.png")
     touch(outside, "secret.png", "more/3.png")
@@ -70,7 +70,7 @@ def test_links_are_followed_inside_and_skipped_outside(tmp_path: Path) -> None:
     assert count_classes(root, follow_links=True) == 3
 
 
-def test_a_link_to_itself_is_neither_image_nor_folder(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_ignored(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.png", "dog/2.png")
     for name in ("loop", "loop.png"):
         (tmp_path / "cat" / name).symlink_to(name)
@@ -78,7 +78,7 @@ def test_a_link_to_itself_is_neither_image_nor_folder(tmp_path: Path) -> None:
     require_images(tmp_path)
     assert names(tmp_path, list_images(tmp_path).paths) == ["cat/1.png", "dog/2.png"]
     assert count_classes(tmp_path) == 2
-    assert names(tmp_path, tuple(own_images(tmp_path / "cat"))) == ["cat/1.png"]
+    assert names(tmp_path, tuple(images_in(tmp_path / "cat"))) == ["cat/1.png"]
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_a_link_to_itself_is_neither_image_nor_folder(tmp_path: Path) -> None:
         (["train/1.png", "test/2.png"], "training images"),
     ],
 )
-def test_folders_that_cannot_be_used_say_why(tmp_path: Path, files: list[str], said: str) -> None:
+def test_the_message_for_an_unsuitable_folder_says_why(tmp_path: Path, files: list[str], said: str) -> None:
     touch(tmp_path, *files)
     with pytest.raises(UserError, match=said) as caught:
         require_images(tmp_path)
     assert caught.value.key == "data.root"
 
 
-def test_a_missing_root_is_a_users_mistake(tmp_path: Path) -> None:
+def test_a_missing_or_empty_root_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for require in (require_images, require_clips):
         for root in (None, tmp_path / "nowhere", tmp_path / "file", tmp_path):

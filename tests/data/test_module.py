@@ -1,4 +1,4 @@
-"""The data module: order, position, splits, normalisation, mirroring."""
+"""The data module: order, position, splits, normalisation and mirroring."""
 
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ from tests.data.stand_ins import Numbered, numbered, numbers_of
 
 
 def take(data: GenerativeData, count: int) -> list[Batch]:
-    """The next `count` batches, as the models are given them."""
+    """The next `count` batches, normalised."""
     return [data.on_after_batch_transfer(batch) for batch in islice(data.train_dataloader(), count)]
 
 
@@ -40,7 +40,7 @@ def test_an_epoch_is_a_permutation_without_its_partial_batch() -> None:
 
 
 @pytest.mark.parametrize("skipped", [0, 5, 14, 20, 33])  # 14 batches an epoch
-def test_a_stream_entered_anywhere_goes_on_as_if_never_left(skipped: int) -> None:
+def test_the_data_continue_from_any_position_as_without_an_interruption(skipped: int) -> None:
     through = take(numbered(flip=True, seed=3), skipped + 20)
     entered = numbered(flip=True, seed=3)
     entered.images_seen = skipped * 32
@@ -55,7 +55,7 @@ def test_the_position_is_read_when_a_pass_begins() -> None:
     assert torch.equal(next(iter(loader))["indices"], third["indices"])
 
 
-def test_seeds_change_the_order_and_leave_the_splits() -> None:
+def test_the_seed_changes_the_order_and_not_the_splits() -> None:
     one, other = numbered(seed=0), numbered(seed=1)
     assert not same(take(one, 1), take(other, 1))
     for loader in (GenerativeData.val_dataloader, GenerativeData.test_dataloader):
@@ -72,8 +72,8 @@ def test_splits_are_disjoint_and_exhaustive() -> None:
     assert set(train) | set(validation) | set(test) == set(range(500))
 
 
-def test_a_test_split_of_its_own_is_loaded_for_the_test_alone() -> None:
-    data = numbered(count=100, own_test=True, batch_size=16)
+def test_a_test_split_of_the_source_is_loaded_only_for_the_test() -> None:
+    data = numbered(count=100, has_test_split=True, batch_size=16)
     assert data.num_items == 95
     with pytest.raises(KeyError):
         data.test_dataloader()
@@ -89,14 +89,14 @@ def test_labels_stay_with_their_images() -> None:
         assert batch["labels"].dtype == batch["indices"].dtype == torch.int64
 
 
-def test_ranks_share_each_batch_out() -> None:
-    whole = list(islice(numbered().train_dataloader(), 20))
+def test_ranks_divide_each_batch() -> None:
+    undivided = list(islice(numbered().train_dataloader(), 20))
     shares = []
     for rank in range(4):
         data = numbered()
         data.rank, data.world_size = rank, 4
         shares.append(list(islice(data.train_dataloader(), 20)))
-    for batch, *parts in zip(whole, *shares, strict=True):
+    for batch, *parts in zip(undivided, *shares, strict=True):
         assert all(len(part["indices"]) == 8 for part in parts)
         assert sorted(batch["indices"].tolist()) == sorted(torch.cat([p["indices"] for p in parts]).tolist())
 
@@ -109,7 +109,7 @@ def test_every_level_survives_normalisation_and_back() -> None:
     assert torch.equal(((images + 1) * 127.5).round().clamp(0, 255).byte(), levels)
 
 
-def test_half_are_mirrored_and_the_same_half_each_time() -> None:
+def test_half_of_the_items_are_mirrored_and_the_same_half_each_time() -> None:
     count = 10_000
     images = torch.tensor([0, 255], dtype=torch.uint8).expand(count, 1, 1, 2)
     once, again = (mirror(images, 0, 0, torch.arange(count)) for _ in range(2))
@@ -122,8 +122,8 @@ def test_half_are_mirrored_and_the_same_half_each_time() -> None:
     assert torch.equal(mirror(images[part], 0, 0, part), once[part])
 
 
-def test_mirroring_changes_from_epoch_to_epoch() -> None:
-    """Image n of `Numbered` has n in its left half, so that a mirrored one has 0 there."""
+def test_mirroring_differs_between_epochs() -> None:
+    """Image n of `Numbered` has n in its left half; a mirrored image has 0 there."""
     data = numbered(count=200, flip=True)
     per_epoch = data.num_items // 32
     mirrored: list[dict[int, bool]] = [{}, {}]
@@ -135,14 +135,14 @@ def test_mirroring_changes_from_epoch_to_epoch() -> None:
     assert abs(changed - 0.5) < 4 * 0.5 / len(both) ** 0.5
 
 
-def test_a_clip_is_mirrored_as_a_whole() -> None:
+def test_all_frames_of_a_clip_are_mirrored_alike() -> None:
     clips = torch.tensor([0, 255], dtype=torch.uint8).expand(64, 5, 1, 1, 2)
     first_pixels = mirror(clips, 0, 0, torch.arange(64))[..., 0].flatten(1)
     assert torch.equal(first_pixels.amin(1), first_pixels.amax(1))
     assert 0 < first_pixels[:, 0].double().mean() < 255
 
 
-def test_evaluation_is_in_order_whole_and_not_mirrored() -> None:
+def test_evaluation_sees_all_items_in_order_and_not_mirrored() -> None:
     batches = list(numbered(flip=True, val_fraction=0.1).val_dataloader())
     assert torch.equal(torch.cat([batch["indices"] for batch in batches]), torch.arange(45))
     assert not any(batch["augment"] for batch in batches)
@@ -158,34 +158,34 @@ def test_evaluation_is_in_order_whole_and_not_mirrored() -> None:
         ({"test_fraction": -0.1}, "data.test_fraction"),
     ],
 )
-def test_mistakes_name_their_key(settings: dict[str, Any], key: str) -> None:
+def test_the_message_for_a_mistake_names_its_key(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(UserError) as caught:
         numbered(**settings)
     assert caught.value.key == key
 
 
-def test_a_batch_too_large_is_told_what_fits() -> None:
+def test_the_message_for_a_large_batch_suggests_one_that_fits() -> None:
     with pytest.raises(UserError) as caught:
         numbered(batch_size=429)
     assert caught.value.hint == "data.batch_size=256"
 
 
-def test_a_clip_that_would_fill_the_memory_is_refused_before_it_is_made() -> None:
+def test_a_clip_larger_than_memory_is_an_error_before_it_is_made() -> None:
     stills = MovingStills(Numbered(40), num_frames=10**12)
-    with pytest.raises(UserError, match="fewer frames") as told:
+    with pytest.raises(UserError, match="fewer frames") as caught:
         GenerativeData(
             stills, name="endless", image_size=8, channels=1, batch_size=4, kind="sequences", num_frames=10**12
         ).setup("fit")
-    assert told.value.key == "data.num_frames"
+    assert caught.value.key == "data.num_frames"
 
 
 @pytest.mark.parametrize("settings", [{"image_size": 10**6}, {"image_size": [8, 7]}, {"channels": 10**9}])
-def test_images_of_another_size_than_the_command_line_allows_are_refused(settings: dict[str, Any]) -> None:
+def test_image_sizes_outside_the_limits_are_an_error(settings: dict[str, Any]) -> None:
     with pytest.raises((UserError, ValueError), match=r"pixels|channels"):
         numbered(**settings)
 
 
-def test_a_setting_that_nothing_reads_is_refused() -> None:
+def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(TypeError, match="flipp"):
         GenerativeData(Numbered(9), name="n", image_size=8, channels=1, batch_size=4, flipp=True)
 
@@ -214,8 +214,8 @@ def test_the_fingerprint_changes_with_one_pixel_or_label(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("most", [1, 40, 10**6])
-def test_a_part_of_a_split_is_spread_over_all_of_it(most: int) -> None:
-    """A set may lie class after class: the first items would be of the first class."""
+def test_a_part_of_a_split_is_evenly_spaced(most: int) -> None:
+    """A data set may be sorted by class: the first items would be of the first class."""
     data = numbered()
     batches = list(data.evenly_spaced("train", most))
     indices = torch.cat([batch["indices"] for batch in batches])

@@ -1,4 +1,4 @@
-"""Moving stills: where they go, what they look like, and that a clip is a function of its name."""
+"""Moving images: their paths and pixels, and that a clip is a function of (draw, index)."""
 
 from itertools import islice
 from typing import Any
@@ -11,7 +11,7 @@ from genimg.common.errors import UserError
 from genimg.data.hashing import hash_int
 from genimg.data.items import Items
 from genimg.data.module import GenerativeData
-from genimg.data.moving import MovingStills, _bounce
+from genimg.data.moving import MovingStills, reflect
 from tests.data.stand_ins import Numbered
 
 CANVAS = (1, 24, 32)
@@ -26,7 +26,7 @@ def fetch(items: Items, draw: int = 5) -> Tensor:
 
 
 class Squares(Numbered):
-    """Stills without a black pixel, of one level each."""
+    """Images without black pixels, each of one level."""
 
     def load(self, part, shape):
         items = super().load(part, shape)
@@ -35,13 +35,13 @@ class Squares(Numbered):
 
 
 def boxes(clips: Tensor) -> tuple[Tensor, ...]:
-    """Top, left, height, width of what is not black, int64 (B, T) each."""
+    """Top, left, height and width of the pixels that are not black, int64 (B, T) each."""
     lit = clips.amax(2) > 0  # (B, T, H, W)
     rows, columns = lit.any(3).long(), lit.any(2).long()
     return rows.argmax(2), columns.argmax(2), rows.sum(2), columns.sum(2)
 
 
-def test_a_still_stays_whole_and_sharp_on_the_canvas() -> None:
+def test_an_image_is_complete_and_unchanged_in_every_frame() -> None:
     clips = fetch(MovingStills(Squares(200)).load("train", CANVAS))
     assert clips.shape == (200, 16, *CANVAS)
     _, _, heights, widths = boxes(clips)
@@ -53,7 +53,7 @@ def test_a_still_stays_whole_and_sharp_on_the_canvas() -> None:
     assert torch.equal(clips.long().sum((2, 3, 4)), (levels * 144).expand(-1, 16))
 
 
-def test_it_moves_in_straight_lines_at_the_speed_asked_for_and_bounces() -> None:
+def test_an_image_moves_in_straight_lines_at_the_given_speed_and_bounces() -> None:
     tops, lefts, _, _ = boxes(fetch(MovingStills(Squares(200), speed=(0.05, 0.1)).load("train", CANVAS)))
     steps = torch.stack([tops.diff(), lefts.diff()]).double().norm(dim=0)
     assert steps.max() <= 2.4 + 2**0.5  # 0.1 * 24 pixels, each end rounded by up to half a pixel
@@ -65,27 +65,10 @@ def test_it_moves_in_straight_lines_at_the_speed_asked_for_and_bounces() -> None
     assert bend[straight].max() <= 2  # only rounding bends a path away from the walls
 
 
-def test_a_path_is_mirrored_at_the_walls() -> None:
-    assert _bounce(torch.arange(-4.0, 13.0), 4).tolist() == [
-        4,
-        3,
-        2,
-        1,
-        0,
-        1,
-        2,
-        3,
-        4,
-        3,
-        2,
-        1,
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
-    assert _bounce(torch.tensor([3.0, -2.0]), 0).tolist() == [0, 0]
+def test_a_path_is_reflected_at_the_walls() -> None:
+    there_and_back = [0, 1, 2, 3, 4, 3, 2, 1]
+    assert reflect(torch.arange(-8.0, 16.0), 4).tolist() == 3 * there_and_back
+    assert reflect(torch.tensor([3.0, -2.0]), 0).tolist() == [0, 0]
 
 
 def test_a_clip_is_a_function_of_draw_and_index() -> None:
@@ -98,7 +81,7 @@ def test_a_clip_is_a_function_of_draw_and_index() -> None:
     assert moved.double().mean() > 0.99
 
 
-def test_one_still_has_its_label_and_more_have_none() -> None:
+def test_a_clip_of_one_image_has_its_label_and_others_have_none() -> None:
     items = clips_of()
     assert items.labels is not None
     shown = fetch(items).flatten(1).amax(1)  # of Numbered: the larger of the two digits in base 256
@@ -109,22 +92,22 @@ def test_one_still_has_its_label_and_more_have_none() -> None:
 
 
 @pytest.mark.parametrize(("stills", "fewest", "most"), [(1, 1, 1), (3, 3, 3), ([1, 3], 1, 3)])
-def test_so_many_stills_move_as_asked_for(stills, fewest: int, most: int) -> None:
+def test_the_given_number_of_images_moves(stills, fewest: int, most: int) -> None:
     clips = fetch(MovingStills(Squares(250), stills=stills, still_scale=0.1).load("train", CANVAS))
-    pixels = torch.tensor([len(clip[clip > 0].unique()) for clip in clips])  # levels tell stills apart
+    pixels = torch.tensor([len(clip[clip > 0].unique()) for clip in clips])  # images differ in level
     assert pixels.min() >= fewest - 1  # one may hide behind another
     assert pixels.max() == most
     assert pixels.double().mean() > (fewest + most) / 2 - 0.2
 
 
-def test_overlapping_stills_show_the_brighter() -> None:
+def test_the_brighter_of_two_overlapping_images_is_visible() -> None:
     clips = fetch(MovingStills(Squares(100), stills=2, still_scale=1.0).load("train", (1, 16, 16)))
     alone = torch.arange(1, 101)
-    assert bool((clips.flatten(1).amin(1) >= alone).all())  # a still as large as the canvas stays where it is
+    assert bool((clips.flatten(1).amin(1) >= alone).all())  # an image as large as the canvas does not move
 
 
-def module(seed: int, own_test: bool = False) -> GenerativeData:
-    source = MovingStills(Squares(200, own_test), num_frames=4)
+def module(seed: int, has_test_split: bool = False) -> GenerativeData:
+    source = MovingStills(Squares(200, has_test_split), num_frames=4)
     data = GenerativeData(
         source, name="m", kind="sequences", image_size=16, channels=1, batch_size=10, seed=seed, num_frames=4
     )
@@ -132,7 +115,7 @@ def module(seed: int, own_test: bool = False) -> GenerativeData:
     return data
 
 
-def test_evaluation_is_frozen_and_training_never_repeats() -> None:
+def test_evaluation_clips_do_not_depend_on_the_seed_and_training_clips_never_repeat() -> None:
     one, other = module(seed=0), module(seed=1)
     for loader in (GenerativeData.val_dataloader, GenerativeData.test_dataloader):
         left, right = list(loader(one)), list(loader(other))
@@ -148,8 +131,8 @@ def test_evaluation_is_frozen_and_training_never_repeats() -> None:
     assert one.image_shape == (1, 16, 16)
 
 
-def test_training_and_validation_move_in_other_ways() -> None:
-    data = module(seed=0)  # the seed that evaluation is frozen at
+def test_training_and_validation_clips_move_differently() -> None:
+    data = module(seed=0)  # the seed of all evaluation clips
     training = {
         index: box
         for b in islice(data.train_dataloader(), data.num_items // 10)
@@ -160,7 +143,7 @@ def test_training_and_validation_move_in_other_ways() -> None:
     assert sum(torch.equal(*pair) for pair in pairs) < len(pairs) / 2
 
 
-def test_a_split_moves_its_own_stills_alone() -> None:
+def test_a_split_uses_its_own_images_only() -> None:
     data = module(seed=0)
     seen = {
         "train": set(
@@ -193,7 +176,7 @@ def test_a_resumed_stream_draws_the_same_clips() -> None:
         ({"speed": (0.0, 0.1)}, "data.speed"),
     ],
 )
-def test_mistakes_name_their_key(settings: dict[str, Any], key: str) -> None:
+def test_the_message_for_a_mistake_names_its_key(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(UserError) as caught:
         clips_of(**settings)
     assert caught.value.key == key

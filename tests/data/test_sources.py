@@ -1,4 +1,4 @@
-"""Readers of known sets, on files in the format that each is downloaded in."""
+"""Readers of known data sets, on small files in the format of their downloads."""
 
 import gzip
 import hashlib
@@ -17,7 +17,6 @@ from scipy.io import savemat
 from sklearn.datasets import load_digits
 
 from genimg.common.errors import UserError
-from genimg.data import idx
 from genimg.data.celeba import CelebA
 from genimg.data.digits import Digits
 from genimg.data.fit import fit_images
@@ -41,7 +40,7 @@ def write_idx(path: Path, values: np.ndarray, packed: bool = True) -> None:
 # digits
 
 
-def test_digits_are_scikit_learns_in_256_levels() -> None:
+def test_digits_are_those_of_scikit_learn_in_256_levels() -> None:
     items = Digits(margin=0).load("train", (1, 8, 8))
     data: Any = load_digits()
     assert items.labels is not None
@@ -132,7 +131,7 @@ def test_idx_of_any_rank(tmp_path: Path) -> None:
     assert read_idx(tmp_path / "a").tolist() == values.tolist()
 
 
-# torchvision's sets
+# data sets of torchvision
 
 
 @pytest.fixture
@@ -158,11 +157,11 @@ def test_a_failed_download_says_what_to_do(tmp_path: Path, no_download: None, na
 
 
 @pytest.mark.parametrize("source", [TorchvisionStills("MNIST", "there"), FashionMNIST("there"), CelebA("there")])
-def test_nothing_is_downloaded_unasked(
+def test_nothing_is_downloaded_without_download(
     source: TorchvisionStills | FashionMNIST | CelebA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="they are not there"):
+    with pytest.raises(UserError, match="missing or damaged"):
         source.load("train", (1, 28, 28))
     assert not Path("there").exists()
 
@@ -170,10 +169,9 @@ def test_nothing_is_downloaded_unasked(
 def test_fashion_mnist_falls_back_to_torchvision(
     tmp_path: Path, no_download: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idx, "DEBIAN_FOLDER", str(tmp_path / "not-installed"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(UserError, match="cache"):
-        FashionMNIST().load("train", (1, 28, 28))
+        FashionMNIST(system_folder=str(tmp_path / "not-installed")).load("train", (1, 28, 28))
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_signals_are_passed_on_and_named_in_the_exit_code(
 def test_a_run_is_not_resumed_while_it_is_trained(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "held", partial(files.held, seconds=0.2))
+    monkeypatch.setattr(launch, "hold_lock", partial(files.hold_lock, seconds=0.2))
     parent, worker = _waiting(config, tmp_path, stubborn=False)
     (run,) = _runs(config)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir()}
@@ -208,7 +208,7 @@ def test_a_run_is_not_resumed_while_it_is_trained(
         assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir()} == before
         parent.kill()
         parent.wait()
-    monkeypatch.setattr(launch, "held", partial(files.held, seconds=20))
+    monkeypatch.setattr(launch, "hold_lock", partial(files.hold_lock, seconds=20))
     threading.Timer(0.3, os.kill, (worker, signal.SIGKILL)).start()
     assert launch.start(config.copy(), "", ["num=0"], "") == 0
 

@@ -13,7 +13,7 @@ import torch
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.html import data_uri
-from genimg.common.run_folder import RunFolder, find_all
+from genimg.common.run_folder import RunFolder, find_runs
 from genimg.report import compare, pages, settings
 from genimg.report.run import read
 from genimg.report.sweep import read_table
@@ -78,11 +78,11 @@ def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp
 
 def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
     a, b = (make_run(tmp_path / "sweep" / name) for name in "ab")
-    assert find_all(str(tmp_path / "sweep"), tmp_path) == [a, b]
-    assert find_all([str(a.path), str(b.path)], tmp_path) == [a, b]
+    assert find_runs(str(tmp_path / "sweep"), tmp_path) == [a, b]
+    assert find_runs([str(a.path), str(b.path)], tmp_path) == [a, b]
     for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
         with pytest.raises(UserError, match="two different runs"):
-            find_all(wrong, tmp_path)
+            find_runs(wrong, tmp_path)
 
 
 def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
@@ -102,7 +102,7 @@ def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
     begun.config.write_text("model:\n  name: gan\n  lr: 9.0\n")
     (sweep / "broken").mkdir()
     (sweep / "broken" / "config.yaml").write_text("a: [")
-    page = compare.write_comparison(find_all(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
+    page = compare.write_comparison(find_runs(str(sweep), tmp_path), tmp_path / "compare.html").read_text()
     named = re.findall("<li>(.*?)</li>", page)
     assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
     assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
@@ -161,7 +161,7 @@ def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) ->
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"a.config\.yaml"):
-        compare.write_comparison(find_all(str(tmp_path), tmp_path), tmp_path / "compare.html")
+        compare.write_comparison(find_runs(str(tmp_path), tmp_path), tmp_path / "compare.html")
     assert not (tmp_path / "compare.html").exists()
 
 

@@ -1,4 +1,4 @@
-"""Sheets, PNGs and GIFs: every pixel where it belongs, exact where the format can be."""
+"""Sheets, PNGs and GIFs: each pixel in its place, and exact if the format allows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_gif, save_many, save_png, to_pillow
 from genimg.sampling.images.sheets import (
+    BACKGROUND,
     GAP,
-    PAPER,
     contact_sheet,
     grouped_layout,
     layout,
@@ -33,18 +33,18 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def cell(sheet: Tensor, row: int, column: int, height: int, width: int) -> Tensor:
-    """The tile at (row, column) of a sheet, shrunk to its true size again."""
+    """The tile at (row, column) of a sheet, at its original size."""
     factor = tile_factor(height, width)
     top, left = GAP + row * (height * factor + GAP), GAP + column * (width * factor + GAP)
     return sheet[..., top : top + height * factor : factor, left : left + width * factor : factor]
 
 
-def test_every_level_survives_the_way_to_floats_and_back() -> None:
+def test_every_level_survives_the_conversion_to_floats_and_back() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_uint8(levels.float() / 127.5 - 1), levels)
 
 
-def test_floats_go_to_the_nearest_level_and_no_further_than_the_ends() -> None:
+def test_floats_are_rounded_to_the_nearest_level_and_clipped() -> None:
     x = torch.linspace(-1, 1, 10_001)
     assert ((to_uint8(x).float() / 127.5 - 1) - x).abs().max() <= 0.5 / 127.5 + 1e-6
     assert to_uint8(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
@@ -72,14 +72,14 @@ def test_natural_layout(expected: tuple[int, int]) -> None:
         assert grouped_layout(count, 1) == expected
 
 
-def test_natural_layouts_hold_all_and_waste_less_than_a_column() -> None:
+def test_a_natural_layout_holds_all_images_with_few_empty_cells() -> None:
     for count in range(1, 300):
         rows, columns = natural_layout(count)
         assert count <= rows * columns < count + columns
         assert rows <= columns
 
 
-def test_no_row_of_a_grouped_layout_holds_two_groups() -> None:
+def test_no_row_of_a_grouped_layout_has_two_groups() -> None:
     assert grouped_layout(10, 2) == (2, 5)
     assert grouped_layout(64, 2) == (8, 8)
     assert grouped_layout(100, 10) == (10, 10)
@@ -90,7 +90,7 @@ def test_no_row_of_a_grouped_layout_holds_two_groups() -> None:
             assert rows * columns >= each * groups
 
 
-def test_rows_and_columns_asked_for() -> None:
+def test_given_rows_and_columns() -> None:
     assert layout(10, rows=4) == (4, 3)
     assert layout(10, columns=4) == (3, 4)
     assert layout(10, rows=3, columns=5) == (3, 5)
@@ -101,27 +101,27 @@ def test_rows_and_columns_asked_for() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 20), (1, 100, 100)])
-def test_image_i_lies_in_cell_i(shape: tuple[int, int, int]) -> None:
+def test_image_i_is_in_cell_i(shape: tuple[int, int, int]) -> None:
     images = noise(10, *shape)
     sheet = contact_sheet(images)
     for index, image in enumerate(images):
         assert torch.equal(cell(sheet, index // 5, index % 5, *shape[1:]), image)
 
 
-def test_gaps_and_empty_cells_are_paper() -> None:
+def test_gaps_and_empty_cells_have_the_background_level() -> None:
     sheet = contact_sheet(torch.zeros(3, 1, 64, 64, dtype=torch.uint8), rows=2, columns=2)
     assert sheet.shape == (1, 2 * 64 + 3 * GAP, 2 * 64 + 3 * GAP)
-    assert (cell(sheet, 1, 1, 64, 64) == PAPER).all()
+    assert (cell(sheet, 1, 1, 64, 64) == BACKGROUND).all()
     assert int((sheet == 0).sum()) == 3 * 64 * 64
 
 
-def test_small_tiles_are_enlarged_by_a_whole_factor() -> None:
+def test_small_tiles_are_enlarged_by_an_integer_factor() -> None:
     assert [tile_factor(size, size) for size in (8, 28, 50, 64, 100)] == [8, 3, 2, 1, 1]
     assert tile_factor(48, 64) == 1
 
 
 @pytest.mark.parametrize(("frames", "step"), [(7, 1), (8, 2), (14, 2), (15, 3), (40, 6)])
-def test_time_runs_along_the_row_in_even_steps(frames: int, step: int) -> None:
+def test_a_row_shows_evenly_spaced_frames_of_a_clip(frames: int, step: int) -> None:
     clips = noise(3, frames, 1, 16, 16)
     sheet = sheet_over_time(clips, most_columns=7)
     kept = clips[:, ::step]
@@ -137,7 +137,7 @@ def test_a_sheet_of_clips_is_an_animation_of_sheets() -> None:
     assert torch.equal(sheets[5], contact_sheet(clips[:, 5]))
 
 
-def test_pairs_lie_next_to_each_other() -> None:
+def test_the_images_of_a_pair_are_adjacent() -> None:
     left, right = noise(10, 1, 32, 32), noise(10, 1, 32, 32, seed=1)
     sheet = side_by_side(left, right)
     assert torch.equal(cell(sheet, 1, 2, 32, 32), left[3])
@@ -145,7 +145,7 @@ def test_pairs_lie_next_to_each_other() -> None:
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_a_png_holds_the_image(tmp_path: Path, channels: int, mode: str) -> None:
+def test_a_png_contains_the_image(tmp_path: Path, channels: int, mode: str) -> None:
     pixels = noise(channels, 9, 5)
     save_png(pixels, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
@@ -153,12 +153,12 @@ def test_a_png_holds_the_image(tmp_path: Path, channels: int, mode: str) -> None
         assert np.array_equal(np.array(image).reshape(9, 5, channels), pixels.permute(1, 2, 0).numpy())
 
 
-def test_what_is_no_image_is_refused() -> None:
+def test_a_tensor_that_is_not_an_image_is_an_error() -> None:
     with pytest.raises(ValueError, match="float32"):
         to_pillow(torch.zeros(1, 4, 4))
 
 
-def test_many_files_in_order_and_nothing_else_left(tmp_path: Path) -> None:
+def test_many_files_are_written_and_no_temporary_file_remains(tmp_path: Path) -> None:
     images = noise(600, 1, 8, 8)
     paths = [tmp_path / f"{index:04d}.png" for index in range(600)]
     save_many(save_png, zip(images, paths, strict=True))
@@ -167,7 +167,7 @@ def test_many_files_in_order_and_nothing_else_left(tmp_path: Path) -> None:
         assert np.array_equal(np.array(image), images[599, 0].numpy())
 
 
-def test_images_are_taken_as_earlier_ones_get_written(tmp_path: Path) -> None:
+def test_images_are_requested_as_earlier_ones_are_written(tmp_path: Path) -> None:
     asked = done = most = 0
 
     def save(image: Tensor, path: Path) -> None:
@@ -187,7 +187,7 @@ def test_images_are_taken_as_earlier_ones_get_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["pathlib.Path.write_bytes", "genimg.sampling.images.files.os.replace"])
-def test_a_failed_write_is_told_and_leaves_the_old_file(
+def test_a_failed_write_raises_and_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def fail(*_: object) -> None:
@@ -227,7 +227,7 @@ def test_a_gif_of_few_colours_is_exact(tmp_path: Path) -> None:
     assert torch.equal(frames_of(tmp_path / "a.gif"), frames)
 
 
-def test_a_gif_of_many_colours_comes_close(tmp_path: Path) -> None:
+def test_a_gif_of_many_colours_is_close(tmp_path: Path) -> None:
     ramp = torch.linspace(0, 255, 64)
     red, green = ramp.view(1, 64).expand(64, 64), ramp.view(64, 1).expand(64, 64)
     frames = torch.stack([torch.stack([red, green, torch.full((64, 64), 20.0 * t)]) for t in range(5)]).byte()
@@ -236,7 +236,7 @@ def test_a_gif_of_many_colours_comes_close(tmp_path: Path) -> None:
     assert error < 12, "levels of 256, on average"
 
 
-def test_standing_frames_keep_their_time(tmp_path: Path) -> None:
+def test_equal_frames_keep_their_duration(tmp_path: Path) -> None:
     frames = noise(1, 1, 8, 8).repeat(4, 1, 1, 1)
     frames[3] = 255 - frames[3]
     save_gif(frames, tmp_path / "a.gif", frame_ms=100)

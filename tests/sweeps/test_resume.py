@@ -14,15 +14,15 @@ from omegaconf import OmegaConf
 
 from genimg.cli.main import run
 from genimg.common.errors import UserError
-from genimg.common.files import held
-from genimg.common.run_folder import runs
+from genimg.common.files import hold_lock
+from genimg.common.run_folder import list_runs
 from genimg.sweeps.folder import SweepFolder
 from tests.sweeps.conftest import COMMAND, started, sweep_folder, table
 
 
 def test_resumed_it_does_not_run_again_what_ended_before_its_record_could_tell(outputs: Path) -> None:
     assert run(["-m", "seed=3,4"]) == 0
-    folder, jobs = SweepFolder(sweep_folder(outputs)), runs(outputs)
+    folder, jobs = SweepFolder(sweep_folder(outputs)), list_runs(outputs)
     for job in jobs:
         record = folder.read(job.path.name)
         assert record is not None
@@ -65,13 +65,13 @@ def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path) -> 
     record.write_text(record.read_text().replace('"exit_code": 0', '"exit_code": null'))
     assert run(["-m", f"sweep.resume={folder}"]) == 0
     assert started(outputs) == {"0", "1"}
-    resumed = [OmegaConf.load(one.config).resume for one in runs(outputs)]
+    resumed = [OmegaConf.load(one.config).resume for one in list_runs(outputs)]
     assert resumed == [None, str((folder / "1-seed_4").resolve())] or resumed[1].endswith("1-seed_4")
 
 
 def test_a_job_whose_command_was_killed_saves_before_it_is_resumed(outputs: Path) -> None:
     assert run(["-m", "seed=3,4"]) == 0
-    folder, job = SweepFolder(sweep_folder(outputs)), runs(outputs)[1]
+    folder, job = SweepFolder(sweep_folder(outputs)), list_runs(outputs)[1]
     record = folder.read(job.path.name)
     assert record is not None
     folder.write(job.path.name, replace(record, exit_code=None))
@@ -84,7 +84,7 @@ def test_a_job_whose_command_was_killed_saves_before_it_is_resumed(outputs: Path
         holding.close()
 
     saved, holding = threading.Event(), ExitStack()
-    holding.enter_context(held(job.lock, "resume"))
+    holding.enter_context(hold_lock(job.lock, "resume"))
     threading.Thread(target=saves).start()
     assert run(["-m", f"sweep.resume={folder.path}"]) == 0
     assert saved.is_set() and OmegaConf.load(job.config).resume is not None

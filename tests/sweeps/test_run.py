@@ -17,7 +17,7 @@ from genimg.cli.main import run
 from genimg.common.errors import UserError
 from genimg.common.monitored import Monitored
 from genimg.common.quoting import quoted
-from genimg.common.run_folder import runs
+from genimg.common.run_folder import list_runs
 from genimg.config.compose import Composer
 from genimg.report import compare
 from genimg.sweeps import run as sweeps
@@ -29,7 +29,7 @@ from tests.sweeps.conftest import COMMAND, sweep_folder, table
 
 def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "model.lr=1e-3,1e-4", "data.batch_size=8"]) == 0
-    found = runs(outputs)
+    found = list_runs(outputs)
     assert [folder.path.name for folder in found] == [
         "0-seed_0+model.lr_0.001", "1-seed_0+model.lr_0.0001", "2-seed_3+model.lr_0.001", "3-seed_3+model.lr_0.0001",
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None
 
 def test_a_folder_of_a_job_can_be_named_on_the_command_line(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "data.image_size=16,[16,32]"]) == 0
-    job = runs(outputs)[1].path
+    job = list_runs(outputs)[1].path
     assert job.name == "1-seed_0+data.image_size_16_32_"
     assert run([f"resume={job}", "budget.images=64"]) == 0
 
@@ -66,7 +66,7 @@ def test_a_quoted_path_is_read_as_it_is(path: str) -> None:
 
 def test_a_job_is_given_what_its_words_mean(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "budget.images=1e5"]) == 0
-    assert [type(OmegaConf.load(folder.config).budget.images) for folder in runs(outputs)] == [int, int]
+    assert [type(OmegaConf.load(folder.config).budget.images) for folder in list_runs(outputs)] == [int, int]
 
 
 def test_no_job_starts_when_one_is_wrong(outputs: Path) -> None:
@@ -77,7 +77,7 @@ def test_no_job_starts_when_one_is_wrong(outputs: Path) -> None:
 
 def test_hydras_own_groups_are_reachable(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "hydra/launcher=basic", "hydra.sweep.dir=outputs/2026-01-01/mine"]) == 0
-    assert {folder.path.parent for folder in runs(outputs)} == {outputs / "2026-01-01" / "mine"}
+    assert {folder.path.parent for folder in list_runs(outputs)} == {outputs / "2026-01-01" / "mine"}
 
 
 def test_the_table_tells_every_job(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

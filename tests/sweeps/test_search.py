@@ -93,7 +93,7 @@ def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
             number = int(job.name.split("-")[0])
             best = {"name": "frechet_random", "value": rate, "direction": "min", "n": numbers[number % 2]}
             (folder / job.name).mkdir()
-            RunFolder(folder / job.name).best_figure.write_text(json.dumps(best))
+            RunFolder(folder / job.name).best_metric.write_text(json.dumps(best))
             plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
 
     search.run(measure)

@@ -81,7 +81,7 @@ def test_a_run_writes_checkpoints_samples_metrics_and_a_report(tmp_path: Path) -
     best = load_checkpoint(folder.best)
     value = best["metrics"]["val_frechet_random"]
     kept = {"name": "frechet_random", "value": value, "direction": "min", "n": 4}
-    assert json.loads(folder.best_figure.read_text()) == {**kept, "images_seen": best["images_seen"]}
+    assert json.loads(folder.best_metric.read_text()) == {**kept, "images_seen": best["images_seen"]}
     model = rebuild_model(checkpoint)
     images = model.sample(2, generator=torch.Generator().manual_seed(0))
     assert images.shape == (2, 1, 8, 8) and images.abs().max() <= 1

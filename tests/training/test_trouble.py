@@ -10,7 +10,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from genimg.checkpoints.read import load_checkpoint, load_newest
 from genimg.common.errors import UserError
-from genimg.common.files import append
+from genimg.common.files import append_text
 from genimg.common.run_folder import RunFolder
 from genimg.training import fit as train
 from genimg.training.callbacks import checkpoints, metrics
@@ -139,7 +139,7 @@ def test_metrics_that_cannot_be_written_are_written_later(
         tries.append(text)
         if len(tries) < 5:
             raise OSError(28, "No space left on device")
-        append(path, text)
+        append_text(path, text)
 
     monkeypatch.setattr(metrics, "append", full_at_first)
     assert train.run(config(tmp_path, "budget.images=320", "log_every_steps=2")) == 0
@@ -165,7 +165,7 @@ def test_unwritten_metrics_survive_a_kill(tmp_path: Path, monkeypatch: pytest.Mo
     def full_in_the_middle(path: Path, text: str) -> None:
         if '"images_seen": 192' in text:
             raise OSError(28, "No space left on device")
-        append(path, text)
+        append_text(path, text)
 
     words = ["budget.images=320", "log_every_steps=2", "checkpoint.every_images=32"]
     with monkeypatch.context() as full:

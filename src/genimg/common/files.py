@@ -41,7 +41,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(key: str, path: Path, what: str = "a folder", hint: str | None = None) -> Iterator[None]:
+def report_write_errors(key: str, path: Path, what: str = "a folder", hint: str | None = None) -> Iterator[None]:
     """What cannot be written in the block, as on a full disk, is one message: UserError."""
     try:
         yield
@@ -58,7 +58,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 @contextmanager
-def held(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
+def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
     """The file `lock`, and so its folder, for this process alone, and for those that inherit the files given here.
 
     The kernel frees it with the last of them, however that ends. UserError, of the key `key`, where another process has
@@ -93,7 +93,7 @@ def _locked(file: int) -> bool:
     return True
 
 
-def append(path: Path, text: str) -> None:
+def append_text(path: Path, text: str) -> None:
     """`text` at the end of a file, all of it or, where the disk is full, nothing: OSError."""
     with open(path, "ab", buffering=0) as file:
         end = file.tell()
@@ -107,13 +107,13 @@ def append(path: Path, text: str) -> None:
             raise
 
 
-def unused(folder: Path) -> Path:
+def unused_path(folder: Path) -> Path:
     """`folder`, or with a number behind it where it is there already: 10-seed0, then 10-seed0-2."""
     names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
     return next(path for path in names if not path.exists())
 
 
-def empty(folder: Path, key: str = "out") -> Path:
+def check_empty(folder: Path, key: str = "out") -> Path:
     """`folder`, if there is nothing in it: what two commands wrote into one cannot be told apart. Else UserError."""
     if folder.is_file():
         raise UserError(key, folder, "a folder", hint="that is a file")

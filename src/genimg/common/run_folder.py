@@ -61,7 +61,7 @@ class RunFolder:
         return self.checkpoints / "best.pt"
 
     @property
-    def best_figure(self) -> Path:
+    def best_metric(self) -> Path:
         """The figure that the model is judged by, at its best: its name, value, n and the images seen, as JSON."""
         return self.path / "best.json"
 
@@ -108,7 +108,7 @@ class RunFolder:
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
 
-    def ended_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether what a trained run leaves at last is there: its final images, and its page, which was written after
         the last checkpoint.
         """
@@ -118,7 +118,7 @@ class RunFolder:
         return not last.exists() or page.stat().st_mtime_ns >= last.stat().st_mtime_ns
 
 
-def home(checkpoint: Path) -> Path:
+def output_folder(checkpoint: Path) -> Path:
     """The run folder of a checkpoint file, to write into; the file's own folder where it lies in no run.
 
     Raises UserError where what is written would go through a link out of it.
@@ -131,7 +131,7 @@ def home(checkpoint: Path) -> Path:
     return run.path
 
 
-def closed(run: RunFolder, key: str = "run") -> RunFolder:
+def check_contained(run: RunFolder, key: str = "run") -> RunFolder:
     """`run`, if it holds files and folders only, and no link that leads out of it.
 
     Through a link a stranger's folder would have other files read, or written; a pipe would be waited for.
@@ -156,7 +156,7 @@ def _refuse_link_out(path: str, inside: str, key: str) -> None:
         raise UserError(key, got, "a run folder without links out of it", hint)
 
 
-def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
+def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
     """The run that `run` names: a run folder, a checkpoint file, or `last`, the newest with a checkpoint.
 
     A name that is no path is also looked for inside `outputs` and its date folders.
@@ -164,7 +164,7 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
     of it.
     """
     if run == "last":
-        return closed(_newest(Path(outputs), key), key)
+        return check_contained(_newest(Path(outputs), key), key)
     for place in (
         Path(run),
         Path(outputs, run),
@@ -173,23 +173,23 @@ def find(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
         if place.is_file():
             return place
         if place.is_dir() and RunFolder(place).config.is_file():
-            return closed(RunFolder(place), key)
+            return check_contained(RunFolder(place), key)
     expected = "a run folder, a checkpoint file, or last (the newest run)"
     if Path(run).is_dir():
         raise UserError(key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder")
     raise UserError(key, run, expected, hint=_which_runs(Path(outputs)))
 
 
-def find_all(given: str | list[str] | None, outputs: str | Path) -> list[RunFolder]:
+def find_runs(given: str | list[str] | None, outputs: str | Path) -> list[RunFolder]:
     """The run folders that a list names, each as for `find`, or those inside one folder, of a sweep or of a day.
 
     Raises UserError, of the key `runs`, where they are not two or more, one is there twice, or a link leads out of one.
     """
     if isinstance(given, str):
         inside = sorted(config.parent for config in Path(given).expanduser().glob("*/config.yaml"))
-        found: list[RunFolder | Path] = [closed(RunFolder(path), "runs") for path in inside]
+        found: list[RunFolder | Path] = [check_contained(RunFolder(path), "runs") for path in inside]
     else:
-        found = [find(str(Path(str(name)).expanduser()), outputs, "runs") for name in given or []]
+        found = [find_run(str(Path(str(name)).expanduser()), outputs, "runs") for name in given or []]
     for place in found:
         if isinstance(place, Path):
             raise UserError("runs", place, "run folders: a checkpoint alone has no curves")
@@ -202,7 +202,7 @@ def find_all(given: str | list[str] | None, outputs: str | Path) -> list[RunFold
     return folders
 
 
-def runs(outputs: str | Path) -> list[RunFolder]:
+def list_runs(outputs: str | Path) -> list[RunFolder]:
     """The run folders under `outputs`, oldest first; jobs of a sweep are runs too."""
     configs = [*Path(outputs).glob("*/*/config.yaml"), *Path(outputs).glob("*/*/*/config.yaml")]
     dated = [c for c in configs if _DATE.fullmatch(c.relative_to(outputs).parts[0])]
@@ -210,7 +210,7 @@ def runs(outputs: str | Path) -> list[RunFolder]:
 
 
 def _newest(outputs: Path, key: str) -> RunFolder:
-    with_checkpoint = [run for run in runs(outputs) if run.has_checkpoint()]
+    with_checkpoint = [run for run in list_runs(outputs) if run.has_checkpoint()]
     if not with_checkpoint:
         hint = "train one first: genimg-train; or where they lie: outputs=FOLDER"
         raise UserError(key, "last", f"a run with a checkpoint in {outputs.absolute()}", hint)
@@ -218,7 +218,7 @@ def _newest(outputs: Path, key: str) -> RunFolder:
 
 
 def _which_runs(outputs: Path) -> str:
-    known = runs(outputs)
+    known = list_runs(outputs)
     if not known:
         return f"{outputs}/ holds no run yet; train one first: genimg-train"
     return f"{outputs}/ holds {len(known)} runs, the newest is {known[-1].path}"

@@ -11,7 +11,7 @@ from typing import Any
 from genimg.common import ranks
 from genimg.common.errors import UserError
 from genimg.common.hardware import count_gpus
-from genimg.common.run_folder import find, find_all
+from genimg.common.run_folder import find_run, find_runs
 from genimg.config.names import nearest
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
@@ -165,11 +165,11 @@ def _processes(config: Config) -> None:
 
 
 def _run(config: Config) -> None:
-    find(str(config["run"]), str(config["outputs"]))
+    find_run(str(config["run"]), str(config["outputs"]))
 
 
 def _runs(config: Config) -> None:
-    find_all(config["runs"], str(config["outputs"]))
+    find_runs(config["runs"], str(config["outputs"]))
 
 
 def _asked(config: Config) -> None:
@@ -183,7 +183,7 @@ def _asked(config: Config) -> None:
 
 
 def _rated(config: Config) -> None:
-    for key, there in (("runs", lambda name: find(name, str(config["outputs"]), "runs")), ("results", _file)):
+    for key, there in (("runs", lambda name: find_run(name, str(config["outputs"]), "runs")), ("results", _file)):
         given = config[key]
         for one in [] if given is None else given if isinstance(given, list) else [given]:
             there(str(one))

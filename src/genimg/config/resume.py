@@ -7,7 +7,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from genimg.common.errors import UserError
 from genimg.common.run_config import LARGEST, SHOWING
-from genimg.common.run_folder import RunFolder, find
+from genimg.common.run_folder import RunFolder, find_run
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.followed import follow_again
 from genimg.config.saved import MOVABLE, saved
@@ -27,7 +27,7 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     given = {override.key_or_group: override.value() for override in overrides if not override.is_delete()}
     if composer.task != "train" or given.get("resume") is None:
         return None
-    run = find(str(given["resume"]), str(given.get("outputs", "outputs")), key="resume")
+    run = find_run(str(given["resume"]), str(given.get("outputs", "outputs")), key="resume")
     if not isinstance(run, RunFolder):
         raise UserError("resume", run, "a run folder, or last", hint=f"resume={run.parent.parent}")
     if not run.has_checkpoint():

@@ -1,1 +1,1 @@
-"""Data: sources of stills and sequences, kept as uint8 and handed out a batch at a time."""
+"""Data sets of images and sequences: sources, storage as uint8, splits and batches."""

@@ -1,4 +1,4 @@
-"""Decoded arrays on disk, so that a second start maps one file where the first read them all."""
+"""A cache of decoded arrays on disk: a second start maps one file into memory instead of decoding all files."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from genimg.data.reading import Failures
 
 
 def user_folder() -> Path:
-    """Where this program keeps what it can make or download again."""
+    """The user's cache folder of this program: files that can be computed or downloaded again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genimg-train"
 
 
 def cache_folder(cache: bool | str, name: str) -> Path | None:
-    """The folder that a key `cache` means: false = none, true = `name` in the user's, or the path given."""
+    """Returns the folder of a `cache` key: None for false, `name` in the user's cache folder for true, or the path."""
     if isinstance(cache, bool):
         return user_folder() / name if cache else None
     return Path(cache).expanduser()
 
 
 def key_of(paths: Sequence[str], settings: object) -> str:
-    """sha256 of the files' names, sizes and times of change, and of what is done with them."""
+    """Returns the sha256 of the files' names, sizes and modification times, and of the settings of their decoding."""
     digest = hashlib.sha256(repr(settings).encode())
     for path in paths:
         state = os.stat(path)
@@ -39,15 +39,16 @@ def key_of(paths: Sequence[str], settings: object) -> str:
 
 @dataclass(frozen=True)
 class Cache:
-    """One array and the files that failed, under one key in `folder`."""
+    """One array, and the files that could not be decoded, stored in `folder` under `key`."""
 
     folder: Path
     key: str
 
     def get(self, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]) -> tuple[np.ndarray, Failures]:
-        """The array of `shape`: uint8, memory-mapped, private to this process; `fill` makes a new one.
+        """Returns the array, uint8 of `shape`, and the failures; `fill` computes both if they are not stored.
 
-        The array's file appears whole or not at all, and after that of the failures.
+        The array is memory-mapped; changes to it are private to the process. Its file appears complete or not at all,
+        and after the file of the failures.
         """
         array, failures = self.folder / f"{self.key}.npy", self.folder / f"{self.key}.json"
         if not array.is_file():

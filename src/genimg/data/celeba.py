@@ -1,4 +1,4 @@
-"""CelebA: 202,599 faces (Liu, Luo, Wang & Tang 2015), through torchvision's download."""
+"""CelebA: 202,599 faces (Liu, Luo, Wang & Tang 2015), downloaded by torchvision."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from genimg.data.torchvision_sets import open_torchvision
 
 @dataclass(frozen=True)
 class CelebA:
-    """Images of 218x178 without classes (its 40 attributes are not exclusive).
+    """Images of 218x178 without classes: the 40 attributes of a face are not exclusive.
 
-    root, download: as for TorchvisionStills. cache: as for ImageFolder.
+    root, download, fit: as for TorchvisionStills. cache: as for ImageFolder.
     """
 
     root: str | None = None
     download: bool = False
     fit: Fit = "crop"
     cache: bool | str = True
-    own_test: bool = field(default=True, init=False)
+    has_test_split: bool = field(default=True, init=False)
 
     def load(self, part: Part, shape: ImageShape) -> Items:
         faces = open_torchvision("CelebA", self.root, self.download, split=part)

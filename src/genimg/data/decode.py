@@ -1,4 +1,4 @@
-"""One image file of any mode to uint8 of the shape that the models are given."""
+"""Decodes an image file of any mode to uint8 of the shape that the models need."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from genimg.data.items import ImageShape
 
 Background = str | int | tuple[int, int, int]
 
-
-#: What is tried on a file, whatever its name says. Pillow knows more, and hands PostScript to a program of its own.
+#: The formats tried on a file, whatever its name. Pillow reads more, and passes PostScript to an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 class TooLargeError(ValueError):
-    """An image that would fill the memory: a few hundred bytes may unpack to billions of pixels."""
+    """An image that would fill the memory: a few hundred bytes can decompress to billions of pixels."""
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Image.Image]:
-    """The image in a file, its header read and its pixels not yet.
+def open_image(path: str) -> Iterator[Image.Image]:
+    """Opens an image file; only its header has been read.
 
-    Raises TooLargeError above `limits.MOST_PIXELS`; Pillow's errors pass through.
+    Raises TooLargeError above `limits.MOST_PIXELS` pixels, and Pillow's errors.
     """
     try:
         image = Image.open(path, formats=FORMATS)
@@ -41,18 +40,18 @@ def opened(path: str) -> Iterator[Image.Image]:
 
 
 def check_size(image: Image.Image) -> None:
-    """TooLargeError above `limits.MOST_PIXELS`."""
+    """Raises TooLargeError above `limits.MOST_PIXELS` pixels."""
     if image.width * image.height > MOST_PIXELS:
         raise TooLargeError(f"{image.width} x {image.height}, more than {MOST_PIXELS:,} pixels")
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Settings of a decoding.
+    """Converts images of any mode and size to uint8 of one shape, upright and with antialiasing.
 
-    shape: (C, H, W) of what comes out.
-    fit: "crop" the middle to the shape's proportions, "pad" with the background, or "stretch".
-    background: RGB under what is transparent and around what is padded.
+    shape: (C, H, W) of the result.
+    fit: "crop" the centre to the aspect ratio of `shape`, "pad" with the background, or "stretch".
+    background: RGB, 0..255, behind transparent pixels and of the padding.
     """
 
     shape: ImageShape
@@ -60,15 +59,15 @@ class Decoder:
     background: tuple[int, int, int]
 
     def read(self, path: str) -> np.ndarray:
-        """uint8 (C, H, W) of the image, or an animation's first frame. Pillow's errors pass through."""
-        with opened(path) as image:
+        """Returns uint8 (C, H, W) of an image file, or of an animation's first frame. Raises Pillow's errors."""
+        with open_image(path) as image:
             side = 2 * max(self.shape)
             image.draft(None, (side, side))  # a large JPEG is decoded at a half, a quarter, ...
             return self.convert(image)
 
     def convert(self, image: Image.Image) -> np.ndarray:
-        """uint8 (C, H, W) of an open image."""
-        check_size(image)  # a frame may be larger than the first one
+        """Returns uint8 (C, H, W) of an open image."""
+        check_size(image)  # a later frame may be larger than the first
         upright = _eight_bits(ImageOps.exif_transpose(image))
         flat = _over(upright, self.background) if upright.has_transparency_data else upright
         fitted = self._fitted(flat.convert("L" if self.shape[0] == 1 and _is_grey(flat) else "RGB"))
@@ -89,7 +88,7 @@ class Decoder:
 
 
 def as_rgb(background: Background) -> tuple[int, int, int]:
-    """A colour's name (`white`, `#20a0ff`), a grey level or three levels, 0..255, as RGB."""
+    """Returns RGB for the name of a colour (`white`, `#20a0ff`), a grey level or three levels, 0..255."""
     levels = (background,) * 3 if isinstance(background, int) else background
     try:
         levels = ImageColor.getrgb(levels)[:3] if isinstance(levels, str) else tuple(levels)
@@ -101,13 +100,13 @@ def as_rgb(background: Background) -> tuple[int, int, int]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep modes scaled to 8 bits: Pillow's own conversion cuts them off at 255."""
+    """Scales modes of 16 and 32 bits to 8 bits; Pillow's own conversion clips them at 255."""
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image).astype(np.float64)
     full_scale = 65535 if image.mode.startswith("I") else 1.0
     if values.min() < 0 or values.max() > full_scale:
-        raise ValueError(f"values from {values.min():g} to {values.max():g}, where 0 to {full_scale:g} are known")
+        raise ValueError(f"values from {values.min():g} to {values.max():g}; supported are 0 to {full_scale:g}")
     return Image.fromarray((values * (255 / full_scale)).round().astype(np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""Images of any size and colour to the shape that the models are given."""
+"""Fits image tensors of any size and number of channels to the shape that the models need."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from genimg.data.items import ImageShape
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = ("crop", "pad", "stretch")
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what Pillow's convert("L") takes
-_CHUNK = 64  # images resized at once: their floats stay in the processor's cache
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's convert("L")
+_CHUNK = 64  # images resized at once: their floats fit into the CPU cache
 
 
 def crop_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the largest centred box of `size` with the aspect ratio of `target`.
+    """Returns (left, top, right, bottom) of the largest centred box in `size` with the aspect ratio of `target`.
 
     Both sizes are (height, width).
     """
     height, width = size
     scale = min(height / target[0], width / target[1])
-    # never past the border by an error of the last digit: Pillow refuses such a box
+    # a rounding error must not exceed the border: Pillow rejects such a box
     box_height, box_width = min(height, target[0] * scale), min(width, target[1] * scale)
     left, top = (width - box_width) / 2, (height - box_height) / 2
     return left, top, min(width, left + box_width), min(height, top + box_height)
 
 
 def padded_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that an image of `size` takes inside `target` when it keeps its aspect ratio."""
+    """Returns the largest (height, width) inside `target` with the aspect ratio of `size`."""
     scale = min(target[0] / size[0], target[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def with_channels(images: Tensor, channels: int) -> Tensor:
-    """uint8 (N, 1 or 3, H, W) to (N, channels, H, W): colour to grey by luma, grey to colour repeated."""
+    """Converts uint8 (N, 1 or 3, H, W) to (N, channels, H, W): RGB to luma, grey to three equal channels."""
     if images.shape[1] == channels:
         return images
     if channels == 3:
@@ -48,8 +48,10 @@ def with_channels(images: Tensor, channels: int) -> Tensor:
 
 
 def fit_images(images: Tensor, shape: ImageShape, fit: Fit, background: int = 0) -> Tensor:
-    """uint8 (N, c, h, w) to uint8 (N, C, H, W): cropped, padded with `background` or stretched, then resized
-    by antialiased bicubic interpolation, which keeps strokes sharp when it enlarges."""
+    """Crops, pads with `background` or stretches uint8 (N, c, h, w), and resizes to uint8 (N, *shape).
+
+    Resizing is bicubic with antialiasing, which keeps strokes sharp when images are enlarged.
+    """
     channels, *target = shape
     size, goal = (images.shape[2], images.shape[3]), (target[0], target[1])
     images = with_channels(images, channels)

@@ -1,4 +1,4 @@
-"""The frames of one clip: an animation, a folder of images or a video."""
+"""Reads the frames of one clip: an animation, a folder of images or a video."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from PIL import Image, ImageSequence
 
 from genimg.common.errors import UserError
 from genimg.common.limits import MOST_FRAMES
-from genimg.data.decode import Decoder, check_size, opened
+from genimg.data.decode import Decoder, check_size, open_image
 from genimg.data.listing import ClipListing
 
 
-def read_clip(clip: ClipListing, decoder: Decoder, stride: int, most: int) -> np.ndarray:
-    """uint8 (F, C, H, W), every `stride`-th frame.
+def read_clip(
+    clip: ClipListing, decoder: Decoder, stride: int, max_frames: int, max_read: int = MOST_FRAMES
+) -> np.ndarray:
+    """Returns every `stride`-th frame, uint8 (F, C, H, W).
 
-    Raises ValueError where there are more than `most` of them, or than `limits.MOST_FRAMES` before any is left out. The
-    readers' errors on a damaged file pass through.
+    Raises:
+        ValueError: if more than `max_frames` frames are kept, or the clip has more than `max_read` frames.
+        Exception: the errors of the readers for a damaged file.
     """
     kept = []
     for number, frame in enumerate(_READERS[clip.kind](clip)):
-        if number == MOST_FRAMES or len(kept) > most:
-            raise ValueError(f"more than {min(most, MOST_FRAMES):,} frames")
+        if number == max_read or len(kept) > max_frames:
+            raise ValueError(f"more than {min(max_frames, max_read):,} frames")
         if number % stride == 0:
             kept.append(decoder.convert(frame))
     return np.stack(kept)
 
 
 def _animation(clip: ClipListing) -> Iterator[Image.Image]:
-    with opened(clip.path) as image:
+    with open_image(clip.path) as image:
         yield from ImageSequence.Iterator(image)
 
 
 def _folder(clip: ClipListing) -> Iterator[Image.Image]:
     for path in clip.frames:
-        with opened(path) as image:
+        with open_image(path) as image:
             yield image
 
 
@@ -51,12 +54,8 @@ def _open_video(path: str) -> Any:
     try:
         import av  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise UserError(
-            "data.root",
-            path,
-            "an installed reader of videos",
-            'pip install "genimg-train[video]", or give GIFs, animated WebPs or folders of frames',
-        ) from error
+        hint = 'pip install "genimg-train[video]", or use GIFs, animated WebPs or folders of frames'
+        raise UserError("data.root", path, "an installed video reader", hint) from error
     return av.open(path)
 
 

@@ -1,7 +1,7 @@
-"""A counter-based random generator: every number is a hash of where it is used, none of what came before.
+"""A counter-based random generator: each number is a hash of where it is used, independent of earlier numbers.
 
-The finaliser is that of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
-generators"), in int64 arithmetic that wraps around: it runs on whole tensors and on any device.
+The finaliser is that of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"), in
+int64 arithmetic with wrap-around, so it runs on tensors and on any device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Use(IntEnum):
-    """What a random number is for: the first word of its hash, so that no two uses share numbers."""
+    """The use of a random number: the first word of its hash, so that two uses never share numbers."""
 
     ORDER = 1
     FLIP = 2
@@ -25,7 +25,7 @@ class Use(IntEnum):
 
 
 def _signed(word: int) -> int:
-    """The low 64 bits of `word`, read as int64."""
+    """Returns the low 64 bits of `word` as int64."""
     word &= (1 << 64) - 1
     return word - (1 << 64) if word >= 1 << 63 else word
 
@@ -36,7 +36,7 @@ _SECOND = _signed(0x94D049BB133111EB)
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift: `>>` alone copies the sign."""
+    """Logical right shift; `>>` alone extends the sign."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -47,22 +47,22 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def hash_words(*words: Tensor | int) -> Tensor:
-    """int64 hash of the words, in the shape they broadcast to; each bit is near uniform and independent."""
+    """Returns the int64 hash of the words, in their broadcast shape; its bits are nearly uniform and independent."""
     state = torch.zeros((), dtype=torch.int64)
     for word in words:
         if isinstance(word, Tensor):
-            state = state.to(word.device, non_blocking=True)  # a GPU is not waited for
+            state = state.to(word.device, non_blocking=True)  # without waiting for a GPU
         addend = word if isinstance(word, Tensor) else _signed(word)
         state = _mix(state * _GOLDEN + addend + _GOLDEN)
     return state
 
 
-@lru_cache(maxsize=1024)  # a pass asks for its key at every batch
+@lru_cache(maxsize=1024)  # a pass computes its key for each batch
 def hash_int(*words: int) -> int:
-    """`hash_words` of plain integers, as an integer: the seed of a generator, the key of a pass."""
+    """Returns `hash_words` of integers as an integer, for example the seed of a generator."""
     return int(hash_words(*words))
 
 
 def uniform(*words: Tensor | int) -> Tensor:
-    """float64 in [0, 1), the top 53 bits of `hash_words(*words)`."""
+    """Returns float64 in [0, 1), from the top 53 bits of `hash_words(*words)`."""
     return _shift(hash_words(*words), 11).double() * 2.0**-53

@@ -1,4 +1,4 @@
-"""Fashion-MNIST from gzipped IDX files, as Debian's package and the data set's authors ship them."""
+"""Fashion-MNIST from gzipped IDX files, as distributed by its authors and by Debian."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.data.fit import fit_images
-from genimg.data.items import ImageShape, Part, Stored
+from genimg.data.items import ImageShape, Part, TensorItems
 from genimg.data.torchvision_sets import TorchvisionStills
 
-DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 CLASSES = (
     "T-shirt",
     "trouser",
@@ -32,14 +31,14 @@ CLASSES = (
 )
 
 _GZIP = b"\x1f\x8b"
-_LARGEST = 2**31  # bytes unpacked: three times those of the largest set
+_LARGEST = 2**31  # decompressed bytes: three times those of the largest data set
 _UBYTE = b"\x00\x00\x08"  # two zeros and the type code of unsigned bytes; the number of axes follows
 
 
 def read_idx(path: Path) -> Tensor:
-    """uint8 tensor of an IDX file, gzipped or not (the format is described on the MNIST page of Y. LeCun).
+    """Returns the uint8 tensor of an IDX file, gzipped or not (format: MNIST page of Y. LeCun).
 
-    No more is unpacked than its header tells of, and that is at most `_LARGEST`.
+    Decompresses at most the size given in the header, which is at most `_LARGEST`.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == _GZIP
@@ -51,7 +50,9 @@ def read_idx(path: Path) -> Tensor:
             count = math.prod(shape) if axes and len(shape) == axes else -1
             content = file.read(count + 1) if 0 <= count <= _LARGEST else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError("data.root", str(path), "a whole gzip file", f"it does not unpack: {error}") from error
+        raise UserError(
+            "data.root", str(path), "a complete gzip file", f"it cannot be decompressed: {error}"
+        ) from error
     if len(content) != count:
         raise UserError("data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged")
     return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(shape).copy())
@@ -59,21 +60,23 @@ def read_idx(path: Path) -> Tensor:
 
 @dataclass(frozen=True)
 class FashionMNIST:
-    """70,000 garments at 28x28, 10 classes (Xiao, Rasul & Vollgraf 2017).
+    """70,000 images of garments at 28x28, 10 classes (Xiao, Rasul & Vollgraf 2017).
 
-    root: folder of the four `*-ubyte.gz` files, or where torchvision downloads them to. None: Debian's folder
-    where it is installed, else torchvision's download.
+    root: folder of the four `*-ubyte.gz` files, or of torchvision's download. None = `system_folder`
+        if it exists, otherwise torchvision's download.
     download: as for TorchvisionStills.
+    system_folder: folder of an installed Debian package.
     """
 
     root: str | None = None
     download: bool = False
-    own_test: bool = field(default=True, init=False)
+    system_folder: str = "/usr/share/datasets/fashion-mnist"
+    has_test_split: bool = field(default=True, init=False)
 
-    def load(self, part: Part, shape: ImageShape) -> Stored:
-        folder, prefix = Path(self.root or DEBIAN_FOLDER), {"train": "train", "test": "t10k"}[part]
+    def load(self, part: Part, shape: ImageShape) -> TensorItems:
+        folder, prefix = Path(self.root or self.system_folder), {"train": "train", "test": "t10k"}[part]
         image_file, label_file = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
         if not (image_file.is_file() and label_file.is_file()):
             return TorchvisionStills("FashionMNIST", self.root, self.download).load(part, shape)
         images = fit_images(read_idx(image_file).unsqueeze(1), shape, fit="pad")
-        return Stored(images, read_idx(label_file).long(), classes=CLASSES)
+        return TensorItems(images, read_idx(label_file).long(), classes=CLASSES)

@@ -1,4 +1,4 @@
-"""Many image files as items: in memory where they fit, from a cache, or decoded as they are asked for."""
+"""Image files as items: decoded into memory or a cache if they fit, otherwise decoded when they are fetched."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.data.cache import Cache, key_of
-from genimg.data.decode import Decoder, opened
-from genimg.data.items import Items, Stored
-from genimg.data.reading import Failures, read_each, reason, warn_of
+from genimg.data.decode import Decoder, open_image
+from genimg.data.items import Items, TensorItems
+from genimg.data.reading import Failures, read_each, reason, warn_about_failures
 
 log = logging.getLogger(__name__)
 
@@ -25,38 +25,49 @@ IN_MEMORY_BYTES = 2 * 2**30  # decoded images up to this size are kept in memory
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Files with one label each, or none (empty `labels` and `classes`)."""
+    """Files with one label each, or without labels (empty `labels` and `classes`)."""
 
     paths: Sequence[str]
     labels: Sequence[int] = ()
     classes: tuple[str, ...] = ()
 
 
-def load_images(files: ImageFiles, decoder: Decoder, cache: Path | None) -> Items:
-    """The readable files as items, in order. The others are listed in a warning.
+def load_images(
+    files: ImageFiles, decoder: Decoder, cache: Path | None, in_memory_bytes: int = IN_MEMORY_BYTES
+) -> Items:
+    """Returns the readable files as items, in order. A warning lists the other files.
 
-    Raises UserError where fewer than FEWEST can be read.
+    Args:
+        cache: folder of decoded images; None = no cache.
+        in_memory_bytes: without a cache, more decoded bytes than this are decoded when they are fetched.
+
+    Raises:
+        UserError: if fewer than FEWEST files can be read.
     """
     shape = (len(files.paths), *decoder.shape)
     labels = torch.tensor(files.labels, dtype=torch.int64) if files.labels else None
-    if cache is None and np.prod(shape, dtype=np.int64) > IN_MEMORY_BYTES:
+    if cache is None and np.prod(shape, dtype=np.int64) > in_memory_bytes:
         failures = _check_headers(files.paths)
         lazy = LazyImages(np.array(files.paths), decoder, labels, files.classes)
         return lazy.subset(_readable(files.paths, failures))
+
+    def fill(array: np.ndarray) -> Failures:
+        log.info("reading %d images", len(files.paths))
+        return decode_all(files.paths, decoder, array)
+
     if cache is None:
         array = np.empty(shape, np.uint8)
-        failures = _decode_all(files.paths, decoder, array)
+        failures = fill(array)
     else:
-        entry = Cache(cache, key_of(files.paths, decoder))
-        array, failures = entry.get(shape, lambda values: _decode_all(files.paths, decoder, values))
-    return Stored(torch.from_numpy(array), labels, files.classes).subset(_readable(files.paths, failures))
+        array, failures = Cache(cache, key_of(files.paths, decoder)).get(shape, fill)
+    return TensorItems(torch.from_numpy(array), labels, files.classes).subset(_readable(files.paths, failures))
 
 
 @dataclass(frozen=True)
 class LazyImages:
-    """Images decoded at each fetch: for more than memory holds.
+    """Images that are decoded at each fetch, for data that do not fit into memory.
 
-    A file whose header is sound but whose body is not gives its place to the next of the same label.
+    A file that turns out to be damaged is replaced by the next file with the same label.
     """
 
     paths: np.ndarray
@@ -84,44 +95,44 @@ class LazyImages:
         return self
 
     def _read(self, index: int) -> np.ndarray:
-        for candidate in self._alike(index):
+        for candidate in self._candidates(index):
             path = str(self.paths[candidate])
             try:
                 return self.decoder.read(path)
             except Exception as error:
-                log.warning("%s; the next image takes its place", reason(path, error))
-        raise UserError("data.root", None, "images that can be read", f"none like {self.paths[index]} can")
+                log.warning("%s; the next image replaces it", reason(path, error))
+        hint = f"no image with the label of {self.paths[index]} can be read"
+        raise UserError("data.root", None, "images that can be read", hint)
 
-    def _alike(self, index: int) -> Iterator[int]:
-        """`index`, then those after it that have its label, around the end."""
+    def _candidates(self, index: int) -> Iterator[int]:
+        """`index`, then the following items with the same label, cyclically."""
         for step in range(len(self)):
             other = (index + step) % len(self)
             if self.labels is None or self.labels[other] == self.labels[index]:
                 yield other
 
 
-def _decode_all(paths: Sequence[str], decoder: Decoder, out: np.ndarray) -> Failures:
-    """Fills `out` (N, C, H, W) and gives what failed, by path."""
+def decode_all(paths: Sequence[str], decoder: Decoder, out: np.ndarray) -> Failures:
+    """Decodes each file into its row of `out`, uint8 (N, C, H, W), and returns the files that failed."""
 
     def read(row: int) -> None:
         out[row] = decoder.read(paths[row])
 
-    log.info("reading %d images", len(paths))
     return read_each(paths, read)
 
 
 def _check_headers(paths: Sequence[str]) -> Failures:
     def check(row: int) -> None:
-        with opened(paths[row]):
+        with open_image(paths[row]):
             pass
 
     return read_each(paths, check)
 
 
 def _readable(paths: Sequence[str], failures: Failures) -> Tensor:
-    """Rows of the files that can be read. Warns of the others; raises UserError where too few are left."""
+    """Returns the rows of the readable files and warns about the others. Raises UserError if too few are left."""
     rows = [row for row, path in enumerate(paths) if path not in failures]
-    warn_of(failures, len(paths), "images")
+    warn_about_failures(failures, len(paths), "images")
     if len(rows) < FEWEST:
-        raise UserError("data.root", f"{len(rows)} readable images", f"at least {FEWEST}")
+        raise UserError("data.root", f"{len(rows)} readable images", f"at least {FEWEST} readable images")
     return torch.tensor(rows, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What a source hands to the data module: items by index, as uint8."""
+"""The interface between a source of data and the data module: items addressed by index, as uint8."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from genimg.data.hashing import hash_int
 ImageShape = tuple[int, int, int]  # (C, H, W)
 Part = Literal["train", "test"]
 
-_WHOLE_BYTES = 64 * 2**20  # data up to this size are digested whole, in a fraction of a second
-_SAMPLE_BYTES = 8 * 2**20
-_FROZEN_DRAW = 0
+_HASHED_COMPLETELY = 64 * 2**20  # bytes; smaller data are hashed completely, in a fraction of a second
+_HASHED_SAMPLE = 8 * 2**20  # bytes hashed of larger data
+_FIXED_DRAW = 0
 
 
 class Items(Protocol):
-    """A collection of stills or clips.
+    """A collection of N images or clips.
 
-    shape: ([T,] C, H, W) of one item.
-    labels: int64 (N,), or None where there are no classes.
-    classes: names of the labels 0, 1, ...; empty where there are none.
-    groups: int64 (N,) where items that share a group must stay in one split, or None.
-    lazy: decoded at every fetch, so that worker processes pay.
+    shape: (C, H, W) of an image, (T, C, H, W) of a clip.
+    labels: int64 (N,), or None without classes.
+    classes: names of the labels 0, 1, ...; empty without classes.
+    groups: int64 (N,), or None. Items of one group stay in one split.
+    lazy: whether `fetch` decodes files, so that worker processes are worthwhile.
     """
 
     @property
@@ -41,32 +41,42 @@ class Items(Protocol):
     def lazy(self) -> bool: ...
     def __len__(self) -> int: ...
     def fetch(self, indices: Tensor, draw: int) -> Tensor:
-        """uint8 (B, *shape). What is random in an item is a function of (draw, index) alone."""
+        """Returns uint8 (B, *shape) for int64 indices (B,). Random content is a function of (draw, index) alone."""
         ...
 
-    def subset(self, indices: Tensor) -> Self: ...
-    def to(self, device: torch.device) -> Self: ...
+    def subset(self, indices: Tensor) -> Self:
+        """Returns the items at int64 indices (B,), which become items 0 to B - 1."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Returns the items with their pixels on `device`, if they are in memory."""
+        ...
 
 
 class Source(Protocol):
-    """Where a data set comes from.
+    """The origin of a data set. A user-defined source is any class with these two members.
 
-    own_test: it has a test split; where it has none, the data module carves one from the pool "train".
+    has_test_split: whether the data set has a test split. Otherwise the data module sets one aside from "train".
     """
 
     @property
-    def own_test(self) -> bool: ...
+    def has_test_split(self) -> bool: ...
     def load(self, part: Part, shape: ImageShape) -> Items:
-        """The pool: "train", which validation is carved from, or "test"."""
+        """Returns the items of a part, converted to images of `shape`.
+
+        The data module sets the validation items aside from "train". It loads "test" only from sources with a test
+        split.
+        """
         ...
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Items in memory or in a memory map.
+class TensorItems:
+    """Items in one tensor, in memory or memory-mapped.
 
-    images: uint8 (M, C, H, W), never copied: a subset names its rows.
-    rows: int64 (N,), the row of `images` that each item is; None = all in order.
+    images: uint8 (M, *shape). A subset shares it.
+    labels, classes, groups: as for `Items`.
+    rows: int64 (N,), the row in `images` of each item; None = all rows in order.
     """
 
     images: Tensor
@@ -85,27 +95,28 @@ class Stored:
 
     def fetch(self, indices: Tensor, draw: int) -> Tensor:
         rows = indices if self.rows is None else self.rows[indices]
-        return self.images[rows.to(self.images.device, non_blocking=True)]  # a GPU is not waited for
+        return self.images[rows.to(self.images.device, non_blocking=True)]  # without waiting for a GPU
 
-    def subset(self, indices: Tensor) -> Stored:
+    def subset(self, indices: Tensor) -> TensorItems:
         rows = indices if self.rows is None else self.rows[indices]
         return replace(self, rows=rows, labels=None if self.labels is None else self.labels[indices])
 
-    def to(self, device: torch.device) -> Stored:
+    def to(self, device: torch.device) -> TensorItems:
         return replace(self, images=self.images.to(device))
 
 
 def fingerprint(items: Items, name: str) -> dict[str, Any]:
-    """Plain types that tell one data set from another: {name, count, shape, digest}.
+    """Identifies a data set: {name, count, shape, digest}, of plain types.
 
-    digest: sha256 of every item's pixels and label where they are few, else of items at equal strides.
+    `digest` is the sha256 of the pixels and labels: of all items of a small data set, otherwise of all labels and of
+    evenly spaced items.
     """
     bytes_each = max(1, torch.Size(items.shape).numel())
-    kept = len(items) if len(items) * bytes_each <= _WHOLE_BYTES else max(1, _SAMPLE_BYTES // bytes_each)
+    kept = len(items) if len(items) * bytes_each <= _HASHED_COMPLETELY else max(1, _HASHED_SAMPLE // bytes_each)
     indices = torch.arange(kept) * len(items) // kept
     digest = hashlib.sha256()
-    for part in indices.split(max(1, min(256, _WHOLE_BYTES // bytes_each))):
-        digest.update(items.fetch(part, hash_int(_FROZEN_DRAW)).cpu().contiguous().numpy().data)
+    for part in indices.split(max(1, min(256, _HASHED_COMPLETELY // bytes_each))):
+        digest.update(items.fetch(part, hash_int(_FIXED_DRAW)).cpu().contiguous().numpy().data)
     if items.labels is not None:
         digest.update(items.labels.cpu().contiguous().numpy().data)
     return {"name": name, "count": len(items), "shape": list(items.shape), "digest": digest.hexdigest()}

@@ -1,7 +1,7 @@
-"""What lies in a user's folder of images or clips, from names alone. Torch-free: the command asks too.
+"""Lists a folder of images or clips by file names alone. Torch-free: the command uses it too.
 
-Names that start with a dot are skipped. Symbolic links are followed where they stay inside the folder; one
-that leads out of it is skipped, unless `follow_links`.
+Names that start with a dot are skipped. Symbolic links inside the folder are followed; links out of it are skipped,
+unless `follow_links` is set.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 
 @dataclass(frozen=True)
 class ImageListing:
-    """Paths in sorted order. classes: names of the class folders, empty where there are fewer than two;
-    labels: one for each path then, else empty. skipped_links: links that lead out of the folder, or nowhere."""
+    """The images below a folder.
+
+    paths: sorted.
+    labels: the class of each path; empty without classes.
+    classes: names of the class folders; empty if there are fewer than two.
+    skipped_links: links out of the folder, and broken links.
+    """
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
@@ -32,7 +37,7 @@ class ImageListing:
 
 @dataclass(frozen=True)
 class ClipListing:
-    """One clip. frames: its images in the natural order of their names, for a folder of them."""
+    """One clip. frames: the images of a folder of frames, in natural order (frame2 before frame10)."""
 
     path: str
     kind: Literal["animation", "frames", "video"]
@@ -40,16 +45,16 @@ class ClipListing:
 
 
 def count_classes(root: str | Path, follow_links: bool = False) -> int:
-    """Class folders below `root`; 0 where it is flat or missing. Reads up to a first image of each."""
+    """Returns the number of class folders below `root`, 0 if it is flat or missing. Looks for one image in each."""
     folder = str(root)
-    if not os.path.isdir(folder) or _has_loose(folder):
+    if not os.path.isdir(folder) or _has_images(folder):
         return 0
     names = _class_folders(folder, follow_links)
     return len(names) if len(names) > 1 else 0
 
 
 def list_images(root: str | Path, follow_links: bool = False) -> ImageListing:
-    """Every image below `root`: flat, or in a folder for each class (with folders inside it)."""
+    """Lists all images below `root`: a flat folder, or one folder for each class, which may be nested."""
     folder, skipped = str(root), list[str]()
     paths = sorted(_walk(folder, IMAGES, follow_links, skipped))
     start = len(os.path.join(folder, ""))
@@ -62,7 +67,7 @@ def list_images(root: str | Path, follow_links: bool = False) -> ImageListing:
 
 
 def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipListing], list[str]]:
-    """Clips below `root`, sorted: GIFs, animated WebPs, videos, folders of still images; and the links out of it."""
+    """Lists the clips below `root` (GIFs, animated WebPs, videos, folders of images), and the skipped links."""
     clips: list[ClipListing] = []
     frames: dict[str, list[str]] = {}
     skipped: list[str] = []
@@ -73,12 +78,12 @@ def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipL
             clips.append(ClipListing(path, "animation"))
         else:
             frames.setdefault(os.path.dirname(path), []).append(path)
-    clips += [ClipListing(where, "frames", tuple(sorted(f, key=_natural))) for where, f in frames.items()]
+    clips += [ClipListing(folder, "frames", tuple(sorted(f, key=_natural))) for folder, f in frames.items()]
     return sorted(clips, key=lambda clip: clip.path), skipped
 
 
-def own_images(folder: str | Path) -> list[str]:
-    """Images directly in a folder, sorted, without links that lead out of it."""
+def images_in(folder: str | Path) -> list[str]:
+    """Lists the images directly in a folder, sorted, without links out of it."""
     inside = os.path.join(os.path.realpath(folder), "")
     with os.scandir(folder) as entries:
         images = [one for one in entries if _suffix(one.name) in IMAGES and not one.name.startswith(".")]
@@ -86,52 +91,52 @@ def own_images(folder: str | Path) -> list[str]:
 
 
 def require_images(root: str | Path | None, follow_links: bool = False) -> None:
-    """Raises UserError where the folder of images is missing, empty, or both flat and in classes."""
+    """Raises UserError if the folder of images is missing or empty, or both flat and with class folders."""
     folder = _require_folder(root, "images", "data=image_folder data.root=FOLDER")
-    loose, names = _has_loose(folder), _class_folders(folder, follow_links)
+    loose, names = _has_images(folder), _class_folders(folder, follow_links)
     if not loose and not names:
-        links = "; links that lead out of it are skipped, unless data.follow_links=true"
-        raise UserError("data.root", folder, f"a folder with images ({_names(IMAGES)})", f"it has none{links}")
+        hint = "there are none; links out of the folder are skipped, unless data.follow_links=true"
+        raise UserError("data.root", folder, f"a folder with images ({_names(IMAGES)})", hint)
     if loose and names:
         raise UserError(
             "data.root",
             folder,
             "images directly in the folder, or one folder for each class, not both",
-            f"images lie in it and in {len(names)} folders below, such as {names[0]}",
+            f"there are images in it and in {len(names)} folders below, such as {names[0]}",
         )
     if "train" in names and set(names) <= {"train", "val", "valid", "validation", "test"}:
         raise UserError(
             "data.root",
             folder,
-            "the folder of the training images; validation and test are carved from them",
+            "the folder of the training images, from which validation and test images are set aside",
             f"data.root={os.path.join(folder, 'train')}",
         )
 
 
 def require_clips(root: str | Path | None, follow_links: bool = False) -> None:
-    """Raises UserError where the folder of clips is missing or holds none."""
+    """Raises UserError if the folder of clips is missing or empty."""
     folder = _require_folder(root, "clips", "data=frame_folder data.root=FOLDER")
     if next(_walk(folder, IMAGES | VIDEOS, follow_links, []), None) is None:
         kinds = f"GIFs, animated WebPs, folders of frames, or videos ({_names(VIDEOS)})"
         raise UserError("data.root", folder, f"a folder with clips: {kinds}")
 
 
-def _require_folder(root: str | Path | None, what: str, example: str) -> str:
+def _require_folder(root: str | Path | None, content: str, example: str) -> str:
     if root is None:
-        raise UserError("data.root", None, f"the folder of your {what}", example)
+        raise UserError("data.root", None, f"the folder of your {content}", example)
     if not os.path.isdir(root):
-        is_what = "it is a file" if os.path.exists(root) else f"there is no such folder (from {os.getcwd()})"
-        raise UserError("data.root", str(root), f"the folder of your {what}", is_what)
+        hint = "it is a file" if os.path.exists(root) else f"there is no such folder (relative to {os.getcwd()})"
+        raise UserError("data.root", str(root), f"the folder of your {content}", hint)
     return str(root)
 
 
-def _has_loose(folder: str) -> bool:
-    """Whether images lie directly in the folder."""
+def _has_images(folder: str) -> bool:
+    """Whether there are images directly in the folder."""
     return any(_suffix(name) in IMAGES and not name.startswith(".") for name in os.listdir(folder))
 
 
 def _class_folders(folder: str, follow_links: bool) -> list[str]:
-    """Names of the folders directly below that hold an image, at any depth."""
+    """Names of the folders directly below that contain an image, at any depth."""
     inside = os.path.join(os.path.realpath(folder), "")
     with os.scandir(folder) as entries:
         folders = (entry for entry in entries if _is(entry.is_dir) and not entry.name.startswith("."))
@@ -142,9 +147,9 @@ def _class_folders(folder: str, follow_links: bool) -> list[str]:
 def _walk(
     root: str, suffixes: frozenset[str], follow_links: bool, skipped: list[str], below: str = ""
 ) -> Iterator[str]:
-    """Files below `root`/`below` with one of the suffixes. `skipped` takes the links that lead out of it."""
+    """Yields the files below `root`/`below` with one of the suffixes, and adds skipped links to `skipped`."""
     inside = os.path.join(os.path.realpath(root), "")
-    seen = {inside[:-1]}  # folders entered: a link may close a circle
+    seen = {inside[:-1]}  # folders entered: links may form a cycle
     waiting = [os.path.join(root, below) if below else root]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
@@ -163,7 +168,7 @@ def _walk(
 
 
 def _is(kind: Callable[[], bool]) -> bool:
-    """False for a link to itself too, which `DirEntry` raises for."""
+    """`kind()`, and False for a link to itself, for which `DirEntry` raises an error."""
     try:
         return kind()
     except OSError:
@@ -179,7 +184,7 @@ def _suffix(name: str) -> str:
 
 
 def _is_animated_webp(path: str) -> bool:
-    """By the flag in the extended header (WebP container specification, chunk VP8X)."""
+    """Reads the animation flag of the extended header (WebP container specification, chunk VP8X)."""
     if _suffix(path) != ".webp":
         return False
     with open(path, "rb") as file:
@@ -188,7 +193,7 @@ def _is_animated_webp(path: str) -> bool:
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:
-    """frame2 before frame10."""
+    """Sort key for frame2 before frame10."""
     parts = re.split(r"(\d+)", os.path.basename(path))
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 

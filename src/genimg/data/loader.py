@@ -1,4 +1,4 @@
-"""From requests to batches."""
+"""Turns requests for items into batches."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Batches:
-    """An iterable of batches that asks `requests` anew for every pass.
+    """An iterable of batches; each pass over it calls `requests` again.
 
-    Not a DataLoader itself, so that Lightning leaves order and ranks alone. Items in memory are indexed in
-    this process; lazy ones are decoded by `workers` processes over the same requests, in the same order.
+    It is not a DataLoader, so that Lightning does not change the order or the sharing between ranks. Items in memory
+    are indexed in this process; lazy items are decoded by `workers` processes, in the same order.
+
+    split: number of the split. Random content differs between splits.
     """
 
     items: Items
     requests: Callable[[], Iterable[Request]]
     seed: int
-    split: int  # a number of the split's own: train and validation draw nothing in common
+    split: int
     augment: bool
     workers: int = 0
 
     def __iter__(self) -> Iterator[Batch]:
-        fetch = _Fetch(self.items, self.seed, self.split)
-        for request, images in self._fetched(fetch):
+        for request, images in self._fetch_all(_Fetch(self.items, self.seed, self.split)):
             batch: Batch = {"images": images, "indices": request.indices, "epoch": request.epoch}
             if self.items.labels is not None:
                 batch["labels"] = self.items.labels[request.indices]
             yield batch | {"augment": self.augment}
 
-    def _fetched(self, fetch: _Fetch) -> Iterator[tuple[Request, Tensor]]:
+    def _fetch_all(self, fetch: _Fetch) -> Iterator[tuple[Request, Tensor]]:
         if not (self.items.lazy and self.workers):
-            return ((request, fetch[request][1]) for request in self.requests())
-        requests: Any = _Requests(self.requests)
+            return (fetch[request] for request in self.requests())
+        requests: Any = self.requests()  # an iterable of requests in the place of a sampler of indices
         return iter(DataLoader(fetch, batch_size=None, sampler=requests, num_workers=self.workers))
 
 
 @dataclass(frozen=True)
 class _Fetch(Dataset):
-    """A request in, its images out: what a worker process runs."""
+    """Maps a request to its images; runs in the worker processes."""
 
     items: Items
     seed: int
@@ -57,13 +58,3 @@ class _Fetch(Dataset):
     def __getitem__(self, request: Request) -> tuple[Request, Tensor]:
         draw = hash_int(Use.DRAW, self.seed, self.split, request.epoch)
         return request, self.items.fetch(request.indices, draw)
-
-
-@dataclass(frozen=True)
-class _Requests:
-    """The requests as a sampler: an iterable without a length."""
-
-    make: Callable[[], Iterable[Request]]
-
-    def __iter__(self) -> Iterator[Request]:
-        return iter(self.make())

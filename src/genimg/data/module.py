@@ -1,4 +1,8 @@
-"""One data module for stills and sequences: splits, order, batches, normalisation."""
+"""The data module: splits, batches, mirroring and normalisation of the items of a source.
+
+A source is any class with `has_test_split` and `load(part, shape) -> Items`, see `genimg.data.items.Source`. A
+user-defined one usually returns `TensorItems(images, labels, classes=names)` with uint8 images (N, C, H, W).
+"""
 
 from __future__ import annotations
 
@@ -13,35 +17,37 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.limits import LARGEST_ITEM, check_sides
-from genimg.data.hashing import Use, hash_words
+from genimg.data.hashing import Use, hash_int, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
-from genimg.data.order import EvaluationOrder, Request, TrainOrder, strides
-from genimg.data.splits import carve
+from genimg.data.order import EvaluationOrder, Request, TrainOrder, evenly_spaced_indices
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
-_FROZEN_SEED = 0  # validation and test clips are the same for every run's seed
-_ON_DEVICE_BYTES = 2 * 2**30  # training data up to this size live on the accelerator
+_EVALUATION_SEED = 0  # validation and test clips do not depend on the seed of the run
+_ON_DEVICE_BYTES = 2 * 2**30  # training data up to this size are kept on the GPU
 
 
 class GenerativeData(LightningDataModule):
-    """Batches {"images": uint8 (B, [T,] C, H, W), "labels": int64 (B,), "indices": int64 (B,), "epoch": int,
-    "augment": bool}; labels only where there are classes. Images leave as float in [-1, 1] once Lightning
-    has called `on_after_batch_transfer`.
+    """Batches of the items of a source.
 
-    source: where the items come from.
-    kind: "images" or "sequences": what the source must give.
-    image_size: one number for both sides, or (height, width), in pixels.
-    batch_size: items of a step over all ranks together.
-    num_classes: labels that the models were built for; 0 = none. Checked against the data.
-    val_fraction: part of the training pool set aside for validation, 0..0.5.
-    test_fraction: part set aside for the test where the source has no test split of its own.
-    flip: mirror half of the training items left to right, by (seed, epoch, index).
-    workers: processes that decode what does not fit in memory; None = one a core, at most 8.
-    read_by_source: what the configuration passes to `source` by interpolation; each must be a field of it.
-    minutes: the default of budget.minutes, which reads it here.
+    A batch is {"images": uint8 (B, [T,] C, H, W), "labels": int64 (B,), "indices": int64 (B,), "epoch": int, "augment":
+    bool}, with labels only if there are classes. After `on_after_batch_transfer`, images are float32 in [-1, 1].
 
-    After setup: num_items, classes, image_shape (C, H, W), num_frames (None for stills), fingerprint.
+    Args:
+        source: origin of the items.
+        kind: "images" or "sequences"; the items of the source must match.
+        image_size: pixels of both sides, or (height, width).
+        channels: 1 (grey) or 3 (RGB).
+        batch_size: items of a step on all ranks together.
+        num_classes: number of labels that the model is built for, compared with the data; 0 = unconditional.
+        val_fraction: fraction of the training items set aside for validation, 0 to 0.5.
+        test_fraction: fraction set aside for the test if the source has no test split, 0 to 0.5.
+        flip: whether half of the training items are mirrored, as a function of (seed, epoch, index).
+        workers: processes that decode lazy items; None = one per core, at most 8.
+        minutes: not used here; the default of budget.minutes refers to it.
+        source_settings: not used here; the configuration of `source` refers to them. Each must be one of its fields.
+
+    After `setup`: num_items, classes, image_shape (C, H, W), num_frames (None for images), fingerprint.
     """
 
     def __init__(
@@ -60,11 +66,11 @@ class GenerativeData(LightningDataModule):
         seed: int = 0,
         workers: int | None = None,
         minutes: float | None = None,
-        **read_by_source: object,
+        **source_settings: object,
     ) -> None:
         super().__init__()
-        if unread := read_by_source.keys() - _settings(source):
-            raise TypeError(f"{type(source).__name__} reads no {', '.join(unread)}")
+        if unknown := source_settings.keys() - _field_names(source):
+            raise TypeError(f"{type(source).__name__} has no field {', '.join(unknown)}")
         height, width = check_sides(*((image_size, image_size) if isinstance(image_size, int) else image_size))
         if channels not in (1, 3):
             raise UserError("data.channels", channels, "1 or 3")
@@ -82,7 +88,7 @@ class GenerativeData(LightningDataModule):
         self._splits: dict[int, Items] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Loads the pools that `stage` needs; a second call does nothing."""
+        """Loads the splits that `stage` needs, once."""
         if self.trainer is not None:
             self.rank, self.world_size = self.trainer.global_rank, self.trainer.world_size
         if _TRAIN not in self._splits:
@@ -95,11 +101,11 @@ class GenerativeData(LightningDataModule):
     def _load_train(self) -> None:
         for key in ("val_fraction", "test_fraction"):
             if not 0 <= getattr(self, key) <= 0.5:
-                raise UserError(f"data.{key}", getattr(self, key), "a part of the data, 0 to 0.5")
-        pool = self.source.load("train", self.image_shape)
-        if not self.source.own_test:
-            pool, self._splits[_TEST] = carve(pool, self.test_fraction, Use.TEST)
-        train, validation = carve(pool, self.val_fraction, Use.VALIDATION)
+                raise UserError(f"data.{key}", getattr(self, key), "a fraction of the data, 0 to 0.5")
+        train = self.source.load("train", self.image_shape)
+        if not self.source.has_test_split:
+            train, self._splits[_TEST] = split_items(train, self.test_fraction, Use.TEST)
+        train, validation = split_items(train, self.val_fraction, Use.VALIDATION)
         self._check(train)
         self.num_items, self.classes = len(train), train.classes
         self.num_frames = train.shape[0] if len(train.shape) == 4 else None
@@ -109,27 +115,29 @@ class GenerativeData(LightningDataModule):
     def _check(self, train: Items) -> None:
         kind = "sequences" if len(train.shape) == 4 else "images"
         if kind != self.kind:
-            raise UserError("data.kind", self.kind, f"{kind}, which is what data={self.name} holds")
+            raise UserError("data.kind", self.kind, f"{kind}, the kind of data={self.name}")
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
-            raise UserError("data.num_classes", self.num_classes, f"{len(train.classes)}, as the data have, or 0")
+            raise UserError(
+                "data.num_classes", self.num_classes, f"{len(train.classes)}, the classes of the data, or 0"
+            )
         if (values := torch.Size(train.shape).numel()) > LARGEST_ITEM:
-            expected = f"fewer frames: a clip of {LARGEST_ITEM:,} values at most, and this is {values:,}"
+            expected = f"fewer frames: a clip has at most {LARGEST_ITEM:,} values, and this one has {values:,}"
             raise UserError("data.num_frames", train.shape[0], expected)
         if len(train) < self.batch_size:
-            expected = f"at most {len(train)}, the training items of {self.name}"
+            expected = f"at most {len(train)}, the number of training items of {self.name}"
             hint = f"data.batch_size={1 << (len(train).bit_length() - 1)}" if len(train) else None
             raise UserError("data.batch_size", self.batch_size, expected, hint)
 
-    def _placed(self, train: Items) -> Items:
-        """The training items on the accelerator, where they fit: no copy to it then at each step."""
+    def _on_device(self, train: Items) -> Items:
+        """Moves the training items to the GPU if they fit, so that a step needs no copy."""
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         size = len(train) * torch.Size(train.shape).numel()
         return train.to(device) if device.type == "cuda" and size <= _ON_DEVICE_BYTES else train
 
     def train_dataloader(self) -> Iterable[Batch]:
-        """Endless; every pass starts at `images_seen`, as it is then."""
+        """Batches without end. Each pass starts at the current value of `images_seen`."""
         order = TrainOrder(self.num_items, self.batch_size, self.seed, self.rank, self.world_size)
-        self._splits[_TRAIN] = self._placed(self._splits[_TRAIN])
+        self._splits[_TRAIN] = self._on_device(self._splits[_TRAIN])
         return Batches(
             self._splits[_TRAIN],
             lambda: order.starting_at(self.images_seen),
@@ -146,35 +154,54 @@ class GenerativeData(LightningDataModule):
         return self._evaluation(_TEST)
 
     def evenly_spaced(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
-        """At most `most` items of a split, at equal strides, as an evaluation sees them: none mirrored."""
+        """Batches of at most `most` evenly spaced items of a split, not mirrored."""
         number = {"train": _TRAIN, "test": _TEST}[split]
         items = self._splits[number]
-        indices = strides(len(items), min(most, len(items)))
+        indices = evenly_spaced_indices(len(items), min(most, len(items)))
         requests = [Request(part, epoch=0) for part in indices.split(self.batch_size)]
-        return Batches(items, lambda: requests, _FROZEN_SEED, number, augment=False, workers=self.workers)
+        return Batches(items, lambda: requests, _EVALUATION_SEED, number, augment=False, workers=self.workers)
 
     def _evaluation(self, split: int) -> Batches:
         items = self._splits[split]
         order = EvaluationOrder(len(items), self.batch_size, self.rank, self.world_size)
-        return Batches(items, lambda: order, _FROZEN_SEED, split, augment=False, workers=self.workers)
+        return Batches(items, lambda: order, _EVALUATION_SEED, split, augment=False, workers=self.workers)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """uint8 to float in [-1, 1], mirrored where the batch is to be augmented."""
+        """Mirrors the images if the batch is augmented, and converts uint8 to float32 in [-1, 1]."""
         images = batch["images"]
         if batch["augment"]:
             images = mirror(images, self.seed, batch["epoch"], batch["indices"])
         return batch | {"images": images.float().div_(127.5).sub_(1)}
 
 
-def _settings(source: object) -> set[str]:
-    """Names of the fields of a source and of the source inside it."""
-    if not is_dataclass(source):
-        return set()
-    names = {field.name for field in fields(source)}
-    return names.union(*(_settings(getattr(source, name)) for name in names))
+def split_items(items: Items, fraction: float, use: Use) -> tuple[Items, Items]:
+    """Returns (rest, part): a random `fraction` of the groups of items, at least one group, is set aside as the part.
+
+    The split is a function of the data and `use` alone: runs with different seeds are compared on the same images.
+    Items of one group (windows of one clip) stay together; without groups, each item is a group.
+    """
+    if fraction == 0:
+        return items, items.subset(torch.zeros(0, dtype=torch.int64))
+    groups = torch.arange(len(items)) if items.groups is None else items.groups
+    names = groups.unique()
+    generator = torch.Generator().manual_seed(hash_int(use, len(names)))
+    count = max(1, round(len(names) * fraction))
+    chosen = torch.isin(groups, names[torch.randperm(len(names), generator=generator)[:count]])
+    return items.subset((~chosen).nonzero().flatten()), items.subset(chosen.nonzero().flatten())
 
 
 def mirror(images: Tensor, seed: int, epoch: int, indices: Tensor) -> Tensor:
-    """Left to right, each item (all frames of a clip together) or not by a hash of (seed, epoch, index)."""
+    """Mirrors about half of the items left to right, chosen by a hash of (seed, epoch, index).
+
+    All frames of a clip are treated alike.
+    """
     chosen = hash_words(Use.FLIP, seed, epoch, indices.to(images.device)) < 0
     return torch.where(chosen.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images)
+
+
+def _field_names(source: object) -> set[str]:
+    """Names of the fields of a source, and of the sources in its fields."""
+    if not is_dataclass(source):
+        return set()
+    names = {field.name for field in fields(source)}
+    return names.union(*(_field_names(getattr(source, name)) for name in names))

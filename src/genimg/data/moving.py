@@ -1,8 +1,8 @@
-"""Stills that move in straight lines and bounce on a black canvas: sequences out of any set of stills.
+"""Still images that move in straight lines and bounce on a black canvas: sequences made from any image source.
 
-After Moving MNIST (Srivastava, Mansimov & Salakhutdinov 2015), with three differences: a clip is a function
-of (seed, split, epoch, index), so that training never repeats one and evaluation always does; the stills of
-a split are that split's own; any set of stills will do.
+After Moving MNIST (Srivastava, Mansimov & Salakhutdinov 2015), with three differences. A clip is a function of (seed,
+split, epoch, index), so training clips are never repeated and evaluation clips are always the same. A split uses its
+own images only. The images can come from any source.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from genimg.data.items import ImageShape, Items, Part, Source
 
 @dataclass(frozen=True)
 class MovingStills:
-    """The source of moving clips: one clip an epoch for each still of `of`.
+    """The source of moving clips: one clip per epoch for each image of `of`.
 
-    of: the source of the stills.
+    of: the source of the images.
     num_frames: frames of a clip.
-    stills: how many move in a clip, 1 to 3, or [least, most]. Where it is 1, a clip has its still's label.
-    still_scale: side of a still as a part of the canvas's shorter side, in (0, 1].
-    speed: least and most distance moved in a frame, as parts of the canvas's shorter side.
+    stills: number of images that move in a clip, 1 to 3, or [least, most]. With 1, a clip has the label of its image.
+    still_scale: side of an image as a fraction of the shorter side of the canvas, in (0, 1].
+    speed: least and greatest distance moved per frame, as fractions of the shorter side of the canvas.
     """
 
     of: Source
@@ -37,29 +37,30 @@ class MovingStills:
     speed: tuple[float, float] = (0.03, 0.1)
 
     @property
-    def own_test(self) -> bool:
-        return self.of.own_test
+    def has_test_split(self) -> bool:
+        return self.of.has_test_split
 
     def load(self, part: Part, shape: ImageShape) -> MovingClips:
         fewest, most = (self.stills, self.stills) if isinstance(self.stills, int) else self.stills
         if not 1 <= fewest <= most <= 3:
-            raise UserError("data.stills", self.stills, "1, 2, 3, or [least, most] of them")
+            raise UserError("data.stills", self.stills, "1, 2, 3, or [least, most]")
         if not 0 < self.still_scale <= 1:
-            raise UserError("data.still_scale", self.still_scale, "a part of the canvas, above 0, at most 1")
+            raise UserError("data.still_scale", self.still_scale, "a fraction of the canvas: above 0, at most 1")
         if not 0 < self.speed[0] <= self.speed[1]:
-            raise UserError("data.speed", self.speed, "[least, most] distance moved in a frame, above 0")
+            raise UserError("data.speed", self.speed, "[least, greatest] distance per frame, above 0")
         channels, height, width = shape
         side = max(1, round(self.still_scale * min(height, width)))
-        slowest, fastest = (part_of * min(height, width) for part_of in self.speed)
+        slowest, fastest = (fraction * min(height, width) for fraction in self.speed)
         stills = self.of.load(part, (channels, side, side))
         return MovingClips(stills, (height, width), self.num_frames, (fewest, most), (slowest, fastest))
 
 
 @dataclass(frozen=True)
 class MovingClips:
-    """Clips uint8 (T, C, H, W). Clip i moves still i, and others drawn at random where there are more.
+    """Clips uint8 (T, C, H, W). Clip i moves image i, and with larger `counts` other images chosen at random.
 
-    counts: least and most stills of a clip. speed: least and most pixels a frame.
+    counts: least and greatest number of images in a clip.
+    speed: least and greatest distance per frame, in pixels.
     """
 
     still_items: Items
@@ -106,29 +107,29 @@ class MovingClips:
         return clips
 
     def _render(self, chosen: Tensor, indices: Tensor, draw: int, still: int) -> Tensor:
-        """One still in each clip: uint8 (B, T, C, H, W)."""
+        """Renders one image in each clip: uint8 (B, T, C, H, W)."""
         images = self.still_items.fetch(chosen, draw)  # (B, C, h, w)
         room = [side - size for side, size in zip(self.canvas, images.shape[2:], strict=True)]
         top, left = (path.to(images.device, non_blocking=True) for path in self._paths(indices, draw, still, room))
-        # Every place of a still is a window on it with a black border as wide as the room it has to move.
+        # a position of an image is a window on the image, padded with black by the room it has to move
         padded = F.pad(images, (room[1], room[1], room[0], room[0]))
         windows = padded.unfold(2, self.canvas[0], 1).unfold(3, self.canvas[1], 1)  # (B, C, room+1, room+1, H, W)
         clip = torch.arange(len(images), device=images.device).unsqueeze(1)
         return windows[clip, :, room[0] - top, room[1] - left]
 
     def _paths(self, indices: Tensor, draw: int, still: int, room: list[int]) -> tuple[Tensor, Tensor]:
-        """Top and left edge of the still in every frame, whole pixels, int64 (B, T) each."""
+        """Returns the top and left edge of the image in each frame, in pixels, int64 (B, T) each."""
         start_y, start_x, turn, pace = (uniform(Use.CLIP, draw, indices, still, n) for n in range(1, 5))
         speed = self.speed[0] + pace * (self.speed[1] - self.speed[0])
         angle = 2 * math.pi * turn
         time = torch.arange(self.num_frames, dtype=torch.float64)
         y = (start_y * room[0]).unsqueeze(1) + (speed * angle.sin()).unsqueeze(1) * time
         x = (start_x * room[1]).unsqueeze(1) + (speed * angle.cos()).unsqueeze(1) * time
-        return _bounce(y, room[0]), _bounce(x, room[1])
+        return reflect(y, room[0]), reflect(x, room[1])
 
 
-def _bounce(position: Tensor, room: int) -> Tensor:
-    """Positions on a line folded into 0..room, as if it were mirrored at both ends, in whole pixels."""
+def reflect(position: Tensor, room: int) -> Tensor:
+    """Folds positions on a line into 0..room by reflection at both ends, and rounds them to pixels."""
     if room == 0:
         return torch.zeros_like(position, dtype=torch.int64)
     around = position.remainder(2 * room)

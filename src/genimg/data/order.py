@@ -1,4 +1,4 @@
-"""The order of the data: a permutation of each epoch, entered anywhere by the number of images seen."""
+"""The order of the data: one permutation per epoch, which can be entered at any number of images seen."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from genimg.data.hashing import Use, hash_int
 
 @dataclass(frozen=True)
 class Request:
-    """The items of one batch: int64 (B,) indices in their split, and the epoch they are asked for in."""
+    """The items of one batch: int64 (B,) indices in their split, and the epoch."""
 
     indices: Tensor
     epoch: int
 
 
 def permutation(num_items: int, seed: int, epoch: int) -> Tensor:
-    """int64 (num_items,), a function of (seed, epoch)."""
+    """Returns a permutation, int64 (num_items,), as a function of (seed, epoch)."""
     generator = torch.Generator().manual_seed(hash_int(Use.ORDER, seed, epoch))
     return torch.randperm(num_items, generator=generator)
 
 
-def strides(total: int, count: int) -> Tensor:
-    """int64 (count,): that many of `total` indices, equally far apart, for a set may lie class after class."""
+def evenly_spaced_indices(total: int, count: int) -> Tensor:
+    """Returns `count` of `total` indices, int64 (count,), evenly spaced: a data set may be sorted by class."""
     return torch.arange(count) * total // max(count, 1)
 
 
 @dataclass(frozen=True)
 class TrainOrder:
-    """Endless batches, the last partial one of an epoch dropped. `batch_size` counts all ranks together."""
+    """An endless sequence of batches. The last partial batch of an epoch is dropped.
+
+    `batch_size` counts the items of all ranks.
+    """
 
     num_items: int
     batch_size: int
@@ -45,7 +48,7 @@ class TrainOrder:
         return self.num_items // self.batch_size * self.batch_size
 
     def starting_at(self, images_seen: int) -> Iterator[Request]:
-        """What an uninterrupted run would see after `images_seen` images, for ever."""
+        """Yields the batches that an uninterrupted run sees after `images_seen` images, without end."""
         epoch, position = divmod(images_seen, self.images_per_epoch)
         first = position // self.batch_size * self.batch_size
         while True:
@@ -67,6 +70,6 @@ class EvaluationOrder:
 
     def __iter__(self) -> Iterator[Request]:
         for batch in torch.arange(self.num_items).split(self.batch_size):
-            mine = batch[self.rank :: self.world_size]
-            if len(mine):
-                yield Request(mine, epoch=0)
+            own = batch[self.rank :: self.world_size]
+            if len(own):
+                yield Request(own, epoch=0)

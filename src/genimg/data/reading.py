@@ -1,4 +1,4 @@
-"""Many files read by threads, and a warning that lists those that could not be."""
+"""Reads many files with threads, and warns about the files that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ from genimg.common.errors import UserError
 
 log = logging.getLogger(__name__)
 
-Failures = dict[str, str]  # path -> why it could not be read
+Failures = dict[str, str]  # path -> reason why the file cannot be read
 
-_NAMED = 5  # files named in a warning
+_LISTED = 5  # files listed in a warning
 
 
-def read_each(paths: Sequence[str], work: Callable[[int], None]) -> Failures:
-    """Calls `work(row)` for each path's row, in threads: Pillow decodes outside Python's lock.
+def read_each(paths: Sequence[str], read: Callable[[int], None]) -> Failures:
+    """Calls `read(row)` for the row of each path, in threads (Pillow decodes without the global interpreter lock).
 
-    Raises UserError where `work` does.
+    Returns the files for which `read` raised an error. A UserError is not caught.
     """
 
     def attempt(row: int) -> str | None:
         try:
-            work(row)
+            read(row)
         except UserError:
             raise
-        except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
+        except Exception as error:  # Pillow raises many types of errors for damaged files
             return reason(paths[row], error)
         return None
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # `decode.opened` says what it means
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # `decode.open_image` explains it
         reasons = pool.map(attempt, range(len(paths)))
-        return {path: said for path, said in zip(paths, reasons, strict=True) if said}
+        return {path: why for path, why in zip(paths, reasons, strict=True) if why}
 
 
 def reason(path: str, error: Exception) -> str:
-    """`cat.png: UnidentifiedImageError`, with what was said where that does not only repeat the name."""
-    said = str(error).split("\n")[0]
-    return f"{path}: {type(error).__name__}" + (f" ({said})" if said and path not in said else "")
+    """`cat.png: UnidentifiedImageError`, with the first line of the message unless it only repeats the path."""
+    message = str(error).split("\n")[0]
+    return f"{path}: {type(error).__name__}" + (f" ({message})" if message and path not in message else "")
 
 
-def warn_of(failures: Failures, total: int, what: str) -> None:
-    """`3 of 100 images are left out:` and the first few."""
+def warn_about_failures(failures: Failures, total: int, kind: str) -> None:
+    """Warns `3 of 100 images are skipped:` and lists the first few. `kind`: plural of the items."""
     if failures:
-        named = "".join(f"\n  {said}" for said in list(failures.values())[:_NAMED])
-        more = f"\n  and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
-        log.warning("%d of %d %s are left out:%s%s", len(failures), total, what, named, more)
+        listed = "".join(f"\n  {why}" for why in list(failures.values())[:_LISTED])
+        more = f"\n  and {len(failures) - _LISTED} more" if len(failures) > _LISTED else ""
+        log.warning("%d of %d %s are skipped:%s%s", len(failures), total, kind, listed, more)
 
 
-def warn_of_links(skipped: Sequence[str], root: str) -> None:
-    """The links that lead out of a folder, with the key that follows them, and those that lead nowhere."""
-    out = [path for path in skipped if os.path.exists(path)]
-    nowhere = [path for path in skipped if not os.path.exists(path)]
-    if out:
-        log.warning("links that lead out of %s are skipped: %d (%s); data.follow_links=true", root, len(out), out[0])
-    if nowhere:
-        log.warning("links in %s that lead nowhere are skipped: %d (%s)", root, len(nowhere), nowhere[0])
+def warn_about_links(skipped: Sequence[str], root: str) -> None:
+    """Warns about skipped links: those out of `root`, with the key that follows them, and broken ones."""
+    outside = [path for path in skipped if os.path.exists(path)]
+    broken = [path for path in skipped if not os.path.exists(path)]
+    if outside:
+        message = "%d links out of %s are skipped, for example %s; data.follow_links=true follows them"
+        log.warning(message, len(outside), root, outside[0])
+    if broken:
+        log.warning("%d broken links in %s are skipped, for example %s", len(broken), root, broken[0])

@@ -1,4 +1,4 @@
-"""The data sets that torchvision downloads, each turned once into one uint8 tensor."""
+"""The data sets that torchvision downloads, each converted to one uint8 tensor."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.data.cache import user_folder
 from genimg.data.fit import Fit, fit_images
-from genimg.data.items import ImageShape, Part, Stored
+from genimg.data.items import ImageShape, Part, TensorItems
 
 _BY_FLAG: dict[Part, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 _BY_NAME: dict[Part, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
 
-# torchvision class -> its arguments for each part, and the order of its axes
+# torchvision class -> its arguments for each part, and the order of the axes of its images
 _SETS: dict[str, tuple[dict[Part, dict[str, Any]], str]] = {
     "MNIST": (_BY_FLAG, "NHW"),
     "FashionMNIST": (_BY_FLAG, "NHW"),
     "KMNIST": (_BY_FLAG, "NHW"),
-    "EMNIST": (_BY_FLAG, "NWH"),  # its files hold every character transposed
+    "EMNIST": (_BY_FLAG, "NWH"),  # its files contain transposed characters
     "CIFAR10": (_BY_FLAG, "NHWC"),
     "CIFAR100": (_BY_FLAG, "NHWC"),
     "SVHN": (_BY_NAME, "NCHW"),
@@ -39,11 +39,14 @@ _TO_NCHW = {
 
 
 def open_torchvision(name: str, root: str | None, download: bool, **arguments: Any) -> Any:
-    """The torchvision data set in `root`, or in the user's cache folder.
+    """Opens a torchvision data set in `root`, or in the user's cache folder.
 
-    Where it is not there yet it is downloaded: into the cache folder always, into `root` with `download`.
+    Missing files are downloaded: always into the cache folder, into `root` only with `download`.
+
+    Raises:
+        UserError: if files are missing or damaged, or the download fails.
     """
-    import torchvision.datasets  # 3 s, and only these sets need it
+    import torchvision.datasets  # takes 3 s, and only these data sets need it
 
     folder, download = (Path(root), download) if root else (user_folder() / "datasets", True)
     data_set = getattr(torchvision.datasets, name)
@@ -51,34 +54,32 @@ def open_torchvision(name: str, root: str | None, download: bool, **arguments: A
         if download:
             folder.mkdir(parents=True, exist_ok=True)
         return data_set(str(folder), download=download, **arguments)
-    except ImportError as error:  # gdown, for what lies on a drive
-        raise UserError("data", name, "an installed helper of torchvision", str(error).strip()) from error
+    except ImportError as error:  # gdown, for files on Google Drive
+        raise UserError(
+            "data", name, "the package that torchvision needs to download it", str(error).strip()
+        ) from error
     except (OSError, RuntimeError) as error:
-        said = (
-            f"the download failed ({str(error).strip() or type(error).__name__})"
-            if download
-            else "they are not there, or damaged"
-        )
+        failed = f"the download failed ({str(error).strip() or type(error).__name__})"
         raise UserError(
             "data.root",
             str(folder),
-            f"the files of {name} as torchvision unpacks them, or a machine that can download them",
-            f"{said}; where there is internet "
-            f"call torchvision.datasets.{name}(FOLDER, download=True), copy FOLDER, give data.root=FOLDER; "
+            f"the files of {name} as torchvision stores them, or access to the internet",
+            f"{failed if download else 'they are missing or damaged'}; on a machine with internet access run "
+            f"torchvision.datasets.{name}(FOLDER, download=True), copy FOLDER and set data.root=FOLDER; "
             "data=digits needs no download",
         ) from error
 
 
 @dataclass(frozen=True)
 class TorchvisionStills:
-    """A data set of torchvision that keeps its images in one array.
+    """A data set of still images that torchvision stores in one array.
 
     name: class in torchvision.datasets (a key of the table above).
-    root: folder of the download; None: the user's cache folder.
-    download: whether what is not in `root` is downloaded into it.
-    fit: how images of another shape are fitted: crop, pad or stretch.
-    variant: which of the sets that come under one name (EMNIST's), one of the keys of `variants`.
-    variants: the number of classes of each, from which the configuration takes data.num_classes.
+    root: folder of the download; None = the user's cache folder.
+    download: whether files missing in `root` are downloaded into it.
+    fit: how images are converted to another shape: crop, pad or stretch.
+    variant: for EMNIST, one of the keys of `variants`.
+    variants: number of classes of each variant; the configuration of data.num_classes refers to it.
     """
 
     name: str
@@ -87,9 +88,9 @@ class TorchvisionStills:
     fit: Fit = "pad"
     variant: str | None = None
     variants: Mapping[str, int] | None = None
-    own_test: bool = field(default=True, init=False)
+    has_test_split: bool = field(default=True, init=False)
 
-    def load(self, part: Part, shape: ImageShape) -> Stored:
+    def load(self, part: Part, shape: ImageShape) -> TensorItems:
         if self.name not in _SETS:
             raise UserError("data.source.name", self.name, f"one of {', '.join(_SETS)}")
         if self.variants and self.variant not in self.variants:
@@ -99,12 +100,12 @@ class TorchvisionStills:
         data_set = open_torchvision(self.name, self.root, self.download, **arguments[part], **variant)
         images = _TO_NCHW[axes](torch.as_tensor(data_set.data))
         labels = torch.as_tensor(np.asarray(data_set.targets if hasattr(data_set, "targets") else data_set.labels))
-        labels, classes = _named(labels.long(), tuple(getattr(data_set, "classes", "0123456789")))  # SVHN: digits
-        return Stored(fit_images(images, shape, self.fit).contiguous(), labels, classes=classes)
+        labels, classes = _from_zero(labels.long(), tuple(getattr(data_set, "classes", "0123456789")))  # SVHN: digits
+        return TensorItems(fit_images(images, shape, self.fit).contiguous(), labels, classes=classes)
 
 
-def _named(labels: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels from 0. EMNIST's letters count from 1 and name a class 0 that no image has."""
+def _from_zero(labels: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    """Returns labels that start at 0, and their names. EMNIST letters start at 1 and have an unused class 0."""
     if classes[:1] == ("N/A",):
         return labels - 1, classes[1:]
     return labels, classes

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.perceptual import lpips, missing
 from genimg.evaluation.sequences import clip_fidelity, clip_vectors, futures
@@ -28,8 +28,8 @@ def compared_clips(images: Images, asked: int) -> int:
 def clips(subject: Subject) -> list[Figure]:
     """Futures against what came, and the Frechet distance of clips."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
-    chosen = strides(len(test), count)
-    real, floor = test[chosen], train[strides(len(train), count)]
+    chosen = evenly_spaced_indices(len(test), count)
+    real, floor = test[chosen], train[evenly_spaced_indices(len(train), count)]
     firsts: list[Tensor] = []
     perceptual = None if missing() else lpips(subject.device)
     figures = futures(real, _drawn(subject, chosen, firsts), FUTURES, subject.extractor, subject.device, perceptual)

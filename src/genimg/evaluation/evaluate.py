@@ -15,10 +15,10 @@ from torch import Tensor
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.checkpoints.schema import versions
-from genimg.common.files import writing
-from genimg.common.run_folder import RunFolder, home
+from genimg.common.files import report_write_errors
+from genimg.common.run_folder import RunFolder, output_folder
 from genimg.data.cache import cache_folder
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.clips import clips, compared_clips
 from genimg.evaluation.cost import cost
 from genimg.evaluation.features.choose import Request, extractor
@@ -47,7 +47,7 @@ def run(config: dict[str, Any]) -> Path:
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    folder = writable(Path(config["out"]).expanduser() if config["out"] else home(file))
+    folder = writable(Path(config["out"]).expanduser() if config["out"] else output_folder(file))
     data = load_data(checkpoint, config["root"], config["trust"])
     images = read_images(data)
     count = (compared_clips if sampler.makes_sequences else compared_stills)(images, config["num_images"])
@@ -84,7 +84,7 @@ def run(config: dict[str, Any]) -> Path:
 
 def writable(folder: Path) -> Path:
     """Made where it is missing; UserError where nothing can be written into it: better now than after minutes."""
-    with writing("out", folder, hint="out=FOLDER"):
+    with report_write_errors("out", folder, hint="out=FOLDER"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
@@ -118,7 +118,7 @@ def frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]
 def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     """On at most `LIKELY` test images."""
     test, labels = subject.images.test, subject.images.test_labels
-    chosen = strides(len(test), min(LIKELY, len(test)))
+    chosen = evenly_spaced_indices(len(test), min(LIKELY, len(test)))
     batches = []
     for part in chosen.split(100):
         batch = {"images": to_float(test[part].to(subject.device))}

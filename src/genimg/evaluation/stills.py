@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.features.kept import keep, read
 from genimg.evaluation.fidelity import NEIGHBOURS, RECIPE, Reference, fidelity, reference
 from genimg.evaluation.figure import Figure
@@ -42,7 +42,7 @@ def stills(subject: Subject, folder: Path) -> list[Figure]:
     first = torch.cat(shown)[:_ON_SHEET]
     _, index = nearest(fake[: len(first)], real.train)
     save_png(side_by_side(first, train[others(len(train), count)[index]]), folder / "nearest.png")
-    return figures + _structure(subject, strides(len(test), count))
+    return figures + _structure(subject, evenly_spaced_indices(len(test), count))
 
 
 def _reference(subject: Subject, count: int) -> Reference:
@@ -52,8 +52,8 @@ def _reference(subject: Subject, count: int) -> Reference:
     if found := read(kept):
         return Reference(**found)
     parts = (
-        images.test[strides(len(images.test), count)],
-        images.train[strides(len(images.train), count)],
+        images.test[evenly_spaced_indices(len(images.test), count)],
+        images.train[evenly_spaced_indices(len(images.train), count)],
         images.train[others(len(images.train), count)],
     )
     made = reference(*(extractor(part, subject.device) for part in parts))

@@ -17,7 +17,7 @@ from genimg.checkpoints.read import Checkpoint
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_config import replaced
-from genimg.data.order import strides
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.features.extractor import Extractor
 from genimg.sampling.sampler import Sampler
 
@@ -119,9 +119,9 @@ def kept_file(folder: Path, name: str, *what: object) -> Path:
 
 
 def others(total: int, count: int) -> Tensor:
-    """The indices that `strides` leaves."""
+    """The indices that `evenly_spaced_indices` leaves."""
     left = torch.ones(total, dtype=torch.bool)
-    left[strides(total, count)] = False
+    left[evenly_spaced_indices(total, count)] = False
     return left.nonzero().squeeze(1)
 
 

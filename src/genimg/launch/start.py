@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
-from genimg.common.files import append, atomic_write, held, writing
+from genimg.common.files import append_text, atomic_write, hold_lock, report_write_errors
 from genimg.common.processes import Control, as_parent, interrupts_held_back
 from genimg.common.run_folder import RunFolder
 from genimg.launch.environment import worker_environment
@@ -48,16 +48,16 @@ def start(
             return _run_worker(config, _write(config, Path(temporary, "config.yaml")))
     if config.resume is not None:
         run = RunFolder(Path(config.resume))
-        with held(run.lock, "resume") as lock:  # one that was killed may be saving still
+        with hold_lock(run.lock, "resume") as lock:  # one that was killed may be saving still
             return _resume(run, config, overrides, command, lock)
     missing = _missing(Path(config.outputs))
     run = RunFolder(_make(folder) if folder else _make_dated(Path(config.outputs), name))
     config.run_dir = str(run.path)  # some settings follow it
     try:
         if (by_default := defaults(config)) is not None:
-            with writing("outputs", run.path):
+            with report_write_errors("outputs", run.path):
                 _write(by_default, run.defaults)
-        with held(run.lock, "run_dir") as lock:
+        with hold_lock(run.lock, "run_dir") as lock:
             exit_code = _run_in(run, config, overrides, command, lock)
     except UserError:
         if folder is None:
@@ -88,10 +88,10 @@ def _resume(run: RunFolder, config: DictConfig, overrides: list[str], command: s
 
 def _run_in(run: RunFolder, config: DictConfig, overrides: list[str], command: str, lock: list[int]) -> int:
     config.run_dir = str(run.path)
-    with writing("outputs", run.path):
+    with report_write_errors("outputs", run.path):
         _write(config, run.config)
-        append(run.overrides, "".join(f"{override}\n" for override in overrides))
-        append(run.command, f"{command}\n")
+        append_text(run.overrides, "".join(f"{override}\n" for override in overrides))
+        append_text(run.command, f"{command}\n")
     return _run_worker(config, run.config, lock)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genimg.common.errors import UserError
-from genimg.common.files import writing
-from genimg.common.run_folder import RunFolder, find_all
+from genimg.common.files import report_write_errors
+from genimg.common.run_folder import RunFolder, find_runs
 from genimg.common.sweep_table import Row
 from genimg.report import pages
 from genimg.report.run import read
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/compare.yaml asks for. Returns the exit code."""
     given = config["runs"]
-    folders = find_all(given, config["outputs"])
+    folders = find_runs(given, config["outputs"])
     sweep = read_table(Path(given).expanduser()) if isinstance(given, str) else []
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
     path = path if path.suffix else path.with_suffix(".html")  # without it a browser shows the page as text
-    with writing("out", path, "a file", "out=FILE.html"):
+    with report_write_errors("out", path, "a file", "out=FILE.html"):
         log.info("comparison of %d runs: %s", len(folders), write_comparison(folders, path, sweep))
     return 0
 

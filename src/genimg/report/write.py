@@ -8,8 +8,8 @@ from typing import Any
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError, in_a_line
-from genimg.common.files import writing
-from genimg.common.run_folder import RunFolder, find
+from genimg.common.files import report_write_errors
+from genimg.common.run_folder import RunFolder, find_run
 from genimg.report import pages
 from genimg.report.run import read
 
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/report.yaml asks for. Returns the exit code."""
-    found = find(config["run"], config["outputs"])
+    found = find_run(config["run"], config["outputs"])
     if isinstance(found, Path):
         raise UserError("run", found, "a run folder: a checkpoint alone has no curves", hint="run=last")
-    with writing("run", found.path, "a run folder"):
+    with report_write_errors("run", found.path, "a run folder"):
         log.info("report    %s", write_report(found))
     return 0
 

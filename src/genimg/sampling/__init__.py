@@ -1,1 +1,1 @@
-"""From a checkpoint to images, files and exports."""
+"""Sampling from a checkpoint: images in memory, image files, and exports of the generator."""

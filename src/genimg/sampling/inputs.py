@@ -1,89 +1,106 @@
-"""Images that a user hands to a model: files of any kind, fitted to its shape."""
+"""What a user passes to a model: names of classes, and image files, which are fitted to the model's shape."""
 
 from __future__ import annotations
 
-import warnings
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.data.decode import Decoder
+from genimg.data.images import decode_all
 from genimg.data.items import ImageShape
-from genimg.data.listing import IMAGES, own_images
-from genimg.data.reading import read_each, warn_of
+from genimg.data.listing import IMAGES, images_in
+from genimg.data.reading import warn_about_failures
 
+Classes = str | int | Sequence[str | int]
 Paths = str | Path | Sequence[str | Path]
 
-_WHITE = (255, 255, 255)  # behind what is transparent, as viewers show it
+_LISTED = 20  # classes listed in an error message
+_WHITE = (255, 255, 255)  # behind transparent pixels, as image viewers show them
+
+
+def class_numbers(classes: Classes | None, names: Sequence[str]) -> list[int]:
+    """Returns the labels of `classes`. Each class is a name or a number; names take precedence. None = all classes."""
+    if classes is None:
+        return list(range(len(names)))
+    wanted = [str(one) for one in ([classes] if isinstance(classes, str | int) else classes)]
+    folded = [name.casefold() for name in names]
+    numbers = []
+    for one in wanted:
+        if one in names:  # an exact match first: names may differ in case only
+            numbers.append(names.index(one))
+        elif one.casefold() in folded:
+            numbers.append(folded.index(one.casefold()))
+        elif one.isdecimal() and int(one) < len(names):
+            numbers.append(int(one))
+        else:
+            near = difflib.get_close_matches(one.casefold(), folded, n=1)
+            known = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
+            hint = f"did you mean {names[folded.index(near[0])]}?" if near else None
+            raise UserError("classes", one, f"one of {known}, or 0 to {len(names) - 1}", hint)
+    if not numbers:
+        raise UserError("classes", "[]", "at least one class, or null for all classes")
+    return numbers
+
+
+def read_images(paths: Paths, shape: ImageShape, key: str, skip_unreadable: bool = True) -> tuple[list[Path], Tensor]:
+    """Reads image files of any mode and size: upright, cropped to the centre, resized with antialiasing.
+
+    Args:
+        paths: files and folders, as for `find_images`.
+        shape: (C, H, W) of the result.
+        key: the user's name for `paths`, for messages.
+        skip_unreadable: whether unreadable files of a folder are skipped with a warning. A file given by name is
+            never skipped.
+
+    Returns:
+        The files, and their images as uint8 (N, C, H, W).
+
+    Raises:
+        UserError: if a file that must not be skipped cannot be read, or no file is left.
+    """
+    files = find_images(paths, key)
+    images = np.empty((len(files), *shape), np.uint8)
+    failures = decode_all([str(file) for file in files], Decoder(shape, "crop", _WHITE), images)
+    named = {Path(one).expanduser() for one in _as_list(paths)}
+    for file in files:
+        if str(file) in failures and (file in named or not skip_unreadable):
+            reason = failures[str(file)].removeprefix(f"{file}: ")
+            raise UserError(key, file, "an image that can be read", hint=reason)
+    readable = [row for row, file in enumerate(files) if str(file) not in failures]
+    if not readable:
+        raise UserError(key, paths, "at least one image that can be read", hint=next(iter(failures.values())))
+    warn_about_failures(failures, len(files), "images")
+    return [files[row] for row in readable], torch.from_numpy(images[readable])
 
 
 def find_images(paths: Paths, key: str) -> list[Path]:
-    """The files that `paths` names: files as they are, and a folder's own images by name, no links out of it.
+    """Returns the files named by `paths`; a folder stands for the images directly in it, sorted by name.
+
+    Links that lead out of a folder are skipped.
 
     Raises:
-        UserError: if a path does not exist, or there is no image; `key` is what the user called it.
+        UserError: if a path does not exist, or there is no image. `key` is the user's name for `paths`.
     """
-    given = [paths] if isinstance(paths, str | Path) else paths
     found: list[Path] = []
-    for path in (Path(one).expanduser() for one in given):
+    for path in (Path(one).expanduser() for one in _as_list(paths)):
         if path.is_dir():
-            found += map(Path, own_images(path))
-        elif path.is_file():  # not a pipe, which would be waited for
+            found += map(Path, images_in(path))
+        elif path.is_file():  # not a pipe: reading it would block
             found.append(path)
         else:
-            hint = "it is neither file nor folder" if path.exists() else "nothing lies there"
+            hint = "the path is neither a file nor a folder" if path.exists() else "there is no such file"
             raise UserError(key, path, "an image, a folder of images, or a list of them", hint)
     if not found:
-        raise UserError(
-            key,
-            paths,
-            "at least one image",
-            hint=f"of a folder, its own files, no links out of it: {' '.join(sorted(IMAGES))}",
-        )
+        hint = f"only files directly in the folder are read, and no links out of it: {' '.join(sorted(IMAGES))}"
+        raise UserError(key, paths, "at least one image", hint)
     return found
 
 
-def find_readable(paths: Paths, shape: ImageShape, key: str, leave_out: bool = True) -> list[Path]:
-    """As `find_images`, without those of a folder that cannot be read, which a warning lists, if `leave_out`.
-
-    Each is decoded once for that, so that what is wrong is known before anything is made of the others.
-
-    Raises:
-        UserError: also if one cannot be read that is not to be left out, or was named itself, or if none is left.
-    """
-    files = find_images(paths, key)
-    decoder = Decoder(shape, "crop", _WHITE)
-
-    def attempt(row: int) -> None:
-        decoder.read(str(files[row]))
-
-    failures = read_each([str(file) for file in files], attempt)
-    named = {Path(one).expanduser() for one in ([paths] if isinstance(paths, str | Path) else paths)}
-    for file in files:
-        if str(file) in failures and (file in named or not leave_out):
-            reason = failures[str(file)].removeprefix(f"{file}: ")
-            raise UserError(key, file, "an image that can be read", hint=reason)
-    kept = [file for file in files if str(file) not in failures]
-    if not kept:
-        raise UserError(key, paths, "at least one image that can be read", hint=next(iter(failures.values())))
-    warn_of(failures, len(files), "images")
-    return kept
-
-
-def read_image(path: Path, shape: ImageShape, key: str) -> Tensor:
-    """uint8 (C, H, W) from a file of any mode and size: upright, the centre cut out, resized antialiased.
-
-    Raises:
-        UserError: if the file cannot be read as an image.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return torch.from_numpy(Decoder(shape, "crop", _WHITE).read(str(path)).copy())
-    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise UserError(key, path, "an image that can be read", hint=reason) from error
+def _as_list(paths: Paths) -> Sequence[str | Path]:
+    return [paths] if isinstance(paths, str | Path) else paths

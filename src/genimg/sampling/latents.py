@@ -1,4 +1,4 @@
-"""Latents of a standard normal distribution: cut off, and the way between two of them."""
+"""Truncation and interpolation of standard normal latents."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from torch import Tensor
 
 
 def truncate(z: Tensor, threshold: float) -> Tensor:
-    """Standard normal z to the normal cut off at +-`threshold`, by the increasing map between the two.
+    """Maps standard normal z to the normal distribution truncated at +-`threshold`; the shape is kept.
 
-    The distribution is that of drawing again what lies outside (Brock et al. 2019, BigGAN, section 3.1), but
-    the same z stays the same image, more typical the smaller the threshold.
+    The map is increasing, and the result has the same distribution as resampling the values outside the interval
+    (Brock et al. 2019, BigGAN, section 3.1). The same z therefore gives the same image, which becomes more typical as
+    the threshold decreases.
+
+    Raises:
+        ValueError: if `threshold`, in standard deviations, is not positive.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be more than 0 standard deviations, got {threshold}")
@@ -22,10 +26,10 @@ def truncate(z: Tensor, threshold: float) -> Tensor:
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    """Latents (len(t), ...) on the way from `start` (t = 0) to `end` (t = 1), of any one shape.
+    """Spherical interpolation from `start` (t = 0) to `end` (t = 1), both of one shape; returns (len(t), *shape).
 
-    The direction goes along the great circle (Shoemake 1985), the length linearly. Where the two point the
-    same way or opposite ways, that is a straight line.
+    The direction follows the great circle (Shoemake 1985); the length is interpolated linearly. For parallel and
+    opposite latents the interpolation is linear.
     """
     a, b = start.double().flatten(), end.double().flatten()
     t = t.double().unsqueeze(1)

@@ -1,4 +1,4 @@
-"""From a run to its sampler: `load("RUN").sample(16)`."""
+"""From a run, a checkpoint or an export to its sampler: `load("RUN").sample(16)`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from genimg.checkpoints.read import Checkpoint, load_checkpoint, rebuild_model
-from genimg.common.errors import UserError
-from genimg.common.run_folder import RunFolder, find
+from genimg.common.errors import UserError, first_line
+from genimg.common.run_folder import RunFolder, find_run
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export import weights
 from genimg.sampling.sampler import Sampler
@@ -27,12 +27,23 @@ def load(
     trust: Iterable[str] | None = (),
     outputs: str | Path = "outputs",
 ) -> Sampler:
-    """The sampler of a run folder, a checkpoint file, an export (safetensors), or "last", the newest run in `outputs`.
+    """Loads a trained model for sampling, with its EMA weights. Loading is safe: no code from the file is run.
 
     Args:
-        checkpoint: "best" or "last" of a run folder.
-        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
-        trust: packages besides this one whose classes the checkpoint may name; None allows all of them.
+        run: a run folder, a checkpoint file, an exported .safetensors file, or "last", the newest run in `outputs`.
+        checkpoint: "best" or "last", the checkpoint of a run folder; a run without a best checkpoint has its last one.
+        device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
+        trust: packages besides this one whose classes the file may name; None allows all packages.
+        outputs: folder of the runs.
+
+    Raises:
+        UserError: if there is no such run or device, or the file is damaged or names a class that is not allowed.
+
+    Example:
+        >>> import genimg
+        >>> images = genimg.load("last").sample(16, seed=0)  # float32 (16, C, H, W), values in [-1, 1]
+        >>> len(images)
+        16
     """
     file = checkpoint_file(run, checkpoint, outputs)
     if file.suffix == weights.SUFFIX:
@@ -41,25 +52,24 @@ def load(
 
 
 def from_checkpoint(checkpoint: Checkpoint, device: str = "auto", trust: Iterable[str] | None = ()) -> Sampler:
-    """The sampler of a checkpoint that is read already: the model with its averaged weights."""
+    """Returns the sampler of a loaded checkpoint, with its EMA weights. Arguments and errors as for `load`."""
     return _sampler(rebuild_model(checkpoint, trust), checkpoint, device)
 
 
 def _sampler(model: GenerativeModel, checkpoint: Checkpoint, device: str) -> Sampler:
     data: dict[str, Any] = checkpoint["data"]
     conditional = checkpoint["config"]["model"].get("conditional", False)
-    return Sampler(
-        model,
-        data["image_shape"],
-        data["num_frames"],
-        data["classes"] if conditional else (),
-        pick_device(device),
-    )
+    classes = data["classes"] if conditional else ()
+    return Sampler(model, data["image_shape"], data["num_frames"], classes, pick_device(device))
 
 
 def checkpoint_file(run: str | Path, checkpoint: str = "best", outputs: str | Path = "outputs") -> Path:
-    """The checkpoint file that a run stands for; a run that has no best one yet gives its last."""
-    found = find(str(run), outputs)
+    """Returns the checkpoint file of a run; a run without a best checkpoint has its last one.
+
+    Raises:
+        UserError: if there is no such run, or it has no checkpoint.
+    """
+    found = find_run(str(run), outputs)
     if not isinstance(found, RunFolder):
         return found
     if checkpoint not in ("best", "last"):
@@ -68,20 +78,18 @@ def checkpoint_file(run: str | Path, checkpoint: str = "best", outputs: str | Pa
     if wanted.is_file():
         return wanted
     if found.last.is_file():
-        log.info("%s has no best checkpoint yet: taking the last", found.path)
+        log.info("%s has no best checkpoint yet; using the last", found.path)
         return found.last
     raise UserError("run", found.path, "a run with a checkpoint", hint=f"there is none in {found.checkpoints}")
 
 
 def pick_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one."""
+    """Returns the device of a name; `auto` is CUDA if available. Raises UserError if there is no such device."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            "device", device, "auto, cpu, cuda or cuda:N, and there", hint=f"torch says: {reason}"
-        ) from error
+        expected = "an available device: auto, cpu, cuda or cuda:N"
+        raise UserError("device", device, expected, hint=f"torch: {first_line(error)}") from error
     return torch.device(device)

@@ -1,8 +1,8 @@
-"""A trained model and its noise: what is drawn, and what the same seed means.
+"""Seeded sampling from a trained model.
 
-Images are drawn `CHUNK` at a time, each chunk with a generator seeded by (seed, number of the chunk), and a
-chunk is always drawn whole. So image i of a seed is the same however many are asked for, and memory is
-bounded by a chunk.
+Images are drawn in chunks of `CHUNK`. A chunk is always drawn completely, by its own generator, which is seeded by
+(seed, index of the chunk). Image i of a seed therefore does not depend on the number of images, and memory is bounded
+by one chunk.
 """
 
 from __future__ import annotations
@@ -16,20 +16,33 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.models.base import Decodes, GenerativeModel, Reconstructs
-from genimg.sampling.class_names import Classes, class_numbers
+from genimg.sampling.inputs import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
 
-CHUNK = 16  # images drawn at once; a constant, for the noise of an image depends on it
+CHUNK = 16  # images drawn at once; a constant, because the noise of an image depends on it
 
 
 class Sampler:
-    """A model with what it needs to be sampled.
+    """A trained model, ready to be sampled.
+
+    All images that it takes and returns have values in [-1, 1]. Results are float32 on the CPU: images (N, C, H, W)
+    from an image model, sequences (N, T, C, H, W) from a sequence model. The global random state is not used.
 
     Args:
-        model: put in eval mode and moved to `device`.
-        image_shape: (C, H, W) of its images.
-        num_frames: frames of a sequence in training; None for a model of stills.
-        classes: names of the labels 0, 1, ... of a conditional model; empty for an unconditional one.
+        model: moved to `device` and put into eval mode.
+        image_shape: (C, H, W) of one image.
+        num_frames: frames of a training sequence; None for an image model.
+        classes: names of the labels 0, 1, ... of a conditional model; empty for an unconditional model.
+        device: device of the model.
+
+    Example:
+        >>> import genimg
+        >>> sampler = genimg.load("last")  # the newest run in outputs/
+        >>> images = sampler.sample(16, seed=3, truncation=0.7)
+        >>> images.shape == (16, *sampler.image_shape)
+        True
+        >>> sampler.interpolate(4, steps=8).shape[:2]
+        torch.Size([4, 9])
     """
 
     def __init__(
@@ -48,10 +61,16 @@ class Sampler:
 
     @property
     def makes_sequences(self) -> bool:
+        """Whether a sample is a sequence (T, C, H, W) rather than an image (C, H, W)."""
         return self.num_frames is not None
 
+    @property
+    def can_interpolate(self) -> bool:
+        """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
+        return isinstance(self.model, Decodes) and not self.makes_sequences
+
     def sample(self, num_images: int, **options: Any) -> Tensor:
-        """`stream`, all at once: (N, C, H, W) in [-1, 1] on the CPU; sequences (N, T, C, H, W)."""
+        """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         return torch.cat(list(self.stream(num_images, **options)))
 
     def stream(
@@ -66,32 +85,38 @@ class Sampler:
         num_frames: int | None = None,
         futures: int = 1,
     ) -> Iterator[Tensor]:
-        """The images of `sample` in pieces, in order, each at most a chunk (times `futures`).
+        """Yields the images in order, at most `CHUNK` (times `futures`) at a time.
 
         Args:
-            seed: any whole number from 0 on.
-            classes: names or numbers of a conditional model's classes, drawn in turn; None = all of them.
-            temperature: scales the noise of the latents; under 1, more typical and less varied.
-            truncation: latents come from the normal distribution cut off at this many standard deviations
-                (Brock et al. 2019, BigGAN, section 3.1); stills only; None = not cut off.
-            start: sequences only: the images (num_images, C, H, W) in [-1, 1] that they start from;
-                None = the model's own. A conditional model must be told their classes: one for all, or one each.
-            num_frames: sequences only: their length, the start counted.
-            futures: sequences only: how many from each start, next to each other in the result.
+            num_images: number of images, or of start images of a sequence model; 1 or more.
+            seed: 0 or more. The same seed gives the same images.
+            classes: names or numbers of a conditional model's classes, drawn in turn; None = all classes.
+            temperature: scale of the latent noise, 0 or more; below 1, samples are more typical and less varied.
+            truncation: truncates the latents at this many standard deviations (Brock et al. 2019, BigGAN, section
+                3.1). Image models with latents only. None = no truncation.
+            start: start images (num_images, C, H, W) of the sequences; None = the model's own. Sequence models only.
+                A conditional model requires `classes`: one for all start images, or one for each.
+            num_frames: length of the sequences including the start image, 2 or more; None = as in training. Sequence
+                models only.
+            futures: number of sequences for each start image, adjacent in the result. Sequence models only.
 
         Raises:
-            UserError: for what this model cannot do.
+            UserError: if an option is out of range or the model does not support it, before anything is drawn.
         """
-        at_least("num_images", num_images, 1)
-        at_least("seed", seed, 0)
-        at_least("temperature", temperature, 0)
+        _check_at_least("num_images", num_images, 1)
+        _check_at_least("seed", seed, 0)
+        _check_at_least("temperature", temperature, 0)
         self._check_truncation(truncation)
         labels = self.labels(classes, -(-num_images // CHUNK) * CHUNK)
         if not self.makes_sequences:
-            self._only_for_sequences(start=start, num_frames=num_frames, futures=None if futures == 1 else futures)
-            return self._stills(num_images, seed, labels, temperature, truncation)
-        at_least("futures", futures, 1)
-        at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
+            given = {"start": start, "num_frames": num_frames, "futures": None if futures == 1 else futures}
+            for key, value in given.items():
+                if value is not None:
+                    got = "images" if isinstance(value, Tensor) else value
+                    raise UserError(key, got, "not set; this model produces still images", "use a model=rnn run")
+            return self._images(num_images, seed, labels, temperature, truncation)
+        _check_at_least("futures", futures, 1)
+        _check_at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
         if start is not None and start.shape != (num_images, *self.image_shape):
             raise UserError("start", tuple(start.shape), f"images of shape {(num_images, *self.image_shape)}")
         if start is not None:
@@ -99,7 +124,7 @@ class Sampler:
         return self._sequences(num_images, seed, labels, temperature, start, num_frames or self.num_frames, futures)
 
     @torch.no_grad()
-    def _stills(
+    def _images(
         self, num_images: int, seed: int, labels: Tensor | None, temperature: float, truncation: float | None
     ) -> Iterator[Tensor]:
         for begin in range(0, num_images, CHUNK):
@@ -111,7 +136,7 @@ class Sampler:
                 model = self._decoder("truncation", truncation)
                 z = truncate(model.sample_latents(CHUNK, generator=generator), truncation)
                 images = model.decode(temperature * z, chosen)
-            yield _finite(images[: num_images - begin])
+            yield _to_cpu(images[: num_images - begin])
 
     @torch.no_grad()
     def _sequences(
@@ -126,7 +151,7 @@ class Sampler:
     ) -> Iterator[Tensor]:
         model = cast(Any, self.model)
         for begin in range(0, num_images, CHUNK):
-            # a few given images need no whole chunk: they bound the number themselves
+            # given start images need no complete chunk: their number is part of the request
             count = CHUNK if start is None else min(CHUNK, num_images - begin)
             shared: dict[str, Any] = {
                 "generator": self._generator(seed, begin // CHUNK),
@@ -138,7 +163,7 @@ class Sampler:
                 first = model.sample(count, **shared, num_frames=2)[:, 0]
             drawn = [model.sample(count, **shared, start=first, num_frames=num_frames) for _ in range(futures)]
             kept = torch.stack(drawn, dim=1)[: num_images - begin]  # (count, futures, T, C, H, W)
-            yield _finite(kept.flatten(0, 1))
+            yield _to_cpu(kept.flatten(0, 1))
 
     @torch.no_grad()
     def interpolate(
@@ -151,19 +176,26 @@ class Sampler:
         temperature: float = 1.0,
         truncation: float | None = None,
     ) -> Tensor:
-        """The way from each of the `num_images` latents to the next, and from the last back to the first.
+        """Interpolates from each of `num_images` latents to the next, and from the last to the first.
 
-        Spherical, because latents of a normal distribution lie near a sphere of radius sqrt(latent_dim): the
-        straight line between two of them passes far inside it, where the model has seen nothing (White 2016,
+        The interpolation is spherical: latents of a normal distribution lie near a sphere of radius sqrt(latent_dim),
+        and a straight line between two of them passes far inside it, where the model was not trained (White 2016,
         "Sampling generative networks").
 
+        Args:
+            num_images: number of latents, 2 or more.
+            steps: steps from one latent to the next, 1 or more.
+            seed, classes, temperature, truncation: as for `stream`.
+
         Returns:
-            (num_images, steps + 1, C, H, W): row i from the latent of image i of `sample` (t = 0) to the
-            next (t = 1). Images of one class follow each other; where the class changes, it does so
-            half-way.
+            (num_images, steps + 1, C, H, W). Row i leads from image i of `sample` to the next. Images of one class
+            are adjacent; between two classes, the class changes half-way.
+
+        Raises:
+            UserError: if an option is out of range, or the model has no latents.
         """
-        at_least("interpolate", steps, 1)
-        at_least("num_images", num_images, 2, "with interpolate: it needs two images")
+        _check_at_least("interpolate", steps, 1)
+        _check_at_least("num_images", num_images, 2, "with interpolate, which needs two images")
         self._check_truncation(truncation)
         model = self._decoder("interpolate", steps)
         chunks = range(-(-num_images // CHUNK))
@@ -171,102 +203,91 @@ class Sampler:
         z = temperature * (z if truncation is None else truncate(z, truncation))[:num_images]
         labels = self.labels(classes, num_images)
         if labels is not None:
-            order = self.grouped(classes, num_images)
+            order = self.grouped_by_class(classes, num_images)
             z, labels = z[order], labels[order]
         rows = []
         t = torch.linspace(0, 1, steps + 1, device=self.device)
-        for here in range(num_images):
-            there = (here + 1) % num_images
-            path = slerp(z[here], z[there], t)
-            both = None if labels is None else torch.where(t < 0.5, labels[here], labels[there])
+        for left in range(num_images):
+            right = (left + 1) % num_images
+            path = slerp(z[left], z[right], t)
+            both = None if labels is None else torch.where(t < 0.5, labels[left], labels[right])
             parts = [slice(begin, begin + CHUNK) for begin in range(0, steps + 1, CHUNK)]
             row = [model.decode(path[part], None if both is None else both[part]) for part in parts]
-            rows.append(_finite(torch.cat(row)))
+            rows.append(_to_cpu(torch.cat(row)))
         return torch.stack(rows)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1], encoded and decoded again.
+        """Encodes and decodes images (N, C, H, W).
 
-        A conditional model must be told their classes: one for all, or one each.
+        Args:
+            images: values in [-1, 1].
+            classes: the classes of the images, which a conditional model requires: one for all images, or one for each.
+
+        Raises:
+            UserError: if the model does not encode images, or the classes are missing.
         """
         if self.makes_sequences or not isinstance(self.model, Reconstructs):
             raise UserError("reconstruct", type(self.model).__name__, "a model that encodes images: model=vae")
         self._require_classes(classes, len(images))
         labels = self.labels(classes, len(images))
         parts = [slice(begin, begin + CHUNK) for begin in range(0, len(images), CHUNK)]
-        done = [
+        decoded = [
             self.model.reconstruct(images[part].to(self.device), None if labels is None else labels[part])
             for part in parts
         ]
-        return _finite(torch.cat(done))
-
-    def _require_classes(self, classes: Classes | None, count: int) -> None:
-        """Given images have classes of their own, which a conditional model cannot guess."""
-        if not self.classes:
-            return
-        told = len(class_numbers(classes, self.classes)) if classes is not None else None
-        if told not in (1, count):
-            expected = f"the class of the images: one for all {count}, or one each"
-            raise UserError("classes", classes, expected, hint="this model is conditional")
+        return _to_cpu(torch.cat(decoded))
 
     def labels(self, classes: Classes | None, count: int) -> Tensor | None:
-        """int64 (count,) on the device: the wanted classes in turn, so that each comes equally often."""
+        """Returns int64 (count,) on the model's device: the given classes in turn; None for an unconditional model."""
         if not self.classes:
             if classes is not None:
-                raise UserError(
-                    "classes",
-                    classes,
-                    "null: this model knows no classes",
-                    hint="train with model.conditional=true",
-                )
+                expected = "not set; this model is unconditional"
+                raise UserError("classes", classes, expected, hint="train with model.conditional=true")
             return None
         wanted = torch.tensor(class_numbers(classes, self.classes), device=self.device)
         return wanted[torch.arange(count, device=self.device) % len(wanted)]
 
-    def grouped(self, classes: Classes | None, count: int) -> list[int]:
-        """The numbers of the first `count` images, those of one class next to each other."""
-        if not self.classes:
-            return list(range(count))
-        turns = len(class_numbers(classes, self.classes))
+    def class_count(self, classes: Classes | None) -> int:
+        """The number of classes that are drawn in turn; 1 for an unconditional model."""
+        return len(class_numbers(classes, self.classes)) if self.classes else 1
+
+    def grouped_by_class(self, classes: Classes | None, count: int) -> list[int]:
+        """The indices of the first `count` images, images of one class adjacent."""
+        turns = self.class_count(classes)
         return sorted(range(count), key=lambda index: index % turns)
+
+    def _require_classes(self, classes: Classes | None, count: int) -> None:
+        """A conditional model cannot guess the classes of given images."""
+        if self.classes and (classes is None or self.class_count(classes) not in (1, count)):
+            expected = f"the class of the images: one for all {count}, or one for each"
+            raise UserError("classes", classes, expected, hint="this model is conditional")
 
     def _generator(self, seed: int, chunk: int) -> torch.Generator:
         word = np.random.SeedSequence((seed, chunk)).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(word))
 
-    @property
-    def interpolates(self) -> bool:
-        """Whether there are images between two images: the model makes stills from latents."""
-        return isinstance(self.model, Decodes) and not self.makes_sequences
-
     def _decoder(self, key: str, got: object) -> Decodes:
         if self.makes_sequences or not isinstance(self.model, Decodes):
-            raise UserError(key, got, f"null: {type(self.model).__name__} has no latent for an image")
+            raise UserError(key, got, f"not set; {type(self.model).__name__} does not decode images from latents")
         return self.model
 
     def _check_truncation(self, truncation: float | None) -> None:
         if truncation is not None:
             self._decoder("truncation", truncation)
             if not truncation > 0:
-                raise UserError("truncation", truncation, "standard deviations: more than 0, or null for none")
-
-    def _only_for_sequences(self, **given: object) -> None:
-        for key, value in given.items():
-            if value is not None:
-                shown = "images" if isinstance(value, Tensor) else value
-                raise UserError(key, shown, "left out: this model makes stills", hint="sequences come from model=rnn")
+                raise UserError("truncation", truncation, "more than 0 standard deviations, or null for no truncation")
 
 
-def _finite(images: Tensor) -> Tensor:
-    """`images` as float32 on the CPU. UserError for numbers that are no colours, as broken weights make them."""
+def _to_cpu(images: Tensor) -> Tensor:
+    """Returns float32 on the CPU. Raises UserError for values that are not finite, which damaged weights produce."""
     images = images.float().cpu()
     if not images.isfinite().all():
-        raise UserError("run", "images that are not finite", "weights that make images", "train it anew")
+        raise UserError("run", "images that are not finite", "weights that produce finite images", "train again")
     return images
 
 
-def at_least(key: str, got: float | None, least: int, why: str = "") -> None:
-    """Raises UserError unless `got` is `least` or more (NaN is not)."""
+def _check_at_least(key: str, got: float | None, least: int, why: str = "") -> None:
+    """Raises UserError unless `got` is `least` or more; NaN is not."""
     if got is None or not got >= least:
         raise UserError(key, got, f"{least} or more {why}".rstrip())

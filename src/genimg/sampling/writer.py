@@ -1,4 +1,4 @@
-"""Samples as files in a folder: a sheet to look at, and each image or animation by itself."""
+"""Samples as files in a folder: a sheet, and each image or animation as a file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
+from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.sampling.class_names import Classes, class_numbers
-from genimg.sampling.images.files import FRAME_MS, save_frames, save_gif, save_many, save_png
+from genimg.sampling.images.files import save_frames, save_gif, save_many, save_png
 from genimg.sampling.images.sheets import (
     contact_sheet,
     grouped_layout,
@@ -26,120 +27,128 @@ from genimg.sampling.images.sheets import (
     to_float,
     to_uint8,
 )
-from genimg.sampling.inputs import Paths, find_readable, read_image
+from genimg.sampling.inputs import Classes, Paths, read_images
 from genimg.sampling.sampler import CHUNK, Sampler
 
-ON_SHEET = 100  # images that the sheet shows of a longer stream
+ON_SHEET = 100  # images shown on the sheet
 CLIPS_ON_SHEET = 20
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What to draw: the keys of configs/sample.yaml that say so, explained there."""
+    """What to draw: the keys of configs/sample.yaml of the same names, which documents them and sets the defaults."""
 
-    num_images: int = 10
-    seed: int = 0
-    classes: Classes | None = None
-    truncation: float | None = None
-    temperature: float = 1.0
-    rows: int | None = None
-    columns: int | None = None
-    interpolate: int | None = None
-    reconstruct: Paths | None = None
-    start: Paths | None = None
-    num_frames: int | None = None
-    futures: int = 1
-    fps: float = 1000 / FRAME_MS
-    frames: bool = False
-    individual: bool = True
+    num_images: int
+    seed: int
+    classes: Classes | None
+    truncation: float | None
+    temperature: float
+    rows: int | None
+    columns: int | None
+    interpolate: int | None
+    reconstruct: Paths | None
+    start: Paths | None
+    num_frames: int | None
+    futures: int
+    fps: float
+    frames: bool
+    individual: bool
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SampleOptions:
-        return cls(**{field.name: config[field.name] for field in fields(cls) if field.name in config})
+        """Returns the options among the keys of a resolved configuration."""
+        return cls(**{field.name: config[field.name] for field in fields(cls)})
+
+    @classmethod
+    def defaults(cls, **changes: Any) -> SampleOptions:
+        """Returns the defaults of configs/sample.yaml with `changes`."""
+        text = resources.files("genimg.configs").joinpath("sample.yaml").read_text(encoding="utf-8")
+        return cls.from_config({**yaml.safe_load(text), **changes})
+
+    @property
+    def noise(self) -> dict[str, Any]:
+        """Arguments of both `Sampler.stream` and `Sampler.interpolate`."""
+        return {name: getattr(self, name) for name in ("seed", "classes", "temperature", "truncation")}
 
     @property
     def time(self) -> dict[str, Any]:
-        """What `Sampler.stream` takes for sequences."""
+        """Arguments of `Sampler.stream` for sequences."""
         return {"num_frames": self.num_frames, "futures": self.futures}
 
     @property
     def frame_ms(self) -> int:
-        """How long a frame of a GIF stays, in milliseconds."""
+        """Duration of a GIF frame in milliseconds."""
         return round(1000 / self.fps)
-
-    @property
-    def noise(self) -> dict[str, Any]:
-        """What `Sampler.stream` and `Sampler.interpolate` both take."""
-        return {name: getattr(self, name) for name in ("seed", "classes", "temperature", "truncation")}
 
 
 def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
-    """Draws what the options say into `folder`, and returns the file to look at first.
+    """Draws samples into `folder` and returns the file to open first.
 
-    A model of stills: sheet.png, images/ with a PNG each, and interpolation.png and .gif where asked for.
-    A sequence model: animation.gif (all side by side), sheet.png (a row a clip), sequences/ with a GIF each.
-    With `reconstruct`: reconstructions.png, each original beside what the model makes of it, and images/.
-    With `frames`: beside a GIF of sequences/, and that of an interpolation, each of its frames as a PNG, in a folder
-    of the GIF's name.
-    Files sorted by name are in the order drawn.
+    An image model writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif.
+    A sequence model writes animation.gif (all sequences side by side), sheet.png (one row per sequence), and
+    sequences/ with one GIF each.
+    With `reconstruct`: reconstructions.png, each original beside its reconstruction, and images/.
+    With `frames`: each frame of a GIF in sequences/, or of the interpolation, as a PNG in a folder of the GIF's name.
+    The order of the file names is the order in which the samples were drawn.
 
     Raises:
-        UserError: for what this model cannot do, before anything is written.
+        UserError: if the model does not support an option, before anything is written.
     """
     if options.reconstruct is not None:
         return _write_reconstructions(sampler, options, options.reconstruct, folder)
     if sampler.makes_sequences:
         return _write_sequences(sampler, options, folder)
-    return _write_stills(sampler, options, folder)
+    return _write_images(sampler, options, folder)
 
 
-def _write_stills(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
+def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
     if options.start is not None:
-        raise UserError("start", options.start, "null: this model makes stills", "sequences come from model=rnn")
+        expected = "not set; this model produces still images"
+        raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
-        raise UserError("frames", "true", "false: images are PNGs already", hint="interpolate=8 makes a GIF")
+        raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
     chunks = sampler.stream(options.num_images, **options.noise, **options.time)
-    shown, rows, columns = _cells(options, options.num_images, _turns(sampler, options))
+    shown, rows, columns = _sheet_cells(options, options.num_images, sampler.class_count(options.classes))
     if options.interpolate is not None and options.num_images > ON_SHEET:
         raise UserError("num_images", options.num_images, f"2 to {ON_SHEET} with interpolate")
     if options.interpolate is not None:
-        ways = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
-        strips = contact_sheet(ways.flatten(0, 1), rows=len(ways), columns=ways.shape[1])
-        save_png(strips, folder / "interpolation.png")
-        ring = ways[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next
+        strips = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
+        sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
+        save_png(sheet, folder / "interpolation.png")
+        ring = strips[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next row
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
         if options.frames:
             save_frames(ring, folder / "interpolation")
     names = _names(sampler, options, options.num_images)
-    first = _write_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
-    order = sampler.grouped(options.classes, shown)
+    first = _save_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
+    order = sampler.grouped_by_class(options.classes, shown)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
     return folder / "sheet.png"
 
 
 def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
     if options.interpolate is not None:
-        raise UserError("interpolate", options.interpolate, "null: this model makes sequences", "try futures=4")
+        expected = "not set; this model produces sequences"
+        raise UserError("interpolate", options.interpolate, expected, "futures=4 draws several sequences from a start")
     if options.frames and not options.individual:
-        raise UserError("frames", "true", "individual=true beside it: they are those of the GIFs in sequences")
+        raise UserError("frames", "true", "false with individual=false; the frames belong to the GIFs in sequences/")
     start, count = None, options.num_images
     if options.start is not None:
-        files = _given(options.start, sampler, options, "start")
-        images = [read_image(file, sampler.image_shape, "start") for file in files]
-        start, count = to_float(torch.stack(images)), len(files)
+        files, images = _read_given(options.start, sampler, options, "start")
+        start, count = to_float(images), len(files)
     chunks = sampler.stream(count, start=start, **options.noise, **options.time)
     if options.futures > 1 and options.rows is None and options.columns is None:
-        rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # a row a start
+        rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # one row per start
         shown = rows * columns
     else:
-        shown, rows, columns = _cells(options, count * options.futures)
+        shown, rows, columns = _sheet_cells(options, count * options.futures)
     names = (
         f"{name}-future{future}" if options.futures > 1 else name
         for name in _names(sampler, options, count)
         for future in range(options.futures)
     )
     save = partial(_save_clip, options=options)
-    first = _write_each(save, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options)
+    first = _save_each(save, chunks, (folder / "sequences" / f"{name}.gif" for name in names), shown, options)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")
     save_gif(contact_sheet(first, rows, columns), folder / "animation.gif", options.frame_ms)
     return folder / "animation.gif"
@@ -153,46 +162,43 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     if options.frames:
-        raise UserError("frames", "true", "false: reconstructions are PNGs already")
-    files = _given(paths, sampler, options, "reconstruct")
-    shown, _, _ = _cells(options, len(files))
+        raise UserError("frames", "true", "false; reconstructions are PNGs already")
+    files, images = _read_given(paths, sampler, options, "reconstruct")
+    shown, _, _ = _sheet_cells(options, len(files))
     classes = options.classes
-    one_each = classes if isinstance(classes, list) and len(classes) == len(files) else None
-    originals: list[Tensor] = []
+    one_each = isinstance(classes, list) and len(classes) == len(files)
 
     def chunks() -> Iterator[Tensor]:
         for begin in range(0, len(files), CHUNK):
             part = slice(begin, begin + CHUNK)
-            read = torch.stack([read_image(file, sampler.image_shape, "reconstruct") for file in files[part]])
-            originals.extend(read[: shown - len(originals)])
-            yield sampler.reconstruct(to_float(read), classes if one_each is None else one_each[part])
+            chosen = classes[part] if isinstance(classes, list) and one_each else classes
+            yield sampler.reconstruct(to_float(images[part]), chosen)
 
-    names = (f"{index:05d}-{plain(file.stem)}" for index, file in enumerate(files))
-    first = _write_each(save_png, chunks(), (folder / "images" / f"{name}.png" for name in names), shown, options)
-    pairs = side_by_side(torch.stack(originals), first, options.rows, options.columns)
-    save_png(pairs, folder / "reconstructions.png")
+    names = (f"{index:05d}-{file_name(file.stem)}" for index, file in enumerate(files))
+    first = _save_each(save_png, chunks(), (folder / "images" / f"{name}.png" for name in names), shown, options)
+    save_png(side_by_side(images[:shown], first, options.rows, options.columns), folder / "reconstructions.png")
     return folder / "reconstructions.png"
 
 
-def _given(paths: Paths, sampler: Sampler, options: SampleOptions, key: str) -> list[Path]:
-    """The user's images. With a class for each none is left out: the classes behind it would move to others."""
-    return find_readable(paths, sampler.image_shape, key, leave_out=not isinstance(options.classes, list))
+def _read_given(paths: Paths, sampler: Sampler, options: SampleOptions, key: str) -> tuple[list[Path], Tensor]:
+    """Reads the user's images. With a class for each, none is skipped: the following classes would shift."""
+    return read_images(paths, sampler.image_shape, key, skip_unreadable=not isinstance(options.classes, list))
 
 
-def _write_each(
+def _save_each(
     save: Callable[[Tensor, Path], None],
     chunks: Iterable[Tensor],
     paths: Iterator[Path],
     shown: int,
     options: SampleOptions,
 ) -> Tensor:
-    """Saves each image or clip of the chunks (in [-1, 1]) as it comes; returns the first `shown`, uint8.
+    """Saves each image or clip of the chunks (values in [-1, 1]) as it is drawn; returns the first `shown` as uint8.
 
-    Without individual files, no more than those are drawn.
+    Without individual files, only those are drawn.
     """
     first: list[Tensor] = []
 
-    def passing() -> Iterator[tuple[Tensor, Path]]:
+    def items() -> Iterator[tuple[Tensor, Path]]:
         for chunk in chunks:
             for item in to_uint8(chunk):
                 if len(first) < shown:
@@ -200,14 +206,14 @@ def _write_each(
                 yield item, next(paths)
 
     if options.individual:
-        save_many(save, passing())
+        save_many(save, items())
     else:
-        deque(islice(passing(), shown), maxlen=0)
+        deque(islice(items(), shown), maxlen=0)
     return torch.stack(first)
 
 
-def _cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[int, int, int]:
-    """(images shown, rows, columns) of the sheet: all of up to ON_SHEET images, else the first."""
+def _sheet_cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[int, int, int]:
+    """Returns (images shown, rows, columns) of the sheet, which shows the first `ON_SHEET` images at most."""
     rows, columns = options.rows, options.columns
     shown = min(total, ON_SHEET)
     if total > ON_SHEET:
@@ -217,20 +223,15 @@ def _cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[int, in
     return shown, *layout(shown, rows, columns)
 
 
-def _turns(sampler: Sampler, options: SampleOptions) -> int:
-    """How many classes take turns; 1 for an unconditional model."""
-    return len(class_numbers(options.classes, sampler.classes)) if sampler.classes else 1
-
-
 def _names(sampler: Sampler, options: SampleOptions, count: int) -> Iterator[str]:
-    """`0007`, or `0007-sneaker` where there are classes; wide enough to sort."""
+    """`0007`, or `0007-sneaker` for a conditional model, with enough digits to sort."""
     width = max(4, len(str(count - 1)))
     labels = sampler.labels(options.classes, count)
     for index in range(count):
-        name = "" if labels is None else f"-{plain(sampler.classes[int(labels[index])])}"
+        name = "" if labels is None else f"-{file_name(sampler.classes[int(labels[index])])}"
         yield f"{index:0{width}d}{name}"
 
 
-def plain(text: str) -> str:
-    """`text` as part of a file's name on any system."""
+def file_name(text: str) -> str:
+    """`text` as a part of a file name that is valid on every system."""
     return re.sub(r"[^\w.,+=-]+", "-", text).strip("-")[:60]

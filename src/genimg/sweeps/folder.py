@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override
 
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
-from genimg.common.files import write_json, writing
+from genimg.common.files import report_write_errors, write_json
 
 
 class Job(NamedTuple):
@@ -111,7 +111,7 @@ class SweepFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The folder for one command alone; what an earlier one left of its stopping is gone."""
-        with writing("outputs", self.path):
+        with report_write_errors("outputs", self.path):
             self._records.mkdir(parents=True, exist_ok=True)
             lock = open(self._records / "lock", "w")  # noqa: SIM115
         with lock:

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
-from genimg.common.files import held
+from genimg.common.files import hold_lock
 from genimg.common.quoting import quoted
 from genimg.common.run_config import PRUNING, replaced
 from genimg.common.run_folder import RunFolder
@@ -110,9 +110,9 @@ class RunJob:
         """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
         if run.path.exists():
-            with held(run.lock, "sweep.resume"):
+            with hold_lock(run.lock, "sweep.resume"):
                 pass  # a worker whose command was killed saves first
-        if run.ended_whole():  # only its record is missing
+        if run.is_complete():  # only its record is missing
             return 0
         if run.has_checkpoint():
             words = [f"resume={quoted(str(run.path))}"]

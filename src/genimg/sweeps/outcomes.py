@@ -45,7 +45,7 @@ def outcomes(folder: SweepFolder, jobs: Sequence[Job]) -> list[Outcome]:
         state = "pruned" if run.pruned.is_file() and record and record.exit_code == 0 else _state(record)
         seconds = record.seconds if record and record.exit_code is not None else None
         error = record.error if record and state == "failed" else None
-        found.append(Outcome(job, run.path, state, seconds, read_best(run.best_figure), error))
+        found.append(Outcome(job, run.path, state, seconds, read_best(run.best_metric), error))
     return found
 
 

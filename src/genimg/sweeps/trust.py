@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Glob, Override
 
 from genimg.common.errors import UserError
-from genimg.common.run_folder import RunFolder, closed
+from genimg.common.run_folder import RunFolder, check_contained
 from genimg.config.compose import Composer, line
 from genimg.sweeps.folder import Job, SweepFolder, is_of_job
 
@@ -25,7 +25,7 @@ _WRITTEN = re.compile(r"(cache|_dir)\s*[=:](?!\s*(true|false|null)\b)", re.IGNOR
 
 def check_folder(folder: SweepFolder) -> None:
     """UserError for a link that leads out of it, and for what is neither file nor folder."""
-    closed(RunFolder(folder.path), "sweep.resume")
+    check_contained(RunFolder(folder.path), "sweep.resume")
 
 
 def check_plan(composer: Composer, words: list[str], jobs: list[Job], given: list[Override]) -> None:

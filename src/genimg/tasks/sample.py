@@ -5,6 +5,6 @@ from typing import Any
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
-    from genimg.sampling.draw import run
+    from genimg.sampling.sample import run
 
     return run(config)

@@ -120,7 +120,7 @@ def finish(folder: RunFolder, trust: tuple[str, ...] | None, exit_code: int) -> 
 def draw_samples(folder: RunFolder, trust: tuple[str, ...] | None) -> None:
     """Draws samples from the best checkpoint to RUN/samples/final, as `genimg sample` does."""
     sampler = load(folder.path, trust=trust)
-    options = SampleOptions(interpolate=8 if sampler.interpolates else None)
+    options = SampleOptions.defaults(interpolate=8 if sampler.can_interpolate else None)
     log.info("images  %s", write_samples(sampler, options, folder.final))
 
 
@@ -139,7 +139,7 @@ def check_unfinished(run: RunContext) -> None:
 
     Restarted processes may have died after the report was written, so they continue in any case.
     """
-    if restarts() or not run.folder.ended_whole():
+    if restarts() or not run.folder.is_complete():
         log.info("trained before; only its images and its report are missing")
         return
     reached = {

@@ -1,4 +1,4 @@
-"""Exports: the file alone draws what the model draws, and its card says how."""
+"""Exports: the file alone draws the images of the model, as its card shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, dict[str, Any]]:
-    """Of each kind; the VAE's classes have priors far from each other's."""
+    """A checkpoint of each kind. The priors of the classes of the VAE are far apart."""
     found = {name: checkpoint(*words) for name, words in MODELS.items()}
     for name, tensor in found["vae"]["model"].items():
         if name.endswith("means"):
@@ -54,7 +54,7 @@ def config(file: Path, **settings: Any) -> dict[str, Any]:
     return defaults | settings
 
 
-def alone(content: dict[str, Any], num_frames: int | None = None) -> ExportableGenerator:
+def exportable(content: dict[str, Any], num_frames: int | None = None) -> ExportableGenerator:
     return ExportableGenerator(from_checkpoint(content, "cpu"), num_frames)
 
 
@@ -65,17 +65,17 @@ QUICK = [
 SLOW = [(name, format) for name in ("vae", "rnn") for format in ("pt2", "onnx")]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # of the snippet; its kind depends on torch
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # in the code example; the category depends on torch
 @pytest.mark.parametrize(("name", "format"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)])
-def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
+def test_the_file_alone_draws_the_images_of_the_model_as_its_card_shows(
     name: str, format: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(made[name], tmp_path / "mine.pt")
     assert export.run(config(tmp_path / "mine.pt", format=format)) == 0
     folder = tmp_path / "export" / format
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", formats.FILES[format]]
-    original = alone(made[name])
-    read_back = formats.read(format, folder / formats.FILES[format], original, ())
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", formats.FILES[format].file]
+    original = exportable(made[name])
+    read_back = formats.read(format, folder / formats.FILES[format].file, original, ())
     for count in (1, 3):
         inputs = original.example(count, seed=7)
         with torch.no_grad():
@@ -93,11 +93,11 @@ def test_the_file_alone_draws_what_the_model_draws_and_its_card_says_how(
     assert np.abs(images).max() <= 1
 
 
-def test_the_card_of_a_users_own_network_names_whose_classes_it_needs(
+def test_the_card_of_a_user_defined_network_names_the_package_to_trust(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = "model.generator._target_=tests.normed.NormedGenerator"
-    torch.save(checkpoint("model=gan", own), tmp_path / "mine.pt")
+    user_defined = "model.generator._target_=tests.normed.NormedGenerator"
+    torch.save(checkpoint("model=gan", user_defined), tmp_path / "mine.pt")
     folder = tmp_path / "own"
     assert export.run(config(tmp_path / "mine.pt", format="safetensors", out=str(folder), trust=["tests"])) == 0
     code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
@@ -108,7 +108,7 @@ def test_the_card_of_a_users_own_network_names_whose_classes_it_needs(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_export_holds_the_generating_half_and_samples_as_its_checkpoint(
+def test_an_export_contains_the_generator_and_samples_like_its_checkpoint(
     name: str, made: dict[str, Any], tmp_path: Path
 ) -> None:
     torch.save(made[name], tmp_path / "mine.pt")
@@ -116,45 +116,45 @@ def test_an_export_holds_the_generating_half_and_samples_as_its_checkpoint(
     model, _ = weights.read(tmp_path / "new" / "model.safetensors")
     assert not {"discriminator", "optimizer", "augment"} & dict(model.named_children()).keys()
     assert hasattr(model, "encoder") == (name == "rnn")
-    if name != "rnn":  # a kept start image comes with training
+    if name != "rnn":  # a start image that the checkpoint keeps
         ours, theirs = (load(tmp_path / file).sample(5, seed=3) for file in ("mine.pt", "new/model.safetensors"))
         torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(RuntimeError("Failed to export\nin a place"), "Failed to export"), (KeyError(), "KeyError")]
+    ("error", "reason"), [(RuntimeError("Failed to export\nin a place"), "Failed to export"), (KeyError(), "KeyError")]
 )
-def test_a_model_that_the_exporter_cannot_translate_is_a_message(
-    error: Exception, said: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_the_exporter_cannot_translate_is_a_user_error(
+    error: Exception, reason: str, made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*given: object, **named: object) -> None:
         raise error
 
     monkeypatch.setattr(torch.onnx, "export", fails)
-    with pytest.raises(UserError, match=f"cannot: {said}") as told:
-        formats.write("onnx", alone(made["gan"]), made["gan"], tmp_path)
-    assert told.value.key == "format"
+    with pytest.raises(UserError, match=f"cannot: {reason}") as caught:
+        formats.write("onnx", exportable(made["gan"]), made["gan"], tmp_path)
+    assert caught.value.key == "format"
 
 
-def test_a_sequences_length_is_fixed_in_the_file(made: dict[str, Any]) -> None:
-    clip = alone(made["rnn"], num_frames=7)
+def test_the_length_of_a_sequence_is_fixed_in_the_file(made: dict[str, Any]) -> None:
+    clip = exportable(made["rnn"], num_frames=7)
     inputs = clip.example(2, seed=0)
     assert clip(*inputs).shape == (2, 7, 1, 8, 8)
     torch.testing.assert_close(clip(*inputs)[:, 0], inputs[0])
-    shorter = alone(made["rnn"], num_frames=5)
+    shorter = exportable(made["rnn"], num_frames=5)
     torch.testing.assert_close(shorter(inputs[0], inputs[1][:, :5]), clip(*inputs)[:, :5])
     with pytest.raises(UserError, match="num_frames"):
-        alone(made["gan"], num_frames=7)
+        exportable(made["gan"], num_frames=7)
 
 
-def test_the_average_weights_are_what_is_exported(made: dict[str, Any]) -> None:
+def test_the_ema_weights_are_exported(made: dict[str, Any]) -> None:
     content = made["gan"]
     doubled = {**content, "model": {name: 2 * tensor for name, tensor in content["model"].items()}}
-    z = alone(content).example(2, seed=0)
-    torch.testing.assert_close(alone(doubled)(*z), alone(content)(*z))
+    z = exportable(content).example(2, seed=0)
+    torch.testing.assert_close(exportable(doubled)(*z), exportable(content)(*z))
 
 
-def test_a_file_that_draws_something_else_is_not_kept(
+def test_a_file_that_draws_other_images_is_not_kept(
     made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(made["gan"], tmp_path / "mine.pt")
@@ -179,7 +179,7 @@ def test_nothing_is_overwritten_and_a_missing_package_is_named(
     assert not (tmp_path / "export" / "onnx").exists()
 
 
-def test_a_runs_card_has_its_figures_and_a_strangers_names_cannot_break_it(
+def test_the_card_lists_the_metrics_of_the_run_and_untrusted_names_are_escaped(
     made: dict[str, Any], tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
@@ -207,7 +207,7 @@ def test_a_runs_card_has_its_figures_and_a_strangers_names_cannot_break_it(
         (("config",), 1),
     ],
 )
-def test_a_strangers_export_is_checked_as_a_checkpoint_is(
+def test_an_untrusted_export_is_checked_like_a_checkpoint(
     path: tuple[str, ...], value: Any, made: dict[str, Any], tmp_path: Path
 ) -> None:
     from safetensors import safe_open
@@ -222,7 +222,7 @@ def test_a_strangers_export_is_checked_as_a_checkpoint_is(
         node = node[name]
     node[path[-1]] = value
     save_file(state, tmp_path / "evil.safetensors", metadata={"genimg": json.dumps(about)})
-    if path[2:3] == ("discriminator",):  # it is taken away before it takes memory
+    if path[2:3] == ("discriminator",):  # it is removed before it takes memory
         assert load(tmp_path / "evil.safetensors").sample(1).shape == (1, 1, 8, 8)
         return
     with pytest.raises(UserError):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genimg.checkpoints.read import Checkpoint, load_checkpoint
 from genimg.common.errors import UserError
-from genimg.common.files import write_json, writing
+from genimg.common.files import report_write_errors, write_json
 from genimg.evaluation.figure import shown
 from genimg.evaluation.rating import results, study
 from genimg.evaluation.subject import load_data, read_split
@@ -62,7 +62,7 @@ def _ask(config: dict[str, Any]) -> int:
         sources.append((name, *_encoded(torch.cat(made))))
     repeats = round(config["repeats"] * config["trials"])
     exposure = None if config["exposure"] is None else round(1000 * config["exposure"])
-    with writing("study", folder, hint="study=FOLDER"):
+    with report_write_errors("study", folder, hint="study=FOLDER"):
         key = study.write(mode, sources, trials, repeats=repeats, folder=folder, exposure=exposure)
     log.info(
         "study     %s, %d trials: send %s to those who judge",
@@ -120,7 +120,7 @@ def _count(config: dict[str, Any]) -> int:
     Console(width=PRINTED).print(table)
     path = file.with_name("ratings.json")
     content = {"study": key.study, "raters": len(raters), "figures": [asdict(line) for line in lines]}
-    with writing("study", path.parent):
+    with report_write_errors("study", path.parent):
         write_json(path, content)
     log.info("%d raters; written %s", len(raters), path)
     return 0

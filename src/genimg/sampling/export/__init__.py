@@ -1,1 +1,1 @@
-"""The generating half of a model, for use without this project: its function, its files, its card."""
+"""Export of the generator of a trained model: its function, file formats and model card."""

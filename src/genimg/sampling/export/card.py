@@ -1,4 +1,4 @@
-"""README.md of an export: what the file is, how to use it, what it was made from, how good it is."""
+"""The model card, README.md of an export: the file, its use, its training data, settings and metrics."""
 
 from __future__ import annotations
 
@@ -8,71 +8,60 @@ from typing import Any
 
 from genimg.checkpoints.read import Checkpoint
 from genimg.common.html import write_page
+from genimg.sampling.export.formats import FILES
 from genimg.sampling.export.generator import ExportableGenerator, Input
 
-_BATCH = 16  # images of the snippet
-_SNIPPETS = {
-    "safetensors": """from genimg import load  # pip install "genimg-train[export]"
-
-images = load("{file}"{trusted}).sample({batch}, seed=0)""",
-    "torchscript": """import torch
-
-model = torch.jit.load("{file}")
-images = model({arguments})""",
-    "pt2": """import torch
-
-model = torch.export.load("{file}").module()
-images = model({arguments})""",
-    "onnx": """import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("{file}")
-images = session.run(None, {{{feeds}}})[0]""",
-}
+_BATCH = 16  # images drawn by the code example
 
 
 def write(
     folder: Path,
-    alone: ExportableGenerator,
+    generator: ExportableGenerator,
     checkpoint: Checkpoint,
     format: str,
-    file: str,
     difference: float,
     evaluation: dict[str, Any],
     trust: Sequence[str],
 ) -> Path:
-    """The card in `folder`. difference: of the file's pixels from the model's. evaluation: a run's, or empty.
+    """Writes the card into `folder` and returns its path.
 
-    trust: packages besides this one whose classes the model is made of.
+    Args:
+        difference: largest difference between the pixels of the file's images and of the model's.
+        evaluation: content of the run's evaluation.json, or empty.
+        trust: packages besides this one whose classes the model consists of.
     """
-    frames = [alone.num_frames] if alone.makes_sequences else []
+    frames = [generator.num_frames] if generator.makes_sequences else []
     return write_page(
         folder / "README.md",
         "genimg.sampling.export",
         "card.md",
         {"plain": plain, "number": lambda value: "" if value is None else f"{value:.4g}"},
-        alone=alone,
+        generator=generator,
         config=checkpoint["config"]["model"],
         data=checkpoint["data"],
         versions=checkpoint["versions"],
         images_seen=checkpoint["images_seen"],
         format=format,
-        file=file,
-        gives=["B", *frames, *alone.image_shape],
-        snippet=snippet(alone, format, file, trust),
+        file=FILES[format].file,
+        output_shape=["B", *frames, *generator.image_shape],
+        example=example(generator, format, trust),
         difference=difference,
         figures=[one for one in evaluation.get("figures", []) if one["group"] != "cost"],
         measured_at=evaluation["checkpoint"]["images_seen"] if evaluation else 0,
     )
 
 
-def snippet(alone: ExportableGenerator, format: str, file: str, trust: Sequence[str]) -> str:
-    """Python that makes images with the file alone."""
-    arrays = {one.name: _array(one, len(alone.classes), numpy=format == "onnx") for one in alone.inputs}
-    feeds = ", ".join(f'"{name}": {array}' for name, array in arrays.items())
-    trusted = f", trust={list(trust)!r}" if trust else ""
-    words = {"file": file, "batch": _BATCH, "arguments": ", ".join(arrays.values()), "feeds": feeds, "trusted": trusted}
-    return _SNIPPETS[format].format(**words)
+def example(generator: ExportableGenerator, format: str, trust: Sequence[str]) -> str:
+    """Returns Python code that draws images with the exported file alone."""
+    chosen = FILES[format]
+    arrays = {one.name: _array(one, len(generator.classes), chosen.numpy) for one in generator.inputs}
+    return chosen.example.format(
+        file=chosen.file,
+        batch=_BATCH,
+        arguments=", ".join(arrays.values()),
+        feeds=", ".join(f'"{name}": {array}' for name, array in arrays.items()),
+        trusted=f", trust={list(trust)!r}" if trust else "",
+    )
 
 
 def _array(one: Input, classes: int, numpy: bool) -> str:
@@ -85,5 +74,5 @@ def _array(one: Input, classes: int, numpy: bool) -> str:
 
 
 def plain(text: object) -> str:
-    """One line without the signs of Markdown: names may be a stranger's."""
+    """Returns `text` on one line without Markdown characters: names may come from an untrusted file."""
     return "".join(sign for sign in str(text)[:200] if sign.isprintable() and sign not in "`|[]*#\\")

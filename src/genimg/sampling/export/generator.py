@@ -1,4 +1,4 @@
-"""The generating half of a model as one function of tensors: from noise to images in [-1, 1]."""
+"""The generator of a model as one function of tensors, from noise to images in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genimg.sampling.sampler import Sampler
 
 
 class Input(NamedTuple):
-    """One argument. shape: without the batch, which comes first and may be of any size."""
+    """One argument of the function. `shape` does not include the batch, which is the first axis and of any size."""
 
     name: str
     shape: tuple[int, ...]
@@ -24,8 +24,8 @@ class Input(NamedTuple):
         return ["B", *map(str, self.shape)]
 
 
-def keep_generating(model: GenerativeModel) -> None:
-    """Takes away the parts of a model whose weights are not in its `export_prefixes`."""
+def remove_training_parts(model: GenerativeModel) -> None:
+    """Deletes the modules, parameters and buffers of a model that are not in its `export_prefixes`."""
     parts = [*model.named_children(), *model.named_parameters(recurse=False), *model.named_buffers(recurse=False)]
     for name, part in parts:
         if not (f"{name}." if isinstance(part, nn.Module) else name).startswith(model.export_prefixes):
@@ -33,14 +33,14 @@ def keep_generating(model: GenerativeModel) -> None:
 
 
 class ExportableGenerator(nn.Module):
-    """`decode` of a model of stills, `animate` of a sequence model, and nothing that only training needs.
+    """`decode` of an image model or `animate` of a sequence model, without the parts that only training needs.
 
     Args:
-        sampler: its model is taken apart; on the CPU.
-        num_frames: of the clips of a sequence model, whose number is fixed in what is exported.
+        sampler: sampler on the CPU. Its model is modified.
+        num_frames: frames of an exported sequence, which has a fixed length; None = as in training.
 
     Raises:
-        UserError: for a model whose images are no function of noise.
+        UserError: if the images of the model are not a function of noise.
     """
 
     def __init__(self, sampler: Sampler, num_frames: int | None) -> None:
@@ -51,35 +51,33 @@ class ExportableGenerator(nn.Module):
         if self.makes_sequences and isinstance(model, Animates):
             self.num_frames = num_frames or sampler.num_frames
             noise = Input("noise", (self.num_frames or 0, model.latent_dim), "float32", "standard normal")
-            start = Input("start", self.image_shape, "float32", "the image that each clip starts from, in [-1, 1]")
+            start = Input("start", self.image_shape, "float32", "the start image of each sequence, values in [-1, 1]")
             self.inputs = [start, noise]
         elif not self.makes_sequences and isinstance(model, Decodes):
             if num_frames is not None:
-                raise UserError("num_frames", num_frames, "null: this model makes stills")
+                raise UserError("num_frames", num_frames, "not set; this model produces still images")
             latent_dim = model.sample_latents(1, generator=torch.Generator(sampler.device)).shape[1]
             self.inputs = [Input("z", (latent_dim,), "float32", "standard normal")]
         else:
-            name = type(model).__name__
-            raise UserError(
-                "run", name, "a model with decode(z, labels), or animate(start, noise, labels) for sequences"
-            )
+            expected = "a model with decode(z, labels), or animate(start, noise, labels) for sequences"
+            raise UserError("run", type(model).__name__, expected)
         if self.classes:
             self.inputs.append(Input("labels", (), "int64", f"the class, 0 to {len(self.classes) - 1}"))
-        keep_generating(sampler.model)
+        remove_training_parts(sampler.model)
         self.model: Any = sampler.model.eval().requires_grad_(False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """(B, C, H, W), or (B, T, C, H, W) of a sequence model."""
+        """Returns images (B, C, H, W), or sequences (B, T, C, H, W), with values in [-1, 1]."""
         return self.model.animate(*inputs) if self.makes_sequences else self.model.decode(*inputs)
 
     def example(self, count: int, seed: int) -> tuple[Tensor, ...]:
-        """A batch of `count` for each input, from a seed."""
+        """Returns seeded inputs for `count` images."""
         generator = torch.Generator().manual_seed(seed)
-        made = {
+        values = {
             one.name: torch.randn(count, *one.shape, generator=generator) for one in self.inputs if one.dtype != "int64"
         }
         if self.makes_sequences:
-            made["start"] = made["start"].clamp(-1, 1)
+            values["start"] = values["start"].clamp(-1, 1)
         if self.classes:
-            made["labels"] = torch.arange(count) % len(self.classes)
-        return tuple(made.values())
+            values["labels"] = torch.arange(count) % len(self.classes)
+        return tuple(values.values())

@@ -1,4 +1,4 @@
-"""task=export: the generating half of a model as a file for other programs, checked, with a card."""
+"""The work of task=export: writes the generator of a model to a file for other programs, verifies it, adds a card."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.common.files import empty, unused, writing
-from genimg.common.run_folder import RunFolder, home
+from genimg.common.files import check_empty, report_write_errors, unused_path
+from genimg.common.run_folder import RunFolder, output_folder
 from genimg.sampling.export import card, formats
 from genimg.sampling.export.generator import ExportableGenerator
 from genimg.sampling.load import checkpoint_file, from_checkpoint
@@ -21,37 +21,33 @@ FAILED = 1  # exit code
 
 
 def run(config: dict[str, Any], read_evaluation: Callable[[RunFolder], dict[str, Any]]) -> int:
-    """Writes what configs/export.yaml asks for. Returns the exit code.
+    """Writes the export that configs/export.yaml describes, and returns the exit code.
 
-    read_evaluation: the evaluation.json of a run, for the card."""
-    format = config["format"]
-    formats.require(format)
+    Args:
+        read_evaluation: reads the evaluation.json of a run, for the card.
+    """
+    format, trust = config["format"], config["trust"]
+    formats.check_installed(format)
     file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
     checkpoint = load_checkpoint(file)
-    alone = ExportableGenerator(from_checkpoint(checkpoint, "cpu", config["trust"]), config["num_frames"])
-    folder = (
-        empty(Path(config["out"]).expanduser()) if config["out"] else unused(RunFolder(home(file)).exports / format)
-    )
+    generator = ExportableGenerator(from_checkpoint(checkpoint, "cpu", trust), config["num_frames"])
+    run_folder = RunFolder(output_folder(file))
+    default = unused_path(run_folder.exports / format)
+    folder = check_empty(Path(config["out"]).expanduser()) if config["out"] else default
+    evaluation = read_evaluation(run_folder) if run_folder.config.is_file() else {}
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    with writing("out", folder, hint="out=FOLDER"):
+    with report_write_errors("out", folder, hint="out=FOLDER"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".export-", dir=folder.parent) as made:  # so that it appears whole
-            path = formats.write(format, alone, checkpoint, Path(made))
-            difference = formats.difference(alone, formats.read(format, path, alone, config["trust"]))
+        with TemporaryDirectory(prefix=".export-", dir=folder.parent) as temporary:  # only a complete export appears
+            path = formats.write(format, generator, checkpoint, Path(temporary))
+            difference = formats.difference(generator, formats.read(format, path, generator, trust))
             if not difference <= formats.TOLERANCE:
-                log.error("error: the file's images differ from the model's by %g: it is not kept", difference)
+                log.error("error: images of the file differ from the model's by %g; it is not kept", difference)
                 return FAILED
-            figures, trust = _evaluation(file, read_evaluation), config["trust"]
-            card.write(Path(made), alone, checkpoint, format, path.name, difference, figures, trust)
+            card.write(Path(temporary), generator, checkpoint, format, difference, evaluation, trust)
             folder.mkdir(exist_ok=True)
-            for one in Path(made).iterdir():
+            for one in Path(temporary).iterdir():
                 one.rename(folder / one.name)
     log.info("written   %s, and its card %s", folder / path.name, folder / "README.md")
     log.info("checked   largest difference of a pixel in [-1, 1] from the model's own: %.2g", difference)
     return 0
-
-
-def _evaluation(checkpoint: Path, read_evaluation: Callable[[RunFolder], dict[str, Any]]) -> dict[str, Any]:
-    """The evaluation.json of the checkpoint's run; empty where it lies in no run, or was not measured."""
-    folder = RunFolder(home(checkpoint))
-    return read_evaluation(folder) if folder.config.is_file() else {}

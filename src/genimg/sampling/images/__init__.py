@@ -1,1 +1,1 @@
-"""Tensors to images on disk and back: sheets, PNGs, GIFs. torch, numpy and Pillow only."""
+"""Image tensors as sheets, PNGs and GIFs. Depends on torch, numpy and Pillow only."""

@@ -1,4 +1,4 @@
-"""Images as files: the same images make the same bytes, and a crash leaves no half file."""
+"""Writes PNGs and GIFs: equal images give equal bytes, and a crash leaves no incomplete file."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-FRAME_MS = 100  # how long a frame of an animation stays, in milliseconds; GIF counts in tens of them
-_THREADS = min(4, os.cpu_count() or 1)  # zlib lets go of the interpreter, so PNGs are packed side by side
-_WAITING = 256  # images handed to the threads before more are asked for: bounds the memory
+FRAME_MS = 100  # duration of a frame in milliseconds; GIF stores multiples of 10
+_THREADS = min(4, os.cpu_count() or 1)  # zlib releases the global interpreter lock, so PNGs are compressed in parallel
+_WAITING = 256  # images queued before more are requested: bounds the memory
 
 
 def to_pillow(image: Tensor) -> Image.Image:
-    """uint8 (C, H, W) to an image of mode L (one channel) or RGB (three)."""
+    """Converts uint8 (C, H, W) to an image of mode L (one channel) or RGB (three)."""
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"an image is uint8 (1 or 3, H, W), got {image.dtype} {tuple(image.shape)}")
+        raise ValueError(f"image must be uint8 (1 or 3, H, W), got {image.dtype} {tuple(image.shape)}")
     if image.shape[0] == 1:
         return Image.fromarray(image[0].numpy())
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))  # (C, H, W) -> (H, W, C)
 
 
 def save_png(image: Tensor, path: Path) -> None:
-    """uint8 (C, H, W) to a PNG; a file of that name is replaced in one step."""
+    """Writes uint8 (C, H, W) to a PNG; an existing file is replaced atomically."""
     packed = BytesIO()
     to_pillow(image).save(packed, "PNG")
-    _put(packed, path)
+    _write(packed, path)
 
 
 def save_many(save: Callable[[Tensor, Path], None], images: Iterable[tuple[Tensor, Path]]) -> None:
-    """`save(image, path)` of each, by a few threads; more are asked for as earlier ones get done."""
+    """Calls `save(image, path)` for each, in a few threads. Images are requested as earlier ones are written."""
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
         for image, path in images:
@@ -48,9 +48,9 @@ def save_many(save: Callable[[Tensor, Path], None], images: Iterable[tuple[Tenso
 
 
 def save_gif(frames: Tensor, path: Path, frame_ms: int = FRAME_MS) -> None:
-    """uint8 (T, C, H, W) to a GIF that plays for ever. Grey is exact, colour has one palette for all frames.
+    """Writes uint8 (T, C, H, W) to a GIF that loops. Grey is exact; colour has one palette for all frames.
 
-    The format counts in hundredths of a second. A frame equal to the one before it becomes a longer stay.
+    GIF stores durations in hundredths of a second. A frame equal to the previous one extends its duration.
     """
     pages = [to_pillow(frame) for frame in frames] if frames.shape[1] == 1 else _with_palette(frames)
     packed = BytesIO()
@@ -64,26 +64,28 @@ def save_gif(frames: Tensor, path: Path, frame_ms: int = FRAME_MS) -> None:
         optimize=False,
         disposal=1,
     )
-    _put(packed, path)
+    _write(packed, path)
 
 
 def save_frames(frames: Tensor, folder: Path) -> None:
-    """uint8 (T, C, H, W) to a PNG each, 0000.png and on: every colour exact, and no frame joined to its neighbour."""
+    """Writes uint8 (T, C, H, W) to one PNG per frame, from 0000.png on: colours are exact and equal frames are kept."""
     digits = max(4, len(str(len(frames) - 1)))
     for index, frame in enumerate(frames):
         save_png(frame, folder / f"{index:0{digits}d}.png")
 
 
 def _with_palette(frames: Tensor) -> list[Image.Image]:
-    """RGB (T, 3, H, W) with one palette: exact up to 256 colours, else median cut over all frames, so that
-    colours do not flicker, with dithering."""
+    """Converts RGB (T, 3, H, W) to images with one palette, so that colours do not flicker.
+
+    Up to 256 colours are exact; more are reduced by median cut over all frames, with dithering.
+    """
     pixels = frames.permute(0, 2, 3, 1).numpy()  # (T, 3, H, W) -> (T, H, W, 3)
     codes = (pixels.astype(np.uint32) << np.array([16, 8, 0], dtype=np.uint32)).sum(-1, dtype=np.uint32)
     colours, indices = np.unique(codes, return_inverse=True)
     if len(colours) > 256:
         page = Image.fromarray(
             np.ascontiguousarray(pixels.reshape(-1, pixels.shape[2], 3))
-        )  # frames one below the other
+        )  # frames stacked vertically
         palette = page.quantize(256, Image.Quantize.MEDIANCUT)
         return [to_pillow(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
     table = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
@@ -95,7 +97,7 @@ def _with_palette(frames: Tensor) -> list[Image.Image]:
     return pages
 
 
-def _put(packed: BytesIO, path: Path) -> None:
+def _write(packed: BytesIO, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

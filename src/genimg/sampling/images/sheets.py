@@ -1,6 +1,6 @@
-"""Many images as one: contact sheets, strips over time, tiled animations.
+"""Combines many images into one: contact sheets, clips over time, tiled animations.
 
-An image here is uint8 (C, H, W) with one channel (grey) or three (RGB).
+Images are uint8 (C, H, W) with one channel (grey) or three (RGB).
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 
-GAP = 2  # pixels between two tiles and around them, before anything is enlarged
-PAPER = 255  # grey level of the gaps and of empty cells
-SMALLEST_TILE = 64  # pixels of the longer side, under which a tile is enlarged
-_WIDEST = 2.5  # columns a row of the natural layout: 10 images lie as 2 x 5
+GAP = 2  # pixels between tiles and around them
+BACKGROUND = 255  # grey level of the gaps and of empty cells
+SMALLEST_TILE = 64  # pixels of the longer side; smaller tiles are enlarged
+_WIDEST = 2.5  # most columns per row of the natural layout: 10 images are 2 x 5
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Floats in [-1, 1] of any shape to the nearest of 256 levels; what lies outside is cut off."""
+    """Rounds floats in [-1, 1] of any shape to the nearest of 256 levels, uint8 on the CPU; clips other values."""
     return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
 def to_float(images: Tensor) -> Tensor:
-    """The inverse of `to_uint8`: floats in [-1, 1]."""
+    """Converts uint8 to floats in [-1, 1], the inverse of `to_uint8`."""
     return images.float() / 127.5 - 1
 
 
 def natural_layout(count: int) -> tuple[int, int]:
-    """(rows, columns) with the fewest empty cells, then the squarest; never taller than wide.
+    """Returns (rows, columns) with the fewest empty cells, then the most square; never more rows than columns.
 
     >>> natural_layout(10), natural_layout(64), natural_layout(7)
     ((2, 5), (8, 8), (2, 4))
@@ -41,9 +41,9 @@ def natural_layout(count: int) -> tuple[int, int]:
 
 
 def grouped_layout(count: int, groups: int) -> tuple[int, int]:
-    """(rows, columns) for `count` images in `groups` of one size, no row of which holds two groups.
+    """Returns (rows, columns) for `count` images in `groups` of equal size, with no row shared by two groups.
 
-    The natural layout where that would be long and thin.
+    The natural layout is used where such a layout would be too elongated.
 
     >>> grouped_layout(10, 2), grouped_layout(64, 2), grouped_layout(10, 10)
     ((2, 5), (8, 8), (2, 5))
@@ -57,14 +57,14 @@ def grouped_layout(count: int, groups: int) -> tuple[int, int]:
 
 
 def layout(count: int, rows: int | None = None, columns: int | None = None) -> tuple[int, int]:
-    """(rows, columns) that hold `count` images: those asked for, and the natural ones where neither is.
+    """Returns (rows, columns) for `count` images: the given numbers, or the natural layout if neither is given.
 
     Raises:
-        UserError: if both are given and hold too few.
+        UserError: if a number is less than 1, or both are given and have too few cells.
     """
     for key, number in (("rows", rows), ("columns", columns)):
         if number is not None and number < 1:
-            raise UserError(key, number, "a whole number from 1 on, or null")
+            raise UserError(key, number, "an integer of 1 or more, or null")
     if rows is None and columns is None:
         return natural_layout(count)
     if rows is not None and columns is not None:
@@ -72,8 +72,8 @@ def layout(count: int, rows: int | None = None, columns: int | None = None) -> t
             raise UserError(
                 "rows, columns",
                 f"{rows} x {columns} = {rows * columns} cells",
-                f"at least {count} cells, one an image",
-                hint="give one of the two: the other follows",
+                f"at least {count} cells, one per image",
+                hint="set one of the two; the other is derived",
             )
         return rows, columns
     given = rows or columns or 1
@@ -82,45 +82,47 @@ def layout(count: int, rows: int | None = None, columns: int | None = None) -> t
 
 
 def tile_factor(height: int, width: int) -> int:
-    """The whole factor that makes a tile of a sheet large enough to look at."""
+    """Returns the integer factor that enlarges a tile of a sheet to at least `SMALLEST_TILE`."""
     return -(-SMALLEST_TILE // max(height, width))
 
 
 def enlarge(images: Tensor, factor: int) -> Tensor:
-    """Every pixel of (..., H, W) becomes a square of `factor` x `factor` pixels."""
+    """Enlarges (..., H, W) by repeating each pixel `factor` times along both axes."""
     return images.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
 
 def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
-    """uint8 (N, C, H, W) to one image (C, H', W') that reads like a page, left to right, then down.
+    """Arranges uint8 (N, C, H, W) in one image (C, H', W'), left to right and then top to bottom.
 
-    Small images are enlarged by `tile_factor`. Axes between N and C are kept: clips (N, T, C, H, W) become
-    one animation of tiles (T, C, H', W').
+    Small images are enlarged by `tile_factor`. Axes between N and C are kept: clips (N, T, C, H, W) become one
+    animation (T, C, H', W').
 
     Raises:
-        UserError: if rows and columns hold fewer than N.
+        UserError: if there are fewer than N cells.
     """
     rows, columns = layout(len(images), rows, columns)
     tiles = enlarge(images, tile_factor(images.shape[-2], images.shape[-1]))
-    empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), PAPER)
-    tiles = F.pad(torch.cat([tiles, empty]), (0, GAP, 0, GAP), value=PAPER)
+    empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), BACKGROUND)
+    tiles = F.pad(torch.cat([tiles, empty]), (0, GAP, 0, GAP), value=BACKGROUND)
     grid = tiles.unflatten(0, (rows, columns))
     lines = torch.cat(list(grid.unbind(1)), dim=-1)  # (rows, columns, ..., h, w) -> (rows, ..., h, columns * w)
     sheet = torch.cat(list(lines.unbind(0)), dim=-2)  # -> (..., rows * h, columns * w)
-    return F.pad(sheet, (GAP, 0, GAP, 0), value=PAPER)
+    return F.pad(sheet, (GAP, 0, GAP, 0), value=BACKGROUND)
 
 
 def sheet_over_time(clips: Tensor, most_columns: int = 20) -> Tensor:
-    """uint8 (N, T, C, H, W) to one image: a row a clip, a column a frame; of longer clips every second frame,
-    or third, so that what moves evenly does so here too."""
+    """Arranges uint8 (N, T, C, H, W) in one image, one row per clip and one column per frame.
+
+    Of longer clips, every second frame is shown, or every third, and so on: the frames are evenly spaced.
+    """
     kept = clips[:, :: -(-clips.shape[1] // most_columns)]
     return contact_sheet(kept.flatten(0, 1), rows=len(clips), columns=kept.shape[1])
 
 
 def side_by_side(left: Tensor, right: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
-    """uint8 (N, C, H, W) twice to one image of pairs; `rows` and `columns` count pairs.
+    """Arranges the pairs of two uint8 (N, C, H, W) in one image; `rows` and `columns` count pairs.
 
-    Left to themselves the pairs lie in more rows than columns, for a pair is wide.
+    By default there are more rows than columns, because a pair is wide.
     """
     if rows is None and columns is None:
         columns, rows = natural_layout(len(left))

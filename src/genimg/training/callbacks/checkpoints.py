@@ -189,7 +189,7 @@ def _write(folder: RunFolder, checkpoint: Checkpoint, best: Monitored | None) ->
         save_checkpoint(folder.last, checkpoint, folder.previous)
     else:
         save_checkpoint(folder.best, checkpoint)
-        write_json(folder.best_figure, {**asdict(best), "images_seen": checkpoint["images_seen"]})
+        write_json(folder.best_metric, {**asdict(best), "images_seen": checkpoint["images_seen"]})
 
 
 def load_best(file: Path) -> Checkpoint | None:

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor, nn
 
-from genimg.common.files import append
+from genimg.common.files import append_text
 from genimg.common.monitored import Monitored
 from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import highest
@@ -168,7 +168,7 @@ class Metrics(Callback):
         about = {"images_seen": clock.images_seen, "seconds": round(clock.seconds, 3), "stage": stage}
         self._unwritten.append({**about, **({} if n is None else {"n": n}), **finite})
         try:
-            append(self.folder.metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
+            append_text(self.folder.metrics, "".join(json.dumps(row) + "\n" for row in self._unwritten))
             self._unwritten = []
         except OSError as error:
             if len(self._unwritten) == 1:

@@ -1,8 +1,10 @@
-"""The folder of samples: which files, in which order, the same bytes each time, and in bounded memory."""
+"""The folder of samples: its files, their order and bytes, and the memory needed."""
 
 from __future__ import annotations
 
+import inspect
 import weakref
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +16,8 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling import load as sampling
-from genimg.sampling.draw import new_folder, run
 from genimg.sampling.images.sheets import GAP, to_uint8
+from genimg.sampling.sample import new_folder, run
 from genimg.sampling.sampler import Sampler
 from genimg.sampling.writer import ON_SHEET, SampleOptions, write_samples
 from tests.sampling.test_load import run_folder
@@ -24,11 +26,11 @@ from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
 GREY, COLOUR = (1, 8, 8), (3, 16, 12)
 
 
-def stills(shape: tuple[int, int, int] = GREY, **options: Any) -> Sampler:
+def image_sampler(shape: tuple[int, int, int] = GREY, **options: Any) -> Sampler:
     return Sampler(StubGenerator(shape), shape, **options)
 
 
-def sequences(shape: tuple[int, int, int] = GREY) -> Sampler:
+def sequence_sampler(shape: tuple[int, int, int] = GREY) -> Sampler:
     return Sampler(StubSequences(shape), shape, num_frames=5)
 
 
@@ -47,12 +49,20 @@ def tile(sheet: Path, row: int, column: int, factor: int, height: int, width: in
     return pixels(sheet)[:, top : top + height * factor : factor, left : left + width * factor : factor]
 
 
+def test_the_python_api_has_the_defaults_of_the_command() -> None:
+    defaults = asdict(SampleOptions.defaults())
+    for method in (Sampler.stream, Sampler.interpolate):
+        for name, parameter in inspect.signature(method).parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                assert parameter.default == defaults[name], name
+
+
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 def test_ten_images_and_their_sheet(tmp_path: Path, shape: tuple[int, int, int]) -> None:
-    first_look = write_samples(stills(shape), SampleOptions(), tmp_path)
+    first_look = write_samples(image_sampler(shape), SampleOptions.defaults(), tmp_path)
     assert first_look == tmp_path / "sheet.png"
     assert files(tmp_path) == [f"images/{index:04d}.png" for index in range(10)] + ["sheet.png"]
-    expected = to_uint8(stills(shape).sample(10))
+    expected = to_uint8(image_sampler(shape).sample(10))
     factor = 64 // max(shape[1:])
     for index, file in enumerate(sorted((tmp_path / "images").iterdir())):
         assert torch.equal(pixels(file), expected[index])
@@ -62,8 +72,10 @@ def test_ten_images_and_their_sheet(tmp_path: Path, shape: tuple[int, int, int])
 def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
     made = []
     for name, count in (("a", 20), ("b", 20), ("c", 37)):
-        write_samples(stills(), SampleOptions(num_images=count, interpolate=3), tmp_path / name)
-        write_samples(sequences(), SampleOptions(num_images=count, futures=2), tmp_path / name / "clips")
+        write_samples(image_sampler(), SampleOptions.defaults(num_images=count, interpolate=3), tmp_path / name)
+        write_samples(
+            sequence_sampler(), SampleOptions.defaults(num_images=count, futures=2), tmp_path / name / "clips"
+        )
         made.append({file: (tmp_path / name / file).read_bytes() for file in files(tmp_path / name)})
     assert made[0] == made[1]
     assert {file: made[2][file] for file in made[0] if "/0" in file} == {
@@ -71,47 +83,52 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
     }
 
 
-def test_each_row_of_the_sheet_is_a_class(tmp_path: Path) -> None:
-    sampler = stills(classes=["sneaker", "T-shirt/top", "bag"])
-    write_samples(sampler, SampleOptions(classes=["bag", "t-shirt/top"]), tmp_path)
+def test_each_row_of_the_sheet_shows_one_class(tmp_path: Path) -> None:
+    sampler = image_sampler(classes=["sneaker", "T-shirt/top", "bag"])
+    write_samples(sampler, SampleOptions.defaults(classes=["bag", "t-shirt/top"]), tmp_path)
     assert files(tmp_path / "images")[:2] == ["0000-bag.png", "0001-T-shirt-top.png"]
     for column in range(5):
         assert (tile(tmp_path / "sheet.png", 0, column, 8, 8, 8)[0, 2] == 255).all()
         assert (tile(tmp_path / "sheet.png", 1, column, 8, 8, 8)[0, 1] == 255).all()
 
 
-def test_an_interpolation_is_a_strip_a_pair_and_a_ring(tmp_path: Path) -> None:
-    write_samples(stills(), SampleOptions(num_images=4, interpolate=8), tmp_path)
+def test_an_interpolation_has_one_row_per_pair_and_its_gif_is_a_loop(tmp_path: Path) -> None:
+    write_samples(image_sampler(), SampleOptions.defaults(num_images=4, interpolate=8), tmp_path)
     images = [pixels(tmp_path / "images" / f"{index:04d}.png") for index in range(4)]
     for row in range(4):
         ends = [tile(tmp_path / "interpolation.png", row, column, 8, 8, 8) for column in (0, 8)]
         for end, image in zip(ends, (images[row], images[(row + 1) % 4]), strict=True):
-            assert (end.int() - image.int()).abs().max() <= 1, "decoded in another batch: rounding"
+            assert (end.int() - image.int()).abs().max() <= 1, "rounding differs between batches"
     with Image.open(tmp_path / "interpolation.gif") as gif:
         assert getattr(gif, "n_frames", 1) == 4 * 8
         assert gif.info["loop"] == 0
 
 
-@pytest.mark.parametrize(("fps", "stays"), [(10, 100), (25, 40), (30, 30), (1, 1000)])
-def test_a_gif_plays_as_fast_as_it_was_asked_to(fps: float, stays: int, tmp_path: Path) -> None:
-    write_samples(sequences(), SampleOptions(num_images=2, fps=fps), tmp_path / "clips")
-    write_samples(stills(), SampleOptions(num_images=2, interpolate=2, fps=fps), tmp_path / "stills")
+@pytest.mark.parametrize(("fps", "duration"), [(10, 100), (25, 40), (30, 30), (1, 1000)])
+def test_a_gif_plays_at_the_given_frame_rate(fps: float, duration: int, tmp_path: Path) -> None:
+    write_samples(sequence_sampler(), SampleOptions.defaults(num_images=2, fps=fps), tmp_path / "clips")
+    write_samples(image_sampler(), SampleOptions.defaults(num_images=2, interpolate=2, fps=fps), tmp_path / "stills")
     for file in ("clips/animation.gif", "clips/sequences/0000.gif", "stills/interpolation.gif"):
         with Image.open(tmp_path / file) as gif:
-            assert gif.info["duration"] == stays, file
+            assert gif.info["duration"] == duration, file
 
 
 @pytest.mark.parametrize(
     ("sampler", "options", "folder", "count"),
     [
-        (sequences((3, 8, 8)), SampleOptions(num_images=2, frames=True), "sequences/0001", 5),
-        (stills((3, 8, 8)), SampleOptions(num_images=3, interpolate=4, frames=True), "interpolation", 3 * 4),
+        (sequence_sampler((3, 8, 8)), SampleOptions.defaults(num_images=2, frames=True), "sequences/0001", 5),
+        (
+            image_sampler((3, 8, 8)),
+            SampleOptions.defaults(num_images=3, interpolate=4, frames=True),
+            "interpolation",
+            3 * 4,
+        ),
     ],
 )
-def test_the_frames_of_a_gif_are_pngs_too(
+def test_frames_writes_the_frames_of_a_gif_as_pngs(
     sampler: Sampler, options: SampleOptions, folder: str, count: int, tmp_path: Path
 ) -> None:
-    """In colour too, where the GIF has a palette."""
+    """In colour, where the GIF has a palette."""
     write_samples(sampler, options, tmp_path)
     assert files(tmp_path / folder) == [f"{index:04d}.png" for index in range(count)]
     if sampler.makes_sequences:
@@ -126,30 +143,30 @@ def test_the_frames_of_a_gif_are_pngs_too(
 @pytest.mark.parametrize(
     ("sampler", "options"),
     [
-        (stills(), SampleOptions(frames=True)),
-        (stills(), SampleOptions(frames=True, reconstruct="a.png")),
-        (sequences(), SampleOptions(frames=True, individual=False)),
+        (image_sampler(), SampleOptions.defaults(frames=True)),
+        (image_sampler(), SampleOptions.defaults(frames=True, reconstruct="a.png")),
+        (sequence_sampler(), SampleOptions.defaults(frames=True, individual=False)),
     ],
 )
-def test_what_has_no_frames_says_so(sampler: Sampler, options: SampleOptions, tmp_path: Path) -> None:
+def test_frames_without_a_gif_is_an_error(sampler: Sampler, options: SampleOptions, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="frames"):
         write_samples(sampler, options, tmp_path)
     assert not files(tmp_path)
 
 
-def test_a_long_stream_shows_its_first_on_the_sheet_and_is_drawn_no_further_than_needed(
+def test_the_sheet_shows_the_first_images_and_no_more_are_drawn_than_needed(
     tmp_path: Path,
 ) -> None:
     model = StubGenerator()
-    write_samples(Sampler(model, GREY), SampleOptions(num_images=10_000, individual=False), tmp_path)
+    write_samples(Sampler(model, GREY), SampleOptions.defaults(num_images=10_000, individual=False), tmp_path)
     assert files(tmp_path) == ["sheet.png"]
     assert model.calls == -(-ON_SHEET // 16)
-    write_samples(stills(), SampleOptions(num_images=150, rows=3, columns=40), tmp_path)
+    write_samples(image_sampler(), SampleOptions.defaults(num_images=150, rows=3, columns=40), tmp_path)
     assert pixels(tmp_path / "sheet.png").shape == (1, 3 * 66 + 2, 40 * 66 + 2)
     assert files(tmp_path / "images")[-1] == "0149.png"
 
 
-def test_no_more_than_a_chunk_is_held_of_a_long_stream(tmp_path: Path) -> None:
+def test_memory_holds_at_most_two_chunks(tmp_path: Path) -> None:
     class Watched(StubGenerator):
         alive: ClassVar[list[weakref.ref[Tensor]]] = []
         most = 0
@@ -161,16 +178,16 @@ def test_no_more_than_a_chunk_is_held_of_a_long_stream(tmp_path: Path) -> None:
             return images
 
     model = Watched(GREY)
-    write_samples(Sampler(model, GREY), SampleOptions(num_images=500), tmp_path)
+    write_samples(Sampler(model, GREY), SampleOptions.defaults(num_images=500), tmp_path)
     assert len(files(tmp_path / "images")) == 500
-    assert model.most <= 2, "the one just decoded, and the one before it"
+    assert model.most <= 2, "the current chunk and the one before it"
 
 
-def test_sequences_are_gifs_with_a_sheet_over_time(tmp_path: Path) -> None:
-    first_look = write_samples(sequences(), SampleOptions(num_images=3, num_frames=7), tmp_path)
+def test_sequences_are_gifs_and_rows_of_the_sheet(tmp_path: Path) -> None:
+    first_look = write_samples(sequence_sampler(), SampleOptions.defaults(num_images=3, num_frames=7), tmp_path)
     assert first_look == tmp_path / "animation.gif"
     assert files(tmp_path) == ["animation.gif", *(f"sequences/{i:04d}.gif" for i in range(3)), "sheet.png"]
-    clips = to_uint8(sequences().sample(3, num_frames=7))
+    clips = to_uint8(sequence_sampler().sample(3, num_frames=7))
     for row in range(3):
         for column in range(7):
             assert torch.equal(tile(tmp_path / "sheet.png", row, column, 8, 8, 8), clips[row, column])
@@ -183,10 +200,10 @@ def test_sequences_are_gifs_with_a_sheet_over_time(tmp_path: Path) -> None:
         assert np.array_equal(np.array(gif.convert("L")), clips[1, 4, 0].numpy())
 
 
-def test_futures_of_a_users_image_lie_side_by_side(tmp_path: Path) -> None:
+def test_the_futures_of_a_given_image_are_side_by_side(tmp_path: Path) -> None:
     Image.new("RGBA", (90, 60), (255, 0, 0, 128)).save(tmp_path / "start.png")
-    options = SampleOptions(start=str(tmp_path / "start.png"), futures=4)
-    first_look = write_samples(sequences(), options, tmp_path / "out")
+    options = SampleOptions.defaults(start=str(tmp_path / "start.png"), futures=4)
+    first_look = write_samples(sequence_sampler(), options, tmp_path / "out")
     assert files(tmp_path / "out" / "sequences") == [f"0000-future{future}.gif" for future in range(4)]
     with Image.open(first_look) as gif:
         assert gif.size == (4 * 66 + 2, 66 + 2)
@@ -197,23 +214,23 @@ def test_futures_of_a_users_image_lie_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 @pytest.mark.parametrize("size", [(1, 1), (300, 7), (64, 48)])
-def test_a_start_of_any_mode_and_size(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+def test_a_start_image_has_any_mode_and_size(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
     name = "start.tif" if mode == "CMYK" else "start.png"
     Image.new(mode, size).save(tmp_path / name)
-    options = SampleOptions(start=str(tmp_path / name), individual=False)
+    options = SampleOptions.defaults(start=str(tmp_path / name), individual=False)
     for shape in (GREY, COLOUR):
-        write_samples(sequences(shape), options, tmp_path / "out")
+        write_samples(sequence_sampler(shape), options, tmp_path / "out")
         with Image.open(tmp_path / "out" / "sheet.png") as sheet:
             assert sheet.mode == ("L" if shape is GREY else "RGB")
 
 
-def test_reconstructions_lie_beside_their_originals(tmp_path: Path) -> None:
+def test_reconstructions_are_beside_their_originals(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for level, name in ((0, "b.png"), (200, "a.jpg"), (100, "c.webp")):
         Image.new("L", (30, 20), level).save(tmp_path / "in" / name)
     (tmp_path / "in" / "notes.txt").write_text("not an image")
     sampler = Sampler(StubAutoencoder(GREY), GREY)
-    sheet = write_samples(sampler, SampleOptions(reconstruct=str(tmp_path / "in")), tmp_path / "out")
+    sheet = write_samples(sampler, SampleOptions.defaults(reconstruct=str(tmp_path / "in")), tmp_path / "out")
     assert files(tmp_path / "out" / "images") == ["00000-a.png", "00001-b.png", "00002-c.png"]
     for row, level in enumerate((200, 0, 100)):
         for column, expected in enumerate((level, 255 - level)):
@@ -223,40 +240,40 @@ def test_reconstructions_lie_beside_their_originals(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sampler", "options", "key"),
     [
-        (stills, {"start": "a.png"}, "start"),
-        (stills, {"futures": 2}, "futures"),
-        (stills, {"num_frames": 4}, "num_frames"),
-        (stills, {"reconstruct": "."}, "reconstruct"),
-        (stills, {"reconstruct": "missing.png"}, "reconstruct"),
-        (stills, {"rows": 3, "columns": 3}, "rows, columns"),
-        (stills, {"interpolate": 8, "num_images": 1}, "num_images"),
-        (stills, {"interpolate": 8, "num_images": 101}, "num_images"),
-        (stills, {"interpolate": 0}, "interpolate"),
-        (stills, {"truncation": -1.0}, "truncation"),
-        (sequences, {"interpolate": 8}, "interpolate"),
-        (sequences, {"reconstruct": "."}, "reconstruct"),
-        (sequences, {"start": "broken.png"}, "start"),
-        (sequences, {"start": "empty"}, "start"),
-        (sequences, {"start": ["missing.png"]}, "start"),
-        (sequences, {"rows": 1, "columns": 2, "futures": 2}, "rows, columns"),
+        (image_sampler, {"start": "a.png"}, "start"),
+        (image_sampler, {"futures": 2}, "futures"),
+        (image_sampler, {"num_frames": 4}, "num_frames"),
+        (image_sampler, {"reconstruct": "."}, "reconstruct"),
+        (image_sampler, {"reconstruct": "missing.png"}, "reconstruct"),
+        (image_sampler, {"rows": 3, "columns": 3}, "rows, columns"),
+        (image_sampler, {"interpolate": 8, "num_images": 1}, "num_images"),
+        (image_sampler, {"interpolate": 8, "num_images": 101}, "num_images"),
+        (image_sampler, {"interpolate": 0}, "interpolate"),
+        (image_sampler, {"truncation": -1.0}, "truncation"),
+        (sequence_sampler, {"interpolate": 8}, "interpolate"),
+        (sequence_sampler, {"reconstruct": "."}, "reconstruct"),
+        (sequence_sampler, {"start": "broken.png"}, "start"),
+        (sequence_sampler, {"start": "empty"}, "start"),
+        (sequence_sampler, {"start": ["missing.png"]}, "start"),
+        (sequence_sampler, {"rows": 1, "columns": 2, "futures": 2}, "rows, columns"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(
+def test_a_mistake_is_an_error_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: Any, options: dict[str, Any], key: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     Image.new("L", (9, 9)).save("some.png")
     Path("empty").mkdir()
-    with pytest.raises(UserError) as told:
-        write_samples(sampler(), SampleOptions(**options), Path("out"))
-    assert told.value.key == key
+    with pytest.raises(UserError) as caught:
+        write_samples(sampler(), SampleOptions.defaults(**options), Path("out"))
+    assert caught.value.key == key
     assert not Path("out").exists()
 
 
-def test_folders_are_named_after_what_was_asked_and_never_taken_twice(tmp_path: Path) -> None:
+def test_folders_are_named_after_the_options_and_never_reused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoints" / "best.pt"
-    options = SampleOptions(num_images=64, seed=3, classes=[3, "T-shirt/top"], truncation=0.5)
+    options = SampleOptions.defaults(num_images=64, seed=3, classes=[3, "T-shirt/top"], truncation=0.5)
     names = []
     for _ in range(3):
         folder = new_folder(checkpoint, options)
@@ -265,27 +282,28 @@ def test_folders_are_named_after_what_was_asked_and_never_taken_twice(tmp_path: 
         assert folder.parent == tmp_path / "samples"
     name = "64-seed3-classes3,T-shirt-top-truncation0.5"
     assert names == [name, f"{name}-2", f"{name}-3"]
-    assert new_folder(tmp_path / "mine.pt", SampleOptions()) == tmp_path / "samples" / "10-seed0"
-    start = SampleOptions(start="/some/where/my cat.png", futures=4)
+    assert new_folder(tmp_path / "mine.pt", SampleOptions.defaults()) == tmp_path / "samples" / "10-seed0"
+    start = SampleOptions.defaults(start="/some/where/my cat.png", futures=4)
     assert new_folder(tmp_path / "mine.pt", start).name == "10-seed0-startmy-cat-futures4"
 
 
-def test_the_task_needs_the_checkpoint_alone(
+def test_the_task_needs_only_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sampling, "rebuild_model", lambda checkpoint, trust: StubGenerator())
     folder = run_folder(tmp_path / "run", "best")
-    config = {"run": str(folder), "checkpoint": "best", "outputs": "outputs", "device": "cpu", "trust": []}
+    given = {"run": str(folder), "checkpoint": "best", "outputs": "outputs", "device": "cpu", "trust": []}
+    config = {**asdict(SampleOptions.defaults(num_images=3)), **given}
     with caplog.at_level("INFO", "genimg"):
-        assert run({**config, "out": None, "num_images": 3}) == 0
-        assert run({**config, "out": None, "num_images": 3}) == 0
-        assert run({**config, "out": str(tmp_path / "mine"), "num_images": 3}) == 0
+        assert run({**config, "out": None}) == 0
+        assert run({**config, "out": None}) == 0
+        assert run({**config, "out": str(tmp_path / "mine")}) == 0
     where = [folder / "samples" / "3-seed0", folder / "samples" / "3-seed0-2", tmp_path / "mine"]
     assert [line for line in caplog.messages if line.startswith("images")] == [
         f"images: {place / 'sheet.png'}" for place in where
     ]
     with pytest.raises(UserError, match="empty"):
-        run({**config, "out": str(tmp_path / "mine"), "num_images": 3})
+        run({**config, "out": str(tmp_path / "mine")})
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="can be written"):
-        run({**config, "out": str(tmp_path / "file" / "below"), "num_images": 3})
+        run({**config, "out": str(tmp_path / "file" / "below")})

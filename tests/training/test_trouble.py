@@ -141,7 +141,7 @@ def test_metrics_that_cannot_be_written_are_written_later(
             raise OSError(28, "No space left on device")
         append_text(path, text)
 
-    monkeypatch.setattr(metrics, "append", full_at_first)
+    monkeypatch.setattr(metrics, "append_text", full_at_first)
     assert train.run(config(tmp_path, "budget.images=320", "log_every_steps=2")) == 0
     assert caplog.text.count("metrics cannot be written") == 1
     trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
@@ -169,7 +169,7 @@ def test_unwritten_metrics_survive_a_kill(tmp_path: Path, monkeypatch: pytest.Mo
 
     words = ["budget.images=320", "log_every_steps=2", "checkpoint.every_images=32"]
     with monkeypatch.context() as full:
-        full.setattr(metrics, "append", full_in_the_middle)
+        full.setattr(metrics, "append_text", full_in_the_middle)
         with pytest.raises(MemoryError):
             train.run(config(tmp_path, *words), [KillAt(192)])
     seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]

@@ -55,7 +55,7 @@ def build_run(
     model = build_model(settings, builder, data, resume)
     if resume is not None:
         restore_weights(settings, model, data, resume)
-    model = model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
+    model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
     log.info("model     %s", describe_model(model))

@@ -11,8 +11,9 @@ from PIL import Image
 
 from genimg.common.run_folder import RunFolder
 from genimg.config import yaml_text as pages
-from genimg.config.check import check, count_devices
+from genimg.config.check import count_devices
 from genimg.config.compose import Composer, without_hydra
+from genimg.launch.session import check
 
 GROUPS = pages.groups(None)
 CHOICES = [f"{group}={choice}" for group, choices in GROUPS.items() for choice in choices]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes, locks and checks of files and folders."""
 
 import errno
 import fcntl
@@ -11,15 +11,15 @@ from genimg.common.errors import UserError
 from genimg.common.files import append_text, hold_lock, remove_unfinished, report_write_errors
 
 
-def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_files_of_an_interrupted_write_are_removed(tmp_path: Path) -> None:
     for name in (".last.pt.123.tmp", "last.pt", ".hidden", "notes.tmp", ".mine.tmp"):
         (tmp_path / name).touch()
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", ".hidden", "notes.tmp", ".mine.tmp"}
 
 
-def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path: Path) -> None:
-    """In a process of its own, whose files may grow to 64 bytes only: as a disk that fills up in the middle."""
+def test_a_line_that_does_not_fit_on_the_disk_is_not_appended_at_all(tmp_path: Path) -> None:
+    """In a child process whose files are limited to 64 bytes, like a disk that becomes full."""
     path = tmp_path / "rows"
     append_text(path, "x" * 40 + "\n")
     child = os.fork()
@@ -38,18 +38,18 @@ def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path: Path) -> No
     assert path.read_text().endswith("x\nz\n")
 
 
-def test_what_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+def test_a_write_error_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(UserError, match=r"out: got .*below\n  expected: a page that can be written \(Not a directory\)"),
         report_write_errors("out", tmp_path / "file" / "below", "a page"),
     ):
         (tmp_path / "file" / "below").touch()
-    with pytest.raises(UserError, match="the writer's own words"), report_write_errors("out", tmp_path):
-        raise OSError("the writer's own words")  # as a library raises it, without a number
+    with pytest.raises(UserError, match="message of a library"), report_write_errors("out", tmp_path):
+        raise OSError("message of a library")  # without an errno
 
 
-def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lock_is_exclusive_and_released_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = tmp_path / ".lock"
     with (
         hold_lock(lock, "resume"),
@@ -62,14 +62,14 @@ def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err == ""
 
 
-def test_one_who_waits_for_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waiting_for_a_lock_prints_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = tmp_path / ".lock"
     with hold_lock(lock, "resume"), pytest.raises(UserError), hold_lock(lock, "resume", seconds=0.2):
         pass
-    assert capsys.readouterr().err == f"waiting   0.2 s at most, for another process in {tmp_path} to end\n"
+    assert capsys.readouterr().err == f"waiting   up to 0.2 s for another process in {tmp_path} to end\n"
 
 
-def test_without_locks_or_a_file_for_one_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(file: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

@@ -1,4 +1,4 @@
-"""The run folder: `last` is the newest run with a checkpoint, and a name finds its run below outputs."""
+"""The run folder: finding runs, links out of a run, and complete runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_run_is_found_by_path_and_by_name(tmp_path: Path) -> None:
     assert find_run(str(run.last), tmp_path) == run.last
 
 
-def test_what_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_the_message_for_a_path_that_is_not_a_run_says_why(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(UserError, match=r"no config\.yaml"):
         find_run(str(tmp_path / "images"), tmp_path)
@@ -47,7 +47,7 @@ def test_what_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["metrics.jsonl", "samples", "checkpoints/best.pt", "samples/deep/sheet.png"])
-def test_a_run_with_a_link_out_of_it_is_refused_by_every_way_to_it(place: str, tmp_path: Path) -> None:
+def test_a_run_with_a_link_out_of_it_is_an_error_for_every_reference(place: str, tmp_path: Path) -> None:
     run, other = (_run(tmp_path / "out" / "2026-01-01" / name, age) for name, age in (("a", 0), ("b", 10)))
     (tmp_path / "secret").mkdir()
     link = run.path / place
@@ -66,18 +66,18 @@ def test_a_run_with_a_link_out_of_it_is_refused_by_every_way_to_it(place: str, t
     assert find_run(str(other.path), tmp_path) == other
 
 
-def test_links_inside_a_run_are_followed_and_pipes_are_not(tmp_path: Path) -> None:
+def test_links_inside_a_run_are_followed_and_pipes_are_an_error(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", age=0)
     (run.checkpoints / "best.pt").symlink_to("last.pt")
     assert find_run(str(run.path), tmp_path) == run
-    (tmp_path / "link").symlink_to(run.path)  # the user named it
+    (tmp_path / "link").symlink_to(run.path)  # given by the user
     assert find_run(str(tmp_path / "link"), tmp_path) == RunFolder(tmp_path / "link")
     os.mkfifo(run.metrics)
     with pytest.raises(UserError, match="files and folders"):
         find_run(str(run.path), tmp_path)
 
 
-def test_nothing_is_written_through_a_link_beside_a_checkpoint_that_is_named_itself(tmp_path: Path) -> None:
+def test_output_of_a_checkpoint_file_is_not_written_through_a_link(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", age=0)
     assert output_folder(run.last) == run.path
     assert output_folder(tmp_path / "mine.pt") == tmp_path
@@ -86,13 +86,13 @@ def test_nothing_is_written_through_a_link_beside_a_checkpoint_that_is_named_its
         output_folder(run.last)
 
 
-def test_a_run_has_is_complete_with_its_final_images_and_then_its_page(tmp_path: Path) -> None:
+def test_a_run_is_complete_with_its_final_samples_and_a_newer_report(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.checkpoints.mkdir()
     run.last.touch()
-    run.report.touch()  # of a run that was stopped
+    run.report.touch()  # written when a run was stopped
     assert not run.is_complete()
     run.final.mkdir(parents=True)
     assert run.is_complete()
-    os.utime(run.last, ns=(2**62, 2**62))  # trained on since
+    os.utime(run.last, ns=(2**62, 2**62))  # training continued
     assert not run.is_complete()

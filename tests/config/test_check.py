@@ -15,11 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.common import hardware
 from genimg.common.errors import UserError
 from genimg.config import yaml_text as pages
-from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
-from genimg.config.names import flatten
+from genimg.config.hydra_api import flatten
 from genimg.config.rules import RULES, Rule
-from genimg.config.values import keeps
+from genimg.config.values import is_valid
+from genimg.launch.session import check
 from tests.conftest import Answer
 
 
@@ -43,8 +43,8 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
     ],
 )
 def test_a_rule_lets_through_what_is_right(rule: Rule, right: list[object], wrong: list[object]) -> None:
-    assert [value for value in right if not keeps(rule, value)] == []
-    assert [value for value in wrong if keeps(rule, value)] == []
+    assert [value for value in right if not is_valid(rule, value)] == []
+    assert [value for value in wrong if is_valid(rule, value)] == []
 
 
 @pytest.mark.slow

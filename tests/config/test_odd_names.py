@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from genimg.cli.main import read
 from genimg.common.errors import UserError
 from genimg.common.quoting import quoted
-from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
+from genimg.launch.session import check
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "q"', "k=v,[x]", "ünï", "new\nline", "-dash", "back\\", "{a:b}%20#?"])

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.common.differences import differences
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
-from genimg.config.check import check
 from genimg.config.compose import Composer, without_hydra
+from genimg.launch.session import check
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.distributed.batch_norm import SynchronizedLayers
-from genimg.distributed.data_parallel import total
+from genimg.distributed.data_parallel import all_reduce_sum
 from tests.together import run_together
 
 LAYERS = {
@@ -95,7 +95,7 @@ def test_a_layer_of_a_users_own_class_stays_what_it_is_and_that_is_said(caplog: 
 
 
 def test_a_sum_over_one_process_is_its_own() -> None:
-    assert torch.equal(total(torch.arange(3)), torch.arange(3))
+    assert torch.equal(all_reduce_sum(torch.arange(3)), torch.arange(3))
 
 
 def test_alone_it_is_the_layer_that_it_was() -> None:

@@ -1,4 +1,4 @@
-"""The worker: mistakes in one message, failures with their traceback in the log, gone with its parent."""
+"""The worker: one message for a mistake, a traceback in the log for a failure, and it ends with its parent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genimg.common.processes import interrupts_held_back
+from genimg.common.processes import block_interrupts
 from genimg.common.run_folder import RunFolder
 
 TASK = """
@@ -40,7 +40,7 @@ def run(config):
     return config["code"]
 """
 
-# Puts the stand-in where the worker looks for tasks, then runs the worker as `python -m` would.
+# Registers the stand-in as a task, then runs the worker like `python -m`.
 WORKER = """
 import importlib.util, sys
 from pathlib import Path
@@ -65,8 +65,8 @@ def _command(run_dir: Path, what: str, code: int = 0) -> list[str]:
     return [sys.executable, "-c", WORKER, str(config)]
 
 
-def test_ctrl_c_before_the_task_has_begun_is_no_traceback(run_dir: Path) -> None:
-    with interrupts_held_back():
+def test_ctrl_c_before_the_task_begins_prints_no_traceback(run_dir: Path) -> None:
+    with block_interrupts():
         process = subprocess.Popen(_command(run_dir, "wait"), stderr=subprocess.PIPE, text=True)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[1] == ""
@@ -77,7 +77,7 @@ def _run(run_dir: Path, what: str, code: int = 0) -> subprocess.CompletedProcess
     return subprocess.run(_command(run_dir, what, code), capture_output=True, text=True, check=False)
 
 
-def test_the_tasks_exit_code_and_lines(run_dir: Path) -> None:
+def test_the_worker_returns_the_exit_code_of_the_task_and_prints_its_lines(run_dir: Path) -> None:
     done = _run(run_dir, "nothing", code=130)
     assert done.returncode == 130
     assert done.stdout == "a plain line\n"
@@ -92,7 +92,7 @@ def test_a_mistake_is_one_message(run_dir: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_failure_says_where_its_traceback_lies(run_dir: Path) -> None:
+def test_a_failure_names_the_file_with_its_traceback(run_dir: Path) -> None:
     done = _run(run_dir, "failure")
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
@@ -113,15 +113,15 @@ def test_too_little_memory_is_one_message(run_dir: Path, what: str, asked: str) 
     assert done.returncode == 1
     assert f"error: the memory of the machine is full, and the run ends: {asked}" in done.stderr
     assert "data.batch_size" in done.stderr and "Traceback" not in done.stderr
-    assert "Traceback" in RunFolder(run_dir).log.read_text(), "what has asked for so much can be found"
+    assert "Traceback" in RunFolder(run_dir).log.read_text(), "it shows what requested the memory"
 
 
-def test_an_error_that_only_reads_like_too_little_memory_is_told_whole(run_dir: Path) -> None:
+def test_an_error_that_resembles_a_memory_error_is_printed_completely(run_dir: Path) -> None:
     assert "RuntimeError: can't allocate memory slot 3" in _run(run_dir, "no lack").stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
-def test_the_worker_goes_with_its_parent(run_dir: Path) -> None:
+def test_the_worker_ends_with_its_parent(run_dir: Path) -> None:
     parent_code = (
         "import os, subprocess, sys\n"
         "worker = subprocess.Popen(sys.argv[1:], env={**os.environ, 'GENIMG_PARENT': str(os.getpid())})\n"
@@ -135,7 +135,7 @@ def test_the_worker_goes_with_its_parent(run_dir: Path) -> None:
         assert "waiting" in (parent.stdout.readline() + parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
     for _ in range(2400):
-        # a process that has ended but that nobody has asked about yet is a zombie, and gone all the same
+        # an ended process that nobody has waited for yet is a zombie
         stat = Path(f"/proc/{worker}/stat")
         if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
             return

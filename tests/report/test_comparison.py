@@ -81,7 +81,7 @@ def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
     assert find_runs(str(tmp_path / "sweep"), tmp_path) == [a, b]
     assert find_runs([str(a.path), str(b.path)], tmp_path) == [a, b]
     for wrong in (None, [str(a.path)], [str(a.path), str(a.path)], str(tmp_path / "sweep" / "a")):
-        with pytest.raises(UserError, match="two different runs"):
+        with pytest.raises(UserError, match="two or more different runs"):
             find_runs(wrong, tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import genimg
 from genimg.checkpoints.read import FORMAT
 from genimg.common.errors import UserError
 from genimg.sampling import load as sampling
@@ -18,6 +20,7 @@ from genimg.sampling.latents import slerp, truncate
 from genimg.sampling.load import checkpoint_file, from_checkpoint, load, pick_device
 from genimg.sampling.sampler import CHUNK, Sampler
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
+from tests.trained import checkpoint
 
 SHAPE = (1, 8, 8)
 NAMES = ("shirt", "trouser", "sneaker")
@@ -259,6 +262,17 @@ def test_load_from_a_folder_a_file_and_the_newest_run(tmp_path: Path, monkeypatc
     expected = load(run, device="cpu").sample(3)
     assert torch.equal(load(run / "checkpoints" / "last.pt", device="cpu").sample(3), expected)
     assert torch.equal(load("last", outputs=tmp_path, device="cpu").sample(3), expected)
+
+
+@pytest.mark.parametrize("documented", [genimg, load, Sampler])
+def test_the_examples_in_the_docstrings_run(documented: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_folder(tmp_path / "outputs" / "2026-01-02" / "03-04-05-gan-digits")
+    torch.save(checkpoint("model=gan"), run / "checkpoints" / "best.pt")
+    monkeypatch.chdir(tmp_path)
+    examples = doctest.DocTestFinder(recurse=False).find(documented, "example", globs={})
+    results = [doctest.DocTestRunner().run(one) for one in examples]
+    assert sum(one.attempted for one in results) > 1
+    assert sum(one.failed for one in results) == 0
 
 
 def test_a_run_that_stopped_early_gives_its_last_checkpoint(tmp_path: Path) -> None:

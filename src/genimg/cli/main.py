@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -25,11 +26,11 @@ class Command(NamedTuple):
     config_dir: Path | None
 
 
-def main() -> int:
+def main(worker: Sequence[str] | None = None) -> int:
     """The console script. Exit codes: 0 done, 1 failed, 2 a user's mistake, 130 Ctrl-C, 143 SIGTERM."""
     words = sys.argv[1:]
     try:
-        return run(words)
+        return run(words, worker)
     except UserError as error:
         if os.environ.get("GENIMG_TRACE") == "1":
             raise
@@ -42,8 +43,11 @@ def main() -> int:
         return 0
 
 
-def run(words: list[str]) -> int:
-    """Does what `words` say and returns the exit code. UserError for any mistake in them."""
+def run(words: list[str], worker: Sequence[str] | None = None) -> int:
+    """Does what `words` say and returns the exit code. UserError for any mistake in them.
+
+    worker: the command that runs one process, in place of `genimg.launch.start.WORKER`.
+    """
     if words[:1] == ["--complete"]:
         from genimg.cli.completion import complete
 
@@ -64,7 +68,8 @@ def run(words: list[str]) -> int:
         return 0
     from genimg.launch.session import Session
 
-    session, cfg = Session(command.task, command.words, command.config_dir), command.flags.get("--cfg")
+    given = (command.task, command.words, command.config_dir)
+    session, cfg = Session(*given) if worker is None else Session(*given, worker), command.flags.get("--cfg")
     if "--multirun" in command.flags and cfg is None:
         from genimg.sweeps.run import sweep
 

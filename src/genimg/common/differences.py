@@ -1,4 +1,4 @@
-"""Two configurations held against each other, of plain types. Torch-free."""
+"""Compares two configurations of plain types. Torch-free."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-ABSENT = object()  # in place of the value of a key that is not there
+ABSENT = object()  # the value of a key that one of the two lacks
 
 
 def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(key, value before, value after) of every setting that is not the same; a part that only one has is one."""
+    """Yields (key, value before, value after) of every setting that differs. A mapping that only one has is one."""
     for name in dict.fromkeys([*before, *after]):
         was, now = before.get(name, ABSENT), after.get(name, ABSENT)
         if isinstance(was, dict) and isinstance(now, dict):
@@ -20,7 +20,7 @@ def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "")
 
 
 def shown(value: object) -> str:
-    """`value` as YAML has it on one line; nothing for a key that is not there."""
+    """`value` as YAML writes it on one line; '' for `ABSENT`."""
     if value is ABSENT:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,21 +1,24 @@
-"""The one error a user's mistake raises, and the one way it reads."""
+"""Exceptions and exit codes that all packages share."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
 
-EXIT_CODE = 2  # what the command ends with after a UserError
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # and where Ctrl-C or SIGTERM has stopped it
+EXIT_CODE = 2  # of the command after a UserError
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a run that Ctrl-C or SIGTERM stopped
 
 
 class UserError(Exception):
-    """A mistake in what the user gave, told in one message that says what to do.
+    """A mistake in the user's input. Printed as one message, without a traceback.
 
-    key: what the value is called where the user wrote it (`model.lr`, `data.root`).
-    got: what arrived, as it arrived; None where nothing did.
-    expected: what would have been right, with range and unit.
-    hint: what to do: the nearest correct name, or the command that repairs it.
-    default_in: the file that sets the default (`configs/model/gan.yaml`).
+    Args:
+        key: the name of the value where the user wrote it (`model.lr`, `data.root`).
+        got: the value; None if there was none.
+        expected: a noun phrase for a valid value, with range and unit.
+        hint: what to do: the nearest valid name, or a command.
+        default_in: the file that sets the default (`configs/model/gan.yaml`).
     """
 
     def __init__(
@@ -37,23 +40,33 @@ class UserError(Exception):
         return "\n  ".join(lines)
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `name` most likely misspells, or None.
+
+    The last parts of dotted keys must be similar too: sharing `model.` is not enough.
+    """
+    last, cutoff = name.rpartition(".")[2], 0.6  # difflib's ratio
+    near = get_close_matches(name, list(known), n=5, cutoff=cutoff)
+    return next((key for key in near if SequenceMatcher(None, last, key.rpartition(".")[2]).ratio() >= cutoff), None)
+
+
 def first_line(error: BaseException) -> str:
-    """What another's error says in its first line; its class where it says nothing."""
+    """Returns the first line of an error's message, or the name of its class if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def in_a_line(message: str) -> str:
-    """A message of several lines, as a `UserError` is, where there is room for one: in a table, in brackets."""
+    """Joins the lines of a message, for a table cell or for brackets."""
     return "; ".join(" ".join(line.split()) for line in message.splitlines())
 
 
 class PeersUnavailable(Exception):
-    """Other processes of the same run do not come (back): for this machine it has ended, and another try is in vain."""
+    """Other processes of the run do not start or do not come back. A restart on this machine cannot help."""
 
 
 class RunFinished(Exception):
-    """The others have done all there was to do while this process was started anew."""
+    """The other processes finished the run while this one was being restarted."""
 
 
 class PeerLost(Exception):
-    """Another process of the same run has ended, and this one cannot go on without it. What that one said is why."""
+    """A collective operation failed because another process of the run has ended. That process logs the reason."""

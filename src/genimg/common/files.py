@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes, locks and checks of files and folders."""
 
 import errno
 import fcntl
@@ -19,9 +19,9 @@ from genimg.common.errors import UserError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A new file to write; it takes the place of `path` in one step, after its bytes have reached the disk.
+    """Opens a temporary file that replaces `path` atomically, after its bytes have reached the disk.
 
-    A crash or a full disk at any moment leaves the older file as it was.
+    A crash or a full disk leaves the previous file unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -35,34 +35,37 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name itself must reach the disk
+        os.fsync(folder)  # the new name must reach the disk too
     finally:
         os.close(folder)
 
 
 @contextmanager
-def report_write_errors(key: str, path: Path, what: str = "a folder", hint: str | None = None) -> Iterator[None]:
-    """What cannot be written in the block, as on a full disk, is one message: UserError."""
+def report_write_errors(key: str, path: Path, kind: str = "a folder", hint: str | None = None) -> Iterator[None]:
+    """Raises UserError for an OSError in the block, for example on a full disk. `kind`: what `path` is."""
     try:
         yield
     except OSError as error:
-        raise UserError(key, path, f"{what} that can be written ({error.strerror or error})", hint) from error
+        raise UserError(key, path, f"{kind} that can be written ({error.strerror or error})", hint) from error
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a kill in the middle of `atomic_write` has left in a folder, which nobody writes into now."""
-    for left in folder.glob(".*.tmp"):
-        if re.fullmatch(r"\..+\.\d+\.tmp", left.name):
+    """Removes the files that an interrupted `atomic_write` has left in a folder. No process may be writing into it."""
+    for path in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
             with suppress(OSError):
-                left.unlink()
+                path.unlink()
 
 
 @contextmanager
 def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
-    """The file `lock`, and so its folder, for this process alone, and for those that inherit the files given here.
+    """Locks the file `lock`, and so its folder, for this process and the children that inherit the yielded descriptors.
 
-    The kernel frees it with the last of them, however that ends. UserError, of the key `key`, where another process has
-    it and does not end so soon. On a file system without locks, or one that cannot be written, there is none.
+    The kernel releases the lock when the last of these processes ends, in whatever way. On a file system without locks,
+    or one that cannot be written, nothing is locked.
+
+    Raises:
+        UserError: with the key `key`, if another process still holds the lock after `seconds`.
     """
     try:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
@@ -72,11 +75,11 @@ def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
     try:
         end = time.monotonic() + seconds
         if seconds and not _locked(file):
-            print(f"waiting   {seconds:g} s at most, for another process in {lock.parent} to end", file=sys.stderr)
+            print(f"waiting   up to {seconds:g} s for another process in {lock.parent} to end", file=sys.stderr)
         while not _locked(file):
             if time.monotonic() > end:
-                hint = "wait for its end, or stop that one"
-                raise UserError(key, lock.parent, "a folder that no other process trains in", hint)
+                hint = "wait until it ends, or stop it"
+                raise UserError(key, lock.parent, "a folder in which no other process is training", hint)
             time.sleep(0.1)
         yield [file]
     finally:
@@ -88,13 +91,13 @@ def _locked(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # no locks here
+    except OSError:  # a file system without locks
         return True
     return True
 
 
 def append_text(path: Path, text: str) -> None:
-    """`text` at the end of a file, all of it or, where the disk is full, nothing: OSError."""
+    """Appends `text` to a file completely, or raises OSError (for example on a full disk) and appends nothing."""
     with open(path, "ab", buffering=0) as file:
         end = file.tell()
         try:
@@ -108,22 +111,22 @@ def append_text(path: Path, text: str) -> None:
 
 
 def unused_path(folder: Path) -> Path:
-    """`folder`, or with a number behind it where it is there already: 10-seed0, then 10-seed0-2."""
+    """Returns `folder` if it does not exist, otherwise with the first free number: 10-seed0, then 10-seed0-2."""
     names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
     return next(path for path in names if not path.exists())
 
 
 def check_empty(folder: Path, key: str = "out") -> Path:
-    """`folder`, if there is nothing in it: what two commands wrote into one cannot be told apart. Else UserError."""
+    """Returns `folder` if it is missing or empty, otherwise raises UserError: output of two commands must not mix."""
     if folder.is_file():
-        raise UserError(key, folder, "a folder", hint="that is a file")
+        raise UserError(key, folder, "a folder", hint="it is a file")
     if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(key, folder, "a new folder, or an empty one", hint="there is something in it already")
+        raise UserError(key, folder, "a new folder, or an empty one", hint="it contains files")
     return folder
 
 
 def write_json(path: Path, content: Any) -> None:
-    """As `atomic_write`, with null for what is not finite: JSON has no NaN."""
+    """Writes JSON with `atomic_write`. Numbers that are not finite become null, because JSON has no NaN."""
     with atomic_write(path) as file:
         file.write(json.dumps(_finite(content), indent=1, allow_nan=False).encode())
 

@@ -1,13 +1,13 @@
-"""How large an image or a clip may be: what the command line allows is what networks, data and checkpoints keep to."""
+"""Limits on the size of images and clips, shared by the command line, networks, data and checkpoints."""
 
-SIDES = (8, 256)  # pixels of a side, least and most
-MOST_PIXELS = 2**26  # of an image file: 8192 x 8192, 200 MB once decoded; one with more is taken for a bomb
-MOST_FRAMES = 100_000  # of a clip's file: an hour of video
-LARGEST_ITEM = 2**26  # values of one image or clip: 341 frames of 256 x 256 in colour
+SIDES = (8, 256)  # pixels of a side: minimum and maximum
+MOST_PIXELS = 2**26  # of an image file: 8192 x 8192, 200 MB decoded; larger files are rejected
+MOST_FRAMES = 100_000  # of a clip file: an hour of video
+LARGEST_ITEM = 2**26  # values of one image or clip: 341 RGB frames of 256 x 256
 
 
 def check_sides(height: int, width: int) -> tuple[int, int]:
-    """Both, if they are within `SIDES`. Raises ValueError."""
+    """Returns (height, width). Raises ValueError unless both are within `SIDES`."""
     if not all(SIDES[0] <= side <= SIDES[1] for side in (height, width)):
-        raise ValueError(f"a side of an image has {SIDES[0]} to {SIDES[1]} pixels, got {height} x {width}")
+        raise ValueError(f"sides must have {SIDES[0]} to {SIDES[1]} pixels, got {height} x {width}")
     return int(height), int(width)

@@ -1,4 +1,4 @@
-"""How the processes of one run find each other and end together. Torch-free."""
+"""Process management on one machine: parent death, delayed Ctrl-C, and the files that a process group shares."""
 
 from __future__ import annotations
 
@@ -11,66 +11,69 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_PARENT, _CONTROL = "GENIMG_PARENT", "GENIMG_CONTROL"
+_PARENT, _GROUP = "GENIMG_PARENT", "GENIMG_GROUP"
 
 
 @dataclass(frozen=True)
-class Control:
-    """A folder through which the workers of a group, its agent and the command know of each other."""
+class ProcessGroupFiles:
+    """A temporary folder through which the workers of one machine, their agent and the command communicate.
+
+    torchrun's agent restarts the group after any exit code but 0, and ends it within seconds after a signal. These
+    files carry what must outlive that: the exit code of the run, and the signal that the user sent.
+    """
 
     path: Path
 
     @classmethod
-    def of_environment(cls) -> Control | None:
-        """That of the group that this process belongs to; None for a worker alone."""
-        given = os.environ.get(_CONTROL)
-        return cls(Path(given)) if given else None
+    def from_environment(cls) -> ProcessGroupFiles | None:
+        """Returns the folder of this process's group; None for a process that the command started alone."""
+        path = os.environ.get(_GROUP)
+        return cls(Path(path)) if path else None
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the group's processes find it by."""
-        return {_CONTROL: str(self.path)}
+        """The variables from which `from_environment` finds the folder."""
+        return {_GROUP: str(self.path)}
 
-    def listen(self) -> None:
-        """Called by the worker of a machine's first device, once it is ready to stop the whole group by a signal."""
-        _write(self.path / "listener", str(os.getpid()))
+    def set_listener(self) -> None:
+        """Declares this process the one that stops the whole group after a signal. Called by local rank 0."""
+        _write(self.path / "listener", os.getpid())
 
     def listener(self) -> int | None:
-        """The process to send a signal to; None as long as none listens."""
+        """Returns the process id to send signals to; None if no process listens yet."""
         return _read(self.path / "listener")
 
-    def ask_to_stop(self, exit_code: int) -> None:
-        """Called by the command when it passes a signal on: from now on the group is not started anew."""
-        with contextlib.suppress(OSError):  # a full disk: the signal itself is still passed on
-            _write(self.path / "asked", str(exit_code))
+    def request_stop(self, exit_code: int) -> None:
+        """Records that the command received a signal. A group that stops afterwards is not restarted."""
+        with contextlib.suppress(OSError):  # full disk: the signal itself is still forwarded
+            _write(self.path / "stop", exit_code)
 
-    def asked_to_stop(self) -> int | None:
-        """The exit code of the signal that the command was sent last."""
-        return _read(self.path / "asked")
+    def requested_stop(self) -> int | None:
+        """Returns the exit code of the last signal that the command received."""
+        return _read(self.path / "stop")
 
-    def end_with(self, exit_code: int) -> None:
-        """What the command shall end with, once the group has."""
-        _write(self.path / "exit_code", str(exit_code))
+    def set_exit_code(self, exit_code: int) -> None:
+        """Sets the exit code of the command, and so prevents restarts."""
+        _write(self.path / "exit_code", exit_code)
 
     def exit_code(self) -> int | None:
         return _read(self.path / "exit_code")
 
-    def speaks(self, attempt: int) -> bool:
-        """Whether this process is the first of the group to fail; the others fail because it has.
-
-        attempt: 0, or how often the group was started anew.
-        """
+    def claim_failure(self, attempt: int) -> bool:
+        """Returns True for the first process that calls it in an attempt: the others fail because of that one."""
         try:
             (self.path / f"failed-{attempt}").touch(exist_ok=False)
         except FileExistsError:
             return False
         return True
 
+    of_environment, listen = from_environment, set_listener
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_text(text)
-    os.replace(part, path)
+
+def _write(path: Path, number: int) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(str(number))
+    os.replace(temporary, path)
 
 
 def _read(path: Path) -> int | None:
@@ -81,8 +84,11 @@ def _read(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """A process started in here hears of Ctrl-C once it calls `hear_interrupts`: Python's start has but a traceback."""
+def block_interrupts() -> Iterator[None]:
+    """Blocks SIGINT. A process started in this context receives it once it calls `unblock_interrupts`.
+
+    Before that, Python's own start-up would answer Ctrl-C with a traceback.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -90,29 +96,32 @@ def interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def hear_interrupts() -> None:
+def unblock_interrupts() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def as_parent() -> dict[str, str]:
-    """The environment by which a child knows this process as its `parent`."""
+def parent_environment() -> dict[str, str]:
+    """The variables from which a child's `parent_pid` knows this process."""
     return {_PARENT: str(os.getpid())}
 
 
-def parent() -> int | None:
-    """The process that started this one `as_parent`."""
+def parent_pid() -> int | None:
+    """Returns the process that started this one with `parent_environment`."""
     given = os.environ.get(_PARENT)
     return int(given) if given else None
 
 
-def end_with_parent(number: int, started_by: int | None = None) -> None:
-    """On Linux: signal `number` to this process when its parent dies, however it does: nothing is left behind alone.
+def end_with_parent(number: int, parent: int | None = None) -> None:
+    """Makes the kernel send signal `number` to this process when its parent dies (Linux only).
 
-    started_by: the parent, where it may have died already.
+    parent: its process id, to notice that it has died already.
     """
     if not sys.platform.startswith("linux"):
         return
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
     ctypes.CDLL(None).prctl(set_parent_death_signal, number)
-    if started_by is not None and os.getppid() != started_by:  # it died before prctl took hold
+    if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+Control = ProcessGroupFiles

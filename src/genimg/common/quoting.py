@@ -1,4 +1,4 @@
-"""Values written as words of the command line, so that what is printed can be typed. Torch-free."""
+"""Writes values as words of the command line, so that printed commands can be typed. Torch-free."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _PLAIN_PATH = re.compile(r"[\w.+-]*/[\w./+-]*", re.ASCII)
 
 
 def quoted(text: str) -> str:
-    """`text` as a value that Hydra's grammar takes as it is; a plain path stays one."""
+    """`text` quoted for Hydra's grammar; a plain path needs no quotes."""
     if _PLAIN_PATH.fullmatch(text):
         return text
-    # to Hydra backslashes before a quote are special, no others
+    # in Hydra's grammar only backslashes before a quote are special
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', f'{text}"')
     return f'"{escaped[:-2]}"'
 
 
 def doubled(budget: Mapping[str, object]) -> list[str]:
-    """The settings of a budget twice as large: `budget.images=2000`, `budget.minutes=4`; without what is no limit."""
+    """The overrides that double a budget, for example `budget.images=2000`; limits that are not set are omitted."""
     given = [(name, budget.get(name)) for name in ("images", "epochs", "minutes")]
     limits = [(name, limit) for name, limit in given if isinstance(limit, int | float) and not isinstance(limit, bool)]
     return [f"budget.{name}={2 * limit}" for name, limit in limits if 0 < limit < math.inf]
 
 
 def word(key: str, value: object) -> str:
-    """`key=value` as the shell and then Hydra read it, whatever the value holds."""
+    """`key=value` quoted for Hydra and then for the shell."""
     return shlex.quote(f"{key}={quoted(str(value))}")

@@ -1,4 +1,4 @@
-"""Which of the processes of a run this one is, by what its launcher left in the environment. Torch-free."""
+"""Rank and world size of this process, as torchrun or srun passes them in the environment. No torch."""
 
 from __future__ import annotations
 
@@ -6,62 +6,61 @@ import os
 
 from genimg.common.errors import UserError
 
-# what a launcher is known by and what it leaves: its name, how many there are, which this one is, and on its machine
-_LEFT = {
+# the variable that identifies a launcher: (its name, world size, rank, local rank)
+_LAUNCHERS = {
     "TORCHELASTIC_RUN_ID": ("torchrun", "WORLD_SIZE", "RANK", "LOCAL_RANK"),
     "SLURM_STEP_NUM_TASKS": ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
 }
 
 
-def is_one_of_several() -> bool:
-    """Whether torchrun, srun or this project's own launch started this process beside others of the same run."""
+def is_distributed() -> bool:
+    """Whether torchrun, srun or this project's own launch started this process as one of several of a run."""
     return "TORCHELASTIC_RUN_ID" in os.environ or _slurm_tasks() > 1
 
 
 def check() -> None:
-    """UserError where the environment is a launcher's of several, and lacks a part of what it leaves or cannot be."""
-    mark = next((name for name in _LEFT if name in os.environ), None)
-    if mark is None or (mark == "SLURM_STEP_NUM_TASKS" and os.environ[mark] in ("0", "1")):  # one task is alone
+    """Raises UserError if a launcher's variables are incomplete or contradict each other."""
+    mark = next((name for name in _LAUNCHERS if name in os.environ), None)
+    if mark is None or (mark == "SLURM_STEP_NUM_TASKS" and os.environ[mark] in ("0", "1")):  # one task is one process
         return
-    launcher, number, *places = _LEFT[mark]
-    left, alone = f"as {launcher} leaves it in the environment", f"unset {mark}, to run alone"
-    for name in (number, *places):
+    launcher, size, *ranks = _LAUNCHERS[mark]
+    origin, hint = f"as {launcher} sets it in the environment", f"unset {mark} to run a single process"
+    for name in (size, *ranks):
         if not os.environ.get(name, "").isdecimal():
-            raise UserError(name, os.environ.get(name) or None, f"a whole number, {left}", alone)
-    for name in places:
-        if int(os.environ[name]) >= int(os.environ[number]):
-            raise UserError(name, os.environ[name], f"less than {number}={os.environ[number]}, {left}", alone)
+            raise UserError(name, os.environ.get(name) or None, f"a non-negative integer, {origin}", hint)
+    for name in ranks:
+        if int(os.environ[name]) >= int(os.environ[size]):
+            raise UserError(name, os.environ[name], f"less than {size}={os.environ[size]}, {origin}", hint)
 
 
 def rank() -> int:
-    """0 for the process that speaks, writes and measures, which a process alone is too."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) if is_one_of_several() else 0
+    """Returns the global rank. Rank 0 logs, writes and evaluates; a single process has rank 0."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) if is_distributed() else 0
 
 
-def processes() -> int:
-    """How many of them the launcher has started, on all machines together."""
-    return int(os.environ.get("WORLD_SIZE", _slurm_tasks())) if is_one_of_several() else 1
+def world_size() -> int:
+    """Returns the number of processes on all machines."""
+    return int(os.environ.get("WORLD_SIZE", _slurm_tasks())) if is_distributed() else 1
 
 
 def restarts() -> int:
-    """How often the agent has started this group anew after a death."""
+    """Returns how often torchrun's agent has restarted this group."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def max_restarts() -> int:
-    """How often it does so at most; 0 where there is no agent."""
+    """Returns how often the agent may restart it; 0 without an agent."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
 
 
-def may_meet_again() -> bool:
-    """Whether this is a group of several machines, each with an agent that would start its processes anew.
-
-    The first one's then keeps what they meet at.
-    """
-    machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
-    return max_restarts() > 0 and machines > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+def has_agent_store() -> bool:
+    """Whether an agent holds the rendezvous store. Otherwise rank 0 does, and the store ends with it."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _slurm_tasks() -> int:
-    """Of the step that srun started; 0 outside one, in a batch script too, whose allocation is only announced."""
+    """Returns the tasks of the srun step; 0 outside a step, also in a batch script, which only has an allocation."""
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0"))
+
+
+is_one_of_several, processes, may_meet_again = is_distributed, world_size, has_agent_store

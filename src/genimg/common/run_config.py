@@ -1,4 +1,4 @@
-"""RUN/config.yaml, read as what it may be, a stranger's file; and what it is changed by. Torch-free."""
+"""Reads RUN/config.yaml, which is untrusted, and transforms nodes of it. Torch-free."""
 
 from __future__ import annotations
 
@@ -10,41 +10,57 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg.common.declared import class_attribute
 from genimg.common.errors import UserError
 
-LARGEST = 2**18  # bytes; ours have a few thousand
+MAX_BYTES = 2**18  # ours have a few thousand
 PRUNING = "pruning"  # key of the callback that a search adds to a job
-SHOWING = ("samples", "health", "progress")  # keys of the callbacks that show and tell, and change no figure
 
 
 def read_config(path: Path, key: str) -> dict[str, Any]:
-    """The mapping in the file, plain and unresolved. `key` is what the user named the run by.
+    """Reads the mapping in the file, plain and unresolved. `key` is the key that named the run.
 
     Raises:
-        UserError: if it is missing, damaged or no mapping; too large; or has aliases, of which a few lines make more
-            than memory holds. Ours has none.
+        UserError: if it is missing, damaged, not a mapping, larger than `MAX_BYTES`, or has YAML aliases, with which a
+            few lines can expand to more than memory holds.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"it has more than {LARGEST:,} bytes")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise ValueError("it has YAML aliases, which no saved configuration has")
         found = OmegaConf.to_container(OmegaConf.create(text))
         if not isinstance(found, dict):
-            raise ValueError("it is no mapping")
+            raise ValueError("it is not a mapping")
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(key, path, "the configuration of a run", f"{error}".splitlines()[0]) from error
     return cast(dict[str, Any], found)
 
 
+def passive_callbacks(callbacks: object) -> tuple[str, ...]:
+    """The names of the configured callbacks that change no metric and no weight, as their classes declare.
+
+    A class from outside this package is not passive.
+    """
+    nodes = callbacks.items() if isinstance(callbacks, dict) else ()
+    return tuple(str(name) for name, node in nodes if isinstance(node, dict) and _is_passive(str(node.get("_target_"))))
+
+
+def _is_passive(target: str) -> bool:
+    try:
+        return target.startswith("genimg.training.callbacks.") and class_attribute(target, "passive") is True
+    except (LookupError, ImportError, ValueError):  # the configuration may be untrusted
+        return False
+
+
 def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
-    """A node of a configuration with `change(key, value)` in the place of every value in it, at any depth."""
+    """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`."""
     if not isinstance(node, dict):
         return node
     return {name: mapped(change(name, value), change) for name, value in node.items()}
 
 
 def replaced(node: Any, key: str, new: object) -> Any:
-    """A node of a configuration with every `key` in it, at any depth, replaced."""
+    """A copy of a node of a configuration with the value of every `key` in it, at any depth, replaced."""
     return mapped(node, lambda name, value: new if name == key else value)

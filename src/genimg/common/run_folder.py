@@ -1,4 +1,4 @@
-"""The run folder: where the files of a run lie, and how one is found. Torch-free."""
+"""The run folder: the locations of its files, and the search for a run. Torch-free."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run, `outputs/<date>/<time>-<model>-<data>/`. Knows names only: opens nothing."""
+    """The paths in the folder of one run, `outputs/<date>/<time>-<model>-<data>/`. No file is opened."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The resolved configuration, as the parent wrote it."""
+        """The resolved configuration, written by the command."""
         return self.path / "config.yaml"
 
     @property
     def defaults(self) -> Path:
-        """What the configuration would be with nothing asked for but the model and the data."""
+        """The configuration with the same model and data and no other override."""
         return self.path / "defaults.yaml"
 
     @property
     def overrides(self) -> Path:
-        """What the user gave besides the defaults, one override a line."""
+        """The user's overrides of the defaults, one per line."""
         return self.path / "overrides.txt"
 
     @property
@@ -40,7 +40,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """An empty file, held by whoever trains the run."""
+        """An empty file, locked while the run is being trained."""
         return self.path / ".lock"
 
     @property
@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def previous(self) -> Path:
-        """What `last` was before: for a run whose last one is damaged."""
+        """The checkpoint before `last`, used if `last` is damaged."""
         return self.checkpoints / "previous.pt"
 
     @property
@@ -62,12 +62,12 @@ class RunFolder:
 
     @property
     def best_metric(self) -> Path:
-        """The figure that the model is judged by, at its best: its name, value, n and the images seen, as JSON."""
+        """The best value of the metric that selects the checkpoint: name, value, n and images seen, as JSON."""
         return self.path / "best.json"
 
     @property
     def pruned(self) -> Path:
-        """There where a search stopped the run early: when, and at which figure, as JSON."""
+        """Exists if a search stopped the run early: images seen and the value of the metric, as JSON."""
         return self.path / "pruned.json"
 
     @property
@@ -76,7 +76,7 @@ class RunFolder:
 
     @property
     def final(self) -> Path:
-        """The images that are drawn at the end."""
+        """The samples drawn at the end of the run."""
         return self.samples / "final"
 
     @property
@@ -89,7 +89,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: every figure logged, with `images_seen`, and of validation with `n`."""
+        """The logged metrics, one JSON object per line, with `images_seen`, and `n` for validation metrics."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -97,31 +97,30 @@ class RunFolder:
         return self.log_of(rank=0)
 
     def log_of(self, rank: int) -> Path:
-        """What the process of this rank tells; the first one's is the run's."""
+        """The log of the process of this rank; rank 0 writes the log of the run."""
         return self.path / (f"train.rank{rank}.log" if rank else "train.log")
 
     @property
     def report(self) -> Path:
-        """The page with everything to look at."""
+        """The HTML report."""
         return self.path / "report.html"
 
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
 
     def is_complete(self) -> bool:
-        """Whether what a trained run leaves at last is there: its final images, and its page, which was written after
-        the last checkpoint.
-        """
-        page, last = self.report, self.last
-        if not (page.exists() and self.final.is_dir()):
+        """Whether the run has its final samples, and a report that is newer than the last checkpoint."""
+        report, last = self.report, self.last
+        if not (report.exists() and self.final.is_dir()):
             return False
-        return not last.exists() or page.stat().st_mtime_ns >= last.stat().st_mtime_ns
+        return not last.exists() or report.stat().st_mtime_ns >= last.stat().st_mtime_ns
 
 
 def output_folder(checkpoint: Path) -> Path:
-    """The run folder of a checkpoint file, to write into; the file's own folder where it lies in no run.
+    """Returns the folder for output about a checkpoint file: its run folder, or its own folder outside a run.
 
-    Raises UserError where what is written would go through a link out of it.
+    Raises:
+        UserError: if output would be written through a link out of the run folder.
     """
     run = RunFolder(checkpoint.parent.parent)
     if checkpoint.parent != run.checkpoints:
@@ -132,17 +131,19 @@ def output_folder(checkpoint: Path) -> Path:
 
 
 def check_contained(run: RunFolder, key: str = "run") -> RunFolder:
-    """`run`, if it holds files and folders only, and no link that leads out of it.
+    """Returns `run` if it contains only files and folders, and no link out of it.
 
-    Through a link a stranger's folder would have other files read, or written; a pipe would be waited for.
-    Raises UserError, of the key `key`, for the first such thing.
+    Through a link, an untrusted folder could have other files read or written. Reading a pipe would block.
+
+    Raises:
+        UserError: with the key `key`, for the first other entry.
     """
     inside = _inside(run)
     for folder, folders, files in os.walk(run.path):
         for path in (os.path.join(folder, name) for name in (*folders, *files)):
             _refuse_link_out(path, inside, key)
             if not (os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)):
-                raise UserError(key, path, "files and folders in a run folder", hint="remove it: it is neither")
+                raise UserError(key, path, "only files and folders in a run folder", hint="remove it")
     return run
 
 
@@ -152,16 +153,20 @@ def _inside(run: RunFolder) -> str:
 
 def _refuse_link_out(path: str, inside: str, key: str) -> None:
     if os.path.islink(path) and not os.path.realpath(path).startswith(inside):
-        got, hint = f"{path} -> {os.readlink(path)}", "remove it; a checkpoint alone: genimg sample run=FILE out=FOLDER"
+        got, hint = (
+            f"{path} -> {os.readlink(path)}",
+            "remove it, or sample from the checkpoint file alone: genimg sample run=FILE out=FOLDER",
+        )
         raise UserError(key, got, "a run folder without links out of it", hint)
 
 
 def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
-    """The run that `run` names: a run folder, a checkpoint file, or `last`, the newest with a checkpoint.
+    """Finds the run that `run` names: a run folder, a checkpoint file, or `last`, the newest run with a checkpoint.
 
-    A name that is no path is also looked for inside `outputs` and its date folders.
-    `key` is what the user called it (`run`, `resume`). Raises UserError where there is none, and where a link leads out
-    of it.
+    Relative names are also searched in `outputs` and its date folders.
+
+    Raises:
+        UserError: with the key `key`, if there is no such run, or a link leads out of its folder.
     """
     if run == "last":
         return check_contained(_newest(Path(outputs), key), key)
@@ -176,14 +181,32 @@ def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Pat
             return check_contained(RunFolder(place), key)
     expected = "a run folder, a checkpoint file, or last (the newest run)"
     if Path(run).is_dir():
-        raise UserError(key, run, expected, hint="that folder holds no config.yaml, so it is not a run folder")
-    raise UserError(key, run, expected, hint=_which_runs(Path(outputs)))
+        raise UserError(key, run, expected, hint="not a run folder: it has no config.yaml")
+    raise UserError(key, run, expected, hint=_describe_runs(Path(outputs)))
+
+
+def path_of(place: RunFolder | Path) -> Path:
+    """The path of what `find_run` returns."""
+    return place.path if isinstance(place, RunFolder) else place
+
+
+def run_at(path: str | Path) -> RunFolder | Path:
+    """The run folder or checkpoint file at a path that the command has resolved."""
+    return RunFolder(Path(path)) if Path(path).is_dir() else Path(path)
+
+
+def runs_at(paths: str | list[str]) -> list[RunFolder]:
+    """The run folders at a list of paths, or inside one folder, that the command has resolved."""
+    if isinstance(paths, str):
+        return [RunFolder(config.parent) for config in sorted(Path(paths).glob("*/config.yaml"))]
+    return [RunFolder(Path(path)) for path in paths]
 
 
 def find_runs(given: str | list[str] | None, outputs: str | Path) -> list[RunFolder]:
-    """The run folders that a list names, each as for `find`, or those inside one folder, of a sweep or of a day.
+    """Finds several runs: those in a list of names, each as for `find_run`, or all in one folder, of a sweep or a day.
 
-    Raises UserError, of the key `runs`, where they are not two or more, one is there twice, or a link leads out of one.
+    Raises:
+        UserError: with the key `runs`, if there are fewer than two, one occurs twice, or a link leads out of one.
     """
     if isinstance(given, str):
         inside = sorted(config.parent for config in Path(given).expanduser().glob("*/config.yaml"))
@@ -192,18 +215,18 @@ def find_runs(given: str | list[str] | None, outputs: str | Path) -> list[RunFol
         found = [find_run(str(Path(str(name)).expanduser()), outputs, "runs") for name in given or []]
     for place in found:
         if isinstance(place, Path):
-            raise UserError("runs", place, "run folders: a checkpoint alone has no curves")
+            raise UserError("runs", place, "run folders; a checkpoint file has no metrics")
     folders = [place for place in found if isinstance(place, RunFolder)]
-    expected = "two different runs or more, [A,B], or a folder of runs"
+    expected = "two or more different runs, [A,B], or a folder of runs"
     if len({folder.path.resolve() for folder in folders}) < len(folders):
-        raise UserError("runs", given, expected, "one of them is there twice")
+        raise UserError("runs", given, expected, "one of them occurs twice")
     if len(folders) < 2:
-        raise UserError("runs", given, expected, _which_runs(Path(outputs)))
+        raise UserError("runs", given, expected, _describe_runs(Path(outputs)))
     return folders
 
 
 def list_runs(outputs: str | Path) -> list[RunFolder]:
-    """The run folders under `outputs`, oldest first; jobs of a sweep are runs too."""
+    """Lists the run folders in `outputs`, including the jobs of sweeps, oldest first."""
     configs = [*Path(outputs).glob("*/*/config.yaml"), *Path(outputs).glob("*/*/*/config.yaml")]
     dated = [c for c in configs if _DATE.fullmatch(c.relative_to(outputs).parts[0])]
     return [RunFolder(c.parent) for c in sorted(dated, key=lambda c: (c.stat().st_mtime_ns, str(c)))]
@@ -212,18 +235,18 @@ def list_runs(outputs: str | Path) -> list[RunFolder]:
 def _newest(outputs: Path, key: str) -> RunFolder:
     with_checkpoint = [run for run in list_runs(outputs) if run.has_checkpoint()]
     if not with_checkpoint:
-        hint = "train one first: genimg-train; or where they lie: outputs=FOLDER"
+        hint = "train one with genimg-train, or set outputs=FOLDER"
         raise UserError(key, "last", f"a run with a checkpoint in {outputs.absolute()}", hint)
     return with_checkpoint[-1]
 
 
-def _which_runs(outputs: Path) -> str:
+def _describe_runs(outputs: Path) -> str:
     known = list_runs(outputs)
     if not known:
-        return f"{outputs}/ holds no run yet; train one first: genimg-train"
-    return f"{outputs}/ holds {len(known)} runs, the newest is {known[-1].path}"
+        return f"{outputs}/ contains no run yet; train one with genimg-train"
+    return f"{outputs}/ contains {len(known)} runs, the newest is {known[-1].path}"
 
 
 def _literal(name: str) -> str:
-    """`name` as a glob pattern that matches only itself."""
+    """Returns a glob pattern that matches only `name`."""
     return re.sub(r"([*?\[])", r"[\1]", name.strip("/"))

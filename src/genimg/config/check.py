@@ -1,7 +1,8 @@
-"""From the words of the command line to a configuration that will run, or one message that says why not."""
+"""Turns the words of the command line into a configuration that will run, or into one message that says why not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -11,18 +12,28 @@ from genimg.common import ranks
 from genimg.common.build import parts
 from genimg.common.errors import UserError
 from genimg.common.hardware import count_gpus
+from genimg.common.quoting import quoted
 from genimg.config import choices as groups
 from genimg.config import names, values
 from genimg.config.compose import Composer, line, without_hydra
-from genimg.config.cross_checks import cross_check
-from genimg.config.resume import began_with, merged, resumed_run
+from genimg.config.cross_checks import Check
+from genimg.config.hydra_api import flatten
+from genimg.config.resume import merged, resumed_run, starting_choices
 from genimg.config.saved import MOVABLE
 
 
-def check(composer: Composer, words: list[str], on_this_machine: bool = True) -> DictConfig:
-    """The composed configuration (its `hydra` node included), with every check passed.
+def check(
+    composer: Composer, words: list[str], checks_of: Callable[[str], Sequence[Check]], on_this_machine: bool = True
+) -> DictConfig:
+    """Composes the configuration, its `hydra` node included, and runs every check.
 
-    on_this_machine: also what depends on the machine: folders, runs, devices. Raises UserError.
+    Args:
+        checks_of: the checks that a task declares.
+        on_this_machine: whether to check folders, runs and devices too, and to resolve run=, runs= and
+            trainer.devices=auto. resume= is always resolved, because the configuration comes from the run.
+
+    Raises:
+        UserError: if a check fails.
     """
     groups.check_words(composer, words)
     overrides = composer.parse(words)
@@ -32,36 +43,40 @@ def check(composer: Composer, words: list[str], on_this_machine: bool = True) ->
                 override.key_or_group,
                 line(override).partition("=")[2],
                 "one value",
-                hint="for one run each: -m; for a list: [a,b]; for text with a comma: quotes",
+                hint="for one run per value: -m; for a list: [a,b]; for text with a comma: quotes",
             )
     run = resumed_run(overrides, composer)
     choices, settings = groups.split(composer, overrides)
     groups.check_choices(composer, choices)
-    began = [] if run is None else began_with(run, composer, overrides)
+    began = [] if run is None else starting_choices(run, composer, overrides)
     defaults = composer.defaults([*began, *map(line, choices)])
     names.check_experiments(composer, overrides, defaults)
-    nodes = names.flatten(without_hydra(defaults)) | ({} if run is None else dict.fromkeys(MOVABLE))
+    nodes = flatten(without_hydra(defaults)) | ({} if run is None else dict.fromkeys(MOVABLE))
     names.check_keys(composer, settings, nodes)
     values.check_types(settings, nodes, defaults)
     config = (
         composer.compose(words) if run is None else merged(composer, run, overrides, composer.defaults(began), defaults)
     )
-    user_part = without_hydra(config)
-    nodes = names.flatten(user_part)
+    nodes = flatten(without_hydra(config))
     with open_dict(config):
-        values.as_meant(config, overrides, nodes)
+        values.convert_types(config, overrides, nodes)
     values.check_rules(composer, [*began, *words], config, nodes)
     if on_this_machine:
         if "trainer" in config:
             ranks.check()
         count_devices(config)
-    cross_check(_plain(config), on_this_machine)
+    plain = _plain(config)
+    for function, needs_machine in checks_of(str(plain.get("task"))):
+        if on_this_machine or not needs_machine:
+            for key, value in (function(plain) or {}).items():
+                _check_text(key, value)
+                config[key] = value
     return config
 
 
 def count_devices(config: DictConfig) -> None:
-    """Puts a number in the place of trainer.devices=auto: of the processes that torchrun or srun has started on each
-    machine; else of this machine's GPUs, or 1.
+    """Replaces trainer.devices=auto by a number: the processes that torchrun or srun has started on each machine, else
+    the GPUs of this machine, else 1.
     """
     if "trainer" not in config or config.trainer.devices != "auto":
         return
@@ -70,14 +85,26 @@ def count_devices(config: DictConfig) -> None:
     config.trainer.devices = max(1, started if ranks.is_one_of_several() else here)
 
 
+def with_resolved_run(composer: Composer, words: list[str], config: DictConfig) -> list[str]:
+    """`words` with the absolute path that `check` found in place of resume=, so that they mean the same run later."""
+    overrides = zip(words, composer.parse(words), strict=True)
+    return [f"resume={quoted(config.resume)}" if one.key_or_group == "resume" else word for word, one in overrides]
+
+
 def _plain(config: DictConfig) -> dict[str, Any]:
-    """Resolved, as the worker gets it: UserError for what does not resolve, or would be resolved there once more."""
+    """The resolved configuration, as the worker reads it. Raises UserError for a value that does not resolve."""
     try:
         plain = cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         raise UserError(str(key), None, f"a value that resolves: {str(error).splitlines()[0]}") from error
-    unclear = [(key, part) for key, part in parts(plain) if isinstance(part, str) and "${" in part]
-    for key, value in sorted(unclear, key=lambda one: one[0].count(".")):
-        raise UserError(key, value, "text without ${, which stands for the value of another key", "rename it")
+    for key, value in sorted(parts(plain), key=lambda one: one[0].count(".")):
+        _check_text(key, value)
     return plain
+
+
+def _check_text(key: str, value: object) -> None:
+    """Raises UserError for text that OmegaConf would resolve a second time."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str) and "${" in one:
+            raise UserError(key, one, "text without ${, which refers to another key", "rename it")

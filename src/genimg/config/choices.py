@@ -1,18 +1,19 @@
-"""Words and choices on the command line: is each `key=value`, and does its group have that choice?"""
+"""Checks the words of the command line, the choices of groups, and which of Hydra's own keys are read."""
 
 from __future__ import annotations
 
-from hydra.core.override_parser.types import Override
-
-from genimg.common.errors import UserError
+from genimg.common.errors import UserError, nearest
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
 from genimg.config.flags import FLAGS
-from genimg.config.names import elsewhere, nearest
+from genimg.config.hydra_api import Override
+from genimg.config.names import missing_group_hint
+
+_SWEEP_KEYS = ("sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")
 
 
 def check_words(composer: Composer, words: list[str]) -> None:
-    """Every word is `key=value` or `~key`."""
+    """Checks that every word is `key=value` or `~key`."""
     for word in words:
         if (word.startswith("~") or "=" in word) and word.lstrip("+~").split("=")[0]:
             continue
@@ -20,7 +21,7 @@ def check_words(composer: Composer, words: list[str]) -> None:
         hint = f"did you mean {groups[0]}={word}?" if groups else f"did you mean {word.strip('=+~') or 'KEY'}=VALUE?"
         tasks = pages.tasks(composer.config_dir)
         if word in tasks:
-            hint = f"one task at a time: genimg {word} ..."
+            hint = f"run one task at a time: genimg {word} ..."
         elif word == words[0] and (task := nearest(word, tasks)):
             hint = f"did you mean genimg {task}?"
         elif f"--{word}" in FLAGS:
@@ -29,14 +30,14 @@ def check_words(composer: Composer, words: list[str]) -> None:
 
 
 def split(composer: Composer, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
-    """(choices of groups and Hydra's own settings, values of keys)."""
+    """Splits overrides into (choices of groups and Hydra's own settings, values of keys)."""
     chooses = [composer.is_group(o.key_or_group) or o.key_or_group.split(".")[0] == "hydra" for o in overrides]
     groups = [override for override, is_choice in zip(overrides, chooses, strict=True) if is_choice]
     return groups, [override for override, is_choice in zip(overrides, chooses, strict=True) if not is_choice]
 
 
 def check_choices(composer: Composer, overrides: list[Override]) -> None:
-    """Every group is one of the task's and has the choice that is asked of it."""
+    """Checks that every group belongs to the task and has the given choice."""
     of_task = composer.chosen_groups()
     for override in overrides:
         group = override.key_or_group
@@ -45,11 +46,15 @@ def check_choices(composer: Composer, overrides: list[Override]) -> None:
             continue
         if override.is_delete():
             hint = f"{group}=none" if "none" in known else f"choose another: {group}={known[0] if known else 'null'}"
-            raise UserError(f"~{group}", None, "a group keeps one of its choices", hint)
+            raise UserError(f"~{group}", None, "one choice for each group", hint)
         if "/" not in group and group not in of_task:
-            raise UserError(group, line(override), f"a key of task={composer.task}", elsewhere(composer, group))
+            raise UserError(
+                group, line(override), f"a key of task={composer.task}", missing_group_hint(composer, group)
+            )
         if group in of_task and (override.is_add() or override.is_force_add()):
-            raise UserError(group, line(override), "one choice, in place of the default", line(override).lstrip("+"))
+            raise UserError(
+                group, line(override), "a choice without +, which replaces the default", line(override).lstrip("+")
+            )
         value = override.value()
         for choice in value if isinstance(value, list) else [value]:
             if str(choice) not in known:
@@ -62,6 +67,33 @@ def _unknown_choice(composer: Composer, group: str, choice: str, known: list[str
     hint = f"did you mean {group}={meant}?" if meant else None
     if meant is None and elsewhere is not None:
         hint = f"did you mean {elsewhere}={choice}?"
-    expected = "one of " + ", ".join(known) if known else "a choice; there is none yet"
+    expected = "one of " + ", ".join(known) if known else "a choice; this group has none yet"
     in_root = group in composer.chosen_groups()
     return UserError(group, choice or "nothing", expected, hint, f"configs/{composer.task}.yaml" if in_root else None)
+
+
+def check_run_keys(override: Override) -> None:
+    """Raises UserError for a key that only a sweep reads, and for a key of Hydra that a single run does not read."""
+    key = override.key_or_group
+    if key.startswith(_SWEEP_KEYS):
+        raise UserError(key, line(override), "-m beside it; only a sweep reads this key")
+    _check_no_run_dir(override, "a run names its folder after the time", "outputs={}, which holds the runs")
+    if key.startswith("hydra") and key != "hydra.searchpath":
+        raise UserError(key, line(override), "not set; a single run does not read it")
+
+
+def check_sweep_keys(override: Override, sweeper: str) -> None:
+    """Raises UserError for a key that a sweep with this sweeper does not read."""
+    _check_no_run_dir(override, "a sweep has its own folder", "hydra.sweep.dir={}")
+    key = override.key_or_group
+    if sweeper == "basic" and key.startswith("hydra.sweeper."):
+        hint = f"{key.removeprefix('hydra.sweeper.params.')}=1,2"
+        raise UserError(key, None, "not set; the values to try are given on the command line", hint)
+    if sweeper == "optuna" and key == "hydra.sweep.subdir":
+        raise UserError(key, None, "not set; a search names the folders of its trials")
+
+
+def _check_no_run_dir(override: Override, reason: str, instead: str) -> None:
+    if override.key_or_group == "hydra.run.dir":
+        folder = line(override).partition("=")[2]
+        raise UserError("hydra.run.dir", folder, f"not set; {reason}", instead.format(folder) if folder else None)

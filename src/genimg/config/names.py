@@ -1,22 +1,19 @@
-"""Keys on the command line and in experiments: does each exist, and if not, which one was meant?"""
+"""Checks that the keys on the command line and in experiments exist, and finds the nearest key for a misspelt one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
-
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.common.errors import UserError
+from genimg.common.errors import UserError, nearest
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
+from genimg.config.hydra_api import Override, flatten
 
-# mappings of named parts to add to or take from: `+callbacks.mine._target_=...`, `~callbacks.samples`
+# mappings that `+callbacks.mine._target_=...` may add to and `~callbacks.samples` may remove from
 OPEN = ("callbacks", "logger", "hydra")
 
-# what other programs of the field call our keys
-_ELSEWHERE = {
+# the names of our keys in other programs
+_SYNONYMS = {
     "model.lr": "learning_rate",
     "model.latent_dim": "z_dim dim_z nz noise_dim latent_size latent_dims zdim",
     "model.width": "ngf ndf base_channels channel_multiplier",
@@ -33,13 +30,11 @@ _ELSEWHERE = {
     "outputs": "output output_dir out_dir outdir save_dir log_dir",
     "num_images": "n_samples num_samples nsamples",
 }
-_OURS = {theirs: ours for ours, names in _ELSEWHERE.items() for theirs in names.split()}
-
-_ALIKE = 0.6  # from here on, difflib's ratio of two names makes one a slip of the other
+_OURS = {theirs: ours for ours, names in _SYNONYMS.items() for theirs in names.split()}
 
 
 def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, object]) -> None:
-    """Every key exists in `nodes` (see `flatten`); `+` and `~` only where parts may be added or taken."""
+    """Checks that every key exists in `nodes` (see `flatten`), and that `+` and `~` change open mappings only."""
     nodes = _with_classes(nodes, {override.key_or_group: override.value() for override in overrides})
     for override in overrides:
         key = override.key_or_group
@@ -52,13 +47,13 @@ def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, o
                 if f"{key}.{name}" not in nodes and not _is_open(f"{key}.{name}", nodes):
                     meant = nearest(f"{key}.{name}", nodes)
                     hint = f"did you mean {meant}?" if meant else None
-                    raise UserError(f"{key}.{name}", line(override), "a key that exists", hint)
+                    raise UserError(f"{key}.{name}", line(override), "an existing key", hint)
 
 
 def check_experiments(composer: Composer, overrides: list[Override], chosen: DictConfig) -> None:
-    """The keys that an experiment sets exist without it, in the groups that it chooses.
+    """Checks that the keys an experiment sets exist without it, in the groups that it chooses.
 
-    chosen: the configuration composed with the experiment, where a mistyped key has become one that exists.
+    chosen: the configuration composed with the experiment, in which a misspelt key exists.
     """
     experiments = [o for o in overrides if o.key_or_group == "experiment" and isinstance(o.value(), str)]
     if not experiments:
@@ -74,46 +69,18 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
         for key in given:
             if key != "defaults" and key not in nodes and not _is_open(key, open_to):
                 meant = nearest(key, nodes)
-                raise UserError(key, None, "a key that exists", f"did you mean {meant}?" if meant else None, str(path))
-
-
-def flatten(config: DictConfig) -> dict[str, object]:
-    """Every node of `config` by its dotted key, unresolved; mappings too, lists whole."""
-    found: dict[str, object] = {}
-    waiting: list[tuple[str, DictConfig]] = [("", config)]
-    while waiting:
-        prefix, node = waiting.pop()
-        for name in node:
-            key = f"{prefix}{name}"
-            child = node._get_node(name)
-            found[key] = child
-            if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
-                waiting.append((f"{key}.", child))
-    return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that was most likely meant by `name`, or None.
-
-    The last parts of dotted keys must be alike too: `model.` before both is no likeness.
-    """
-    near = get_close_matches(name, list(known), n=5, cutoff=_ALIKE)
-    return next((key for key in near if SequenceMatcher(None, _last(name), _last(key)).ratio() >= _ALIKE), None)
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
+                raise UserError(key, None, "an existing key", f"did you mean {meant}?" if meant else None, str(path))
 
 
 def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]) -> UserError:
-    """The error for a key that does not exist, with the key, group or file that was most likely meant."""
+    """The error for a key that does not exist, with the nearest key, group or task."""
     key, value = override.key_or_group, override.get_value_element_as_str()
     leaves = [name for name, node in nodes.items() if not isinstance(node, DictConfig) and "_target_" not in name]
     word = override.input_line
-    ours = _OURS.get(_last(key).lower(), key)
-    beside = f"{key.rpartition('.')[0]}.{_last(ours)}"  # model.generator_optimizer.learning_rate
+    ours = _OURS.get(key.rpartition(".")[2].lower(), key)
+    beside = f"{key.rpartition('.')[0]}.{ours.rpartition('.')[2]}"  # model.generator_optimizer.learning_rate
     if (ours := beside if beside in leaves else ours) in leaves:
-        return UserError(key, word, "a key that exists", f"did you mean {ours}?", composer.source_of(ours, []))
+        return UserError(key, word, "an existing key", f"did you mean {ours}?", composer.source_of(ours, []))
     in_a_group = any(name.count(".") == 1 and name.endswith(f".{ours}") for name in leaves)
     for group, choices in pages.groups(composer.config_dir).items():
         inner = ours.removeprefix(f"{group}.")
@@ -121,40 +88,42 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
             continue
         having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
         if having and group not in composer.chosen_groups():
-            return UserError(key, word, f"a key of task={composer.task}", elsewhere(composer, group))
+            return UserError(key, word, f"a key of task={composer.task}", missing_group_hint(composer, group))
         if having:
-            asking = [choice for choice in having if f"{group}.{inner}=" in choices[choice]]  # in its own line
+            asking = [
+                choice for choice in having if f"{group}.{inner}=" in choices[choice]
+            ]  # in the line that describes the choice
             meant = " or ".join(f"{group}={choice}" for choice in (asking or having)[:3])
             return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}.{inner} belongs to {meant}")
     if "." not in key:
         group = nearest(key, composer.groups())
         if group is not None and value in composer.choices(group):
-            return UserError(key, word, "a key or a group that exists", hint=f"did you mean {group}={value}?")
+            return UserError(key, word, "an existing key or group", hint=f"did you mean {group}={value}?")
         same = sorted((name for name in leaves if name.rpartition(".")[2] == key), key=lambda n: n.count("."))
         if same and same[0].count(".") == 1:
-            return UserError(key, word, "a key that exists", hint=f"did you mean {' or '.join(same[:3])}?")
+            return UserError(key, word, "an existing key", hint=f"did you mean {' or '.join(same[:3])}?")
         if tasks := _tasks_with(key, composer):
             return UserError(key, word, f"a key of task={composer.task}", hint=f"{key} belongs to {tasks}")
         if same:
-            return UserError(key, word, "a key that exists", hint=f"did you mean {' or '.join(same[:3])}?")
+            return UserError(key, word, "an existing key", hint=f"did you mean {' or '.join(same[:3])}?")
         if group is not None:
-            return UserError(key, word, "a key or a group that exists", hint=f"did you mean {group}=...?")
+            return UserError(key, word, "an existing key or group", hint=f"did you mean {group}=...?")
     meant = nearest(key, leaves) or nearest(key.rpartition(".")[2], [n for n in leaves if "." not in n])
     meant = meant or next((n for n in leaves if n.rpartition(".")[2] == key.rpartition(".")[2]), None)
     hint = f"did you mean {meant}?" if meant else "genimg-train --help lists the keys, --cfg job prints them all"
     source = composer.source_of(meant, []) if meant else None
-    return UserError(key, word, "a key that exists", hint=hint, default_in=source)
+    return UserError(key, word, "an existing key", hint=hint, default_in=source)
 
 
-def elsewhere(composer: Composer, group: str) -> str:
-    """What to do with a group that the task has not."""
+def missing_group_hint(composer: Composer, group: str) -> str:
+    """The hint for a group that the task does not have."""
     if chosen := composer.chosen_groups():
         return f"the groups are {', '.join(chosen)}"
-    return f"leave it out: task={composer.task} takes its {group} from the run"
+    return f"remove it: task={composer.task} takes its {group} from the run"
 
 
 def _tasks_with(key: str, composer: Composer) -> str:
-    """`task=evaluate and task=sample`: the other tasks whose root YAML has `key`."""
+    """The other tasks whose root YAML has `key`, as `task=evaluate and task=sample`."""
     roots = {task: pages.find("", task, composer.config_dir) for task in pages.tasks(composer.config_dir)}
     having = [
         t for t, root in roots.items() if t != composer.task and root and key in {k.name for k in pages.keys(root)}
@@ -167,12 +136,12 @@ def _adds(override: Override) -> bool:
 
 
 def _with_classes(nodes: dict[str, object], given: dict[str, object]) -> dict[str, object]:
-    """`nodes` with the classes that `given`, values by their keys, puts in the place of theirs."""
+    """`nodes` with the `_target_` values of `given`, a mapping of keys to values."""
     return nodes | {key: value for key, value in given.items() if key in nodes and key.endswith("._target_")}
 
 
 def _is_open(key: str, nodes: dict[str, object]) -> bool:
-    """What `+` may add and `~` take away: a part of an open mapping, or an argument of a class that is not ours."""
+    """Whether `+` may add and `~` may remove `key`: in an open mapping, or an argument of a user-defined class."""
     if key.split(".")[0] in OPEN:
         return True
     while "." in key:
@@ -185,12 +154,12 @@ def _is_open(key: str, nodes: dict[str, object]) -> bool:
 def _check_removable(composer: Composer, key: str, nodes: dict[str, object]) -> None:
     if key not in nodes:
         meant = nearest(key, nodes)
-        raise UserError(f"~{key}", None, "a key that exists", hint=f"did you mean ~{meant}?" if meant else None)
+        raise UserError(f"~{key}", None, "an existing key", hint=f"did you mean ~{meant}?" if meant else None)
     if "." not in key or not _is_open(key, nodes) or key.rpartition(".")[2].startswith("_"):
         raise UserError(
             f"~{key}",
             None,
-            f"only parts of {' and '.join(OPEN[:2])} and arguments of a class that is not ours can be taken away",
-            hint=f"give it a value instead: {key}=...",
+            f"a key in {' or '.join(OPEN[:2])}, or an argument of a class from outside genimg",
+            hint=f"set it instead: {key}=...",
             default_in=composer.source_of(key, []),
         )

@@ -1,4 +1,4 @@
-"""The resolvers that the YAML files may use, torch-free and registered once."""
+"""The OmegaConf resolvers of the YAML files. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ def choose(condition: Any, then: Any, otherwise: Any) -> Any:
 
 
 def count_classes(root: str | None, follow_links: bool = False) -> int:
-    """`${count_classes:${data.root},${data.follow_links}}`: the class folders below `root`; 0 where it is flat or
-    missing.
-    """
-    from genimg.data.listing import count_classes as count  # reads names only; imported when a YAML asks
+    """`${count_classes:${data.root},${data.follow_links}}`: class folders below `root`; 0 if flat or missing."""
+    from genimg.data.listing import count_classes as count
 
     return count(root, follow_links) if root else 0
 
 
 def register() -> None:
-    """Makes the resolvers known to OmegaConf; a second call changes nothing."""
+    """Registers the resolvers with OmegaConf; a second call changes nothing."""
     OmegaConf.register_new_resolver("if", choose, replace=True)
-    # cached: composing, checking and writing a configuration each resolve it, and a folder may be large
+    # cached, because composing, checking and writing each resolve it, and a folder may be large
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True, use_cache=True)

@@ -1,29 +1,30 @@
-"""`resume=RUN`: the saved configuration of a run, with the few things that may change, or with others said aloud."""
+"""`resume=RUN`: the saved configuration of a run with the settings that may change, or others with allow_changes."""
 
 from __future__ import annotations
 
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError
-from genimg.common.run_config import LARGEST, SHOWING
+from genimg.common.run_config import MAX_BYTES, passive_callbacks, read_config
 from genimg.common.run_folder import RunFolder, find_run
 from genimg.config.compose import Composer, line, without_hydra
-from genimg.config.followed import follow_again
-from genimg.config.saved import MOVABLE, saved
+from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
+from genimg.config.saved import MOVABLE, load_trusted
 
-# what a resumed run may change: how long, where, and what is written; never what is trained on what and measured how
-CHANGEABLE = (
-    "budget", "logger", "trainer", "launch", "checkpoint", *(f"callbacks.{name}" for name in SHOWING),
-    "log_every_steps", "dry_run",
-)  # fmt: skip
-_ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the numbers: not of the trainer's that may
+# settings that change neither what is trained nor how it is measured; with the passive callbacks
+_CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "log_every_steps", "dry_run")
+_ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the results, unlike the rest of trainer
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
-_NEVER = ("experiment", "run_dir", "sweep")  # what they say is about a run that begins
+_NEVER = ("experiment", "run_dir", "sweep")  # only a new run reads them
 
 
 def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | None:
-    """The run that `resume=` names, or None where nothing is resumed. UserError where it cannot be."""
+    """The run that `resume=` names, by its absolute path, or None without `resume=`.
+
+    Raises:
+        UserError: if the run cannot be resumed, or an override may not change.
+    """
     given = {override.key_or_group: override.value() for override in overrides if not override.is_delete()}
     if composer.task != "train" or given.get("resume") is None:
         return None
@@ -31,39 +32,45 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     if not isinstance(run, RunFolder):
         raise UserError("resume", run, "a run folder, or last", hint=f"resume={run.parent.parent}")
     if not run.has_checkpoint():
-        raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start it anew")
+        raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start a new run")
+    if "${" in str(run.path.absolute()):
+        raise UserError("resume", run.path.absolute(), "a path without ${, which Hydra would resolve", "rename it")
     if not isinstance(given.get("allow_changes", False), bool):
         raise UserError("allow_changes", given["allow_changes"], "true or false")
+    passive = passive_callbacks(read_config(run.config, "resume").get("callbacks"))
+    changeable = (*_CHANGEABLE, *(f"callbacks.{name}" for name in passive if f"callbacks.{name}._target_" not in given))
     for override in overrides:
         key = override.key_or_group
-        if (_is_of(key, (*CHANGEABLE, *_BESIDES)) and key not in _ROUNDING) or key in MOVABLE:
+        if (_is_of(key, (*changeable, *_BESIDES)) and key not in _ROUNDING) or key in MOVABLE:
             continue
         allowed = not _is_of(key, _NEVER) and "/" not in key
         if not (allowed and given.get("allow_changes") is True):
             raise UserError(
                 key,
                 line(override),
-                f"with resume= only {', '.join((*CHANGEABLE, *MOVABLE))} may change, but not {' and '.join(_ROUNDING)}",
-                hint="allow_changes=true beside it; or a new run, without resume="
+                f"with resume= only {', '.join((*changeable, *MOVABLE))} may change, except {' and '.join(_ROUNDING)}",
+                hint="allow_changes=true beside it, or a new run without resume="
                 if allowed
-                else "leave it out, or start a new run without resume=",
+                else "remove it, or start a new run without resume=",
             )
-    return run
+    return RunFolder(run.path.absolute())
 
 
 def _is_of(key: str, names: tuple[str, ...]) -> bool:
-    """Whether a key or a group is one of these, or a part of one."""
+    """Whether a key or a group is one of these, or inside one."""
     return any(f"{key}.".replace("/", ".").startswith(f"{name}.") for name in names)
 
 
-def began_with(run: RunFolder, composer: Composer, overrides: list[Override]) -> list[str]:
-    """The choices of groups that the run has by RUN/overrides.txt, of those that exist here.
+def starting_choices(run: RunFolder, composer: Composer, overrides: list[Override]) -> list[str]:
+    """The choices of groups in RUN/overrides.txt that exist here.
 
-    They say which key follows which, and which keys there are; the values are those of the saved configuration. Raises
-    UserError with allow_changes=true for a choice that is not here.
+    They tell which keys there are and which key follows which; the values come from the saved configuration.
+
+    Raises:
+        UserError: with allow_changes=true, if a choice does not exist here.
     """
     found: dict[str, str] = {}
-    readable = run.overrides.is_file() and run.overrides.stat().st_size <= LARGEST
+    readable = run.overrides.is_file() and run.overrides.stat().st_size <= MAX_BYTES
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
     for word in run.overrides.read_text(encoding="utf-8", errors="replace").splitlines() if readable else []:
         group = word.partition("=")[0]
@@ -73,13 +80,13 @@ def began_with(run: RunFolder, composer: Composer, overrides: list[Override]) ->
         if chosen and set(chosen) <= set(composer.choices(group)):
             found[group] = word
         elif strict and chosen != ["null"]:
-            hint = "--config-dir FOLDER, as when it began"
-            raise UserError("allow_changes", "true", f"the files that the run began with; here is no {word}", hint)
+            expected = f"the YAML files that the run started with; {word} does not exist here"
+            raise UserError("allow_changes", "true", expected, "--config-dir FOLDER, as when it started")
     return list(found.values())
 
 
 def _chosen(composer: Composer, word: str) -> list[str]:
-    """What a word of a run's file chooses of its group, which may be several; none where it is no word that is read."""
+    """The choices of a group in a word of overrides.txt, which is untrusted; none if the word does not parse."""
     try:
         value = composer.parse([word])[0].value()
     except UserError:
@@ -90,14 +97,15 @@ def _chosen(composer: Composer, word: str) -> list[str]:
 def merged(
     composer: Composer, run: RunFolder, overrides: list[Override], began: DictConfig, chosen: DictConfig
 ) -> DictConfig:
-    """The saved configuration of `run` with the overrides laid on top; its `hydra` node is that of `chosen`.
+    """The saved configuration of `run` with the overrides applied and the `hydra` node of `chosen`.
 
-    began: what the choices of groups that the run began with compose to: it says which key follows which.
-    chosen: the same with the choices of the overrides (`logger=csv`) on top.
+    Args:
+        began: composed from the choices of groups that the run started with; it tells which key follows which.
+        chosen: composed from the same choices and those of the overrides (`logger=csv`).
     """
-    config = saved(run, overrides, composer.config_dir, without_hydra(chosen))
+    config = load_trusted(run, overrides, composer.config_dir, without_hydra(chosen))
     trust = list(config.trust)
-    follow_again(config, without_hydra(began))
+    _restore_interpolations(config, without_hydra(began))
     with open_dict(config), open_dict(chosen):
         config.hydra = chosen.hydra
         for override in overrides:
@@ -106,10 +114,27 @@ def merged(
         if any(override.key_or_group.startswith("budget.") for override in overrides):
             config.budget = dict.fromkeys(config.budget)
     OmegaConf.set_struct(config, True)
-    settings = [override for override in overrides if not composer.is_group(override.key_or_group)]
-    composer.apply(settings, config)
-    config.resume = str(run.path)
-    config.run_dir = str(run.path)
+    composer.apply([override for override in overrides if not composer.is_group(override.key_or_group)], config)
+    config.resume = config.run_dir = str(run.path)
     if isinstance(config.trust, ListConfig):
-        config.trust = trust  # with what the other words name
+        config.trust = trust  # with the classes that the other overrides name
     return config
+
+
+def _restore_interpolations(config: DictConfig, composed: DictConfig) -> None:
+    """Puts an interpolation of `composed` into the resolved `config` where it gives the value that is there.
+
+    The values do not change, but a key that is set afterwards changes the keys that follow it, as model.lr does the
+    optimizers' lr. A key that was set to another value keeps it.
+    """
+    existing = flatten(config)
+    for key, node in flatten(composed).items():
+        if key in existing and (text := interpolation(node)) is not None:
+            kept = plain_value(config, key)
+            OmegaConf.update(config, key, text, merge=False)
+            try:
+                follows = plain_value(config, key) == kept
+            except OmegaConfBaseException:
+                follows = False
+            if not follows:
+                OmegaConf.update(config, key, kept, merge=False)

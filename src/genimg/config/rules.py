@@ -1,36 +1,39 @@
-"""What each key may be: one table of types, ranges and choices.
+"""The rule of each key: its type, range and choices, in one table.
 
-A key without a rule takes the type of its default. The rules of `model.*` and `data.*` hold for our own
-classes; a user's YAML with another `_target_` keeps only the rules of keys that mean the same everywhere.
+A key without a rule takes the type of its default. The rules of `model.*` and `data.*` apply to the classes of this
+package; a user-defined class keeps only the rules of keys that mean the same everywhere (`everywhere=True`).
 """
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import NamedTuple
 
+from genimg.common.declared import registry
 from genimg.common.limits import SIDES
 
 
 class Rule(NamedTuple):
-    """What one key may be. Bounds are inclusive, save `above`.
+    """The values that a key accepts. Bounds are inclusive, except `above`.
 
-    kind: integer, number, flag, text, list, paths, any; size and pair are one or two whole numbers, two is a list of
-        two numbers.
+    kind: integer, number, flag, text, list, paths, any; size and pair are one or two integers, two is a list of two
+        numbers.
     """
 
     kind: str
     low: float | None = None
     high: float | None = None
     above: float | None = None
-    choices: tuple[str, ...] = ()  # words that are right; beside numbers where kind is integer or number
-    null: bool = False  # null is right too
-    everywhere: bool = False  # holds for a user's own classes as well
-    hint: str | None = None  # what else there is, where no choice is near
+    choices: tuple[str, ...] = ()  # accepted words; with kind integer or number, besides numbers
+    registry: tuple[str, str] | None = None  # (module, registry) whose names are the choices
+    null: bool = False  # null is accepted
+    everywhere: bool = False  # applies to user-defined classes too
+    hint: str | None = None  # the hint if no choice is near
 
     def __str__(self) -> str:
-        """What is expected, in words."""
-        words = {"integer": "a whole number", "number": "a number", "flag": "true or false", "text": "text"}
+        """The accepted values, as an error message lists them."""
+        words = {"integer": "an integer", "number": "a number", "flag": "true or false", "text": "text"}
         words |= {
             "size": "one number or [height,width]",
             "pair": "one number or [least,most]",
@@ -60,8 +63,13 @@ def integer(low: float, high: float | None = None, null: bool = False, everywher
     return Rule("integer", low=low, high=high, null=null, everywhere=everywhere)
 
 
-def one_of(*choices: str, null: bool = False, hint: str | None = None) -> Rule:
-    return Rule("text", choices=choices, null=null, hint=hint)
+def one_of(*choices: str) -> Rule:
+    return Rule("text", choices=choices)
+
+
+def registered(module: str, name: str, hint: str | None = None) -> Rule:
+    """One of the names in a registry of this package, which is read from its source when the rule is used."""
+    return Rule("text", registry=(f"genimg.{module}", name), hint=hint)
 
 
 RULES: dict[str, Rule] = {
@@ -95,7 +103,9 @@ RULES: dict[str, Rule] = {
     "trainer.devices": Rule("integer", low=1, choices=("auto",)),
     "trainer.num_nodes": integer(1),
     "trainer.strategy": Rule("text"),
-    "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),  # 16-mixed has a scaler, which is in no checkpoint
+    "trainer.precision": one_of(
+        "auto", "32-true", "bf16-mixed"
+    ),  # 16-mixed needs a gradient scaler, which checkpoints do not hold
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
     "trainer.deterministic": Rule("flag"),
@@ -119,7 +129,7 @@ RULES: dict[str, Rule] = {
     "data.workers": integer(0, 1000, null=True),
     "data.fit": one_of("crop", "pad", "stretch"),
     "data.variant": one_of("balanced", "letters", "digits", "mnist", "bymerge", "byclass"),
-    "data.background": Rule("any"),  # a colour in many spellings: the data set reads it
+    "data.background": Rule("any"),  # a colour; the data set parses it
     "data.cache": Rule("any"),  # true, false or a folder
     "data.minutes": Rule("number", above=0, everywhere=True),
     # model
@@ -134,35 +144,29 @@ RULES: dict[str, Rule] = {
     "model.penalty_step": Rule("number", above=0),
     "model.penalty_share": Rule("number", above=0, high=1),
     "model.conditional": Rule("flag", everywhere=True),
-    "model.objective": one_of(
-        "non_saturating",
-        "minimax",
-        "relativistic",
-        "hinge",
-        "least_squares",
-        "wasserstein",
-        hint="a loss of your own: docs/own.md",
+    "model.objective": registered(
+        "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/own.md"
     ),
-    "model.likelihood": one_of("bernoulli", "gaussian", "discretized_logistic"),
+    "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),
     "model.augmentation": Rule("list", choices=("auto",)),
-    "model.prior": one_of("normal", "fitted"),
+    "model.prior": registered("models.vae", "PRIORS"),
     "model.beta": Rule("number", low=0),
     "model.kl_warmup": Rule("number", low=0, high=1),
     "model.components": integer(1),
     "model.hidden": integer(1),
     "model.smallest": integer(1, 7),
-    "model.recurrent": one_of("lstm", "conv_lstm"),
+    "model.recurrent": registered("models.networks.recurrent", "CORES"),
     "model.features": integer(1),
     "model.layers": integer(1),
     "model.first_sigma": Rule("number", above=0),
     "model.least_sigma": Rule("number", above=0),
     "model.grad_clip": Rule("number", above=0),
     "model.futures": integer(1),
-    # callbacks: the same words mean the same in each
+    # callbacks: a key means the same in each
     "callbacks.*.times": integer(1),
-    "callbacks.frechet_random.num_images": integer(2),  # a distance between spreads
+    "callbacks.frechet_random.num_images": integer(2),  # a covariance needs two
     "callbacks.*.num_images": integer(1),
-    "callbacks.samples.num_images": integer(1, 10_000),  # on one sheet
+    "callbacks.samples.num_images": integer(1, 10_000),  # images on one sheet
     "callbacks.*.num_clips": integer(1, 1000),
     "callbacks.*.every_*": Rule("number", above=0),
     # sample
@@ -186,7 +190,7 @@ RULES: dict[str, Rule] = {
     "out": Rule("text", null=True),
     "trust": Rule("list"),
     # export
-    "format": one_of("safetensors", "torchscript", "pt2", "onnx"),
+    "format": registered("sampling.export.formats", "FILES"),
     # compare, rate
     "runs": Rule("paths", null=True),
     "results": Rule("paths", null=True),
@@ -195,7 +199,7 @@ RULES: dict[str, Rule] = {
     "repeats": Rule("number", low=0, high=0.5),
     "exposure": Rule("number", low=0.25, high=5, null=True),
     # evaluate
-    "features": Rule("text"),  # checked with the partners: a word of ours, or a class of the user's
+    "features": Rule("text"),  # a registered extractor or a class: see cross_checks.check_features
     "weights": Rule("text", null=True),
     "importance_samples": integer(1),
     "root": Rule("text", null=True),
@@ -203,6 +207,8 @@ RULES: dict[str, Rule] = {
 }
 
 
+@cache
 def rule_for(key: str) -> Rule | None:
-    """The rule of a dotted key: its own, else that of the first pattern it matches."""
-    return RULES.get(key) or next((rule for name, rule in RULES.items() if fnmatchcase(key, name)), None)
+    """The rule of a dotted key: its own, else the rule of the first pattern that it matches, with its choices."""
+    rule = RULES.get(key) or next((rule for name, rule in RULES.items() if fnmatchcase(key, name)), None)
+    return rule._replace(choices=registry(*rule.registry)) if rule and rule.registry else rule

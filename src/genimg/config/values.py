@@ -1,22 +1,21 @@
-"""Values: of the type of their default, and within the rule of their key."""
+"""Checks values: against the type of their default, or the rule of their key."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genimg.common.errors import UserError
+from genimg.common.errors import UserError, nearest
 from genimg.config.compose import Composer, line
-from genimg.config.names import OPEN, nearest
+from genimg.config.hydra_api import Override, is_missing, plain_value
+from genimg.config.names import OPEN
 from genimg.config.rules import Rule, integer, rule_for
 
 
 def check_types(overrides: list[Override], nodes: dict[str, object], base: DictConfig) -> None:
-    """Each override has the type of the value it replaces. Keys with a rule are left to `check_rules`."""
+    """Checks that each override has the type of its default. `check_rules` checks the keys with a rule."""
     for override in overrides:
         key = override.key_or_group
         if override.is_delete() or key not in nodes or override.is_sweep_override():
@@ -28,11 +27,11 @@ def check_types(overrides: list[Override], nodes: dict[str, object], base: DictC
             expected = str(rule_for(key) or _type_name(default))
             raise UserError(key, override.input_line, f"{expected}, not a mapping")
         elif rule_for(key) is None and not _same_type(given, default):
-            raise UserError(key, _shown(given), f"{_type_name(default)}, as the default {_shown(default)}")
+            raise UserError(key, _shown(given), f"{_type_name(default)}, like the default {_shown(default)}")
 
 
-def as_meant(config: DictConfig, overrides: list[Override], nodes: dict[str, object]) -> None:
-    """Sets what YAML read as another type than the rule's: 1e5 is a whole number, a folder may be called 2024."""
+def convert_types(config: DictConfig, overrides: list[Override], nodes: dict[str, object]) -> None:
+    """Converts values that YAML parsed as another type than the rule's: 1e5 to an integer, 2024 to a folder name."""
     written = {o.key_or_group: line(o).partition("=")[2].strip() for o in overrides if _is_number(o.value())}
     for key in nodes:
         rule = rule_for(key)
@@ -53,19 +52,22 @@ def _is_number(value: object) -> bool:
 
 
 def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes: dict[str, object]) -> None:
-    """Every value of the configuration keeps the rule of its key, wherever it was set."""
+    """Checks every value against the rule of its key, in whichever file or override it was set."""
     for key, node in nodes.items():
-        if isinstance(node, Node) and node._is_missing():
-            raise UserError(key, None, "a value: it has no default", f"{key}=...", composer.source_of(key, words))
+        if is_missing(node):
+            raise UserError(key, None, "a value; it has no default", f"{key}=...", composer.source_of(key, words))
         rule = rule_for(key)
-        if rule is None or isinstance(node, DictConfig) or not _holds_for(rule, key, config):
+        if rule is None or isinstance(node, DictConfig) or not _applies(rule, key, config):
             continue
-        value = _resolved(config, key)
-        if keeps(rule, value):
+        try:
+            value = plain_value(config, key)
+        except OmegaConfBaseException as error:
+            raise UserError(key, None, f"a value that resolves: {' '.join(str(error).split())}") from error
+        if is_valid(rule, value):
             continue
         hint = rule.hint
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
-            width, _, height = value.partition("x")  # as images are named; the key takes a tensor's order
+            width, _, height = value.partition("x")  # the usual order of image sizes; the key takes (height, width)
             hint = f"{key}=[{height},{width}] is {width} wide and {height} high"
         elif rule.kind == "two" and _is_number(value):
             hint = f"{key}=[{_shown(value)},{_shown(value)}]"
@@ -82,8 +84,8 @@ def _nearest_choice(value: str, rule: Rule) -> str | None:
     return next((c for c in rule.choices if value and c.startswith(value)), None) or nearest(value, rule.choices)
 
 
-def keeps(rule: Rule, value: object) -> bool:
-    """Whether `value` is what `rule` allows."""
+def is_valid(rule: Rule, value: object) -> bool:
+    """Whether `rule` accepts `value`."""
     if value is None:
         return rule.null
     if rule.choices and str(value) in rule.choices and not isinstance(value, bool):
@@ -95,12 +97,11 @@ def keeps(rule: Rule, value: object) -> bool:
     if rule.kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(rule, value)
     if rule.kind == "two":
-        return (
-            isinstance(value, list) and len(value) == 2 and all(keeps(rule._replace(kind="number"), v) for v in value)
-        )
+        number = rule._replace(kind="number")
+        return isinstance(value, list) and len(value) == 2 and all(is_valid(number, one) for one in value)
     if rule.kind in ("size", "pair"):
         sizes = value if isinstance(value, list) and len(value) == 2 else [value]
-        return all(keeps(integer(rule.low or 0, rule.high), size) for size in sizes)
+        return all(is_valid(integer(rule.low or 0, rule.high), size) for size in sizes)
     if rule.kind == "any":
         return True
     if rule.kind == "paths" and isinstance(value, list):
@@ -116,28 +117,20 @@ def _in_range(rule: Rule, value: float) -> bool:
     return (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
 
 
-def _holds_for(rule: Rule, key: str, config: DictConfig) -> bool:
-    """Rules of model.* and data.* are those of our own classes, save the ones that hold everywhere."""
+def _applies(rule: Rule, key: str, config: DictConfig) -> bool:
+    """Whether a rule applies: those of model.* and data.* do to classes of this package, some of them everywhere."""
     group = key.split(".")[0]
     if rule.everywhere or "." not in key or group not in ("model", "data"):
         return True
     return str(OmegaConf.select(config, f"{group}._target_")).startswith("genimg.")
 
 
-def _resolved(config: DictConfig, key: str) -> Any:
-    try:
-        value = OmegaConf.select(config, key)
-    except OmegaConfBaseException as error:
-        raise UserError(key, None, f"a value that resolves: {' '.join(str(error).split())}") from error
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
 def _check_mapping(key: str, given: object, default: DictConfig) -> None:
     if isinstance(given, dict):
-        return  # its keys are checked by Hydra as it merges them
+        return  # check_keys has checked its keys
     inner = ", ".join(f"{key}.{name}" for name in list(default)[:4])
-    hint = f"to take it away: ~{key}" if given is None and key.split(".")[0] in OPEN else None
-    raise UserError(key, _shown(given), f"keys of its own: {inner}, ...", hint=hint)
+    hint = f"to remove it: ~{key}" if given is None and key.split(".")[0] in OPEN else None
+    raise UserError(key, _shown(given), f"a mapping; set its keys: {inner}, ...", hint=hint)
 
 
 def _same_type(given: object, default: object) -> bool:
@@ -155,12 +148,12 @@ def _same_type(given: object, default: object) -> bool:
 
 
 def _type_name(default: object) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    names = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
     return names.get(type(default), "a list: [a,b]")
 
 
 def _shown(value: object) -> str:
-    """`value` as a user would write it."""
+    """`value` as it is written on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value).replace("'", "") if isinstance(value, list) else str(value) or "nothing"

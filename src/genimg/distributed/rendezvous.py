@@ -1,12 +1,18 @@
-"""Where the processes of a run meet, and after a death meet again: a store, which the first machine's agent keeps.
+"""Rendezvous of the processes of a run, at its start and after each restart, through a key-value store.
 
-An agent sees the deaths of its own machine's processes only. Those of the others lose their connection, end, and are
-started anew by their agents. How often a group was started is its number, and processes of one number are one group.
+An agent of torchrun notices only deaths on its own machine. Processes on the other machines lose their connection, end,
+and are restarted by their agents. Processes with the same restart count form one group. The store is kept by the agent
+of the first machine, so it outlives the processes.
+
+torchrun's c10d rendezvous does not replace this: it assigns ranks by arrival, restarts also the processes of healthy
+machines (so a death elsewhere would repeat the final sampling of rank 0), and does not count those restarts, so the
+restart counts of the machines differ.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
@@ -17,104 +23,122 @@ from torch.distributed.rendezvous import rendezvous
 from genimg.common import ranks
 from genimg.common.errors import PeerLost, PeersUnavailable, RunFinished
 
-PATIENCE = 900  # seconds, for machines and processes that start
-PATIENCE_AGAIN = 300  # for those that come back: a machine that has died says nothing
-PATIENCE_FOR_STORE = 10  # for a store that was there before: its agent starts no one anew by ending
-_ENDED, _THROUGH = "genimg/ended", "genimg/through"
-_AGENTS_ARE_DONE = "torchelastic/agent/terminal_state"  # what torch's agents call it
-_INTERVAL = 0.1  # seconds between two looks at the store
+START_TIMEOUT = 900.0  # seconds, until all machines and processes have started
+RESTART_TIMEOUT = 300.0  # seconds, until all are back: a machine that lost its power does not report it
+_STORE_TIMEOUT = 10  # seconds, to connect to a store that existed before the restart
+_MACHINE_ENDED, _FINISHED = "genimg/machine_ended", "genimg/finished"
+_AGENTS_EXIT = "torchelastic/agent/terminal_state"  # the key of torch's barrier between agents that exit
 
 
-class Meeting:
-    """The store as one process of a group sees it. rank: this one's of `processes`; attempt: the group's number."""
+@dataclass(frozen=True)
+class Rendezvous:
+    """The store as one process sees it.
 
-    def __init__(self, store: Store, rank: int, processes: int, attempt: int) -> None:
-        self._store, self._rank, self._processes, self._attempt = store, rank, processes, attempt
+    Args:
+        agent_store: shared by all restarts.
+        rank: of this process, of `world_size`.
+        attempt: how often the group was restarted, of at most `max_restarts`.
+        start_timeout: seconds to wait for the others in attempt 0; restart_timeout: in later ones.
+        interval: seconds between two reads of the store.
+    """
+
+    agent_store: Store
+    rank: int
+    world_size: int
+    attempt: int = 0
+    max_restarts: int = 0
+    start_timeout: float = START_TIMEOUT
+    restart_timeout: float = RESTART_TIMEOUT
+    interval: float = 0.1
 
     @classmethod
-    def of_environment(cls, rank: int, processes: int) -> Meeting:
-        """At MASTER_ADDR:MASTER_PORT. Raises PeersUnavailable where nobody keeps a store there any more."""
-        seconds = PATIENCE_FOR_STORE if ranks.restarts() else PATIENCE
+    def from_environment(cls, rank: int, world_size: int) -> Rendezvous:
+        """Connects to MASTER_ADDR:MASTER_PORT. Raises PeersUnavailable if there is no store."""
+        attempt = ranks.restarts()
+        seconds = _STORE_TIMEOUT if attempt else START_TIMEOUT
         try:
-            store, _, _ = next(rendezvous("env://", rank, processes, timeout=timedelta(seconds=seconds)))
+            store, _, _ = next(rendezvous("env://", rank, world_size, timeout=timedelta(seconds=seconds)))
         except DistError as error:
-            why = "the first machine of the run has ended" if ranks.restarts() else f"nobody is there after {seconds} s"
+            why = "the first machine of the run has ended" if attempt else f"no answer within {seconds:.0f} s"
             raise PeersUnavailable(why) from error
-        return cls(store, rank, processes, ranks.restarts())
+        return cls(store, rank, world_size, attempt, ranks.max_restarts())
 
     @property
     def store(self) -> Store:
-        """The group's own part: the whole outlives a group that has died, and so would the addresses in it."""
-        return PrefixStore(f"attempt-{self._attempt}", self._store)
+        """The part of the store for this attempt, without the addresses of the previous processes."""
+        return PrefixStore(f"attempt-{self.attempt}", self.agent_store)
 
-    def wait_for_all(self, seconds: float | None = None) -> None:
-        """Until every process of the group is there, `seconds` at most: by default as long as those of its attempt may
-        need to come.
+    def wait_for_all(self) -> None:
+        """Waits until every process of this attempt has arrived.
 
-        Raises PeerLost where some were started anew meanwhile, PeersUnavailable where they do not come, and RunFinished
-        where no group is needed any more.
+        Raises:
+            PeerLost: others were restarted meanwhile, so this attempt cannot complete.
+            PeersUnavailable: a machine has ended, or the timeout has passed.
+            RunFinished: rank 0 has finished the run.
         """
-        self._set(_here(self._attempt, self._rank), _started(self._attempt))
-        if seconds is None:
-            seconds = PATIENCE_AGAIN if self._attempt else PATIENCE
-        end = time.monotonic() + seconds
-        while not self._has(*(_here(self._attempt, rank) for rank in range(self._processes))):
-            if self._has(_THROUGH):
+        self._set(_arrived(self.attempt, self.rank), _started(self.attempt))
+        timeout = self.restart_timeout if self.attempt else self.start_timeout
+        end = time.monotonic() + timeout
+        while not self._has(*(_arrived(self.attempt, rank) for rank in range(self.world_size))):
+            if self._has(_FINISHED):
                 raise RunFinished
-            if self._has(_ENDED):
-                raise PeersUnavailable("another machine of the run has ended, and cannot be waited for")
-            if any(self._has(_started(later)) for later in self._later()):
-                raise PeerLost("others were started anew")
+            if self._has(_MACHINE_ENDED):
+                raise PeersUnavailable("another machine of the run has ended and will not come back")
+            if any(self._has(_started(later)) for later in self._later_attempts()):
+                raise PeerLost("the other processes were restarted")
             if time.monotonic() > end:
-                raise PeersUnavailable(f"not all processes of the run came within {seconds:.0f} s")
-            time.sleep(_INTERVAL)
+                raise PeersUnavailable(f"not all processes of the run arrived within {timeout:.0f} s")
+            time.sleep(self.interval)
 
-    def be_through(self) -> None:
-        """Called by the first process when it has done what it does alone at the end."""
-        self._set(_THROUGH)
+    def mark_finished(self) -> None:
+        """Declares the run finished. Called by rank 0 after the work that it does alone at the end."""
+        self._set(_FINISHED)
 
-    def wait_for_first(self) -> None:
-        """Waits until it is through.
+    def wait_for_finish(self) -> None:
+        """Waits until rank 0 has finished the run, so that its machine can restart the group if it dies before.
 
-        Raises PeerLost where it was started anew, PeersUnavailable where its machine has ended.
+        Raises PeerLost if rank 0 was restarted, PeersUnavailable if its machine has ended.
         """
-        while not self._has(_THROUGH):
-            if any(self._has(_here(later, 0)) for later in self._later()):
-                raise PeerLost("the first process was started anew")
-            time.sleep(_INTERVAL)
+        while not self._has(_FINISHED):
+            if any(self._has(_arrived(later, 0)) for later in self._later_attempts()):
+                raise PeerLost("rank 0 was restarted")
+            time.sleep(self.interval)
 
-    def _later(self) -> range:
-        return range(self._attempt + 1, ranks.max_restarts() + 1)
+    be_through, wait_for_first = mark_finished, wait_for_finish
+
+    def _later_attempts(self) -> range:
+        return range(self.attempt + 1, self.max_restarts + 1)
 
     def _has(self, *keys: str) -> bool:
         try:
-            return self._store.check(list(keys))
+            return self.agent_store.check(list(keys))
         except DistError as error:
             raise PeersUnavailable("the first machine of the run has ended") from error
 
     def _set(self, *keys: str) -> None:
         try:
             for key in keys:
-                self._store.set(key, "")
+                self.agent_store.set(key, "")
         except DistError as error:
             raise PeersUnavailable("the first machine of the run has ended") from error
 
 
-def say_goodbye(endpoint: str, run_id: str, machines: int) -> None:
-    """Called by the agent of a machine that ends before the run does: so that the others do not wait for it, neither
-    its processes to begin nor its agent to be done.
+def announce_machine_end(endpoint: str, run_id: str, machines: int, timeout: float = 2) -> None:
+    """Tells the other machines that this one leaves before the run is finished. Called by its agent.
+
+    Their processes then do not wait for it to restart, nor does the first agent wait for this one to exit.
     """
     host, port = parse_rendezvous_endpoint(endpoint, default_port=-1)
     try:
-        store = TCPStore(host, port, timeout=timedelta(seconds=2), wait_for_workers=False)
-        store.set(_ENDED, "")
-        barrier(PrefixStore(run_id, store), machines, _AGENTS_ARE_DONE, barrier_timeout=0.1)
-    except DistError:  # the first machine has ended itself, or is not done
+        store = TCPStore(host, port, timeout=timedelta(seconds=timeout), wait_for_workers=False)
+        store.set(_MACHINE_ENDED, "")
+        barrier(PrefixStore(run_id, store), machines, _AGENTS_EXIT, barrier_timeout=0.1)
+    except DistError:  # the first machine has ended, or is not about to exit
         return
 
 
-def _here(attempt: int, rank: int) -> str:
-    return f"genimg/here-{attempt}-{rank}"
+def _arrived(attempt: int, rank: int) -> str:
+    return f"genimg/arrived-{attempt}-{rank}"
 
 
 def _started(attempt: int) -> str:

@@ -1,9 +1,9 @@
-"""The processes of a run on several devices, started and watched by torchrun's elastic agent.
+"""Starts and watches the processes of a run on several devices, with torchrun's elastic agent.
 
     python -m genimg.launch.agent RUN/config.yaml
 
-A process of its own beside the command, because the agent imports torch. Exit codes: the run's, which its workers
-leave in the control folder; 1 where one of them died.
+The agent is a process beside the command because it imports torch. Its exit code is that of the run, which the workers
+leave in the group's files, or 1 if one of them died.
 """
 
 from __future__ import annotations
@@ -14,108 +14,110 @@ import shutil
 import signal
 import sys
 import uuid
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.common.processes import Control, as_parent, end_with_parent, hear_interrupts, parent
+from genimg.common.processes import (
+    ProcessGroupFiles,
+    end_with_parent,
+    parent_environment,
+    parent_pid,
+    unblock_interrupts,
+)
 from genimg.common.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
-
-# after one process has died the others wait for it in vain: there is nothing left to save. A torch that has no such
-# setting kills them after 30 seconds
-SECONDS_TO_END = 5
-SECONDS_TO_PART = 60  # how long an agent whose workers are done waits for the other machines' agents
+# once one process has died the others have nothing to save. torch before `LaunchConfig.shutdown_timeout` waits 30 s
+SHUTDOWN_TIMEOUT = 5
 RUN_ID = "genimg"  # the same on every machine
 
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.launch.worker config_path` once for each device of this machine."""
-    command = parent()
+    command = parent_pid()
     end_with_parent(signal.SIGTERM, command)
-    os.environ.update(as_parent())
+    os.environ.update(parent_environment())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's waits for torch, which waits for the other machines
-    hear_interrupts()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for torch, and torch for machines
+    unblock_interrupts()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
-    control = Control.of_environment()
-    assert control is not None
+    files = ProcessGroupFiles.from_environment()
+    assert files is not None
     try:
-        return _run(config, config_path, control)
+        return _run(config, config_path, files)
     finally:
-        if command is not None and os.getppid() != command:  # it was killed, and cannot remove it
-            shutil.rmtree(control.path, ignore_errors=True)
+        if command is not None and os.getppid() != command:  # the command was killed and cannot remove its folder
+            shutil.rmtree(files.path, ignore_errors=True)
 
 
-def _run(config: DictConfig, config_path: str, control: Control) -> int:
+def _run(config: DictConfig, config_path: str, files: ProcessGroupFiles) -> int:
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher import api
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable(logging.ERROR)  # the agent's own notes on every death: ours is one sentence
-    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(SECONDS_TO_END)  # no argument: only a new LaunchConfig has it
-    settings = api.LaunchConfig(
+    logging.disable(logging.ERROR)  # the agent's log of every death: one sentence is printed instead
+    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(SHUTDOWN_TIMEOUT)
+    settings = LaunchConfig(
         min_nodes=config.trainer.num_nodes,
         max_nodes=config.trainer.num_nodes,
         nproc_per_node=config.trainer.devices,
         max_restarts=config.launch.max_restarts,
-        logs_specs=DefaultLogsSpecs(log_dir=str(control.path)),  # its own place would stay after the run
-        **_meeting(config),
+        logs_specs=DefaultLogsSpecs(log_dir=str(files.path)),  # the default folder would remain after the run
+        **_rendezvous_settings(config),
     )
-    # LaunchConfig has no such setting
-    api.LocalElasticAgent = partial(api.LocalElasticAgent, exit_barrier_timeout=SECONDS_TO_PART)  # pyright: ignore
     try:
-        api.elastic_launch(settings, sys.executable)("-m", "genimg.launch.worker", config_path)
-        return control.exit_code() or 0
+        elastic_launch(settings, sys.executable)("-m", "genimg.launch.worker", config_path)
+        return files.exit_code() or 0
     except SignalException as error:
         exit_code = 128 + int(error.sigval)
     except ChildFailedError as error:
-        exit_code = _failed(control, config, *error.get_first_failure())
+        rank, failure = error.get_first_failure()
+        log = RunFolder(Path(config.run_dir)).log_of(rank) if config.run_dir else None
+        exit_code = failed_exit_code(files, rank, failure.exitcode, config.launch.max_restarts, log)
     except DistError as error:
-        exit_code = _lost(control, config, error)
-    if config.launch.node_rank > 0:  # without the first machine's agent there is nobody to tell
-        from genimg.distributed.rendezvous import say_goodbye
+        exit_code = files.requested_stop() or files.exit_code() or 0
+        if not exit_code:
+            where, why = config.launch.rdzv_endpoint, str(error).splitlines()[0]
+            print(f"error: no connection between the machines of the run at {where}: {why}", file=sys.stderr)
+            exit_code = 1
+    if config.launch.node_rank > 0:  # the first machine's agent keeps the store
+        from genimg.distributed.rendezvous import announce_machine_end
 
-        say_goodbye(config.launch.rdzv_endpoint, RUN_ID, config.trainer.num_nodes)
+        announce_machine_end(config.launch.rdzv_endpoint, RUN_ID, config.trainer.num_nodes)
     return exit_code
 
 
-def _failed(control: Control, config: DictConfig, rank: int, failure: ProcessFailure) -> int:
-    """The exit code of a run whose process of this rank has failed, and is not started anew; says why if none has."""
-    asked = control.asked_to_stop()
-    # the exit code of a worker that heard of the signal, or the signal itself, where it did not train (any more)
-    if asked is not None and failure.exitcode in (asked, 128 - asked):
-        return asked
-    if failure.exitcode < 0:
-        name = signal.Signals(-failure.exitcode).name
+def failed_exit_code(files: ProcessGroupFiles, rank: int, exit_code: int, attempt: int, log: Path | None) -> int:
+    """Returns the exit code of a run after one process failed and is not restarted.
+
+    Prints the reason if no worker has.
+
+    Args:
+        rank, exit_code: of the process that failed first; a negative exit code is a signal.
+        attempt: the restarts before.
+        log: the log file of that process.
+    """
+    stop = files.requested_stop()
+    # a worker handles the signal while it trains; before and after, the signal ends it
+    if stop is not None and exit_code in (stop, 128 - stop):
+        return stop
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name
         print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
-    elif control.exit_code() is None and control.speaks(config.launch.max_restarts):  # nobody has said why
-        log = RunFolder(Path(config.run_dir)).log_of(rank) if config.run_dir else None
-        said = f"; what it had to say lies in {log}" if log is not None and log.is_file() else ""
-        print(f"error: the process of rank {rank} ended with exit code {failure.exitcode}{said}", file=sys.stderr)
-    return control.exit_code() or 1
+    elif files.exit_code() is None and files.claim_failure(attempt):
+        see = f"; see {log}" if log is not None and log.is_file() else ""
+        print(f"error: the process of rank {rank} ended with exit code {exit_code}{see}", file=sys.stderr)
+    return files.exit_code() or 1
 
 
-def _lost(control: Control, config: DictConfig, error: Exception) -> int:
-    """The exit code of a run whose machines do not meet, or no longer."""
-    asked, known = control.asked_to_stop(), control.exit_code()
-    if asked is None and known is None:
-        where, why = config.launch.rdzv_endpoint, str(error).splitlines()[0]
-        print(f"error: the machines of the run do not meet at {where}, or no longer: {why}", file=sys.stderr)
-    return asked or known or 1
-
-
-def _meeting(config: DictConfig) -> dict[str, Any]:
-    """Where the machines of a run meet: a port of its own for one, launch.rdzv_endpoint for several."""
+def _rendezvous_settings(config: DictConfig) -> dict[str, Any]:
+    """Returns the rendezvous of the agents: a free port on one machine, launch.rdzv_endpoint on several."""
     if config.trainer.num_nodes == 1:
-        meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
-        return {**meeting, "run_id": uuid.uuid4().hex}
+        local = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
+        return {**local, "run_id": uuid.uuid4().hex}
     return {
         "rdzv_backend": "static",
         "run_id": RUN_ID,

@@ -1,41 +1,46 @@
-"""What a worker finds in its environment so that it computes at full speed; none of it changes a result. Torch-free."""
+"""Environment variables of a worker that affect its speed and not its results. No torch."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-#: glibc's malloc keeps what it once got from the system. By itself it maps each larger tensor anew and gives it back,
-#: and the system clears every page of it first: at 256 x 256 a million pages and 1.1 of 2.7 seconds in each step
-#: (mallopt(3), M_MMAP_MAX and M_TRIM_THRESHOLD; the latter is an int). Other allocators do not read these.
-KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+#: Makes glibc's malloc keep the memory that it got from the system. By default it maps each large tensor anew, and the
+#: system clears every page of it first: at 256 x 256 a million pages, 1.1 of 2.7 seconds in each step (mallopt(3),
+#: M_MMAP_MAX and M_TRIM_THRESHOLD; the latter is an int). Other allocators ignore these variables.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
 def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """`given` with what it does not itself set of how threads wait and how memory is kept."""
-    wait = how_threads_wait()
-    busy = {"GENIMG_BUSY": "1"} if wait == "PASSIVE" else {}  # for the worker to say
+    """Returns `given` and the variables for OpenMP and malloc that it does not set itself."""
+    policy = wait_policy(*_measure_cpu_times())
+    busy = {"GENIMG_BUSY": "1"} if policy == "PASSIVE" else {}  # makes the worker log it
     tuned = any(name.startswith(("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_")) for name in given)
     tuned = tuned or "glibc.malloc." in given.get("GLIBC_TUNABLES", "")
-    return {"OMP_WAIT_POLICY": wait, **({} if tuned else KEEPS_MEMORY), **given, **busy}
+    return {"OMP_WAIT_POLICY": policy, **({} if tuned else KEEP_MEMORY), **given, **busy}
 
 
-def how_threads_wait(stat: Path = Path("/proc/stat"), seconds: float = 0.1) -> str:
-    """ACTIVE on an idle machine, PASSIVE beside other work.
+def wait_policy(before: Sequence[int], after: Sequence[int]) -> str:
+    """Returns ACTIVE for an idle machine, PASSIVE if other programs use it.
 
-    Between two parallel loops OpenMP's threads spin, which is a third faster than sleep as long as each has a core.
-    Where they share one, the spinning takes the time of the thread it waits for: one busy neighbour on two cores makes
-    training 5 to 20 times slower than with sleep. So the machine is asked for its idle time first.
+    Between two parallel loops OpenMP threads spin (ACTIVE), which is a third faster than sleep if each thread has a
+    core. If threads share a core, spinning takes the time of the thread that is waited for: one busy process on two
+    cores makes training 5 to 20 times slower than with sleep (PASSIVE).
+
+    before, after: two readings of the CPU times in /proc/stat; empty if unknown.
     """
+    spent = [now - then for now, then in zip(after, before, strict=True)]
+    return "ACTIVE" if not spent or spent[3] + spent[4] >= 0.8 * sum(spent) else "PASSIVE"  # idle and iowait
+
+
+def _measure_cpu_times(seconds: float = 0.1) -> tuple[list[int], list[int]]:
     try:
-        before = _cpu_times(stat)
+        before = cpu_times()
         time.sleep(seconds)
-        spent = [now - then for now, then in zip(_cpu_times(stat), before, strict=True)]
+        return before, cpu_times()
     except OSError:  # not Linux
-        return "ACTIVE"
-    idle = spent[3] + spent[4]  # idle and waiting for the disk (proc_stat(5))
-    return "ACTIVE" if idle >= 0.8 * sum(spent) else "PASSIVE"
+        return [], []
 
 
-def _cpu_times(stat: Path) -> list[int]:
-    """Ticks of all cores together since the start of the machine, by kind."""
+def cpu_times(stat: Path = Path("/proc/stat")) -> list[int]:
+    """Returns the clock ticks of all cores since boot: user, nice, system, idle, iowait, ... (proc_stat(5))."""
     return [int(ticks) for ticks in stat.read_text().splitlines()[0].split()[1:9]]

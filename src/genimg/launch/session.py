@@ -1,41 +1,48 @@
-"""One call of the command: compose, check, then print or run."""
+"""One call of the command: composes and checks the configuration, then prints or runs it."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.common.quoting import quoted
-from genimg.config.check import check
+from genimg.config import check as config_check
+from genimg.config.choices import check_run_keys
 from genimg.config.compose import Composer, without_hydra
-from genimg.config.defaults import plain
-from genimg.config.hydra_keys import check_one_run
 from genimg.launch import start as launch
+from genimg.tasks import checks_of
+
+
+def check(composer: Composer, words: list[str], on_this_machine: bool = True) -> DictConfig:
+    """Composes and checks a configuration with the checks of its task; see `genimg.config.check.check`."""
+    return config_check.check(composer, words, checks_of, on_this_machine)
 
 
 class Session:
-    """The task, the overrides and the folders of one call, and what to do with them."""
+    """The task, the overrides and the YAML folder of one call."""
 
-    def __init__(self, task: str, words: list[str], config_dir: Path | None) -> None:
-        self.task, self.words, self.config_dir = task, words, config_dir
+    def __init__(
+        self, task: str, words: list[str], config_dir: Path | None, worker: Sequence[str] = launch.WORKER
+    ) -> None:
+        self.task, self.words, self.config_dir, self.worker = task, words, config_dir, worker
         self.composer = Composer(task, config_dir)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A process that a job of a sweep is sent to makes its own."""
-        return Session, (self.task, self.words, self.config_dir)
+        """A sweep's process that receives a session creates a new composer."""
+        return Session, (self.task, self.words, self.config_dir, self.worker)
 
     def run(self, cfg: str | None, resolve: bool) -> int:
-        """Prints the configuration (`cfg`), or runs it; the exit code."""
+        """Prints a part of the configuration (`cfg`: job, hydra or all), or runs it. Returns the exit code."""
         config = check(self.composer, self.words, on_this_machine=cfg is None)
         if cfg is not None:
             print(_printed(config, cfg, resolve), end="")
             return 0
         for override in self.composer.parse(self.words):
-            check_one_run(override)
+            check_run_keys(override)
         return self.start(config, self.words)
 
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
@@ -44,14 +51,12 @@ class Session:
         model, data = (str(chosen.get(group, "")) for group in ("model", "data"))
         name = f"{model}-{data}".replace("/", "-")
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
-        defaults = partial(plain, self.composer, model, data)
-        words = [
-            f"resume={quoted(str(config.resume))}" if word == "resume=last" else word for word in words
-        ]  # last is soon another
-        return launch.start(own, name, words, self.command(words), folder, defaults)
+        defaults = partial(self.composer.package_defaults, model, data)
+        words = config_check.with_resolved_run(self.composer, words, config)
+        return launch.start(own, name, words, self.command(words), folder, defaults, self.worker)
 
     def command(self, words: list[str]) -> str:
-        """The shell command that does the same again."""
+        """The shell command that repeats this call with `words`."""
         task = [] if self.task == "train" else [f"task={self.task}"]
         folder = [] if self.config_dir is None else ["--config-dir", str(self.config_dir.resolve())]
         return shlex.join(["genimg-train", *folder, *task, *words])

@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from genimg.common.errors import UserError, first_line
 from genimg.common.processes import end_with_parent, interrupts_held_back
 from genimg.common.quoting import quoted
 from genimg.config.compose import Composer
+from genimg.config.hydra_api import Override
 from genimg.sweeps.folder import Job
 from genimg.sweeps.job import RunJob
 
@@ -60,17 +57,14 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
         if launcher.get("submitit_folder") == f"{submitits}/%j":  # as the plugin has it, unless it is told otherwise
             # submitit unpickles the results that lie there: not those that a stranger's sweep brings with it
             launcher.submitit_folder = f"{submitits}/{uuid.uuid4().hex}/%j"
-    context = HydraContext(config_loader=composer.loader, callbacks=Callbacks(config))
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
     _at_exit_end_trackers()
     if "submitit_folder" in config.hydra.launcher:
         _keep_interrupts_from_controllers()
     try:
-        launcher = Plugins.instance().instantiate_launcher(context, run_job, config)
-        if isinstance(options := getattr(launcher, "joblib", None), dict):
-            # from their start on, not from their first job on: one without a job would wait for it for minutes
-            options |= {"initializer": end_with_parent, "initargs": (signal.SIGTERM, os.getpid())}
-        launcher.launch(words, initial_job_idx=0)
+        # from their start on, not from their first job on: one without a job would wait for it for minutes
+        options = {"initializer": end_with_parent, "initargs": (signal.SIGTERM, os.getpid())}
+        composer.loader.launch(run_job, config, words, joblib_options=options)
     except HydraException as error:
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
     except Exception as error:  # a process that a job was in died, or the queue refused it

@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra.core.override_parser.types import Override
-
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.files import report_write_errors, write_json
+from genimg.config.hydra_api import Override
 
 
 class Job(NamedTuple):

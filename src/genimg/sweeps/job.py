@@ -13,7 +13,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
@@ -21,11 +20,11 @@ from genimg.common.files import hold_lock
 from genimg.common.quoting import quoted
 from genimg.common.run_config import PRUNING, replaced
 from genimg.common.run_folder import RunFolder
-from genimg.config.check import check, count_devices
+from genimg.config.check import count_devices
 from genimg.config.compose import without_hydra
-from genimg.config.names import flatten
-from genimg.config.values import as_meant
-from genimg.launch.session import Session
+from genimg.config.hydra_api import HydraConfig, flatten
+from genimg.config.values import convert_types
+from genimg.launch.session import Session, check
 from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
 from genimg.sweeps.folder import SweepFolder, here
 from genimg.sweeps.places import Places
@@ -122,7 +121,7 @@ class RunJob:
                 shutil.rmtree(run.path)
             with open_dict(config):
                 config.hydra = HydraConfig.get()
-                as_meant(config, composer.parse(words), flatten(without_hydra(config)))
+                convert_types(config, composer.parse(words), flatten(without_hydra(config)))
                 count_devices(config)
                 if not self.downloads and "data" in config:
                     config.data = replaced(OmegaConf.to_container(config.data), "download", False)

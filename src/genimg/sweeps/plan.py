@@ -6,19 +6,16 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 from genimg.common.errors import UserError
 from genimg.common.quoting import quoted
-from genimg.config.check import check
-from genimg.config.choices import check_words
+from genimg.config.choices import check_sweep_keys, check_words
 from genimg.config.compose import Composer, line
-from genimg.config.hydra_keys import check_sweep
-from genimg.config.names import flatten
+from genimg.config.hydra_api import IntervalSweep, Override, flatten, split_sweep
 from genimg.config.values import check_rules
+from genimg.launch.session import check
 from genimg.sweeps.engines import chosen
 from genimg.sweeps.folder import Job, SweepFolder, is_of_job
 from genimg.sweeps.places import Places, share_out
@@ -153,7 +150,7 @@ def master(composer: Composer, plan: Plan) -> DictConfig:
 def _check_read(given: list[Override], overrides: list[Override]) -> None:
     """Refuses what is given to the sweep of these overrides and would not be read."""
     for override in given:
-        check_sweep(override, chosen(overrides, "hydra/sweeper"))
+        check_sweep_keys(override, chosen(overrides, "hydra/sweeper"))
 
 
 def _check_one_value(overrides: list[Override]) -> None:
@@ -183,7 +180,7 @@ def _probes(overrides: list[Override]) -> list[list[str]]:
 def _combinations(overrides: list[Override]) -> list[list[str]]:
     """The words of every combination of the values."""
     try:
-        return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+        return split_sweep(overrides)
     except HydraException as error:
         word = next((line(override) for override in overrides if override.is_sweep_override()), None)
         hint = "key=1,2,3; hydra/sweeper=optuna searches intervals"

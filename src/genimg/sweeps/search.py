@@ -13,13 +13,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
 from genimg.common.errors import UserError
 from genimg.common.monitored import Monitored, compare
-from genimg.config.check import check
 from genimg.config.compose import Composer, line
+from genimg.config.hydra_api import IntervalSweep, Override, RangeSweep
+from genimg.launch.session import check
 from genimg.sweeps.folder import Job, is_of_job
 from genimg.sweeps.outcomes import COMPLETE, outcomes
 from genimg.sweeps.plan import Plan, make_jobs

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hydra.core.override_parser.types import Glob, Override
-
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder, check_contained
 from genimg.config.compose import Composer, line
+from genimg.config.hydra_api import Glob, Override
 from genimg.sweeps.folder import Job, SweepFolder, is_of_job
 
 # how a sweep is run, in words that start no program and open no file: `hydra.launcher.setup=[...]` is shell, and

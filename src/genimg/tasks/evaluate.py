@@ -3,6 +3,14 @@
 from typing import Any
 
 from genimg.common.run_folder import RunFolder
+from genimg.config.cross_checks import Check, check_features, check_files, resolve_run
+
+CHECKS = (
+    Check(resolve_run, needs_machine=True),
+    Check(check_features),
+    Check(check_files, needs_machine=True),
+)
+PATH_KEYS = ("run", "outputs", "out", "root", "weights", "cache")
 
 
 def run(config: dict[str, Any]) -> int:

@@ -2,6 +2,14 @@
 
 from typing import Any
 
+from genimg.config.cross_checks import Check, check_study, resolve_rated_runs
+
+CHECKS = (
+    Check(check_study, needs_machine=True),
+    Check(resolve_rated_runs, needs_machine=True),
+)
+PATH_KEYS = ("runs", "results", "study", "outputs", "root")
+
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""

@@ -2,6 +2,14 @@
 
 from typing import Any
 
+from genimg.config.cross_checks import Check, check_images, resolve_run
+
+CHECKS = (
+    Check(resolve_run, needs_machine=True),
+    Check(check_images, needs_machine=True),
+)
+PATH_KEYS = ("run", "outputs", "out", "start", "reconstruct")
+
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""

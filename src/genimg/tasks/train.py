@@ -2,6 +2,34 @@
 
 from typing import Any
 
+from genimg.config.cross_checks import (
+    Check,
+    check_allow_changes,
+    check_budget,
+    check_data_root,
+    check_devices,
+    check_kind,
+    check_labels,
+    check_num_classes,
+    check_outputs,
+    check_processes,
+    check_run_dir,
+)
+
+CHECKS = (
+    Check(check_budget),
+    Check(check_run_dir),
+    Check(check_outputs),
+    Check(check_allow_changes),
+    Check(check_kind),
+    Check(check_data_root, needs_machine=True),
+    Check(check_labels),
+    Check(check_num_classes),
+    Check(check_devices, needs_machine=True),
+    Check(check_processes),
+)
+PATH_KEYS = ("data.root", "data.cache", "resume", "outputs", "sweep.resume")
+
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""

@@ -48,9 +48,9 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
         content = {**fields, "model": state, "ema": {}} if isinstance(fields, dict) else {}
         check_content(content, path.stat().st_size)
         check_fields(content)
-    except Exception as error:  # the error of safetensors is no ValueError
+    except Exception as error:  # safetensors raises its own error
         raise UserError("run", path, "a file written by genimg export", hint=first_line(error)) from error
-    # parts that only training needs have no weights in the file, and must not take memory
+    # the file has no weights for parts that only training needs, so they must not take memory
     with torch.device("meta"), limit_tensors(10 * len(state) + 100):
         model: GenerativeModel = Builder(trust).build(content["config"]["model"])
     remove_training_parts(model)

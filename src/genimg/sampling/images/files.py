@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-FRAME_MS = 100  # duration of a frame in milliseconds; GIF stores multiples of 10
 _THREADS = min(4, os.cpu_count() or 1)  # zlib releases the global interpreter lock, so PNGs are compressed in parallel
 _WAITING = 256  # images queued before more are requested: bounds the memory
 
@@ -47,10 +46,11 @@ def save_many(save: Callable[[Tensor, Path], None], images: Iterable[tuple[Tenso
             waiting.popleft().result()
 
 
-def save_gif(frames: Tensor, path: Path, frame_ms: int = FRAME_MS) -> None:
+def save_gif(frames: Tensor, path: Path, frame_ms: int = 100) -> None:
     """Writes uint8 (T, C, H, W) to a GIF that loops. Grey is exact; colour has one palette for all frames.
 
-    GIF stores durations in hundredths of a second. A frame equal to the previous one extends its duration.
+    `frame_ms` is the duration of a frame; GIF stores multiples of 10 ms. A frame equal to the previous one extends its
+    duration.
     """
     pages = [to_pillow(frame) for frame in frames] if frames.shape[1] == 1 else _with_palette(frames)
     packed = BytesIO()

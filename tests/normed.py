@@ -1,20 +1,18 @@
-"""Networks of a user's own: the project's, with layers of batch normalisation."""
-
-from typing import Any
+"""User-defined networks: the slim ones with batch normalisation."""
 
 from torch import nn
 
-from genimg.models.networks.discriminator import Discriminator
-from genimg.models.networks.generator import Generator
+from genimg.models.networks.shape import NetworkShape
+from genimg.models.networks.slim import Discriminator, Generator
 
 
 class NormedGenerator(Generator):
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, shape: NetworkShape, latent_dim: int) -> None:
+        super().__init__(shape, latent_dim)
         self.convs = nn.ModuleList(nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)) for conv in self.convs)
 
 
 class NormedDiscriminator(Discriminator):
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.trunk = nn.Sequential(self.trunk, nn.BatchNorm1d(settings["hidden"], momentum=None))
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__(shape)
+        self.backbone = nn.Sequential(self.backbone, nn.BatchNorm1d(shape.hidden, momentum=None))

@@ -11,13 +11,16 @@ from genimg.common.build import Builder, check_class, check_name, packaged
 from genimg.common.errors import UserError
 
 NETWORK = {
-    "_target_": "genimg.models.networks.trunk.Trunk",
-    "image_size": 8,
-    "channels": 1,
-    "width": 2,
-    "max_width": 4,
-    "hidden": 3,
-    "smallest": 4,
+    "_target_": "genimg.models.networks.slim.Backbone",
+    "shape": {
+        "_target_": "genimg.models.networks.shape.NetworkShape",
+        "image_size": 8,
+        "channels": 1,
+        "width": 2,
+        "max_width": 4,
+        "hidden": 3,
+        "smallest": 4,
+    },
 }
 
 
@@ -37,7 +40,7 @@ def test_modules_and_factories_are_built() -> None:
         "genimg.common.build.importlib.import_module",  # starts with an allowed package
         "genimg.launch.start.start",
         "genimg.models.gan.torch.load",
-        "genimg.models.networks.blocks.pyramid",  # a function
+        "genimg.models.networks.layers.class_vectors",  # a function
         "torch.optim.lr_scheduler.warnings.warn",
         "genimgevil.Model",
         "genimg.launch.start.RunFolder",  # of this package, but no part of a model
@@ -45,7 +48,7 @@ def test_modules_and_factories_are_built() -> None:
         "genimg.data.cache.Cache",
         "genimg.models.networks.frames.Generator",  # defined elsewhere
         "genimg.models.gan.Any",
-        "genimg.models.networks.blocks.nn.Module",
+        "genimg.models.networks.layers.nn.Module",
         "torch.optim.lr_scheduler.LambdaLR",
     ],
 )
@@ -103,8 +106,8 @@ def test_an_exception_in_a_class_is_a_user_error_if_the_configuration_is_untrust
 
 
 def test_the_nearest_name_is_a_hint() -> None:
-    with pytest.raises(UserError, match="did you mean Trunk"):
-        Builder().build({"_target_": "genimg.models.networks.trunk.Trnk"})
+    with pytest.raises(UserError, match="did you mean Backbone"):
+        Builder().build({"_target_": "genimg.models.networks.slim.Backbon"})
 
 
 def test_a_missing_package_is_an_error() -> None:

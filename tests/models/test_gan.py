@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.models.gan import GAN
 from genimg.models.networks.augmentation import DiffAugment
-from genimg.models.networks.blocks import ImageSize, as_pair
-from genimg.models.networks.discriminator import Discriminator
-from genimg.models.networks.generator import Generator
+from genimg.models.networks.shape import ImageSize, NetworkShape
+from genimg.models.networks.slim import Discriminator, Generator
 from genimg.models.objectives.adversarial import OBJECTIVES
 
 
@@ -27,9 +26,10 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty_step": 0.02, "penalty_share": 0.5,
         "gradient_penalty": 10.0, "augment": DiffAugment([]), "final_lr": 0.1,
     }  # fmt: skip
+    shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
-        Generator(4, image_size, channels, 4, 8, 8, 4, num_classes),
-        Discriminator(image_size, channels, 4, 8, 8, 4, num_classes),
+        Generator(shape, 4),
+        Discriminator(shape),
         adam,
         adam,
         latent_dim=4,
@@ -93,7 +93,7 @@ def test_every_objective_moves_both_players(objective: str) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 28, 50, (64, 48)])
 def test_every_size_conditional_and_not(size: ImageSize, channels: int) -> None:
-    images = torch.rand(4, channels, *as_pair(size)) * 2 - 1
+    images = torch.rand(4, channels, *((size, size) if isinstance(size, int) else size)) * 2 - 1
     train(gan(size, channels), images)
     labels = torch.tensor([0, 1, 2, 0])
     model = gan(size, channels, num_classes=3)
@@ -122,7 +122,7 @@ def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: 
     before = copy.deepcopy(model.discriminator)
     drawn: list[Tensor] = []
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
-    generate, game = model._generate, model.game
+    generate, losses = model._generate, model.losses
 
     def generated(z: Tensor, labels: Tensor | None) -> Tensor:
         drawn.append(generate(z, labels))
@@ -131,10 +131,10 @@ def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: 
     def generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
             seen.append((real_logits, fake_logits, copy.deepcopy(model.discriminator)(drawn[0]).float()))
-        return game.generator(real_logits, fake_logits)
+        return losses.generator(real_logits, fake_logits)
 
     model._generate = generated
-    model.game = game._replace(generator=generator_loss)
+    model.losses = losses._replace(generator=generator_loss)
     train(model, images, precision=precision)
     ((real_logits, fake_logits, answer),) = seen
     assert len(drawn) == 1
@@ -145,15 +145,15 @@ def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: 
         assert not torch.equal(fake_logits, before(drawn[0]).float())
 
 
-def test_the_penalty_is_of_real_and_fake_images() -> None:
-    """With one kind flat and the other steep, each adds its own part."""
+def test_the_penalty_covers_real_and_fake_images() -> None:
+    """Each kind adds its own part if the discriminator is steep at it."""
     model = gan(gamma=(1.0, 1.0), penalty_share=1.0)
     model.discriminator = Steep()
     dark, bright = torch.full((64, 1, 8, 8), -0.5), torch.full((64, 1, 8, 8), 0.5)
 
     def penalty(real: Tensor, fake: Tensor) -> float:
         torch.manual_seed(0)
-        return float(model._discriminator_loss(real, fake, None)[0]["penalty"])
+        return float(model.discriminator_loss(real, fake, None)[0]["penalty"])
 
     assert penalty(dark, dark) == 0
     assert penalty(bright, dark) > 1 and penalty(dark, bright) > 1
@@ -161,7 +161,7 @@ def test_the_penalty_is_of_real_and_fake_images() -> None:
 
 
 class Steep(nn.Module):
-    """A critic that is flat where an image is dark, and has the gradient 1 at every pixel where it is bright."""
+    """A critic with gradient 0 at dark pixels and 1 at bright pixels."""
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images.clamp_min(0).flatten(1).sum(1)
@@ -174,8 +174,8 @@ def test_gamma_falls_from_its_start_to_its_end() -> None:
     def share_of_penalty(progress: float) -> float:
         model.progress = progress
         torch.manual_seed(0)
-        metrics, _ = model._discriminator_loss(images, -images, None)
-        plain = OBJECTIVES["relativistic"].discriminator(model._logits(images, None), model._logits(-images, None))
+        metrics, _ = model.discriminator_loss(images, -images, None)
+        plain = OBJECTIVES["relativistic"].discriminator(model.discriminator(images), model.discriminator(-images))
         return float(((metrics["loss_d"] - plain.mean()) / metrics["penalty"]).detach())
 
     assert share_of_penalty(0.0) == pytest.approx(0.5 * 1.0, rel=1e-3)
@@ -198,17 +198,17 @@ def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
     assert float(means.abs().mean()) == pytest.approx(0.3, abs=0.1)
 
 
-def test_each_class_has_images_of_its_own_and_many() -> None:
-    """Handwritten digits, after 300 steps: the spread within a class is a good part of the real one.
+def test_each_class_has_different_and_varied_images() -> None:
+    """After 300 steps on digits, the variance within a class is a large part of that of the data.
 
-    With a class embedding beside z in place of a scale and a shift it was a quarter for each of three seeds.
+    With a class embedding concatenated to z instead of a scale and a shift, it was a quarter for each of three seeds.
     """
     digits: Any = load_digits()
     images, labels = torch.tensor(digits.images).float()[:, None] / 8 - 1, torch.tensor(digits.target)
     torch.manual_seed(0)
     model = gan(num_classes=10, gamma=(0.3, 0.03), penalty_share=0.25)
-    model.generator = Generator(32, 8, 1, 16, 64, 64, 4, 10)
-    model.discriminator = Discriminator(8, 1, 16, 64, 64, 4, 10)
+    shape = NetworkShape(8, 1, 16, 64, 64, 4, num_classes=10)
+    model.generator, model.discriminator = Generator(shape, 32), Discriminator(shape)
     model.latent_dim = 32
     model.generator_optimizer = model.discriminator_optimizer = partial(torch.optim.Adam, lr=1.6e-3, betas=(0.0, 0.95))
     train(model, images, labels, steps=300, draw=64)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.networks.dynamics import Dynamics, Gaussian, Seen
+from genimg.models.networks.dynamics import Dynamics, Gaussian, Observation
 from genimg.models.networks.frames import FrameDecoder, FrameEncoder
+from genimg.models.networks.shape import NetworkShape
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.rnn import RNN
 
@@ -23,23 +24,19 @@ def tiny(
     num_classes: int = 0,
 ) -> RNN:
     torch.manual_seed(0)
-    shape = {"image_size": image_size, "channels": channels, "width": 4, "max_width": 8}
+    shape = NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=8, num_classes=num_classes)
     model = RNN(
-        encoder=FrameEncoder(**shape, features=8),
+        encoder=FrameEncoder(shape, features=8),
         dynamics=Dynamics(
+            shape,
             recurrent,
-            image_size,
-            width=4,
-            max_width=8,
             features=8,
             latent_dim=3,
             layers=2,
-            hidden=16,
             first_sigma=1.5,
             least_sigma=0.25,
-            num_classes=num_classes,
         ),
-        decoder=FrameDecoder(**shape, layers=2),
+        decoder=FrameDecoder(shape, layers=2),
         optimizer=partial(torch.optim.Adam, lr=1e-3),
         image_size=image_size,
         channels=channels,
@@ -52,10 +49,10 @@ def tiny(
         final_lr=0.1,
     )
     model.progress = 1.0
-    with torch.no_grad():  # heads start near zero, where nothing depends on anything: make the laws bite
+    with torch.no_grad():  # heads start near zero, where no output depends on its input
         for head in (model.dynamics.to_w, model.dynamics.to_prior, model.dynamics.to_posterior):
             head.weight.normal_(std=0.3)
-        for head in (model.dynamics.to_surprise, model.dynamics.to_motion[-1]):
+        for head in (model.dynamics.to_innovation, model.dynamics.to_motion[-1]):
             head.weight.normal_(std=0.2)
     return model
 
@@ -134,9 +131,9 @@ def test_training_and_free_running_walk_the_same_path() -> None:
     model, images = tiny(), clips()
     dynamics = model.dynamics
 
-    def blind(features: Tensor, measured: Tensor) -> tuple[Seen, Gaussian]:
+    def blind(features: Tensor, measured: Tensor) -> tuple[Observation, Gaussian]:
         standard = torch.zeros(len(features), dynamics.latent_dim)
-        return Seen(features, measured), Gaussian(standard, standard)
+        return Observation(features, measured), Gaussian(standard, standard)
 
     dynamics.observe = blind
     dynamics.posterior = lambda step, seen, t: dynamics.prior(step)
@@ -158,7 +155,7 @@ def test_the_bound_is_below_the_likelihood() -> None:
     with torch.no_grad():
         weights = []
         for seed in range(400):
-            weights.append(model._bound(images, None, seeded(seed)).figures()["elbo"].double())
+            weights.append(model._bound(images, None, seeded(seed)).metrics()["elbo"].double())
     bounds = torch.stack(weights)
     error = bounds.std() / math.sqrt(len(bounds))
     tighter = bounds.view(-1, 20).logsumexp(1).mean() - math.log(20)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.networks.encoder import Encoder
-from genimg.models.networks.generator import Generator
 from genimg.models.networks.prior import ClassMixtures
+from genimg.models.networks.shape import NetworkShape
+from genimg.models.networks.slim import Encoder, Generator
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.vae import VAE
 
@@ -20,16 +20,7 @@ LATENT_DIM = 4
 
 def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any) -> VAE:
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {
-        "image_size": size,
-        "channels": channels,
-        "latent_dim": LATENT_DIM,
-        "width": 8,
-        "max_width": 16,
-        "hidden": 32,
-        "smallest": 7,
-        "num_classes": num_classes,
-    }
+    shape = NetworkShape(size, channels, width=8, max_width=16, hidden=32, smallest=7, num_classes=num_classes)
     defaults: dict[str, Any] = {
         "likelihood": "gaussian",
         "beta": 1.0,
@@ -38,8 +29,8 @@ def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any)
         "final_lr": 0.1,
     }
     return VAE(
-        encoder=Encoder(**sizes),
-        decoder=Generator(**sizes),
+        encoder=Encoder(shape, LATENT_DIM),
+        decoder=Generator(shape, LATENT_DIM),
         mixture=ClassMixtures(LATENT_DIM, 3, num_classes),
         optimizer=functools.partial(torch.optim.Adam, lr=5e-3),
         latent_dim=LATENT_DIM,

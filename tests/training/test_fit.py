@@ -195,7 +195,7 @@ def test_a_nan_metric_is_not_the_best(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_user_defined_network_trains_and_draws_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mynets.py").write_text(
-        "from genimg.models.networks.generator import Generator\nclass Mine(Generator):\n    pass\n"
+        "from genimg.models.networks.slim import Generator\nclass Mine(Generator):\n    pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     run = tmp_path / "run"

@@ -16,6 +16,7 @@ from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
 from genimg.common.hardware import count_gpus
 from genimg.common.run_folder import find_run, find_runs, path_of
+from genimg.config.yaml_text import all_keys, groups
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
 
@@ -65,6 +66,24 @@ def check_outputs(config: Config) -> None:
 def check_allow_changes(config: Config) -> None:
     if config["allow_changes"] and config["resume"] is None:
         raise UserError("allow_changes", "true", "resume=RUN beside it; a new run may have any settings")
+
+
+def check_network(config: Config) -> None:
+    """The chosen model/network provides the networks that the model needs."""
+    model = config["model"]
+    target = str(model.get("_target_"))
+    try:
+        needed = class_attribute(target, "network_nodes") if target.startswith("genimg.") else None
+    except LookupError:  # building the model reports an unknown class
+        needed = None
+    if missing := [name for name in needed or () if name not in model]:
+        suitable = [
+            name
+            for name in groups(None)["model/network"]
+            if set(needed or ()) <= {key.name for key in all_keys("model/network", name, None)}
+        ]
+        got = f"a network without {' and '.join(missing)}"
+        raise UserError("model/network", got, f"a network for {model.get('name')}: {' or '.join(suitable)}")
 
 
 def check_kind(config: Config) -> None:

@@ -97,13 +97,20 @@ def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
             inherited = all_keys(group, name, config_dir)
         elif f"{group}/{name}" in groups(config_dir):
             inner = all_keys(f"{group}/{name}", chosen, config_dir)
-            inherited = [key._replace(name=f"{name}.{key.name}") for key in inner]
+            prefix = "" if _is_merged(group, name, chosen, config_dir) else f"{name}."
+            inherited = [key._replace(name=f"{prefix}{key.name}") for key in inner]
         else:
             continue
         for key in inherited:
             ours = found.setdefault(key.name, key)
             found[key.name] = ours._replace(comment=ours.comment or key.comment)
     return list(found.values())
+
+
+def _is_merged(group: str, name: str, choice: str, config_dir: Path | None) -> bool:
+    """Whether a file of a nested group sets keys of the outer group (`# @package GROUP`)."""
+    path = find(f"{group}/{name}", choice, config_dir)
+    return path is not None and path.read_text(encoding="utf-8").startswith(f"# @package {group}\n")
 
 
 def _choices(group: str, config_dir: Path | None) -> dict[str, str]:

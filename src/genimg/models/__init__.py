@@ -1,1 +1,1 @@
-"""LightningModules: an objective, networks and optimizers put together."""
+"""The models: LightningModules that combine networks, objectives and optimizers."""

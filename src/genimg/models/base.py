@@ -1,8 +1,8 @@
-"""What every model promises to the trainer's callbacks, the samplers and the checkpoints."""
+"""The interface of a model, which callbacks, samplers and checkpoints use, and its optional capabilities."""
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
@@ -10,37 +10,43 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genimg.common.errors import UserError
+
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Batch = dict[str, Any]
 
 
 class GenerativeModel(LightningModule):
-    """A LightningModule that keeps its clock in images, and samples.
+    """A LightningModule that can be sampled and whose schedules depend on the number of images seen.
 
-    `images_seen` and `progress` (0 at the start, 1 when the budget is spent) are set before every step; schedules
-    are functions of them, so a resumed run finds itself where it was.
+    `images_seen` and `progress` (0 at the start, 1 when the budget is spent) are set before every step. Schedules are
+    functions of them, so a resumed run continues them.
     """
 
     images_seen: int = 0
     progress: float = 0.0
-    #: How often the run went back to a checkpoint after it diverged; each halves the learning rates.
+    #: Number of times the run returned to a checkpoint after it diverged; each halves the learning rates.
     rollbacks: int = 0
 
-    #: What a sample is: an image (C, H, W), or a sequence of images (T, C, H, W).
+    #: A sample is an image (C, H, W), or a sequence of images (T, C, H, W).
     produces: ClassVar[Literal["images", "sequences"]]
     #: Classes of a conditional model; 0 for an unconditional one.
     num_classes: int = 0
-    #: The validation figure that chooses the best checkpoint, and which way it improves.
+    #: The validation metric that selects the best checkpoint, and the direction in which it improves.
     monitor: ClassVar[tuple[str, Literal["min", "max"]]]
-    #: Prefixes of the parameters and buffers that the weight average follows; "" is the whole model.
+    #: Configuration nodes that a `model/network` choice must provide for this model.
+    network_nodes: ClassVar[tuple[str, ...]] = ()
+    #: Prefixes of the parameters and buffers that the EMA follows; "" is the entire model.
     ema_prefixes: ClassVar[tuple[str, ...]] = ("",)
-    #: Prefixes of the parameters and buffers that `decode`, or `animate` of a sequence model, needs: what is exported.
+    #: Prefixes of the parameters and buffers that `decode` or `animate` needs, and that an export contains.
     export_prefixes: ClassVar[tuple[str, ...]] = ("",)
-    #: Each optimizer's learning rate falls on a cosine to this fraction of itself at progress 1.
+    #: Whether `real_logits` and `fake_logits` are log-odds; those of a Wasserstein critic are not.
+    has_logits: bool = True
+    #: Every learning rate falls on a cosine to this fraction at progress 1.
     final_lr: float = 0.1
 
     def set_clock(self, images_seen: int, progress: float) -> None:
-        """Called before each step: the clock, and with it the learning rates."""
+        """Sets the clock and the learning rates; called before each step."""
         self.images_seen, self.progress = images_seen, progress
         for optimizer in self.optimizer_list():
             for group in optimizer.param_groups:
@@ -48,12 +54,12 @@ class GenerativeModel(LightningModule):
                 group["lr"] = base * cosine(progress, 1.0, self.final_lr) * 0.5**self.rollbacks
 
     def optimizer_list(self) -> list[Optimizer]:
-        """The optimizers as a list, whether Lightning holds one or several."""
+        """The optimizers as a list, also if there is only one."""
         optimizers = self.optimizers(use_pl_optimizer=False)
         return cast(list[Optimizer], optimizers if isinstance(optimizers, list) else [optimizers])
 
     def learning_rates(self) -> dict[str, float]:
-        """`lr` where all optimizers have the same; else `lr_NETWORK` of each, after the network of its first weight."""
+        """`lr` if all optimizers share one value; else `lr_NETWORK` for each, by the network of its first parameter."""
         rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizer_list()]
         if len(set(rates)) == 1:
             return {"lr": rates[0]}
@@ -69,12 +75,12 @@ class GenerativeModel(LightningModule):
         """The networks by name, for parameter counts."""
 
     def parameter_counts(self) -> dict[str, int]:
-        """Parameters of each network."""
+        """Number of parameters of each network."""
         return {name: sum(p.numel() for p in network.parameters()) for name, network in self.networks().items()}
 
     @abstractmethod
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Validation figures of a normalised batch, each of shape (B,): the caller averages over items."""
+        """Validation metrics of a normalised batch, each of shape (B,); the caller averages over items."""
 
     @abstractmethod
     def sample(
@@ -85,18 +91,26 @@ class GenerativeModel(LightningModule):
         labels: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """New images in [-1, 1]: (N, C, H, W), or (N, T, C, H, W) from a sequence model.
+        """New images (N, C, H, W) in [-1, 1], or sequences (N, T, C, H, W) from a sequence model.
 
         Args:
-            generator: on the model's device; the same state gives the same images.
-            labels: classes, int64 (N,); only for a conditional model, which needs them.
-            temperature: scales the latents' spread; under 1, more typical and less varied.
+            generator: on the model's device; the same state gives the same samples.
+            labels: classes, int64 (N,); required by a conditional model.
+            temperature: scales the noise of the latents; below 1, samples are more typical and less varied.
         """
 
 
 def cosine(progress: float, start: float, end: float) -> float:
     """Half a cosine from `start` at progress 0 to `end` at progress 1 (Loshchilov & Hutter 2017, eq. 5)."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+def check_unused(arguments: Mapping[str, Any]) -> None:
+    """Raises UserError for a network among the arguments that a model does not use: it belongs to another model."""
+    for name, value in arguments.items():
+        if isinstance(value, nn.Module):
+            expected = f"a network for this model, which has no {name}"
+            raise UserError("model/network", f"one with model.{name}", expected)
 
 
 # Optional capabilities. Code outside the models asks `isinstance(model, Decodes)`, never `hasattr`.

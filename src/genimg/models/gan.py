@@ -1,4 +1,4 @@
-"""The GAN: a generator from noise to an image against a discriminator from an image to a logit."""
+"""The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
 from typing import Any, ClassVar, Literal
 
@@ -6,38 +6,42 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, cosine
-from genimg.models.objectives.adversarial import OBJECTIVES, Objective
+from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused, cosine
+from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
 
 
 class GAN(GenerativeModel):
-    """Alternating training, one discriminator step to one generator step, both on `objective`'s losses.
+    """Alternating training: one discriminator step, then one generator step (Goodfellow et al. 2014, algorithm 1).
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; `leaky_tanh` puts it near [-1, 1].
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; `leaky_tanh` maps it close to [-1, 1].
         discriminator: images [, labels] -> logits (B,), without batch statistics.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
         objective: a name of `objectives`.
-        gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 for none.
-            The Wasserstein objective has the unit-gradient penalty in its place.
-        penalty_step: the step of the first-order estimate of R1 and R2, in units of [-1, 1].
-        penalty_share: share of each batch the penalty is estimated on; its expectation is the same.
+        gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
+            The Wasserstein objective uses the unit-gradient penalty instead.
+        penalty_step: step of the first-order estimate of R1 and R2, in units of [-1, 1].
+        penalty_share: share of each batch on which the penalty is estimated; it does not change the expectation.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
-        augment: differentiable augmentation of everything the discriminator sees; the penalties' gradients are
-            those at the augmented images, which one pass gives.
+        augment: differentiable augmentation of everything that the discriminator sees. The penalties use gradients at
+            the augmented images.
         num_classes: 0 for an unconditional model.
         final_lr: fraction of the learning rates at the end of the run.
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
+
+    Raises:
+        UserError: for an unknown objective, or a network of another model.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
+    network_nodes: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
-    #: The games by name; a subclass may have others.
-    objectives: ClassVar[dict[str, Objective]] = OBJECTIVES
+    #: Loss pairs by name; a subclass may add to them.
+    objectives: ClassVar[dict[str, LossPair]] = OBJECTIVES
 
     def __init__(
         self,
@@ -57,13 +61,15 @@ class GAN(GenerativeModel):
         **_shared: Any,
     ) -> None:
         super().__init__()
+        check_unused(_shared)
         if objective not in self.objectives:
             raise UserError("model.objective", objective, f"one of {', '.join(self.objectives)}")
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
-        self.game, self.wasserstein = self.objectives[objective], objective == "wasserstein"
+        self.losses, self.wasserstein = self.objectives[objective], objective == "wasserstein"
+        self.has_logits = not self.wasserstein
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
         self.penalty_step, self.penalty_share = penalty_step, penalty_share
         self.final_lr = final_lr
@@ -79,10 +85,10 @@ class GAN(GenerativeModel):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of the discriminator, then one of the generator, which answers on the same noise.
+        """One step of the discriminator, then one step of the generator on the same latents.
 
-        The images and the discriminator's view of the real ones are made once for both steps; only the fake ones are
-        seen again, by the discriminator as its step left it.
+        The fake images, and the discriminator's view of the real images, are computed once for both steps. The
+        generator step passes the fake images through the updated discriminator.
         """
         real = batch["images"]
         labels = batch["labels"] if self.num_classes else None
@@ -91,54 +97,67 @@ class GAN(GenerativeModel):
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
         fake = self._generate(self.sample_latents(len(real)), labels)
-        metrics, real_logits = self._discriminator_loss(real, fake.detach(), labels)
+        metrics, real_logits = self.discriminator_loss(real, fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
 
-        # the generator's step needs no gradient of the discriminator's weights: a third of the pass is saved
+        # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
         self.discriminator.requires_grad_(False)
         fake_logits = self._logits(self.augment(fake), labels)
-        metrics["loss_g"] = self.game.generator(real_logits.detach(), fake_logits).mean()
+        metrics["loss_g"] = self.losses.generator(real_logits.detach(), fake_logits).mean()
         self.manual_backward(metrics["loss_g"])
         generator_optimizer.step()
         self.discriminator.requires_grad_(True)
         return {name: value.detach() for name, value in metrics.items()}
 
-    def _discriminator_loss(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """The discriminator's loss, its penalty included as `loss_d`, with what it is made of; and the real logits."""
-        both = self.augment(torch.cat([real, fake]))
-        both_labels = None if labels is None else torch.cat([labels, labels])
-        count = len(real)
-        part = max(1, round(count * self.penalty_share)) if max(self.gamma) > 0 and not self.wasserstein else 0
-        probed = torch.arange(2 * count, device=real.device).view(2, count)[:, :part].flatten()  # as many of each kind
-        # one pass over all of them: without batch statistics it equals three, and it is faster
-        logits = self._logits(
-            torch.cat([both, nearby(both[probed], self.penalty_step)]),
-            None if both_labels is None else torch.cat([both_labels, both_labels[probed]]),
-        )
-        real_logits, fake_logits, nearby_logits = logits.split((count, count, 2 * part))
-        loss = self.game.discriminator(real_logits, fake_logits).mean()
-        metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+    def discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
+        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images."""
+        images = self.augment(torch.cat([real, fake]))
         if self.wasserstein:
-            penalty = unit_gradient_penalty(lambda x: self._logits(x, labels), *both.chunk(2)).mean()
-            metrics |= {"penalty": penalty, "loss_d": loss + self.gradient_penalty * penalty}
-        elif part:
-            penalty = squared_gradient_estimate(logits[probed], nearby_logits, self.penalty_step)
-            weight = cosine(self.progress, *self.gamma)
-            penalty = 2 * penalty.mean()  # R1 + R2, each a mean over its own half
-            metrics |= {"penalty": penalty, "loss_d": loss + 0.5 * weight * penalty}
+            logits, penalty = self._with_unit_gradient_penalty(images, labels)
+            weight = self.gradient_penalty
         else:
-            metrics["loss_d"] = loss
-        return metrics, real_logits
+            logits, penalty = self._with_squared_gradient_penalty(images, labels)
+            weight = 0.5 * cosine(self.progress, *self.gamma)
+        real_logits, fake_logits = logits.chunk(2)
+        loss = self.losses.discriminator(real_logits, fake_logits).mean()
+        metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+        if penalty is None:
+            return metrics | {"loss_d": loss}, real_logits
+        return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
+
+    def _with_unit_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits (2 B,) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
+        logits = self._logits(images, _twice(labels))
+        real, fake = images.chunk(2)
+        return logits, unit_gradient_penalty(lambda x: self._logits(x, labels), real, fake).mean()
+
+    def _with_squared_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Logits (2 B,) of real and fake images, and the estimate of R1 + R2; None if gamma is 0.
+
+        Without batch statistics, one pass over all images equals three, and it is faster.
+        """
+        labels = _twice(labels)
+        if max(self.gamma) <= 0:
+            return self._logits(images, labels), None
+        batch_size = len(images) // 2
+        probes = max(1, round(batch_size * self.penalty_share))
+        # as many real as fake images
+        probed = torch.arange(len(images), device=images.device).view(2, batch_size)[:, :probes].flatten()
+        logits = self._logits(
+            torch.cat([images, nearby(images[probed], self.penalty_step)]),
+            None if labels is None else torch.cat([labels, labels[probed]]),
+        )
+        logits, nearby_logits = logits.split((len(images), len(probed)))
+        penalty = squared_gradient_estimate(logits[probed], nearby_logits, self.penalty_step)
+        return logits, 2 * penalty.mean()  # R1 + R2, each a mean over its half
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits (B,) in float32."""
         return self.discriminator(images, labels).float()
 
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the discriminator says of held-out images: far above the training ones', it has memorised those."""
+        """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}
 
@@ -151,7 +170,7 @@ class GAN(GenerativeModel):
         return self._generate(z, labels).clamp(-1, 1)
 
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """As the discriminator sees them in training: `leaky_tanh` of the generator's outputs."""
+        """Fake images as the discriminator sees them in training: `leaky_tanh` of the generator's outputs."""
         return leaky_tanh(self.generator(z, labels).float())
 
     def sample(
@@ -166,10 +185,15 @@ class GAN(GenerativeModel):
         return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
 
 
-def leaky_tanh(x: Tensor) -> Tensor:
-    """tanh(x) + 0.001 x: a gradient is left where tanh alone has none.
+def _twice(labels: Tensor | None) -> Tensor | None:
+    """The labels of real and fake images: a fake image has the label of the real one beside it."""
+    return None if labels is None else torch.cat([labels, labels])
 
-    The first hundreds of steps often push every pixel far to one side, to black images. Under tanh such a generator
-    needed ten thousand images to come back, or never did.
+
+def leaky_tanh(x: Tensor) -> Tensor:
+    """tanh(x) + 0.001 x, whose gradient does not vanish.
+
+    The first hundreds of steps often push every pixel to one extreme, to black images. With tanh alone such a generator
+    recovered after ten thousand images, or never.
     """
     return torch.tanh(x) + 0.001 * x

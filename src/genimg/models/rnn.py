@@ -1,9 +1,9 @@
-"""The RNN: one image in, an animation out, a different one for every draw of its latents.
+"""The RNN: from one image to an animation, a different one for every draw of its latents.
 
     elbo = E_q[sum_t log p(x_t | x_0, w, z_1..t)] - KL(q(w | x) || N(0, I)) - sum_t KL(q(z_t | x_0..t, .) || p(z_t | .))
 
-The bound of a sequential VAE (Chung et al. 2015, eq. 11; SVG-LP, Denton & Fergus 2018, eq. 5) with one more latent
-for the whole clip. x_0 is given, so it has no likelihood.
+This is the bound of a sequential VAE (Chung et al. 2015, eq. 11; SVG-LP, Denton & Fergus 2018, eq. 5) with an
+additional latent w of the clip. x_0 is given, so it has no likelihood.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,55 +15,54 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
+from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
 from genimg.models.bound import Bound, Path, check_clips, frame_error
-from genimg.models.objectives import likelihoods
 from genimg.models.objectives.curriculum import Curriculum
+from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
 from genimg.models.objectives.variational import gaussian_kl, gaussian_kl_between, reparameterise, soft_bound
 from genimg.models.starts import KeptStarts
 
-LIKELIHOODS = ("bernoulli", "discretized_logistic")
+#: Likelihoods that the sequence model can use: an optimal sigma would need all frames of a batch at once.
+SUPPORTED = tuple(name for name, one in LIKELIHOODS.items() if one.scale != "optimal")
 
-#: Softly kept range of every latent's log-variance: standard deviations from 0.02 to 7.
+#: Soft bounds of the log-variance of every latent: standard deviations from 0.02 to 7.
 LOG_VAR_RANGE = (-8.0, 4.0)
 
-#: The logistic's scale is kept softly above exp(-7), a quarter of half a level of 8 bits.
-MIN_LOG_SCALE = -7.0
-
-#: No pixel is black or white with more certainty than 1 - this: one surprise costs 7 nats at most.
-LEAST_PROBABILITY = 1e-3
-
-CHUNK = 16  # frames drawn at once in sampling: the memory of a long animation is the animation
+CHUNK = 16  # frames drawn at once in sampling, which bounds the memory of long animations
 
 Latent = tuple[Tensor, Tensor]  # mean and bounded log-variance, (B, latent_dim) each
 
 
 class RNN(GenerativeModel):
-    """Trained on the bound, on clips whose length grows; sampled from the priors, a few frames at a time.
+    """A sequence model that is trained on the bound, on clips of growing length, and sampled from the priors.
 
     Args:
         encoder: frames (N, C, H, W) -> vectors (N, F) and maps.
-        dynamics: the stochastic recurrence, `networks.dynamics.Dynamics` by its interface.
-        decoder: maps and motion -> frames in [-1, 1], `networks.frames.FrameDecoder` by its interface.
+        dynamics: the stochastic recurrence, with the interface of `networks.dynamics.Dynamics`.
+        decoder: maps and motion -> frames in [-1, 1], with the interface of `networks.frames.FrameDecoder`.
         optimizer: called with the parameters.
         image_size, channels: of a frame.
-        num_frames: frames of a training clip, and of a sample unless told otherwise.
-        likelihood: `bernoulli`, the cross-entropy of each pixel, or `discretized_logistic`, whose scale is learned.
-        curriculum: what is learned first.
-        grad_clip: largest norm of the gradient.
-        futures: roll-outs a clip that validation looks at for its best one.
+        num_frames: frames of a training clip, and the default length of a sample.
+        likelihood: a name of `SUPPORTED`.
+        curriculum: schedules of clip length and loss weights.
+        grad_clip: maximum norm of the gradient.
+        futures: roll-outs per clip from which validation takes the best.
         num_classes: 0 for an unconditional model.
         final_lr: fraction of the learning rate at the end of the run.
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
+
+    Raises:
+        UserError: for an unsupported likelihood, or a network of another model.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "sequences"
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
+    network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
 
-    # modules, with methods of their own that the docstring names
+    # modules whose methods the docstring names
     encoder: Any
     dynamics: Any
     decoder: Any
@@ -86,16 +85,21 @@ class RNN(GenerativeModel):
         **_shared: Any,
     ) -> None:
         super().__init__()
-        if likelihood not in LIKELIHOODS:
-            raise UserError("model.likelihood", likelihood, f"one of {', '.join(LIKELIHOODS)}")
+        check_unused(_shared)
+        if likelihood not in SUPPORTED:
+            raise UserError("model.likelihood", likelihood, f"one of {', '.join(SUPPORTED)}")
         self.encoder, self.dynamics, self.decoder, self.optimizer = encoder, dynamics, decoder, optimizer
-        self.num_frames, self.likelihood, self.num_classes = num_frames, likelihood, num_classes
+        self.num_frames, self.num_classes = num_frames, num_classes
+        self.likelihood = LIKELIHOODS[likelihood]
         self.latent_dim: int = self.dynamics.latent_dim
         self.curriculum = curriculum
         self.grad_clip, self.futures, self.final_lr = grad_clip, futures, final_lr
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        if likelihood == "discretized_logistic":
-            self.log_scale = nn.Parameter(torch.tensor(-2.0))  # 0.14 in [-1, 1]: the frames are rough at first
+        log_scale = torch.tensor(-2.0)  # 0.14 in [-1, 1]: frames are inaccurate at first
+        if self.likelihood.scale == "learned":
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
         self.starts = KeptStarts(channels, height, width)
 
     def configure_optimizers(self) -> Optimizer:
@@ -107,14 +111,14 @@ class RNN(GenerativeModel):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """By the model's own norm: long products of derivatives blow up now and then (Pascanu et al. 2013)."""
+        """Clips the norm of the gradient, because products over many frames can explode (Pascanu et al. 2013)."""
         nn.utils.clip_grad_norm_(self.parameters(), self.grad_clip)
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "dynamics": self.dynamics, "decoder": self.decoder}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The loss in nats a pixel, so that `grad_clip` means the same at every size; metrics in nats a frame."""
+        """Returns the loss in nats per pixel, so that `grad_clip` suits any size, and metrics in nats per frame."""
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         curriculum, progress = self.curriculum, self.progress
         clips = clips[:, : curriculum.frames(progress, clips.shape[1])]
@@ -125,15 +129,15 @@ class RNN(GenerativeModel):
             + curriculum.tracking_weight(progress) * bound.tracking
             - bound.reconstruction
         )
-        metrics = {name: value.mean().detach() for name, value in bound.figures().items()}
+        metrics = {name: value.mean().detach() for name, value in bound.metrics().items()}
         return {"loss": loss.mean() / clips[0, 1:].numel()} | metrics
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The bound and its parts in nats a frame, then free running, the truth kept out.
+        """The bound and its terms in nats per frame, and the errors of free-running roll-outs, each (B,).
 
-        `mse_best` is the best of `futures` roll-outs, `mse_copy` the start image held still, which is the floor
-        to beat: squared error of pixels in [0, 1], summed over a frame, averaged over frames.
+        `mse_best` is the error of the best of `futures` roll-outs, and `mse_copy` that of a static copy of the start
+        image: squared errors of pixels in [0, 1], summed over a frame and averaged over frames.
         """
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         start, truth = clips[:, 0], clips[:, 1:]
@@ -141,7 +145,7 @@ class RNN(GenerativeModel):
             self.sample, len(clips), generator=generator, labels=labels, start=start, num_frames=clips.shape[1]
         )
         errors = [frame_error(free()[:, 1:], truth) for _ in range(self.futures)]
-        return self._bound(clips, labels, generator).figures() | {
+        return self._bound(clips, labels, generator).metrics() | {
             "mse_best": torch.stack(errors).amin(0),
             "mse_copy": frame_error(start.unsqueeze(1), truth),
         }
@@ -159,15 +163,15 @@ class RNN(GenerativeModel):
         """Animations (N, T, C, H, W) in [-1, 1], frame 0 the start image.
 
         Args:
-            start: (N, C, H, W) in [-1, 1]; None draws from the images the model keeps, of the classes `labels`.
-            num_frames: T, of any length; None is the training's.
+            start: (N, C, H, W) in [-1, 1]; None draws from the stored start images, by the classes `labels`.
+            num_frames: T, of any length; None is the length of training clips.
         """
         if start is None:
             start, labels = self.starts.draw(num_images, generator, labels if self.num_classes else None)
         if start.shape[0] != num_images:
-            raise ValueError(f"{num_images} animations need as many start images, got {tuple(start.shape)}")
+            raise ValueError(f"{num_images} animations need {num_images} start images, got shape {tuple(start.shape)}")
         if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every start image: this model is conditional")
+            raise UserError("classes", None, "the class of every start image, because this model is conditional")
         length = self.num_frames if num_frames is None else num_frames
         return torch.cat(list(self.stream(start, length, generator, labels, temperature)), dim=1)
 
@@ -180,7 +184,7 @@ class RNN(GenerativeModel):
         labels: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Iterator[Tensor]:
-        """`sample` in pieces (N, t, C, H, W) of at most `CHUNK` frames, in bounded memory however long it goes on."""
+        """Yields `sample` in pieces (N, t, C, H, W) of at most `CHUNK` frames, in bounded memory."""
 
         def noise(_: int) -> Tensor:
             shape = (len(start), self.dynamics.latent_dim)
@@ -190,7 +194,7 @@ class RNN(GenerativeModel):
 
     @torch.no_grad()
     def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1], frame 0 the start.
+        """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1]; frame 0 is the start.
 
         Args:
             start: (N, C, H, W) in [-1, 1].
@@ -201,29 +205,31 @@ class RNN(GenerativeModel):
     def _roll_out(
         self, start: Tensor, num_frames: int, noise: Callable[[int], Tensor], labels: Tensor | None
     ) -> Iterator[Tensor]:
-        """Frames from the priors, a few at a time. noise: standard normal (N, latent_dim), 0 of w and t of z_t."""
+        """Yields frames from the priors. noise: t -> standard normal (N, latent_dim), for w at t = 0 and for z_t."""
         yield start.unsqueeze(1)
         context, maps = self.encoder(start)
-        layers = self.decoder.cut(start, maps)
-        step = self.dynamics.begin(noise(0), context, maps[-1], layers.places(), labels if self.num_classes else None)
+        layers = self.decoder.split(start, maps)
+        step = self.dynamics.begin(
+            noise(0), context, maps[-1], layers.centroid_and_extent(), labels if self.num_classes else None
+        )
 
         def from_prior(step: Any, t: int) -> Tensor:
             mean, log_var = _bounded(self.dynamics.prior(step))
             return reparameterise(mean, log_var, noise(t))
 
         for begin in range(1, num_frames, CHUNK):
-            path = self._walk(step, from_prior, range(begin, min(begin + CHUNK, num_frames)))
+            path = self._run_dynamics(step, from_prior, range(begin, min(begin + CHUNK, num_frames)))
             step = path.step
             yield self._draw(layers, path)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Clips (B, T, C, H, W) in [-1, 1] again, from their first frame and the means of their latents."""
+        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their first frame and the means of their latents."""
         bound = self._bound(images, labels if self.num_classes else None, noisy=False)
         return torch.cat([images[:, :1], bound.frames], dim=1)
 
     def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Keep up to 32 start images (N, C, H, W), uint8 or in [-1, 1], and their classes in the checkpoint."""
+        """Stores up to 32 start images (N, C, H, W), uint8 or in [-1, 1], with their classes in the checkpoint."""
         self.starts.keep(images, labels)
 
     def _bound(
@@ -234,55 +240,52 @@ class RNN(GenerativeModel):
         opening: float = 1.0,
         noisy: bool = True,
     ) -> Bound:
-        """The bound with latents drawn from the posteriors, or, where not `noisy`, with their means."""
+        """The bound with latents drawn from the posteriors, or with their means if not `noisy`."""
         count, length = clips.shape[:2]
         features, maps = self.encoder(clips.flatten(0, 1))  # all frames in one call
         features = features.unflatten(0, (count, length))
         start_maps = [level.unflatten(0, (count, length))[:, 0] for level in maps]
-        layers = self.decoder.cut(clips[:, 0], start_maps)
-        seen, clip_latent = self.dynamics.observe(features, layers.measure(clips))
+        layers = self.decoder.split(clips[:, 0], start_maps)
+        observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
 
         def draw(latent: Latent) -> Tensor:
             return reparameterise(*latent, _normal_like(latent[0], generator)) if noisy else latent[0]
 
         w = _bounded(clip_latent)
-        step = self.dynamics.begin(draw(w), features[:, 0], start_maps[-1], layers.places(), labels)
+        step = self.dynamics.begin(draw(w), features[:, 0], start_maps[-1], layers.centroid_and_extent(), labels)
         kl_frames: list[Tensor] = []
 
         def from_posterior(step: Any, t: int) -> Tensor:
-            posterior = _bounded(self.dynamics.posterior(step, seen, t))
+            posterior = _bounded(self.dynamics.posterior(step, observation, t))
             kl_frames.append(gaussian_kl_between(*posterior, *_bounded(self.dynamics.prior(step))))
             return draw(posterior)
 
-        path = self._walk(step, from_posterior, range(1, length))
+        path = self._run_dynamics(step, from_posterior, range(1, length))
         frames = self._draw(layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, 1:]),
             kl_clip=gaussian_kl(*w),
             kl_frames=torch.stack(kl_frames).sum(0),
-            tracking=tracking_error(path.foreseen, seen.measured[:, 1:]),
+            tracking=tracking_error(path.predicted, observation.measured[:, 1:]),
             frames=frames,
         )
 
-    def _walk(self, step: Any, latent: Callable[[Any, int], Tensor], times: range) -> Path:
-        """Steps at `times`, each with the z_t that `latent` gives for the step before it."""
+    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Tensor], times: range) -> Path:
+        """Runs the dynamics at `times`; `latent` gives z_t from the previous step."""
         steps = []
         for t in times:
             step = self.dynamics(latent(step, t), step)
-            steps.append((step.core[0], step.motion.shift, step.motion.foreseen, step.motion.sigma))
+            steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))
 
     def _draw(self, layers: Any, path: Path, opening: float = 1.0) -> Tensor:
-        """All frames of a path in one call: (B, T - 1, C, H, W) in [-1, 1]."""
+        """Draws all frames of a path in one call: (B, T - 1, C, H, W) in [-1, 1]."""
         canvas = self.dynamics.core.canvas(path.hidden.flatten(0, 1))
         return self.decoder(layers, canvas, path.shift, path.sigma, opening).clamp(-1, 1)
 
     def _log_likelihood(self, frames: Tensor, images: Tensor) -> Tensor:
-        """log p(images | frames) in nats a clip, (B,)."""
-        if self.likelihood == "bernoulli":
-            probability = LEAST_PROBABILITY + (0.5 - LEAST_PROBABILITY) * (frames + 1)
-            return likelihoods.bernoulli(torch.logit(probability), images)
-        return likelihoods.discretized_logistic(frames, soft_bound(self.log_scale, low=MIN_LOG_SCALE), images)
+        """log p(images | frames) in nats per clip, (B,)."""
+        return self.likelihood.log_prob(self.likelihood.outputs(frames), self.log_scale, images)
 
     def _labels_of(self, batch: Batch) -> Tensor | None:
         return batch["labels"] if self.num_classes else None

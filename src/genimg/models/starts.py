@@ -1,4 +1,4 @@
-"""The start images that a sequence model keeps, so that its checkpoint is enough to draw animations from."""
+"""Start images that a sequence model stores, so that its checkpoint is sufficient to draw animations."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ CAPACITY = 32
 
 
 class KeptStarts(nn.Module):
-    """Up to `CAPACITY` images as uint8 with their classes, in buffers and so in every checkpoint."""
+    """Up to `CAPACITY` uint8 images with their classes, in buffers, which every checkpoint contains."""
 
     images: Tensor
     labels: Tensor
@@ -23,9 +23,9 @@ class KeptStarts(nn.Module):
 
     @torch.no_grad()
     def keep(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Some of the images (N, C, H, W), uint8 or in [-1, 1], in the place of all kept before.
+        """Replaces the stored images by up to 32 of `images` (N, C, H, W), uint8 or in [-1, 1].
 
-        At most 32; of each class in turn, so that as many classes as possible have one.
+        The classes take turns, so that as many classes as possible are represented.
         """
         chosen = torch.arange(len(images)) if labels is None else _class_by_class(labels)
         images = images[chosen[:CAPACITY]]
@@ -37,21 +37,21 @@ class KeptStarts(nn.Module):
         self.count.fill_(len(images))
 
     def draw(self, count: int, generator: torch.Generator, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) in [-1, 1] and their classes (N,): in turn, or at random among each wanted class's."""
+        """Images (N, C, H, W) in [-1, 1] and their classes (N,): in order, or at random within each requested class."""
         kept = int(self.count)
         if not kept:
-            raise UserError("start", None, "an image to start from: this model keeps none of its own")
+            raise UserError("start", None, "a start image, because this model stores none")
         if labels is None:
             chosen = torch.arange(count, device=self.images.device) % kept
         else:
             matches = labels[:, None] == self.labels[:kept]  # (N, kept)
-            matches |= ~matches.any(1, keepdim=True)  # a class without an image starts from any other's
+            matches |= ~matches.any(1, keepdim=True)  # a class without an image uses those of other classes
             chosen = torch.multinomial(matches.float(), 1, generator=generator).squeeze(1)
         return self.images[chosen].float() / 127.5 - 1, self.labels[chosen]
 
 
 def _class_by_class(labels: Tensor) -> Tensor:
-    """Indices of the labels: the first of every class, then the second of every class, and so on."""
+    """Indices that order labels by turns: the first of every class, then the second of every class, and so on."""
     turn = torch.zeros_like(labels)
     for label in labels.unique():
         mine = labels == label

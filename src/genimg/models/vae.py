@@ -1,4 +1,4 @@
-"""The VAE: an encoder from an image to a Gaussian over latents, and a decoder back.
+"""The VAE: an encoder from an image to a Gaussian over latents, and a decoder from latents to an image.
 
 loss = -E_q(z|x)[log p(x | z)] + beta KL(q(z | x) || N(0, I)). Kingma & Welling 2013; Higgins et al. 2017.
 """
@@ -11,36 +11,31 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.distributed.data_parallel import all_reduce_mean
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory
-from genimg.models.objectives import likelihoods
+from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
+from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 
 PRIORS = ("normal", "fitted")
 
-#: Softly kept range of the posterior's log-variance: standard deviations from 0.007 to 150.
+#: Soft bounds of the posterior's log-variance: standard deviations from 0.007 to 150.
 LOG_VAR_RANGE = (-10.0, 10.0)
 
-#: Share by which the Gaussian's running sigma follows the batch's optimal one, a step.
+#: Rate at which the running sigma of the Gaussian follows the batch's optimal one, per step.
 SIGMA_RATE = 0.02
 
 
-#: The logistic's scale is kept softly above exp(-7), a quarter of half a level of 8 bits.
-MIN_LOG_SCALE = -7.0
-
-
 class LatentPrior(Protocol):
-    """A distribution over latents, of each class where there are labels: it can be fitted, and N(0, I) maps to it."""
+    """A distribution over latents, per class if there are labels, that can be fitted and to which N(0, I) is mapped."""
 
     def transport(self, noise: Tensor, labels: Tensor | None) -> Tensor: ...
     def fit(self, latents: Tensor, labels: Tensor | None, *, generator: torch.Generator) -> None: ...
 
 
 class VAE(GenerativeModel):
-    """Trained on the ELBO, its KL weighted by beta; sampled from N(0, I) or a prior fitted to its latents.
+    """A VAE that is trained on the ELBO with a KL weight beta, and sampled from N(0, I) or a fitted prior.
 
-    Latents have two forms. `noise` is standard normal: what `sample_latents` draws and `decode` takes, so
-    that interpolation and truncation mean the same under both priors. z is what the encoder gives and the
-    decoder sees.
+    Latents have two forms. `noise` is standard normal: `sample_latents` draws it and `decode` takes it, so
+    interpolation and truncation mean the same under both priors. z is the encoder's output and the decoder's input.
 
     Args:
         encoder: images [, labels] -> mean and log-variance (B, latent_dim).
@@ -48,19 +43,22 @@ class VAE(GenerativeModel):
         mixture: the prior that `fit_prior` fits.
         optimizer: called with the parameters.
         latent_dim: length of z.
-        likelihood: a name of `likelihoods.LIKELIHOODS`. The Gaussian's sigma is the batch's optimal one (Rybkin et al.
-            2021), and the running mean of it outside training; the logistic's scale is learned, one for all
-            pixels.
-        beta: weight of the KL after the warm-up; 1 is the ELBO.
-        kl_warmup: share of the run over which that weight rises from 0 (Sønderby et al. 2016).
-        prior: "normal", or "fitted" for the mixture, which is N(0, I) until it is fitted.
+        likelihood: a name of `LIKELIHOODS`. The sigma of the Gaussian is optimal for each batch (Rybkin et al. 2021);
+            evaluation uses its running mean. The scale of the logistic is one learned parameter.
+        beta: weight of the KL after the warm-up; 1 gives the ELBO.
+        kl_warmup: share of the run in which that weight rises from 0 to beta (Sønderby et al. 2016).
+        prior: "normal" for N(0, I), or "fitted" for the mixture, which equals N(0, I) until it is fitted.
         num_classes: 0 for an unconditional model.
         final_lr: fraction of the learning rate at the end of the run.
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
+
+    Raises:
+        UserError: for an unknown likelihood or prior, or a network of another model.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
     monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
+    network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
 
@@ -82,18 +80,19 @@ class VAE(GenerativeModel):
         **_shared: Any,
     ) -> None:
         super().__init__()
-        if likelihood not in likelihoods.LIKELIHOODS:
-            raise UserError("model.likelihood", likelihood, f"one of {', '.join(likelihoods.LIKELIHOODS)}")
+        check_unused(_shared)
+        if likelihood not in LIKELIHOODS:
+            raise UserError("model.likelihood", likelihood, f"one of {', '.join(LIKELIHOODS)}")
         if prior not in PRIORS:
             raise UserError("model.prior", prior, f"one of {', '.join(PRIORS)}")
         self.encoder, self.decoder, self.mixture = encoder, decoder, mixture
         self.optimizer = optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
-        self.likelihood, self.beta, self.kl_warmup, self.prior = likelihood, beta, kl_warmup, prior
+        self.likelihood = LIKELIHOODS[likelihood]
+        self.beta, self.kl_warmup, self.prior = beta, kl_warmup, prior
         self.final_lr = final_lr
-        # log of the Gaussian's sigma or of the logistic's scale, in units of [-1, 1]; the Bernoulli has none
-        log_scale = torch.tensor(-1.0)
-        if likelihood == "discretized_logistic":
+        log_scale = torch.tensor(-1.0)  # log of the likelihood's scale, in units of [-1, 1]
+        if self.likelihood.scale == "learned":
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
@@ -108,15 +107,8 @@ class VAE(GenerativeModel):
         images, labels = batch["images"], self._labels_of(batch)
         mean, log_var = self.posterior(images, labels)
         outputs = self.decoder(reparameterise(mean, log_var, torch.randn_like(mean)), labels)
-        if self.likelihood == "gaussian":
-            # detached: at its optimum the likelihood does not change with sigma: the same gradients
-            mse = (images - outputs.detach().float()).square().mean()
-            all_reduce_mean([mse])  # the batch is that of all processes
-            log_sigma = likelihoods.optimal_log_sigma(mse)
-            self.log_scale.lerp_(log_sigma, SIGMA_RATE)
-        else:
-            log_sigma = self.log_scale
-        reconstruction = self._log_likelihood(outputs, log_sigma, images).mean()
+        log_scale = self._update_scale(outputs, images) if self.likelihood.scale == "optimal" else self.log_scale
+        reconstruction = self.likelihood.log_prob(outputs, log_scale, images).mean()
         kl = gaussian_kl(mean, log_var).mean()
         metrics = {
             "elbo": reconstruction - kl,
@@ -126,43 +118,48 @@ class VAE(GenerativeModel):
             # Burda et al. 2016, section 5: latents whose posterior mean varies over images
             "active_units": (mean.var(0) > 0.01).sum().float(),
         }
-        if self.likelihood != "bernoulli":
-            name = "sigma" if self.likelihood == "gaussian" else "scale"
-            metrics[name] = (log_sigma if name == "sigma" else soft_bound(log_sigma, MIN_LOG_SCALE)).exp()
+        metrics |= self.likelihood.scale_metrics(log_scale)
         loss = self.beta_now() * kl - reconstruction
         return {"loss": loss} | {name: value.detach() for name, value in metrics.items()}
 
+    def _update_scale(self, outputs: Tensor, images: Tensor) -> Tensor:
+        """The optimal log-sigma of the batch over all processes; its running mean is kept for evaluation.
+
+        It is detached: at the optimum the derivative of the likelihood with respect to sigma is 0.
+        """
+        mse = (images - outputs.detach().float()).square().mean()
+        all_reduce_mean([mse])
+        log_sigma = optimal_log_sigma(mse)
+        self.log_scale.lerp_(log_sigma, SIGMA_RATE)
+        return log_sigma
+
     def beta_now(self) -> float:
-        """The KL's weight at this point of the run."""
+        """The weight of the KL at the present progress."""
         return self.beta * (min(1.0, self.progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0)
 
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The ELBO (beta 1, whatever the training's) and its parts in nats; bits/dim of 8-bit pixels."""
+        """The ELBO (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,)."""
         images, labels = batch["images"], self._labels_of(batch)
         mean, log_var = self.posterior(images, labels)
         z = reparameterise(mean, log_var, _normal_like(mean, generator))
-        reconstruction = self._log_likelihood(self.decoder(z, labels), self.log_scale, images)
+        reconstruction = self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images)
         kl = gaussian_kl(mean, log_var)
-        figures = {"elbo": reconstruction - kl, "kl": kl, "reconstruction": reconstruction}
-        if self.likelihood == "discretized_logistic":
-            figures["bits_per_dim"] = (kl - reconstruction) / (images[0].numel() * math.log(2))
-        return figures
+        metrics = {"elbo": reconstruction - kl, "kl": kl, "reconstruction": reconstruction}
+        if self.likelihood.not_a_probability is None:
+            metrics["bits_per_dim"] = (kl - reconstruction) / (images[0].numel() * math.log(2))
+        return metrics
 
     def no_likelihood(self) -> str | None:
-        """Why `log_likelihood` is no log probability of the images; None where it is one."""
-        if self.likelihood == "bernoulli":
-            return "model.likelihood=bernoulli takes grey levels for probabilities: it is no distribution over images"
-        if self.likelihood == "gaussian":
-            return "model.likelihood=gaussian is a density of real numbers, no probability of 8-bit pixels"
-        return None
+        """Why `log_likelihood` is not a log-probability of images; None if it is one."""
+        return self.likelihood.not_a_probability
 
     def log_likelihood(
         self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
     ) -> Tensor:
-        """A lower bound of log p(x) in nats, (B,), under the prior N(0, I) that the ELBO has.
+        """The importance-weighted lower bound of log p(x) in nats, (B,), under the prior N(0, I) of the ELBO.
 
-        log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q(z | x): Burda et al. 2016, eq. 8. Tighter with each of the
-        K = `samples`; one is the ELBO.
+        log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q(z | x): Burda et al. 2016, eq. 8. It tightens with
+        K = `samples`; K = 1 gives the ELBO.
         """
         mean, log_var = self.posterior(images, labels)
         weights = []
@@ -170,7 +167,9 @@ class VAE(GenerativeModel):
             noise = _normal_like(mean, generator)
             z = reparameterise(mean, log_var, noise)
             prior_over_posterior = 0.5 * (noise.square() + log_var - z.square()).sum(1)
-            weights.append(self._log_likelihood(self.decoder(z, labels), self.log_scale, images) + prior_over_posterior)
+            weights.append(
+                self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images) + prior_over_posterior
+            )
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -179,14 +178,14 @@ class VAE(GenerativeModel):
         return mean.float(), soft_bound(log_var, *LOG_VAR_RANGE)
 
     def encode(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> Tensor:
-        """A sample of q(z | x) for each image, (B, latent_dim): what `fit_prior` takes."""
+        """A sample of q(z | x) for each image, (B, latent_dim), for `fit_prior`."""
         mean, log_var = self.posterior(images, labels)
         return reparameterise(mean, log_var, _normal_like(mean, generator))
 
     def fit_prior(self, latents: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
-        """Fit the prior to latents (N, latent_dim) that `encode` gave for training images, and their int64 labels (N,).
+        """Fits the prior to latents (N, latent_dim) of training images, from `encode`, with int64 labels (N,).
 
-        Does nothing when the model is sampled from N(0, I).
+        Does nothing if the model is sampled from N(0, I).
         """
         if self.prior == "fitted":
             self.mixture.fit(latents, labels if self.num_classes else None, generator=generator)
@@ -199,7 +198,7 @@ class VAE(GenerativeModel):
         """Standard normal noise (N, latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
         labels = labels if self.num_classes else None
         z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
-        return self._image(z, labels)
+        return self._mean_image(z, labels)
 
     def sample(
         self,
@@ -215,21 +214,12 @@ class VAE(GenerativeModel):
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean images (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
         labels = labels if self.num_classes else None
-        return self._image(self.posterior(images, labels)[0], labels)
+        return self._mean_image(self.posterior(images, labels)[0], labels)
 
-    def _image(self, z: Tensor, labels: Tensor | None) -> Tensor:
+    def _mean_image(self, z: Tensor, labels: Tensor | None) -> Tensor:
         if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every image: this model is conditional")
-        outputs = self.decoder(z, labels).float()
-        return likelihoods.bernoulli_mean(outputs) if self.likelihood == "bernoulli" else outputs.clamp(-1, 1)
-
-    def _log_likelihood(self, outputs: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (B,)."""
-        if self.likelihood == "bernoulli":
-            return likelihoods.bernoulli(outputs, images)
-        if self.likelihood == "gaussian":
-            return likelihoods.gaussian(outputs, log_scale, images)
-        return likelihoods.discretized_logistic(outputs, soft_bound(log_scale, MIN_LOG_SCALE), images)
+            raise UserError("classes", None, "the class of every image, because this model is conditional")
+        return self.likelihood.mean(self.decoder(z, labels).float())
 
     def _labels_of(self, batch: Batch) -> Tensor | None:
         if not self.num_classes:

@@ -13,7 +13,7 @@ def test_the_forget_gate_starts_open(name: str) -> None:
     with torch.no_grad():
         for weight in weights:
             weight.zero_()
-        for extra in [core.spread.bias] if isinstance(core, ConvLSTMCore) else []:
+        for extra in [core.from_vectors.bias] if isinstance(core, ConvLSTMCore) else []:
             extra.zero_()
     hidden, cell, *rest = core.begin(torch.randn(2, 6), torch.randn(2, 4, 5, 7))
     after = core(torch.randn(2, 3), (hidden, torch.ones_like(cell), *rest))[1]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genimg.models.networks.frames import Layers
-from genimg.models.networks.transport import filterbank, lay_over, measure, move, whereabouts
+from genimg.models.networks.transport import centroid_and_extent, composite, filterbank, measure_shifts, move
 
 
 def image(seed: int = 0) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_later_layers_lie_on_top_and_uncovered_background_shows() -> None:
     cover[:, :, 0, ..., :2] = 1
     cover[:, :, 1, ..., 1:2] = 1
     colours = torch.tensor([0.2, 0.7]).view(1, 1, 2, 1, 1, 1) * cover
-    frame = lay_over(torch.cat([colours, cover], dim=3), torch.full((1, 1, 1, 1, 3), -1.0))
+    frame = composite(torch.cat([colours, cover], dim=3), torch.full((1, 1, 1, 1, 3), -1.0))
     assert frame.flatten().tolist() == pytest.approx([0.2, 0.7, -1.0])
 
 
@@ -51,13 +51,13 @@ def test_measuring_finds_what_moved(size: tuple[int, int]) -> None:
     shifts = torch.tensor([[0.0, 0.0], [0.25, -0.125], [-0.125, 0.25]])
     frames = [start.roll((round(float(s[0]) * height), round(float(s[1]) * width)), (2, 3)) for s in shifts]
     layer = torch.cat([start, torch.ones_like(start)], dim=1).unsqueeze(1)
-    measured = measure(Layers(layer, start).moving, torch.stack(frames, dim=1))[0, :, 0]
+    measured = measure_shifts(Layers(layer, start).moving, torch.stack(frames, dim=1))[0, :, 0]
     torch.testing.assert_close(measured, shifts, atol=0.03, rtol=0)
 
 
-def test_whereabouts_of_a_box() -> None:
+def test_centroid_and_extent_of_a_box() -> None:
     cover = torch.zeros(1, 1, 40, 20)
     cover[..., 10:20, 5:15] = 1
-    down, right, height, width = whereabouts(cover)[0, 0].tolist()
+    down, right, height, width = centroid_and_extent(cover)[0, 0].tolist()
     assert (down, right) == pytest.approx((0.375, 0.5))
     assert (height, width) == pytest.approx((10 / 40 / 12**0.5, 10 / 20 / 12**0.5), rel=0.02)

@@ -1,28 +1,31 @@
-"""Differentiable augmentation of what a discriminator sees, so that few images are not learned by heart."""
+"""Differentiable augmentation of the discriminator's inputs, against memorisation of small data sets."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-SHIFT = 0.125  # of the side, at most
-CUTOUT = 0.5  # of the side
+SHIFT = 0.125  # maximum shift, as a fraction of the side
+CUTOUT = 0.5  # side of the rectangle, as a fraction of the side
 
 
 class DiffAugment(nn.Module):
-    """Shift, cutout and colour, drawn anew for every image, with gradients to the pixels (Zhao et al. 2020).
+    """Random shift, cutout and colour per image, differentiable in the pixels (Zhao et al. 2020).
 
-    Real and fake images must both go through it, in the discriminator's step and in the generator's.
+    It must be applied to real and fake images, in the steps of both networks.
 
     Args:
-        policy: any of "translation", "cutout" and "color", in the order they are applied.
+        policy: names of `POLICIES`, in the order of application.
+
+    Raises:
+        ValueError: for an unknown name.
     """
 
     def __init__(self, policy: Sequence[str]) -> None:
         super().__init__()
         unknown = [name for name in policy if name not in POLICIES]
         if unknown:
-            raise ValueError(f"policy must be among {', '.join(POLICIES)}, got {unknown[0]!r}")
+            raise ValueError(f"augmentation must be a list of {', '.join(POLICIES)}, got {unknown[0]!r}")
         self.policy = tuple(policy)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ class DiffAugment(nn.Module):
 
 
 def translate(images: Tensor) -> Tensor:
-    """Shift by up to an eighth of the side each way; the border's pixels fill what comes free."""
+    """Shifts by up to an eighth of the side; the border is extended."""
     count, channels, height, width = images.shape
     rows = _shifted(count, height, images.device)
     columns = _shifted(count, width, images.device)
@@ -42,27 +45,27 @@ def translate(images: Tensor) -> Tensor:
 
 
 def _shifted(count: int, side: int, device: torch.device) -> Tensor:
-    """Indices (count, side) of a shift drawn for each image."""
+    """Indices (count, side) of one random shift per image."""
     most = round(side * SHIFT)
     shift = torch.randint(-most, most + 1, (count, 1), device=device)
     return (torch.arange(side, device=device) + shift).clamp(0, side - 1)
 
 
 def cutout(images: Tensor) -> Tensor:
-    """A rectangle of half the side, set to grey, anywhere, also partly outside."""
+    """Sets a random rectangle of half the side to grey; it may lie partly outside."""
     count, _, height, width = images.shape
     hidden = _span(count, height, images.device)[:, :, None] & _span(count, width, images.device)[:, None, :]
     return images * ~hidden.unsqueeze(1)
 
 
 def _span(count: int, side: int, device: torch.device) -> Tensor:
-    """Which places (count, side) lie in an interval of CUTOUT of the side, drawn for each image."""
+    """A mask (count, side) of one random interval per image, `CUTOUT` of the side long."""
     centre = torch.randint(0, side + 1, (count, 1), device=device)
     return (torch.arange(side, device=device) - centre).abs() < side * CUTOUT / 2
 
 
 def color(images: Tensor) -> Tensor:
-    """Brightness by up to 0.5 either way, saturation 0 to 2, contrast 0.5 to 1.5."""
+    """Changes brightness by -0.5 to 0.5, saturation by a factor of 0 to 2, contrast by a factor of 0.5 to 1.5."""
     brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
     images = images + brightness - 0.5
     grey = images.mean(dim=1, keepdim=True)

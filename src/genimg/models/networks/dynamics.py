@@ -1,19 +1,19 @@
-"""The stochastic recurrence of an animation: from the start image's features to the motion of its layers.
+"""The stochastic recurrence of the sequence model: from features of the start image to the motion of its layers.
 
-    w ~ N(0, I)                        one latent for the whole clip: which way things go, and how fast
-    z_t ~ p(z_t | h_{t-1})             one latent a frame, with a learned prior: what could not be foreseen
-    h_t = core(w, z_t, where the layers are and where they go, h_{t-1}, context)
+    w ~ N(0, I)                        latent of the clip: direction and speed
+    z_t ~ p(z_t | h_{t-1})             latent of a frame, with a learned prior: what the past does not determine
+    h_t = core(w, z_t, positions, velocities, h_{t-1}, context)
     velocity_t = keep_t velocity_{t-1} + push_t
-    foreseen_t = shift_{t-1} + velocity_t
-    shift_t = foreseen_t + surprise(z_t, h_t)
+    predicted_t = shift_{t-1} + velocity_t
+    shift_t = predicted_t + innovation(z_t, h_t)
 
-keep and push are read from h_t, velocity_0 from w. Inertia is what things do until the network learns better. A
-surprise moves a layer without changing its velocity, for the rounding of a position to whole pixels is no motion; and
-since every step starts where the last one really ended, what is learned is the rule from one frame to the next.
+keep and push are read from h_t, and velocity_0 from w. At first, layers keep their velocity. An innovation moves a
+layer without changing its velocity, because rounding a position to whole pixels is not motion. Every step starts at the
+position that the last step reached, so the network learns the rule from one frame to the next.
 
-In training w and z_t come from posteriors that see the clip. The learned prior is SVG-LP's (Denton & Fergus 2018,
-section 3.2), the roll-out in latents alone SRVP's (Franceschi et al. 2020): no frame is fed back, so training and
-free running walk the same path and differ in nothing but where the latents come from.
+In training w and z_t come from posteriors that see the clip. The learned prior is that of SVG-LP (Denton & Fergus 2018,
+section 3.2), and the roll-out in latent space that of SRVP (Franceschi et al. 2020): no frame is fed back, so training
+and free running differ only in the source of the latents.
 """
 
 import math
@@ -23,75 +23,75 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.models.networks.blocks import ImageSize, class_vectors
 from genimg.models.networks.frames import coarsest_map
+from genimg.models.networks.layers import class_vectors
 from genimg.models.networks.recurrent import CORES, State
+from genimg.models.networks.shape import NetworkShape
 
-# A frame's way is small beside a latent: these bring parts of the image to the size of 1.
+# shifts are small numbers beside latents: these units bring fractions of the image to a scale of 1
 POSITION_UNIT = 0.25
 VELOCITY_UNIT = 1 / 16
 
 
 class Gaussian(NamedTuple):
-    """A diagonal Gaussian; `log_var` is not bounded yet. Both (B, latent_dim), float32."""
+    """A diagonal Gaussian with unbounded `log_var`; both (B, latent_dim), float32."""
 
     mean: Tensor
     log_var: Tensor
 
 
 class Motion(NamedTuple):
-    """How K layers lie in one frame. Lengths are in parts of the image's height and width, down and to the right."""
+    """Motion of K layers in one frame. Lengths are fractions of the image's height and width, down and to the right."""
 
-    shift: Tensor  # (B, K, 2) from where they lie in the start image
-    foreseen: Tensor  # (B, K, 2), the shift without its surprise
-    velocity: Tensor  # (B, K, 2) a frame
-    sigma: Tensor  # (B, K), spread of the transport's kernel in pixels
+    shift: Tensor  # (B, K, 2), from the position in the start image
+    predicted: Tensor  # (B, K, 2), the shift without its innovation
+    velocity: Tensor  # (B, K, 2), per frame
+    sigma: Tensor  # (B, K), standard deviation of the transport kernel in pixels
 
 
 class Step(NamedTuple):
-    """Everything that goes from one frame to the next."""
+    """The state that passes from one frame to the next."""
 
     core: State
     motion: Motion
     w: Tensor  # (B, latent_dim)
-    places: Tensor  # (B, K, 4): centre and extent of the layers in the start image
+    layout: Tensor  # (B, K, 4): centroid and extent of the layers in the start image
 
 
-class Seen(NamedTuple):
-    """What the posteriors know of a clip."""
+class Observation(NamedTuple):
+    """Features of a clip that the posteriors read."""
 
-    evidence: Tensor  # (B, T, 2 features): of every frame, and of all frames up to it
-    measured: Tensor  # (B, T, K, 2): the layers' shifts by matching
+    evidence: Tensor  # (B, T, 2 features): features of each frame, and of all frames up to it
+    measured: Tensor  # (B, T, K, 2): shifts of the layers, by `measure_shifts`
 
 
 class Dynamics(nn.Module):
-    """The recurrent core with its posteriors, its learned prior and the heads that read the motion.
+    """The recurrent core with its posteriors, its learned prior and its motion heads.
 
     Args:
-        recurrent: `lstm` (vectors recur) or `conv_lstm` (maps recur).
-        image_size, width, max_width, features: as in the encoder, whose vector and coarsest map come in.
-        latent_dim: length of w, and of every z_t.
-        layers: layers that move, K.
-        hidden: units of the core.
-        first_sigma: spread of the transport's kernel at the start of training, in pixels. Wide, because the
-            gradient of a position reaches as far as the kernel does.
-        least_sigma: its lower bound, in pixels. A quarter moves by whole pixels.
-        num_classes: 0 for unconditional dynamics; else a learned embedding of the class joins the context.
+        shape: as in the encoder, whose vector and coarsest map are the context; `hidden` is the number of units of the
+            core. Conditional dynamics add a class embedding to the context.
+        recurrent: a name of `CORES`.
+        features: length of the encoder's vector.
+        latent_dim: length of w and of each z_t.
+        layers: number of moving layers, K.
+        first_sigma: standard deviation of the transport kernel in pixels at the start of training. It is wide because
+            the gradient of a position reaches as far as the kernel.
+        least_sigma: lower bound of that standard deviation. At a quarter of a pixel, layers move by whole pixels.
+
+    Raises:
+        ValueError: if `recurrent` is unknown.
     """
 
     def __init__(
         self,
+        shape: NetworkShape,
         recurrent: str,
-        image_size: ImageSize,
-        width: int,
-        max_width: int,
         features: int,
         latent_dim: int,
         layers: int,
-        hidden: int,
         first_sigma: float,
         least_sigma: float,
-        num_classes: int = 0,
     ) -> None:
         super().__init__()
         if recurrent not in CORES:
@@ -99,62 +99,61 @@ class Dynamics(nn.Module):
         self.layers, self.latent_dim = layers, latent_dim
         self.least_sigma = least_sigma
         self.sigma_offset = math.log(math.expm1(first_sigma))  # softplus of it is first_sigma
-        self.embedding = nn.Embedding(num_classes, features) if num_classes else None
-        self.core = CORES[recurrent](
-            features, 2 * latent_dim + 8 * layers, coarsest_map(image_size, width, max_width), hidden
-        )
+        hidden = shape.hidden
+        self.embedding = nn.Embedding(shape.num_classes, features) if shape.num_classes else None
+        self.core = CORES[recurrent](features, 2 * latent_dim + 8 * layers, coarsest_map(shape), hidden)
         self.watch = nn.LSTM(features + 4 * layers, features, batch_first=True)
         self.to_w = nn.Linear(features, 2 * latent_dim)
         self.to_prior = nn.Linear(hidden, 2 * latent_dim)
         self.to_posterior = nn.Linear(2 * features + hidden + 2 * layers, 2 * latent_dim)
         self.to_velocity = nn.Linear(latent_dim, 2 * layers)
-        self.to_surprise = nn.Linear(latent_dim + hidden, 2 * layers)
+        self.to_innovation = nn.Linear(latent_dim + hidden, 2 * layers)
         last = nn.Linear(hidden // 2, 5 * layers)
         self.to_motion = nn.Sequential(nn.Linear(hidden, hidden // 2), nn.LeakyReLU(0.2), last)
-        heads = (self.to_w, self.to_prior, self.to_posterior, self.to_velocity, self.to_surprise, last)
+        heads = (self.to_w, self.to_prior, self.to_posterior, self.to_velocity, self.to_innovation, last)
         for head in heads:
-            nn.init.normal_(head.weight, std=0.01)  # the KL starts near 0, and the layers start at rest
+            nn.init.normal_(head.weight, std=0.01)  # the KL starts near 0 and the layers start at rest
             nn.init.zeros_(head.bias)
 
     def begin(
-        self, w: Tensor, context: Tensor, context_map: Tensor, places: Tensor, labels: Tensor | None = None
+        self, w: Tensor, context: Tensor, context_map: Tensor, layout: Tensor, labels: Tensor | None = None
     ) -> Step:
         """The state at the start image.
 
         Args:
             w: (B, latent_dim).
-            context, context_map: the start image's vector (B, features) and map (B, c, h, w).
-            places: where its layers lie, (B, K, 4).
-            labels: its class, int64 (B,), when conditional.
+            context, context_map: vector (B, features) and map (B, c, h, w) of the start image.
+            layout: centroid and extent of its layers, (B, K, 4).
+            labels: its class, int64 (B,), if conditional.
         """
         if self.embedding is not None:
             context = context + class_vectors(self.embedding, labels)
         velocity = self._per_layer(self.to_velocity(w))
         still = torch.zeros_like(velocity)
         motion = Motion(still, still, velocity, still[..., 0])
-        return Step(self.core.begin(context, context_map), motion, w, places)
+        return Step(self.core.begin(context, context_map), motion, w, layout)
 
-    def observe(self, features: Tensor, measured: Tensor) -> tuple[Seen, Gaussian]:
-        """A clip's features (B, T, F) and measured shifts (B, T, K, 2) -> what is seen, and q(w | clip)."""
-        ways = torch.diff(measured, dim=1, prepend=measured[:, :1])
-        parts = [features, measured.flatten(2) / POSITION_UNIT, ways.flatten(2) / VELOCITY_UNIT]
+    def observe(self, features: Tensor, measured: Tensor) -> tuple[Observation, Gaussian]:
+        """Features (B, T, F) and measured shifts (B, T, K, 2) of a clip -> the observation, and q(w | clip)."""
+        velocities = torch.diff(measured, dim=1, prepend=measured[:, :1])
+        parts = [features, measured.flatten(2) / POSITION_UNIT, velocities.flatten(2) / VELOCITY_UNIT]
         watched, _ = self.watch(torch.cat(parts, dim=2))
-        return Seen(torch.cat([features, watched], dim=2), measured), _gaussian(self.to_w(watched[:, -1]))
+        return Observation(torch.cat([features, watched], dim=2), measured), _gaussian(self.to_w(watched[:, -1]))
 
     def prior(self, step: Step) -> Gaussian:
         """p(z_t | h_{t-1})."""
         return _gaussian(self.to_prior(self.core.summary(step.core)))
 
-    def posterior(self, step: Step, seen: Seen, t: int) -> Gaussian:
-        """q(z_t | h_{t-1}, frames 0 to t), which is told how far off inertia is."""
-        error = (seen.measured[:, t] - step.motion.shift - step.motion.velocity).flatten(1) / VELOCITY_UNIT
-        parts = [self.core.summary(step.core), seen.evidence[:, t], error]
+    def posterior(self, step: Step, observation: Observation, t: int) -> Gaussian:
+        """q(z_t | h_{t-1}, frames 0 to t), which reads the error of a constant velocity."""
+        error = (observation.measured[:, t] - step.motion.shift - step.motion.velocity).flatten(1) / VELOCITY_UNIT
+        parts = [self.core.summary(step.core), observation.evidence[:, t], error]
         return _gaussian(self.to_posterior(torch.cat(parts, dim=1)))
 
     def forward(self, z: Tensor, step: Step) -> Step:
-        """One frame on, by z_t (B, latent_dim)."""
+        """Advances by one frame with z_t (B, latent_dim)."""
         shift, _, velocity, _ = step.motion
-        centre, extent = step.places.split(2, dim=2)
+        centre, extent = step.layout.split(2, dim=2)
         inputs = [
             step.w,
             z,
@@ -165,16 +164,18 @@ class Dynamics(nn.Module):
         ]
         core = self.core(torch.cat(inputs, dim=1), step.core)
         summary = self.core.summary(core)
-        turn, push, spread = self._per_layer(self.to_motion(summary)).split((2, 2, 1), dim=2)
+        turn, push, raw_sigma = self._per_layer(self.to_motion(summary)).split((2, 2, 1), dim=2)
         velocity = (1 + turn) * velocity + 0.5 * push  # keep = 1 + turn: -1 is a bounce
-        foreseen = shift + velocity
-        surprise = 0.2 * self._per_layer(self.to_surprise(torch.cat([z, summary], dim=1)))
-        sigma = self.least_sigma + F.softplus(2 * spread.squeeze(2) + self.sigma_offset)
-        return Step(core, Motion(foreseen + surprise, foreseen, velocity, sigma), step.w, step.places)
+        predicted = shift + velocity
+        innovation = 0.2 * self._per_layer(self.to_innovation(torch.cat([z, summary], dim=1)))
+        sigma = self.least_sigma + F.softplus(2 * raw_sigma.squeeze(2) + self.sigma_offset)
+        return Step(core, Motion(predicted + innovation, predicted, velocity, sigma), step.w, step.layout)
 
     def _per_layer(self, raw: Tensor) -> Tensor:
-        """(B, K * n) -> (B, K, n), each layer told by what it differs in from the one before it: what moves as one
-        image at first, and parts only where that pays, needs few nats."""
+        """(B, K * n) -> (B, K, n), each layer as a difference from the previous layer.
+
+        Layers start with one common motion and separate only where that lowers the loss, which costs few nats.
+        """
         return raw.float().unflatten(1, (self.layers, -1)).cumsum(1)
 
 

@@ -1,7 +1,7 @@
-"""A frame to features, and features to a frame: the convolutional ends of the sequence model.
+"""The convolutional encoder and decoder of the sequence model.
 
-Both see single frames only, so the frames of all clips and times pass in one call; normalisation is by groups of
-channels, so no frame depends on its batch.
+Both process single frames, so all frames of all clips pass in one call. Normalisation is by groups of channels, so no
+frame depends on its batch.
 """
 
 from itertools import pairwise
@@ -11,34 +11,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.models.networks.blocks import ImageSize, as_pair, init_convolutions, pyramid, stage_widths
-from genimg.models.networks.transport import lay_over, measure, move, whereabouts
+from genimg.models.networks.layers import init_convolutions
+from genimg.models.networks.shape import NetworkShape
+from genimg.models.networks.transport import centroid_and_extent, composite, measure_shifts, move
 
-SMALLEST = 8  # pixels of the coarsest map's shorter side: a position is read from maps, and 4 pixels tell too little
 GROUP = 8  # channels normalised together
-GATE_SHUT = -3.0  # sigmoid(-3) = 0.05: the drawn frame starts out nearly absent
+CLOSED_GATE = -3.0  # sigmoid(-3) = 0.05: at first the drawn frame contributes little
 
 
-def coarse_sizes(image_size: ImageSize) -> list[tuple[int, int]]:
-    """Sizes of the maps between image and vector, half the image's first; one at least (8 -> 4)."""
-    return pyramid(image_size, SMALLEST)[1:] or pyramid(image_size, SMALLEST // 2)[1:]
+def coarse_sizes(shape: NetworkShape) -> list[tuple[int, int]]:
+    """Sizes of the maps between image and vector, half the image's size first; at least one (8 -> 4)."""
+    return shape.resolutions()[1:] or shape.resolutions(shape.smallest // 2)[1:]
 
 
-def coarsest_map(image_size: ImageSize, width: int, max_width: int) -> tuple[int, int, int]:
-    """(channels, height, width) of the map that a frame ends as, and is drawn from."""
-    sizes = coarse_sizes(image_size)
-    return (stage_widths(len(sizes), width, max_width)[-1], *sizes[-1])
+def coarsest_map(shape: NetworkShape) -> tuple[int, int, int]:
+    """(channels, height, width) of the encoder's last map, from which the decoder starts."""
+    sizes = coarse_sizes(shape)
+    return (shape.widths(len(sizes))[-1], *sizes[-1])
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Groups of `GROUP` channels, or one group where that does not divide (Wu & He 2018)."""
+    """Groups of `GROUP` channels, or one group if `GROUP` does not divide the channels (Wu & He 2018)."""
     return nn.GroupNorm(channels // GROUP if channels % GROUP == 0 else 1, channels)
 
 
 def expected_positions(maps: Tensor) -> Tensor:
-    """Where each channel is active: its softmax over the map as weights of coordinates in [-1, 1].
+    """Expected coordinates in [-1, 1] under the softmax of each channel over the map (Levine et al. 2016, section 5.1).
 
-    (N, C, h, w) -> (N, 2C), first all heights. Levine et al. 2016, section 5.1.
+    (N, C, h, w) -> (N, 2C), first all heights.
     """
     height, width = maps.shape[2:]
     weights = maps.float().flatten(2).softmax(2).unflatten(2, (height, width))
@@ -48,28 +48,27 @@ def expected_positions(maps: Tensor) -> Tensor:
 
 
 class FrameEncoder(nn.Module):
-    """Convolutions of stride 2 to a coarse map, then a fully connected layer over it and over positions in it.
+    """Convolutions with stride 2 to a coarse map, then a fully connected layer over the map and its positions.
 
     Args:
-        image_size, channels: of a frame.
-        width: channels at half the image's size; doubled at every halving, up to `max_width`.
-        features: length of the vector.
+        shape: a frame and the size of the network; `width` counts channels at half resolution.
+        features: length of the feature vector.
     """
 
-    def __init__(self, image_size: ImageSize, channels: int, width: int, features: int, max_width: int = 64) -> None:
+    def __init__(self, shape: NetworkShape, features: int) -> None:
         super().__init__()
-        sizes = coarse_sizes(image_size)
-        widths = stage_widths(len(sizes), width, max_width)
-        inputs = [channels, *widths[:-1]]
+        sizes = coarse_sizes(shape)
+        widths = shape.widths(len(sizes))
+        inputs = [shape.channels, *widths[:-1]]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(inputs, widths, strict=True))
         self.norms = nn.ModuleList(group_norm(w) for w in widths)
         self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
-        height, width_ = sizes[-1]
-        self.fc = nn.Linear(widths[-1] * (height * width_ + 2), features)
+        height, width = sizes[-1]
+        self.fc = nn.Linear(widths[-1] * (height * width + 2), features)
         init_convolutions(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(N, C, H, W) in [-1, 1] -> vectors (N, features), and the maps, fine to coarse."""
+        """Frames (N, C, H, W) in [-1, 1] -> vectors (N, features), and the maps, finest first."""
         maps = []
         h = images
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -83,32 +82,37 @@ class FrameEncoder(nn.Module):
 
 
 class Layers(NamedTuple):
-    """A start image taken apart."""
+    """A start image that is split into K moving layers and a background."""
 
     moving: Tensor  # (B, K, C + 1, H, W): colours times coverage, then coverage in [0, 1]
     background: Tensor  # (B, C, H, W), also behind the layers
 
-    def places(self) -> Tensor:
-        """Centre and extent of each layer, (B, K, 4)."""
-        return whereabouts(self.moving[:, :, -1])
+    def centroid_and_extent(self) -> Tensor:
+        """Centroid and extent of each layer, (B, K, 4)."""
+        return centroid_and_extent(self.moving[:, :, -1])
 
-    def measure(self, frames: Tensor) -> Tensor:
-        """How far each layer has moved in each of `frames` (B, T, C, H, W), by matching: (B, T, K, 2)."""
-        return measure(self.moving, frames)
+    def measure_shifts(self, frames: Tensor) -> Tensor:
+        """Shift of each layer in each of `frames` (B, T, C, H, W), by cross-correlation: (B, T, K, 2)."""
+        return measure_shifts(self.moving, frames)
 
 
-class LayerCutter(nn.Module):
-    """Takes the start image apart into layers that move and a background that stays: a U-Net over its maps.
+class LayerSplitter(nn.Module):
+    """Splits the start image into moving layers and a static background, by a U-Net over its maps.
 
-    Once a clip, not once a frame, so it can afford the full size. Arguments as in `FrameEncoder`; `layers` is K.
+    It runs once per clip, not once per frame, so it works at full resolution.
+
+    Args:
+        shape: as in `FrameEncoder`.
+        layers: number of moving layers, K.
     """
 
-    def __init__(self, image_size: ImageSize, channels: int, width: int, layers: int, max_width: int = 64) -> None:
+    def __init__(self, shape: NetworkShape, layers: int) -> None:
         super().__init__()
         self.parts = layers + 1
-        coarse = coarse_sizes(image_size)
-        widths = stage_widths(len(coarse), width, max_width)[::-1]  # coarse to fine
-        self.sizes = [*coarse[-2::-1], as_pair(image_size)]
+        coarse = coarse_sizes(shape)
+        channels, width = shape.channels, shape.width
+        widths = shape.widths(len(coarse))[::-1]  # coarse to fine
+        self.sizes = [*coarse[-2::-1], shape.height_width]
         skips, outputs = [*widths[1:], channels], [*widths[1:], width]
         self.convs = nn.ModuleList(
             nn.Conv2d(below + skip, out, 3, padding=1) for below, skip, out in zip(widths, skips, outputs, strict=True)
@@ -118,7 +122,7 @@ class LayerCutter(nn.Module):
         init_convolutions(self)
 
     def forward(self, start: Tensor, maps: list[Tensor]) -> Layers:
-        """Start images (B, C, H, W) in [-1, 1] and their maps of the encoder."""
+        """Start images (B, C, H, W) in [-1, 1] and their encoder maps -> their layers."""
         h = maps[-1]
         for size, conv, norm, skip in zip(self.sizes, self.convs, self.norms, [*maps[-2::-1], start], strict=True):
             h = F.leaky_relu(norm(conv(torch.cat([F.interpolate(h, size=size), skip], dim=1))), 0.2)
@@ -130,43 +134,45 @@ class LayerCutter(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Frames made of the start image's own pixels, moved, and of newly drawn ones where the gate opens.
+    """Frames that combine moved pixels of the start image with newly drawn pixels, by a learned gate.
 
-    The layers are moved by the predicted motion and laid over the background; convolutions over the core's map and
-    the moved layers draw a second image and the gate between the two. Moved pixels stay sharp, drawn ones can be
-    anything (Finn, Goodfellow & Levine 2016, section 3.2, mask out what was predicted and what was copied alike).
+    The layers are moved by the predicted motion and composited over the background. Convolutions over the core's map
+    and the moved layers draw a second image and the gate. Moved pixels stay sharp; drawn pixels are unrestricted (Finn,
+    Goodfellow & Levine 2016, section 3.2, mask predicted and copied pixels alike).
 
-    Arguments as in `FrameEncoder`; `layers` is K. The maps it starts from have the encoder's coarsest shape.
+    Args:
+        shape: as in `FrameEncoder`; decoding starts from maps of the encoder's coarsest shape.
+        layers: number of moving layers, K.
     """
 
-    def __init__(self, image_size: ImageSize, channels: int, width: int, layers: int, max_width: int = 64) -> None:
+    def __init__(self, shape: NetworkShape, layers: int) -> None:
         super().__init__()
-        coarse = coarse_sizes(image_size)
-        widths = stage_widths(len(coarse), width, max_width)[::-1]  # coarse to fine
-        self.cut = LayerCutter(image_size, channels, width, layers, max_width)
+        coarse, channels = coarse_sizes(shape), shape.channels
+        widths = shape.widths(len(coarse))[::-1]  # coarse to fine
+        self.split = LayerSplitter(shape, layers)
         self.sizes = coarse[-2::-1]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(group_norm(w) for w in widths[1:])
-        # Full size is where the time goes, so it is left to the layers: the drawn image is made at half the size,
-        # four pixels to a cell (Shi et al. 2016, sub-pixel convolution).
+        # full resolution is expensive, so only the layers have it: the image is drawn at half resolution, four pixels
+        # per cell (Shi et al. 2016, sub-pixel convolution)
         self.mix = nn.Conv2d(widths[-1] + 4 * layers * (channels + 1), widths[-1], 3, padding=1)
         self.to_image = nn.Conv2d(widths[-1], 4 * (channels + 1), 3, padding=1)
         init_convolutions(self)
         nn.init.normal_(self.to_image.weight, std=0.01)
         assert self.to_image.bias is not None
-        nn.init.constant_(self.to_image.bias[-4:], GATE_SHUT)
+        nn.init.constant_(self.to_image.bias[-4:], CLOSED_GATE)
 
     def forward(self, layers: Layers, canvas: Tensor, shift: Tensor, sigma: Tensor, opening: float = 1.0) -> Tensor:
         """Frames (B, T, C, H, W) in [-1, 1].
 
         Args:
-            canvas: the core's maps (B * T, c, h, w).
-            shift: (B, T, K, 2), down and to the right, in parts of height and width.
-            sigma: (B, T, K), spread of the transport's kernel in pixels.
-            opening: factor on the gate; 0 shows moved pixels alone.
+            canvas: maps of the core, (B * T, c, h, w).
+            shift: (B, T, K, 2), down and to the right, as fractions of height and width.
+            sigma: (B, T, K), standard deviation of the transport kernel in pixels.
+            opening: factor on the gate; 0 shows only moved pixels.
         """
         moved = move(layers.moving, shift, sigma)  # (B, T, K, C + 1, H, W)
-        frames = lay_over(moved, layers.background.unsqueeze(1))
+        frames = composite(moved, layers.background.unsqueeze(1))
         height, width = moved.shape[-2:]
         flat = F.pad(moved.flatten(0, 1).flatten(1, 2), (0, width % 2, 0, height % 2))
         h = canvas

@@ -1,10 +1,10 @@
-"""A prior fitted to the latents that the encoder uses, and the smooth map that leads from N(0, I) to it.
+"""A prior that is fitted to the encoder's latents, and the smooth map from N(0, I) to it.
 
     p(z) = sum_k w_k N(z; m_k, U_k diag(v_k) U_k^T)
 
-Samples from N(0, I) fall into holes that no training image was encoded to; a mixture of Gaussians fitted to
-the aggregate posterior avoids them (Ghosh et al. 2020, section 4: ex-post density estimation). By the map,
-every latent is still a function of standard normal noise: interpolation and truncation mean what they did.
+Samples from N(0, I) may fall into regions to which no training image is encoded. A mixture of Gaussians that is fitted
+to the aggregate posterior avoids them (Ghosh et al. 2020, section 4: ex-post density estimation). The map makes every
+latent a function of standard normal noise, so interpolation and truncation keep their meaning.
 """
 
 import math
@@ -14,21 +14,21 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-#: No component is narrower than this variance in any direction, whatever the latents.
+#: Minimum variance of a component in any direction.
 MIN_VARIANCE = 1e-3
 
-#: Nor than this share of its variance in all of them together: under it float32 cannot tell it from nothing.
+#: Minimum variance in any direction, as a share of the total variance; float32 cannot represent less.
 MIN_SHARE = 1e-6
 
-#: Latents beyond this are of a run that diverged: their squares would soon be infinite.
+#: Larger latents come from a diverged run; their squares may overflow.
 LARGEST = 1e15
 
-#: Steps of the map from N(0, I); error of the mean log-density below 0.01 nats a dimension (tests).
+#: Steps of the map from N(0, I); the error of the mean log-density is below 0.01 nats per dimension (tests).
 STEPS = 24
 
 
 class Components(NamedTuple):
-    """The Gaussians of a mixture: one for all latents (M = 1), or each latent's own (M = N)."""
+    """The components of a mixture, shared by all latents (M = 1) or one mixture per latent (M = N)."""
 
     log_weights: Tensor  # (K, M)
     means: Tensor  # (K, M, dim)
@@ -36,13 +36,13 @@ class Components(NamedTuple):
     variances: Tensor  # (K, M, dim)
 
     def transport(self, noise: Tensor) -> Tensor:
-        """Standard normal noise (N, dim) to latents of the mixture, smoothly and one to one.
+        """Maps standard normal noise (N, dim) to latents of the mixture, smoothly and one to one.
 
-        Where components are far apart, the noise between them is thin: a path crosses the gap quickly.
-        Follows the probability flow of z_a = sin(a) x + cos(a) noise from a = 0 to pi/2, x from the mixture,
-        whose velocity E[dz_a / da | z_a] is known for a mixture of Gaussians (Albergo & Vanden-Eijnden 2023,
-        stochastic interpolants, with their trigonometric path). By Heun's method, in steps that become
-        shorter towards the end, where the components are narrow. For N(0, I) it is the identity.
+        It integrates the probability flow of z_a = sin(a) x + cos(a) noise from a = 0 to pi/2 with x from the mixture.
+        The velocity E[dz_a / da | z_a] has a closed form for a mixture of Gaussians (Albergo & Vanden-Eijnden 2023,
+        stochastic interpolants, trigonometric path). Heun's method takes shorter steps towards the end, where the
+        components are narrow. A path crosses the gap between distant components quickly. For N(0, I) it is the
+        identity.
         """
         grid = [0.5 * math.pi * (1 - (1 - i / STEPS) ** 2) for i in range(STEPS + 1)]
         z = noise.float()
@@ -57,26 +57,26 @@ class Components(NamedTuple):
         """E[cos(a) x - sin(a) noise | z_a = z], shape (N, dim)."""
         sin, cos = math.sin(angle), math.cos(angle)
         variances = sin**2 * self.variances + cos**2  # of z_a in each component, along its axes
-        along = _turn(z - sin * self.means, self.axes)  # (K, N, dim)
+        along = _rotate(z - sin * self.means, self.axes)  # (K, N, dim)
         squares = (along.square() / variances).sum(2)
         joint = self.log_weights - 0.5 * variances.log().sum(2) - 0.5 * squares
-        shares = joint.softmax(0)  # (K, N): whence z came
+        shares = joint.softmax(0)  # (K, N): posterior of the component
         slopes = sin * cos * (self.variances - 1) / variances
-        velocities = cos * self.means + _turn(along * slopes, self.axes.mT)  # (K, N, dim)
+        velocities = cos * self.means + _rotate(along * slopes, self.axes.mT)  # (K, N, dim)
         return (shares[..., None] * velocities).sum(0)
 
 
-def _turn(vectors: Tensor, axes: Tensor) -> Tensor:
-    """Vectors (K, N, dim) by matrices (K, dim, dim), or each by its own (K, N, dim, dim)."""
+def _rotate(vectors: Tensor, axes: Tensor) -> Tensor:
+    """Multiplies vectors (K, N, dim) by matrices (K, dim, dim), or each by its own matrix (K, N, dim, dim)."""
     return vectors @ axes if axes.ndim == 3 else (vectors.unsqueeze(2) @ axes).squeeze(2)
 
 
 class GaussianMixture(nn.Module):
-    """Full-covariance mixture over latents (N, dim), in buffers for the checkpoint. Starts as N(0, I).
+    """A full-covariance mixture over latents (N, dim), in buffers, initialised to N(0, I).
 
     Args:
         dim: length of a latent vector.
-        components: the most Gaussians it may use.
+        components: maximum number of Gaussians.
     """
 
     log_weights: Tensor  # (K,)
@@ -98,27 +98,27 @@ class GaussianMixture(nn.Module):
         return _log_joint(along, self.log_weights, self.variances).logsumexp(0) - normaliser
 
     def transport(self, noise: Tensor) -> Tensor:
-        """Standard normal noise (N, dim) to latents of the mixture, smoothly and one to one: see `Components`."""
+        """Maps standard normal noise (N, dim) to latents of the mixture: see `Components.transport`."""
         return self.components().transport(noise)
 
     def components(self) -> "Components":
-        """Those of every latent."""
+        """The components, shared by all latents."""
         return Components(self.log_weights[:, None], self.means[:, None], self.axes, self.variances[:, None])
 
     @torch.no_grad()
     def fit(self, latents: Tensor, *, generator: torch.Generator, iterations: int = 30) -> None:
         """Expectation-maximisation from k-means++ centres (Arthur & Vassilvitskii 2007).
 
-        Uses fewer components where there are fewer than 4 dim latents for each.
+        Uses fewer components if there are fewer than 4 dim latents per component.
 
         Args:
-            latents: samples of q(z | x) over training images, (N, dim): with noise, not the means alone.
+            latents: samples of q(z | x) over training images, (N, dim), not posterior means.
             generator: on the latents' device.
         """
         z = latents.detach().float()
-        if not (z.abs() < LARGEST).all():  # nor where one is no number
-            return  # a run that diverged: its loss says so better than a decomposition that fails here
-        with torch.autocast(z.device.type, enabled=False):  # half precision's covariances are not positive
+        if not (z.abs() < LARGEST).all():  # also false for NaN
+            return  # the run diverged, which its loss reports better than a failed decomposition
+        with torch.autocast(z.device.type, enabled=False):  # covariances in half precision are not positive definite
             log_weights, means, axes, variances = self._expectation_maximisation(z, generator, iterations)
         used = len(log_weights)
         self.log_weights.fill_(-math.inf)
@@ -136,7 +136,7 @@ class GaussianMixture(nn.Module):
         """Log-weights (K,), means (K, dim), axes (K, dim, dim) and variances (K, dim) of as many components as fit."""
         num, dim = z.shape
         used = max(1, min(len(self.log_weights), num // (4 * dim)))
-        centres = _spread_centres(z, used, generator)
+        centres = _initial_centres(z, used, generator)
         shares = nn.functional.one_hot(torch.cdist(z, centres).argmin(1), used).float().T  # (K, N)
         identity = torch.eye(dim, device=z.device)
         for _ in range(iterations if used > 1 else 1):
@@ -146,25 +146,25 @@ class GaussianMixture(nn.Module):
             scaled = (z - means[:, None]) * (shares / counts[:, None]).sqrt()[..., None]  # (K, N, dim)
             narrowest = (MIN_SHARE * scaled.square().sum((1, 2))).clamp(min=MIN_VARIANCE)
             covariances = scaled.mT @ scaled + narrowest[:, None, None] * identity
-            # by Cholesky and not by eigenvectors: a batch of small eigh takes 1,000 times longer on busy cores
+            # Cholesky, because a batch of small eigh takes 1,000 times longer on busy cores
             factors = torch.linalg.cholesky(covariances)
             whiten = torch.linalg.solve_triangular(factors, identity.expand_as(factors), upper=False)
             log_scales = whiten.diagonal(dim1=1, dim2=2).log().sum(1)
-            along = (z - means[:, None]) @ whiten.mT  # of variance 1 in the component's own axes
+            along = (z - means[:, None]) @ whiten.mT  # has variance 1 along the axes of the component
             shares = _log_joint(along, log_weights + log_scales, torch.ones_like(means)).softmax(0)
         variances, axes = torch.linalg.eigh(covariances)
         return log_weights, means, axes, variances.clamp(min=MIN_VARIANCE)
 
 
 class ClassMixtures(nn.Module):
-    """A `GaussianMixture` for each class, p(z | y); one for all where there are no classes.
+    """A `GaussianMixture` per class, p(z | y), or a single one without classes.
 
-    Latents of a class are not those of another: a decoder that is given a latent of a 3 and the class 7 draws the 3.
+    Classes have different latents: a decoder that receives the latent of a 3 and the class 7 draws the 3.
 
     Args:
         dim: length of a latent vector.
-        components: the most Gaussians of each mixture.
-        num_classes: 0 for one mixture.
+        components: maximum number of Gaussians per mixture.
+        num_classes: 0 for a single mixture.
     """
 
     def __init__(self, dim: int, components: int, num_classes: int = 0) -> None:
@@ -175,7 +175,7 @@ class ClassMixtures(nn.Module):
         return cast(GaussianMixture, self.mixtures[label])
 
     def transport(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As `GaussianMixture.transport`, each row of noise (N, dim) to its class of `labels`, int64 (N,)."""
+        """As `GaussianMixture.transport`, with the mixture of each row's class in `labels`, int64 (N,)."""
         if labels is None:
             return self._of_class(0).transport(noise)
         if torch.jit.is_tracing() or torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
@@ -186,14 +186,16 @@ class ClassMixtures(nn.Module):
         return z
 
     def _transport_each(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Without a look at the labels' values, so that it can be traced: at K dim^2 numbers a latent, and 15 times as
-        slow in large batches."""
+        """As `transport`, without control flow on labels, so that it can be traced.
+
+        It needs K dim^2 numbers per latent and is 15 times slower for large batches.
+        """
         names = ("log_weights", "means", "axes", "variances")
         of_class = (torch.stack([getattr(one, name) for one in self.mixtures]) for name in names)
         return Components(*(values[labels].transpose(0, 1) for values in of_class)).transport(noise)
 
     def fit(self, latents: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> None:
-        """As `GaussianMixture.fit`, each class to its own latents; one without two of them stays as it is."""
+        """As `GaussianMixture.fit`, per class. A class with fewer than two latents is not fitted."""
         for label in range(len(self.mixtures)):
             own = latents if labels is None else latents[labels == label]
             if len(own) > 1:
@@ -201,13 +203,13 @@ class ClassMixtures(nn.Module):
 
 
 def _log_joint(along: Tensor, log_weights: Tensor, variances: Tensor) -> Tensor:
-    """log w_k + log N(z; m_k, C_k) without the constant of 2 pi: (K, N) from coordinates (K, N, dim)."""
+    """log w_k + log N(z; m_k, C_k) without the constant of 2 pi, (K, N), from coordinates (K, N, dim)."""
     squares = (along.square() / variances[:, None]).sum(2)
     return (log_weights - 0.5 * variances.log().sum(1))[:, None] - 0.5 * squares
 
 
-def _spread_centres(z: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the points (N, dim), each drawn by its squared distance to those drawn before."""
+def _initial_centres(z: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """k-means++: `count` of the points (N, dim), each drawn by its squared distance to the nearest drawn point."""
     chosen = [torch.randint(len(z), (1,), generator=generator, device=z.device)]
     nearest = torch.full((len(z),), math.inf, device=z.device)
     for _ in range(count - 1):

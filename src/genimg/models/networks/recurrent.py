@@ -1,8 +1,8 @@
-"""Recurrent cores: what carries the motion from frame to frame.
+"""Recurrent cores, which carry the motion from frame to frame.
 
-Both have one interface. `begin` makes the state of the start image, `forward` goes one frame on, `summary` is a
-vector that the heads of the motion read, and `canvas` turns the hidden parts of any number of frames into the maps
-that the frame decoder starts from, in one call. State is passed, never kept, so any batch may follow any other.
+They share one interface: `begin` returns the state of the start image, `forward` advances by one frame, `summary` is
+the vector that the motion heads read, and `canvas` converts the hidden states of any number of frames to maps for the
+frame decoder. A core keeps no state between calls.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = tuple[Tensor, ...]  # the hidden part first: `state[0]` is what `canvas` takes
+State = tuple[Tensor, ...]  # `state[0]` is the hidden state, which `canvas` takes
 
 
 def open_forget_gate(bias: Tensor, forget: slice) -> None:
-    """Biases at 0, the forget gate's at 1: the cell remembers until it learns to forget.
+    """Sets biases to 0 and the forget gate's bias to 1, so that the cell remembers at first.
 
     Jozefowicz, Zaremba & Sutskever 2015, section 2.2.
     """
@@ -25,12 +25,12 @@ def open_forget_gate(bias: Tensor, forget: slice) -> None:
 
 
 class LSTMCore(nn.Module):
-    """An LSTM over vectors, with fully connected layers before and after it: no map recurs, so a step is cheap.
+    """An LSTM over vectors between fully connected layers. No map is recurrent, so a step is cheap.
 
     Args:
-        context_size: length of the start image's vector, which every step receives again.
-        input_size: length of what a step receives beside it.
-        map_shape: (channels, height, width) of the maps that the frame decoder starts from.
+        context_size: length of the start image's vector, an input of every step.
+        input_size: length of the other inputs of a step.
+        map_shape: (channels, height, width) of the maps from which the frame decoder starts.
         hidden: units of the cell, and length of the summary.
     """
 
@@ -43,15 +43,15 @@ class LSTMCore(nn.Module):
         self.cell = nn.LSTMCell(context_size + input_size, hidden)
         self.to_map = nn.Linear(hidden, channels * height * width)
         open_forget_gate(self.cell.bias_ih, slice(hidden, 2 * hidden))  # torch's order: input, forget, cell, output
-        open_forget_gate(self.cell.bias_hh, slice(0, 0))  # added to the other, whose 1 is enough
+        open_forget_gate(self.cell.bias_hh, slice(0, 0))  # torch adds the two biases
 
     def begin(self, context: Tensor, context_map: Tensor) -> State:
-        """Context (B, context_size); its map is the other core's -> the state before the first step."""
+        """Context (B, context_size) -> the state before the first step. The map is not used."""
         hidden = torch.tanh(self.start(context))
         return hidden, torch.zeros_like(hidden), context
 
     def forward(self, inputs: Tensor, state: State) -> State:
-        """Inputs (B, input_size), the state of one frame -> the state of the next."""
+        """Inputs (B, input_size) and the state of one frame -> the state of the next."""
         hidden, cell, context = state
         hidden, cell = self.cell(torch.cat([inputs, context], dim=1), (hidden, cell))
         return hidden, cell, context
@@ -61,15 +61,15 @@ class LSTMCore(nn.Module):
         return state[0]
 
     def canvas(self, hidden: Tensor) -> Tensor:
-        """Hidden parts (N, hidden) -> (N, channels, h, w)."""
+        """Hidden states (N, hidden) -> maps (N, channels, h, w)."""
         return F.leaky_relu(self.to_map(hidden), 0.2).unflatten(1, self.map_shape)
 
 
 class ConvLSTMCore(nn.Module):
-    """A ConvLSTM over the map of image features, which keeps where things are (Shi et al. 2015, eq. 3, no peepholes).
+    """A ConvLSTM over maps, which keep positions (Shi et al. 2015, eq. 3, without peepholes).
 
-    The vectors of a step are spread over the map by a fully connected layer, and another one reads the summary.
-    Arguments as in `LSTMCore`; the hidden map has `map_shape`, and `hidden` is the length of the summary.
+    A fully connected layer broadcasts the input vectors over the map, and another one computes the summary. The
+    arguments are those of `LSTMCore`; the hidden map has `map_shape`, and `hidden` is the length of the summary.
     """
 
     def __init__(self, context_size: int, input_size: int, map_shape: Sequence[int], hidden: int = 256) -> None:
@@ -77,7 +77,7 @@ class ConvLSTMCore(nn.Module):
         channels, height, width = map_shape
         self.summary_size = hidden
         self.start = nn.Conv2d(channels, channels, 1)
-        self.spread = nn.Linear(context_size + input_size, 4 * channels)
+        self.from_vectors = nn.Linear(context_size + input_size, 4 * channels)
         self.from_context = nn.Conv2d(channels, 4 * channels, 3, padding=1)
         self.from_hidden = nn.Conv2d(channels, 4 * channels, 3, padding=1, bias=False)
         self.to_summary = nn.Linear(channels * height * width, hidden)
@@ -90,10 +90,10 @@ class ConvLSTMCore(nn.Module):
         return hidden, torch.zeros_like(hidden), context, self.from_context(context_map)
 
     def forward(self, inputs: Tensor, state: State) -> State:
-        """Inputs (B, input_size), the state of one frame -> the state of the next."""
+        """Inputs (B, input_size) and the state of one frame -> the state of the next."""
         hidden, cell, context, gates_of_context = state
-        spread = self.spread(torch.cat([inputs, context], dim=1))[:, :, None, None]
-        gates = self.from_hidden(hidden) + gates_of_context + spread
+        broadcast = self.from_vectors(torch.cat([inputs, context], dim=1))[:, :, None, None]
+        gates = self.from_hidden(hidden) + gates_of_context + broadcast
         into, forget, new, out = gates.chunk(4, dim=1)
         cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(new)
         return torch.sigmoid(out) * torch.tanh(cell), cell, context, gates_of_context
@@ -103,7 +103,7 @@ class ConvLSTMCore(nn.Module):
         return torch.tanh(self.to_summary(state[0].flatten(1)))
 
     def canvas(self, hidden: Tensor) -> Tensor:
-        """Hidden parts (N, channels, h, w), which are maps already."""
+        """Hidden states (N, channels, h, w), which are maps already."""
         return hidden
 
 

@@ -1,1 +1,1 @@
-"""Pure functions of tensors that return one value per image; the caller reduces."""
+"""Losses and likelihoods: pure functions of tensors that return one value per image. The caller reduces."""

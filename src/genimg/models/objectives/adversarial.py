@@ -1,7 +1,7 @@
-"""Adversarial objectives: losses of logits, a value per image, to be minimised by the one they are named after.
+"""Adversarial objectives: losses of logits, one value per image, that the named network minimises.
 
-`real_logits` and `fake_logits` have shape (B,). Every pair is registered in `OBJECTIVES` under the name that
-`model.objective` takes.
+`real_logits` and `fake_logits` have shape (B,). `OBJECTIVES` lists every loss pair by the name that `model.objective`
+takes.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from torch import Tensor
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-class Objective(NamedTuple):
-    """The two sides of the game, each `(real_logits, fake_logits) -> loss per image, shape (B,)`."""
+class LossPair(NamedTuple):
+    """The losses of both networks, each `(real_logits, fake_logits) -> loss per image, shape (B,)`."""
 
     discriminator: Loss
     generator: Loss
@@ -26,22 +26,25 @@ def cross_entropy_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Ten
 
 
 def non_saturating_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log D(G(z)): strong gradients while D is winning. Goodfellow et al. 2014, section 3."""
+    """-log D(G(z)), which has strong gradients while D is better. Goodfellow et al. 2014, section 3."""
     return F.softplus(-fake_logits)
 
 
 def minimax_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """log(1 - D(G(z))): the game of the paper's eq. 1 as it stands, which saturates where D is sure."""
+    """log(1 - D(G(z))), which saturates where D is certain. Goodfellow et al. 2014, eq. 1."""
     return -F.softplus(fake_logits)
 
 
 def relativistic_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Cross-entropy of "this real one is more real than this fake". Jolicoeur-Martineau 2018; R3GAN 2024, eq. 2."""
+    """Cross-entropy of "the real image is more realistic than the fake image".
+
+    Jolicoeur-Martineau 2018; R3GAN 2024, eq. 2.
+    """
     return F.softplus(fake_logits - real_logits)
 
 
 def relativistic_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The same pairing with the roles exchanged."""
+    """`relativistic_discriminator` with the roles exchanged. Jolicoeur-Martineau 2018."""
     return F.softplus(real_logits - fake_logits)
 
 
@@ -61,20 +64,20 @@ def least_squares_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def wasserstein_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """D(G(z)) - D(x): minus the Wasserstein estimate; needs the gradient penalty. Arjovsky et al. 2017."""
+    """D(G(z)) - D(x), the negative Wasserstein estimate; requires the gradient penalty. Arjovsky et al. 2017."""
     return fake_logits - real_logits
 
 
 def critic_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-D(G(z)): raise the critic's value; shared by the hinge and Wasserstein games."""
+    """-D(G(z)), for the hinge and Wasserstein objectives. Lim & Ye 2017; Arjovsky et al. 2017."""
     return -fake_logits
 
 
-OBJECTIVES: dict[str, Objective] = {
-    "non_saturating": Objective(cross_entropy_discriminator, non_saturating_generator),
-    "minimax": Objective(cross_entropy_discriminator, minimax_generator),
-    "relativistic": Objective(relativistic_discriminator, relativistic_generator),
-    "hinge": Objective(hinge_discriminator, critic_generator),
-    "least_squares": Objective(least_squares_discriminator, least_squares_generator),
-    "wasserstein": Objective(wasserstein_discriminator, critic_generator),
+OBJECTIVES: dict[str, LossPair] = {
+    "non_saturating": LossPair(cross_entropy_discriminator, non_saturating_generator),
+    "minimax": LossPair(cross_entropy_discriminator, minimax_generator),
+    "relativistic": LossPair(relativistic_discriminator, relativistic_generator),
+    "hinge": LossPair(hinge_discriminator, critic_generator),
+    "least_squares": LossPair(least_squares_discriminator, least_squares_generator),
+    "wasserstein": LossPair(wasserstein_discriminator, critic_generator),
 }

@@ -1,22 +1,22 @@
-"""What a sequence model learns first: schedules as functions of `progress`, the share of the run that is over."""
+"""Schedules of a sequence model, as functions of `progress`, the share of the run that is done."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Curriculum:
-    """From short clips and the one latent that lasts, to whole clips under the plain bound.
+    """Training starts with short clips and the latent of the clip, and ends with full clips under the bound.
 
-    first_frames: length of the clips at the start, the given frame counted. Short ones first: what moves is still near
-        where it was, where the gradient of its position points the right way.
+    first_frames: initial length of the clips, the given frame included. In short clips a moving layer is still close to
+        its start, where the gradient of its position has the right direction.
     growing: share of the run after which clips have their full length.
-    gate_opening: share of the run over which newly drawn pixels come in beside the moved ones.
-    clip_kl_warmup: share of the run over which the weight of w's KL rises from 0 to 1 (Sønderby et al. 2016).
-    frame_kl_excess: weight of the z_t's KL at the start. Dear at first, so that what lasts, direction and speed, is
-        told once, by w, and not again in every frame.
-    frame_kl_until: share of the run by which that weight has fallen to 1.
-    tracking: weight at the start of the term that pulls what is foreseen to where the layers were measured to be.
-    tracking_until: share of the run by which that weight has fallen to 0.
+    gate_opening: share of the run in which newly drawn pixels are introduced beside moved pixels.
+    clip_kl_warmup: share of the run in which the weight of the KL of w rises from 0 to 1 (Sønderby et al. 2016).
+    frame_kl_excess: initial weight of the KL of z_t. A high weight makes w encode what is constant in a clip, direction
+        and speed, instead of every z_t.
+    frame_kl_until: share of the run at which that weight reaches 1.
+    tracking: initial weight of the loss between predicted and measured positions of the layers.
+    tracking_until: share of the run at which that weight reaches 0.
     """
 
     first_frames: int = 4
@@ -29,12 +29,12 @@ class Curriculum:
     tracking_until: float = 0.8
 
     def frames(self, progress: float, longest: int) -> int:
-        """Frames of the clips, at most `longest`."""
+        """Length of the clips, at most `longest`."""
         grown = self.first_frames + int(_ramp(progress, self.growing) * max(0, longest - self.first_frames))
         return min(longest, grown)
 
     def opening(self, progress: float) -> float:
-        """Factor on the gate of the drawn pixels, 0 to 1."""
+        """Factor on the gate of drawn pixels, 0 to 1."""
         return _ramp(progress, self.gate_opening)
 
     def clip_kl_weight(self, progress: float) -> float:
@@ -48,5 +48,5 @@ class Curriculum:
 
 
 def _ramp(progress: float, until: float) -> float:
-    """0 at the start, 1 from `until` on."""
+    """Rises linearly from 0 at the start to 1 at `until`."""
     return min(1.0, progress / until) if until > 0 else 1.0

@@ -1,12 +1,13 @@
-"""Observation models p(x | z): log-likelihoods of images in [-1, 1], in nats, a value per item.
+"""Observation models p(x | z): log-likelihoods of images in [-1, 1] in nats, one value per item.
 
-Each function takes what the decoder says of every pixel, and the images, both of shape (B, ...), and sums
-over all axes but the first (a mean would change the scale of the likelihood against the KL: blur by design).
-All leave autocast by themselves: float32.
+Each function takes the decoder's outputs and the images, both of shape (B, ...), and sums over all axes but the first.
+A mean would rescale the likelihood against the KL, which blurs. All compute in float32.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,18 +15,24 @@ from torch import Tensor
 
 from genimg.models.objectives.variational import soft_bound
 
-#: Half the distance of two neighbouring levels of 8 bits in [-1, 1].
+#: Half the distance between neighbouring 8-bit levels in [-1, 1].
 HALF_LEVEL = 1 / 255
 
 #: The optimal sigma is kept softly above exp(-6). Rybkin et al. 2021 (sigma-VAE), section 4.
 MIN_LOG_SIGMA = -6.0
 
+#: The scale of the logistic is kept softly above exp(-7), a quarter of `HALF_LEVEL`.
+MIN_LOG_SCALE = -7.0
+
+#: The probability of a black or white pixel is at most 1 - this, so one wrong pixel costs at most 7 nats.
+MIN_PROBABILITY = 1e-3
+
 
 def bernoulli(logits: Tensor, images: Tensor) -> Tensor:
-    """Minus the cross-entropy of pixels (x + 1) / 2 in [0, 1] with probabilities sigmoid(logits), shape (B,).
+    """The negative cross-entropy of pixels (x + 1) / 2 in [0, 1] with probabilities sigmoid(logits), shape (B,).
 
-    A log-likelihood only where pixels are -1 or 1. For grey ones it is a loss with its best value at
-    sigmoid(logits) = (x + 1) / 2, and that value is not 0. Kingma & Welling 2013, app. C.1.
+    This is a log-likelihood only if all pixels are -1 or 1. For grey pixels it is a loss, which is maximal at
+    sigmoid(logits) = (x + 1) / 2 and not 0 there. Kingma & Welling 2013, app. C.1.
     """
     targets = (images.float() + 1) / 2
     return -F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").flatten(1).sum(1)
@@ -73,9 +80,64 @@ def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Tensor) -> Ten
     return masses.flatten(1).sum(1)
 
 
+def _clamped(outputs: Tensor) -> Tensor:
+    return outputs.float().clamp(-1, 1)
+
+
+def _bernoulli_outputs(mean: Tensor) -> Tensor:
+    probability = MIN_PROBABILITY + (0.5 - MIN_PROBABILITY) * (mean + 1)
+    return torch.logit(probability)
+
+
+def bounded_log_scale(log_scale: Tensor) -> Tensor:
+    """The log-scale of the logistic, kept softly above `MIN_LOG_SCALE`."""
+    return soft_bound(log_scale, low=MIN_LOG_SCALE)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """An observation model p(x | z) with all that a model needs to use it.
+
+    log_prob: (outputs, log_scale, images) -> nats (B,).
+    mean: outputs of the decoder -> the mean image in [-1, 1].
+    outputs: a mean image in [-1, 1] -> outputs with that mean, for decoders that draw images directly.
+    scale: `none`; `learned`, one parameter for all pixels; or `optimal`, computed from the error of the batch.
+    scale_metrics: log_scale -> the metric that reports the scale.
+    not_a_probability: why log_prob is not a log-probability of 8-bit images; None if it is one.
+    """
+
+    log_prob: Callable[[Tensor, Tensor, Tensor], Tensor]
+    mean: Callable[[Tensor], Tensor]
+    outputs: Callable[[Tensor], Tensor]
+    scale: Literal["none", "learned", "optimal"]
+    scale_metrics: Callable[[Tensor], dict[str, Tensor]]
+    not_a_probability: str | None
+
+
 #: Every likelihood by the name that `model.likelihood` takes.
-LIKELIHOODS: dict[str, Callable[..., Tensor]] = {
-    "bernoulli": bernoulli,
-    "gaussian": gaussian,
-    "discretized_logistic": discretized_logistic,
+LIKELIHOODS: dict[str, Likelihood] = {
+    "bernoulli": Likelihood(
+        lambda outputs, _, images: bernoulli(outputs, images),
+        bernoulli_mean,
+        _bernoulli_outputs,
+        "none",
+        lambda _: {},
+        "model.likelihood=bernoulli treats grey levels as probabilities, so it is not a distribution over images",
+    ),
+    "gaussian": Likelihood(
+        gaussian,
+        _clamped,
+        _clamped,
+        "optimal",
+        lambda log_sigma: {"sigma": log_sigma.exp()},
+        "model.likelihood=gaussian is a density of real numbers, not a probability of 8-bit pixels",
+    ),
+    "discretized_logistic": Likelihood(
+        lambda outputs, log_scale, images: discretized_logistic(outputs, bounded_log_scale(log_scale), images),
+        _clamped,
+        _clamped,
+        "learned",
+        lambda log_scale: {"scale": bounded_log_scale(log_scale).exp()},
+        None,
+    ),
 }

@@ -1,6 +1,6 @@
-"""Gradient penalties of a critic, a value per image of shape (B,).
+"""Gradient penalties of a critic, one value per image, shape (B,).
 
-`critic` maps images (B, C, H, W) to logits (B,), and must treat the images of a batch one by one (no batch statistics).
+`critic` maps images (B, C, H, W) to logits (B,) and must process each image independently (no batch statistics).
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ Critic = Callable[[Tensor], Tensor]
 def squared_gradient(critic: Critic, images: Tensor) -> Tensor:
     """|grad_x D(x)|^2, summed over C, H, W, by double backward: the penalty R1 on real and R2 on fake images.
 
-    Mescheder et al. 2018, eq. 9 and 10 (their gamma / 2 is the caller's).
+    Mescheder et al. 2018, eq. 9 and 10; the caller multiplies by their gamma / 2.
     """
     return _gradient(critic, images).square().flatten(1).sum(1)
 
 
 def nearby(images: Tensor, step: float, generator: torch.Generator | None = None) -> Tensor:
-    """x + s v with v ~ N(0, I): the images whose logits `squared_gradient_estimate` compares with those of x.
+    """x + s v with v ~ N(0, I): images near x, for `squared_gradient_estimate`.
 
     Args:
         step: s, in units of the images' [-1, 1].
@@ -32,8 +32,8 @@ def nearby(images: Tensor, step: float, generator: torch.Generator | None = None
 def squared_gradient_estimate(logits: Tensor, nearby_logits: Tensor, step: float) -> Tensor:
     """An estimate of `squared_gradient` from two logits (B,) of an image: ((D(x + s v) - D(x)) / s)^2.
 
-    Its mean over v is |grad D|^2 as s goes to 0, because E[(v . g)^2] = |g|^2. First order only, so it costs a third
-    of the double backward and compiles, and the nearby images go through the critic in the batch of the others.
+    As s goes to 0, its mean over v is |grad D|^2, because E[(v . g)^2] = |g|^2. It needs first derivatives only: it
+    costs a third of the double backward, and the nearby images share the forward pass of the batch.
     """
     return ((nearby_logits - logits) / step).square()
 

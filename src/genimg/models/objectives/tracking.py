@@ -1,16 +1,16 @@
-"""Positions against measured ones."""
+"""The error of predicted positions."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
-#: A hundredth of the image: within it the error counts by its square, beyond by its size.
+#: A hundredth of the image: smaller errors count squared, larger errors linearly.
 PRECISION = 0.01
 
 
-def tracking_error(foreseen: Tensor, measured: Tensor) -> Tensor:
-    """Huber's error (Huber 1964) of positions in parts of the image, in units of `PRECISION`: (B, ...) -> (B,).
+def tracking_error(predicted: Tensor, measured: Tensor) -> Tensor:
+    """Huber loss (Huber 1964) of positions in fractions of the image, in units of `PRECISION`: (B, ...) -> (B,).
 
-    Its gradient is as strong from far away as from near, which that of an image's likelihood is not.
+    Its gradient does not vanish for distant positions, unlike that of the likelihood of an image.
     """
-    error = F.smooth_l1_loss(foreseen / PRECISION, measured / PRECISION, reduction="none")
+    error = F.smooth_l1_loss(predicted / PRECISION, measured / PRECISION, reduction="none")
     return error.flatten(1).sum(1)

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians as posteriors: their divergences, their samples, and a bound for their spread.
+"""Diagonal Gaussians as posteriors: divergences, samples, and bounds of the log-variance.
 
     log p(x) >= E_q(z|x)[log p(x | z)] - KL(q(z | x) || p(z)) = ELBO        Kingma & Welling 2013, eq. 3
 

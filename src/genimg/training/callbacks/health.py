@@ -107,8 +107,7 @@ class Health(RunCallback):
             return
         self._best_speed = max(self._best_speed, median_speed(self._rows))
         standing = Standing(clock.progress, self._best, self._best_at, run.checkpoints.since_best, self._best_speed)
-        has_logits = not getattr(run.model, "wasserstein", False)
-        for name, sentence in symptoms(self._rows, self, standing, has_logits).items():
+        for name, sentence in symptoms(self._rows, self, standing, run.model.has_logits).items():
             if name not in self._warned:
                 log.warning("health    at %s images: %s", f"{clock.images_seen:,}", sentence)
                 self._warned.add(name)

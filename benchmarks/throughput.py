@@ -37,10 +37,10 @@ from torch import Tensor
 from genimg.config.resolvers import register
 from genimg.launch.environment import worker_environment
 from genimg.models.gan import GAN, leaky_tanh
-from genimg.models.objectives.likelihoods import discretized_logistic
+from genimg.models.objectives.likelihoods import bounded_log_scale, discretized_logistic
 from genimg.models.objectives.penalties import nearby, squared_gradient_estimate
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
-from genimg.models.vae import LOG_VAR_RANGE, MIN_LOG_SCALE, VAE
+from genimg.models.vae import LOG_VAR_RANGE, VAE
 from genimg.training.dry_run import WARM_UP, synchronize
 from genimg.training.machine import choose
 from genimg.training.settings import TrainerSettings, TrainSettings, read
@@ -173,7 +173,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     """Returns a step of the discriminator and one of the generator, written out."""
     generator, discriminator, augment = model.generator, model.discriminator, model.augment
     optimizer_d, optimizer_g = model.configure_optimizers()
-    game = model.game
+    losses = model.losses
     gamma = model.gamma[0]
 
     def step(real: Tensor) -> None:
@@ -186,13 +186,13 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
             probed = torch.cat([of_real, of_real + count])
             logits = discriminator(torch.cat([both, nearby(both[probed], model.penalty_step)])).float()
             penalty = squared_gradient_estimate(logits[probed], logits[2 * count :], model.penalty_step)
-            loss = game.discriminator(logits[:count], logits[count : 2 * count]).mean() + gamma * penalty.mean()
+            loss = losses.discriminator(logits[:count], logits[count : 2 * count]).mean() + gamma * penalty.mean()
         optimizer_d.zero_grad()
         loss.backward()
         optimizer_d.step()
         discriminator.requires_grad_(False)
         with autocast:
-            loss = game.generator(logits[:count].detach(), discriminator(augment(fake)).float()).mean()
+            loss = losses.generator(logits[:count].detach(), discriminator(augment(fake)).float()).mean()
         optimizer_g.zero_grad()
         loss.backward()
         optimizer_g.step()
@@ -210,8 +210,7 @@ def vae_step(model: VAE, autocast: torch.autocast) -> Step:
             mean, log_var = model.encoder(images)
             mean, log_var = mean.float(), soft_bound(log_var, *LOG_VAR_RANGE)
             outputs = model.decoder(reparameterise(mean, log_var, torch.randn_like(mean)))
-            log_scale = soft_bound(model.log_scale, low=MIN_LOG_SCALE)
-            log_likelihood = discretized_logistic(outputs.float(), log_scale, images)
+            log_likelihood = discretized_logistic(outputs.float(), bounded_log_scale(model.log_scale), images)
             loss = (gaussian_kl(mean, log_var) - log_likelihood).mean()
         optimizer.zero_grad()
         loss.backward()

@@ -43,6 +43,7 @@ def opened(content: Any, folder: Path) -> Any:
 def changed(node: Any, path: str, value: Any) -> Any:
     """Returns a copy of nested dictionaries with one value replaced."""
     name, _, rest = path.partition("/")
+    assert name in node, path
     return {**node, name: changed(node[name], rest, value) if rest else value}
 
 
@@ -73,26 +74,26 @@ def test_a_valid_checkpoint_is_opened(name: str, valid: dict[str, Any], tmp_path
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [
-        ("gan", "config/model/generator/width", 10**9),
-        ("gan", "config/model/generator/width", 10**30),
-        ("gan", "config/model/generator/hidden", 10**6),
+        ("gan", "config/model/generator/shape/width", 10**9),
+        ("gan", "config/model/generator/shape/width", 10**30),
+        ("gan", "config/model/generator/shape/hidden", 10**6),
         ("gan", "config/model/generator/latent_dim", 10**12),
         ("gan", "config/model/generator/latent_dim", -4),
         ("gan", "config/model/latent_dim", 10**10),
         ("vae", "config/model/latent_dim", 10**10),
-        ("gan", "config/model/generator/image_size", 10**6),
-        ("gan", "config/model/generator/image_size", [8, 10**9]),
-        ("gan", "config/model/generator/smallest", 0),
-        ("gan", "config/model/generator/smallest", "4"),
-        ("gan", "config/model/generator/channels", 10**9),
+        ("gan", "config/model/generator/shape/image_size", 10**6),
+        ("gan", "config/model/generator/shape/image_size", [8, 10**9]),
+        ("gan", "config/model/generator/shape/smallest", 0),
+        ("gan", "config/model/generator/shape/smallest", "4"),
+        ("gan", "config/model/generator/shape/channels", 10**9),
         ("gan", "config/model/generator", {"_target_": "os.system", "command": "touch evil"}),
         ("gan", "config/model/generator", 7),
         ("gan", "config/model/generator_optimizer/_target_", "genimg.launch.start.start"),
-        ("classes", "config/model/generator/num_classes", 10**12),
+        ("classes", "config/model/generator/shape/num_classes", 10**12),
         ("vae", "config/model/mixture/num_classes", 10**9),
         ("vae", "config/model/mixture/components", 10**9),
         ("vae", "config/model/num_classes", 11),
-        ("rnn", "config/model/dynamics/hidden", 10**9),
+        ("rnn", "config/model/dynamics/shape/hidden", 10**9),
         ("rnn", "config/model/dynamics/layers", 10**9),
         ("rnn", "config/model/image_size", [10**6, 10**6]),
         ("rnn", "data/num_frames", 10**9),
@@ -167,20 +168,20 @@ def laughs(content: dict[str, Any]) -> dict[str, Any]:
     node: Any = ["ha"] * 10
     for _ in range(9):
         node = [node] * 10
-    return changed(content, "config/model/generator/width", node)
+    return changed(content, "config/model/generator/shape/width", node)
 
 
 def circle(content: dict[str, Any]) -> dict[str, Any]:
     node: list[Any] = []
     node.append(node)
-    return changed(content, "config/model/generator/width", node)
+    return changed(content, "config/model/generator/shape/width", node)
 
 
 def deep(content: dict[str, Any]) -> dict[str, Any]:
     node: Any = 1
     for _ in range(300):
         node = {"a": node}
-    return changed(content, "config/model/generator/width", node)
+    return changed(content, "config/model/generator/shape/width", node)
 
 
 def on_meta(content: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def sparse(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def interpolation(content: dict[str, Any]) -> dict[str, Any]:
-    return changed(content, "config/model/generator/width", "${oc.env:HOME}")
+    return changed(content, "config/model/generator/shape/width", "${oc.env:HOME}")
 
 
 class Call:
@@ -302,7 +303,7 @@ def test_two_parts_of_the_same_name_are_refused(valid: dict[str, Any], tmp_path:
 
 def test_weights_that_do_not_fit_are_an_error_with_their_name(valid: dict[str, Any]) -> None:
     content = valid["gan"]
-    wider = changed(content, "config/model/generator/width", 8)["config"]["model"]
+    wider = changed(content, "config/model/generator/shape/width", 8)["config"]["model"]
     with pytest.raises(UserError, match=r"generator\."):
         check_fits(wider, content["model"], Builder(()))
     check_fits(content["config"]["model"], content["model"], Builder(()))

@@ -208,7 +208,7 @@ def test_a_resumed_run_builds_no_untrusted_class(tmp_path: Path) -> None:
     for harm in (
         "model.generator._target_=tests.stub_models.StubGenerator",
         "+callbacks.evil._target_=tests.stub_models.StubGenerator",
-        "model.generator.width=1000000000",
+        "model.generator.shape.width=1000000000",
     ):
         with pytest.raises(UserError, match=r"tests\.stub_models|model\.generator"):
             train.run(config(tmp_path, "budget.images=64", f"resume={tmp_path}", harm))

@@ -139,7 +139,7 @@ def resumed_search(outputs: Path) -> Search:
 
 
 def test_a_search_refuses_a_folder_name_of_jobs(outputs: Path) -> None:
-    with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*left out: a search names"):
+    with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*not set; a search names"):
         run([*SEARCH, "hydra.sweep.subdir=all", "model.lr=interval(0.1,1)"])
 
 
@@ -230,7 +230,7 @@ def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     strategy = SimpleNamespace(broadcast=lambda mine: True)
     trainer: Any = SimpleNamespace(is_global_zero=False, should_stop=False, strategy=strategy)
     model: Any = SimpleNamespace(monitor=("frechet_random", "min"))
-    metrics = SimpleNamespace(latest={"val_frechet_random": 1.0})
+    metrics = SimpleNamespace(latest={"val_frechet_random": 1.0, "val_frechet_random_n": 16})
     pruning = Pruning(str(tmp_path / "journal"), 0)
     pruning.context = cast(Any, SimpleNamespace(clock=Clock(Budget(160, None), 16), metrics=metrics, model=model))
     pruning.on_train_start(trainer, model)

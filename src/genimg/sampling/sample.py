@@ -1,7 +1,5 @@
 """The work of task=sample: draws samples from a trained model into a folder."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import fields
 from pathlib import Path
@@ -16,13 +14,13 @@ from genimg.sampling.writer import SampleOptions, file_name, write_samples
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 100  # characters of the default folder's name
-_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options left out of that name
+_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options that it does not name
 
 
 def run(config: dict[str, Any]) -> int:
     """Draws the samples that configs/sample.yaml describes, logs their location and returns the exit code."""
     options = SampleOptions.from_config(config)
-    file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
+    file = checkpoint_file(config["run"], config["checkpoint"])
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)

@@ -89,8 +89,8 @@ def together(way: str, words: list[str], processes: int) -> tuple[float, float]:
         )
         for r in range(processes)
     ]
-    said = [process.communicate()[0] for process in started]
-    speed, memory = said[0].rpartition("measured")[2].split()
+    output = [process.communicate()[0] for process in started]
+    speed, memory = output[0].rpartition("measured")[2].split()
     return float(speed), float(memory)
 
 

@@ -33,8 +33,8 @@ def run_together(program: str, words: list[str], processes: int) -> None:
         for rank in range(processes)
     ]  # fmt: skip
     try:
-        said = [process.communicate(timeout=120)[1] for process in started]
+        output = [process.communicate(timeout=120)[1] for process in started]
     finally:
         for process in started:
             process.kill()  # those that still wait for others
-    assert [process.returncode for process in started] == [0] * processes, said
+    assert [process.returncode for process in started] == [0] * processes, output

@@ -67,11 +67,11 @@ def one_run(
     """Kills a run, resumes it, compares the result and counts. seconds: the duration of an uninterrupted run."""
     kind = KINDS[name]
     moments = kill(run, kind, seconds, draw, count)
-    code, said = run.finish(*run.resume_words())
+    code, output = run.finish(*run.resume_words())
     left_behind(run, count)
     different = [*differences(run.results(), expected, kind.lost)]
-    if code != kind.exit_code and "budget is spent" not in said:  # the run was complete
-        different.append(f"exit code {code}: {said}")
+    if code != kind.exit_code and "budget is spent" not in output:  # the run was complete
+        different.append(f"exit code {code}: {output}")
     count["different" if different else "same"] += 1
     print("DIFFERENT" if different else "same", f" {name}, killed: {', '.join(moments)}", flush=True)
     print(*different, sep="\n", end="\n" if different else "", flush=True)
@@ -80,8 +80,8 @@ def one_run(
 def never_killed(run: Killed, kind: Kind) -> tuple[list[Any], float]:
     """The result of an uninterrupted run, and its duration in seconds."""
     started = time.monotonic()
-    code, said = run.finish()
-    assert code == kind.exit_code, said
+    code, output = run.finish()
+    assert code == kind.exit_code, output
     found = run.results(), time.monotonic() - started
     shutil.rmtree(run.folder)
     return found

@@ -18,16 +18,16 @@ Straight = Callable[[str, int], dict[str, str]]
 
 
 def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
-    said = [process.communicate(timeout=200)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    return said
+    output = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], output
+    return output
 
 
 def test_two_machines(straight: Straight, tmp_path: Path) -> None:
     endpoint = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
     run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", endpoint])
-    said = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
-    assert "images" in said[0] and said[1] == "", "only rank 0 prints"
+    output = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
+    assert "images" in output[0] and output[1] == "", "only rank 0 prints"
     assert run.result() == straight("gan", 2)
     assert run.all_gone()
 
@@ -38,6 +38,6 @@ def test_tasks_of_srun(straight: Straight, tmp_path: Path) -> None:
     step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}  # srun --ntasks=2
     started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
-    said = finished(started)
-    assert "images" in said[0] and said[1] == "", "only rank 0 prints"
+    output = finished(started)
+    assert "images" in output[0] and output[1] == "", "only rank 0 prints"
     assert run.result() == straight("gan", 2)

@@ -37,10 +37,10 @@ def machines(tmp_path: Path):
 
 def ended(run: Killed, commands: list[subprocess.Popen[str]], *codes: int, timeout: float = 240) -> list[str]:
     """The output of each command. `codes` are the expected exit codes."""
-    said = [command.communicate(timeout=timeout)[0] for command in commands]
-    assert [command.returncode for command in commands] == list(codes), said
+    output = [command.communicate(timeout=timeout)[0] for command in commands]
+    assert [command.returncode for command in commands] == list(codes), output
     assert run.all_gone()
-    return said
+    return output
 
 
 def worker_of(run: Killed, command: subprocess.Popen[str]) -> int:
@@ -60,8 +60,8 @@ def test_a_run_survives_a_death_in_training(which: int, straight: Straight, mach
     run, commands = machines("launch.max_restarts=1")
     run.wait_for_images(700)
     os.kill(worker_of(run, commands[which]), signal.SIGKILL)
-    said = ended(run, commands, 0, 0)
-    assert "processes are restarted (1)" in said[0] and said[1] == ""
+    output = ended(run, commands, 0, 0)
+    assert "processes are restarted (1)" in output[0] and output[1] == ""
     assert run.result() == straight("gan", 2)
 
 
@@ -72,9 +72,9 @@ def test_a_run_survives_a_death_during_the_final_samples(
     run, commands = machines("launch.max_restarts=1")
     run.wait_until_trained()
     os.kill(worker_of(run, commands[which]), signal.SIGKILL)
-    said = ended(run, commands, 0, 0)
-    assert ("only its images" in said[0]) == (which == 0), said
-    assert said[1] == ""
+    output = ended(run, commands, 0, 0)
+    assert ("only its images" in output[0]) == (which == 0), output
+    assert output[1] == ""
     assert run.result() == straight("gan", 2)
 
 
@@ -85,10 +85,10 @@ def test_nobody_waits_for_a_machine_that_has_ended(machines: Callable[..., Machi
     (agent,) = children(run, commands[1].pid, "genimg.launch.agent")
     os.kill(worker_of(run, commands[1]), signal.SIGSTOP)  # otherwise SIGTERM would end the other machine's worker too
     os.kill(agent, signal.SIGTERM)
-    said = ended(run, commands, 1, 143)
-    assert said[0].count("error: another machine of the run has ended") == 1
-    assert "resume=RUN" in said[0]
-    assert "Traceback" not in "".join(said)
+    output = ended(run, commands, 1, 143)
+    assert output[0].count("error: another machine of the run has ended") == 1
+    assert "resume=RUN" in output[0]
+    assert "Traceback" not in "".join(output)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_signal_to_one_machine_stops_both(
     run, commands = machines("launch.max_restarts=1", FOREVER)
     run.wait_for_images(700)
     commands[which].send_signal(number)
-    said = ended(run, commands, 128 + number, 128 + number)
-    assert "error" not in "".join(said)
+    output = ended(run, commands, 128 + number, 128 + number)
+    assert "error" not in "".join(output)
 
 
 @pytest.mark.long
@@ -112,8 +112,8 @@ def test_a_signal_to_the_second_machine_during_the_final_samples_ends_only_that(
     run, commands = machines("launch.max_restarts=1")
     run.wait_until_trained()
     commands[1].send_signal(number)
-    said = ended(run, commands, 0, 128 + number)
-    assert "error" not in "".join(said)
+    output = ended(run, commands, 0, 128 + number)
+    assert "error" not in "".join(output)
     assert run.result() == straight("gan", 2)
 
 
@@ -122,5 +122,5 @@ def test_a_signal_to_the_first_machine_during_the_final_samples_ends_both(machin
     run, commands = machines("launch.max_restarts=1")
     run.wait_until_trained()
     commands[0].send_signal(signal.SIGINT)
-    said = ended(run, commands, 130, 1)
-    assert said[1].count("error: the first machine of the run has ended") == 1
+    output = ended(run, commands, 130, 1)
+    assert output[1].count("error: the first machine of the run has ended") == 1

@@ -112,15 +112,15 @@ def test_a_job_whose_process_dies_is_unfinished_in_the_table(tmp_path: Path) -> 
     wait_for(tmp_path / "outputs", process, 1)
     record = json.loads((sweep_folder(outputs) / ".jobs" / "0-seed_9.json").read_text())
     os.kill(record["pid"], signal.SIGKILL)
-    _, told = process.communicate(timeout=240)
-    assert process.returncode == 1 and "the launcher ended early" in told and "Traceback" not in told
+    _, printed = process.communicate(timeout=240)
+    assert process.returncode == 1 and "the launcher ended early" in printed and "Traceback" not in printed
     assert table(outputs)[0]["state"] == "unfinished"
 
 
 @pytest.mark.parametrize("words", [["seed=0,3"], [*SEARCH, "seed=0"]], ids=["jobs", "search"])
 def test_no_process_outlives_the_command(words: list[str], tmp_path: Path) -> None:
-    with open(tmp_path / "told", "w+") as told:  # a pipe would wait for them
-        start(tmp_path, *JOBLIB, *words, stdout=told, stderr=told).wait(240)
+    with open(tmp_path / "printed", "w+") as printed:  # a pipe would wait for them
+        start(tmp_path, *JOBLIB, *words, stdout=printed, stderr=printed).wait(240)
         assert running(tmp_path) == []
-        told.seek(0)
-        assert "Traceback" not in told.read()
+        printed.seek(0)
+        assert "Traceback" not in printed.read()

@@ -53,7 +53,7 @@ def test_a_sweep_is_not_resumed_with_other_overrides(finished: Path, other: str)
 
 
 def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path, finished: Path) -> None:
-    record = finished / ".jobs" / "1-seed_3.json"  # as a kill of the whole machine leaves it
+    record = finished / ".jobs" / "1-seed_3.json"  # as a kill of the machine leaves it
     record.write_text(record.read_text().replace('"exit_code": 0', '"exit_code": null'))
     assert run(["-m", f"sweep.resume={finished}"]) == 0
     assert started(outputs) == {"1"}

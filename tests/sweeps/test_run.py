@@ -89,10 +89,10 @@ def test_the_table_contains_every_job(outputs: Path, capsys: pytest.CaptureFixtu
         ("frechet_random", 0.5, "2000", "done"), ("frechet_random", 2.0, "2000", "done"),
     ]  # fmt: skip
     assert all((sweep_folder(outputs) / row["folder"]).is_dir() and float(row["seconds"]) > 0 for row in rows)
-    told = capsys.readouterr().out
-    assert "in every job: model.lr=0.5 data.batch_size=8" in told
-    assert [word in told for word in ("frechet_random", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
-    assert "are comparable only" not in told
+    printed = capsys.readouterr().out
+    assert "in every job: model.lr=0.5 data.batch_size=8" in printed
+    assert [word in printed for word in ("frechet_random", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
+    assert "are comparable only" not in printed
 
 
 def test_the_table_says_which_metrics_are_not_comparable(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,10 +104,10 @@ def test_the_table_says_which_metrics_are_not_comparable(outputs: Path, capsys: 
 def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-m", "seed=1,2,3"]) == 1
     assert [row["state"] for row in table(outputs)] == ["failed", "failed", "done"]
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     folders = [sweep_folder(outputs) / row["folder"] for row in table(outputs)]
-    assert f"job 0 failed: seed 1 fails: here; expected: elsewhere\n  {folders[0]}\n" in told
-    assert f"job 1 failed: seed 2 fails: here; expected: elsewhere\n  {folders[1]}\n" in told, (
+    assert f"job 0 failed: seed 1 fails: here; expected: elsewhere\n  {folders[0]}\n" in printed
+    assert f"job 1 failed: seed 2 fails: here; expected: elsewhere\n  {folders[1]}\n" in printed, (
         "a mistake that the worker finds keeps its folder too"
     )
 
@@ -129,14 +129,14 @@ def test_a_signal_stops_the_sweep_and_the_table_is_printed(tmp_path: Path, numbe
     process = start(tmp_path, "seed=3,9,4", stdout=subprocess.PIPE)
     wait_for(outputs, process, 1)
     os.kill(process.pid, number)
-    told, _ = process.communicate(timeout=240)
+    printed, _ = process.communicate(timeout=240)
     assert process.returncode == exit_code
     assert [row["state"] for row in table(outputs)] == ["done", "stopped", "not started"]
-    assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
+    assert "1 of 3 jobs done" in printed and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in printed
 
 
 def test_ctrl_c_reaches_no_process_that_has_the_process_id_of_a_killed_job(tmp_path: Path) -> None:
-    outputs, stranger = tmp_path / "outputs", subprocess.Popen(["sleep", "600"])
+    outputs, other = tmp_path / "outputs", subprocess.Popen(["sleep", "600"])
     try:
         process = start(tmp_path, "seed=9,3")
         wait_for(outputs, process, 1)
@@ -144,15 +144,15 @@ def test_ctrl_c_reaches_no_process_that_has_the_process_id_of_a_killed_job(tmp_p
         process.wait()
         record = sweep_folder(outputs) / ".jobs" / "0-seed_9.json"
         content = json.loads(record.read_text())
-        (sweep_folder(outputs) / ".jobs" / "1-seed_3.json").write_text(json.dumps({**content, "pid": stranger.pid}))
+        (sweep_folder(outputs) / ".jobs" / "1-seed_3.json").write_text(json.dumps({**content, "pid": other.pid}))
         with forward_to_jobs(SweepFolder(sweep_folder(outputs)), wait=True) as stop:
             os.kill(os.getpid(), signal.SIGINT)
         assert stop.number == signal.SIGINT
         with pytest.raises(subprocess.TimeoutExpired):
-            stranger.wait(0.5)
+            other.wait(0.5)
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
 def test_ctrl_c_ends_the_wait_for_a_queue(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +191,8 @@ def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFix
     assert [float(row["half_width_95"]) for row in rows[::3]] == pytest.approx(
         [4.303 / 3**0.5, 8.605 / 3**0.5], rel=1e-3
     )
-    told = capsys.readouterr().out
-    assert "2 ± 2.5" in told and "4 ± 5" in told
+    printed = capsys.readouterr().out
+    assert "2 ± 2.5" in printed and "4 ± 5" in printed
     folder = sweep_folder(outputs)
     assert compare.run({"runs": str(folder), "outputs": str(outputs), "out": str(folder / "comparison.html")}) == 0
     page = (folder / "comparison.html").read_text(encoding="utf-8").partition('id="sweep"')[2].partition("</table>")[0]

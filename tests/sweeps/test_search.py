@@ -37,20 +37,20 @@ def study(outputs: Path) -> optuna.Study:
     return optuna.load_study(study_name=None, storage=storage)
 
 
-def told(outputs: Path) -> list[float | None]:
+def trial_values(outputs: Path) -> list[float | None]:
     return [trial.value for trial in study(outputs).trials]
 
 
 def test_the_value_of_a_trial_is_the_metric_of_its_run(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["hydra.sweeper.n_trials=5", "model.lr=tag(log,interval(1e-4,1))", "data.batch_size=range(4,9,4)"]
     assert run([*SEARCH, *words, "seed=3"]) == 0
-    figures = [float(row["value"]) for row in table(outputs)]
-    assert told(outputs) == figures
+    values = [float(row["value"]) for row in table(outputs)]
+    assert trial_values(outputs) == values
     rates = [trial.params["model.lr"] for trial in study(outputs).trials]
-    assert figures == pytest.approx([4 * rate for rate in rates], rel=1e-4), "as the stand-in makes it"
+    assert values == pytest.approx([4 * rate for rate in rates], rel=1e-4), "as the stand-in computes it"
     assert all(1e-4 <= rate <= 1 for rate in rates) and len(set(rates)) == 5
     assert {trial.params["data.batch_size"] for trial in study(outputs).trials} <= {4, 8}
-    assert f"frechet_random {min(figures):.4g}" in capsys.readouterr().out
+    assert f"frechet_random {min(values):.4g}" in capsys.readouterr().out
 
 
 def test_no_trial_is_best_if_their_metrics_are_not_comparable(
@@ -62,9 +62,9 @@ def test_no_trial_is_best_if_their_metrics_are_not_comparable(
         "callbacks.frechet_random.num_images=range(500,502)",
     ]
     assert run([*SEARCH, *words, "hydra.sweeper.seed=1"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert {row["n"] for row in table(outputs)} == {"500", "501"}
-    assert "are comparable only" in said and "best of" not in said
+    assert "are comparable only" in printed and "best of" not in printed
 
 
 @pytest.mark.parametrize(("numbers", "alike"), [((500, 500), False), ((500, 501), True)])
@@ -139,29 +139,29 @@ def resumed_search(outputs: Path) -> Search:
 
 
 def test_a_search_refuses_a_folder_name_of_jobs(outputs: Path) -> None:
-    with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*left out: a search names"):
+    with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*not set; a search names"):
         run([*SEARCH, "hydra.sweep.subdir=all", "model.lr=interval(0.1,1)"])
 
 
 def test_a_metric_that_rises_is_negated(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
-    figures = [float(row["value"]) for row in table(outputs)]
-    assert told(outputs) == [-figure for figure in figures]
-    assert f"frechet_random {max(figures):.4g}" in capsys.readouterr().out
+    values = [float(row["value"]) for row in table(outputs)]
+    assert trial_values(outputs) == [-value for value in values]
+    assert f"frechet_random {max(values):.4g}" in capsys.readouterr().out
 
 
 def test_the_value_of_a_trial_is_the_mean_over_its_seeds(outputs: Path) -> None:
     Path("repaired").touch()
     assert run([*SEARCH, "hydra.sweeper.n_trials=2", "sweep.seeds=3", "model.lr=interval(0.1,1)"]) == 0
-    figures = [float(row["value"]) for row in table(outputs)]
-    assert told(outputs) == pytest.approx([statistics.mean(figures[:3]), statistics.mean(figures[3:])])
+    values = [float(row["value"]) for row in table(outputs)]
+    assert trial_values(outputs) == pytest.approx([statistics.mean(values[:3]), statistics.mean(values[3:])])
     assert [row["overrides"].split()[-1] for row in table(outputs)] == ["seed=0", "seed=1", "seed=2"] * 2
 
 
 def test_a_resumed_search_runs_the_trials_without_a_value(outputs: Path) -> None:
     words = ["hydra.sweeper.n_trials=4", "model.lr=interval(0.1,1)", "seed=1"]  # 1: fails until it is repaired
     assert run([*SEARCH, *words, "sweep.fail_fast=true"]) == 1
-    assert [row["state"] for row in table(outputs)] == ["failed"] and told(outputs) == [None]
+    assert [row["state"] for row in table(outputs)] == ["failed"] and trial_values(outputs) == [None]
     first = table(outputs)[0]["overrides"]
     Path("repaired").touch()
     assert started(outputs) == {"0"}
@@ -170,7 +170,7 @@ def test_a_resumed_search_runs_the_trials_without_a_value(outputs: Path) -> None
     assert started(outputs) == {"0", "1", "2", "3"} and table(outputs)[0]["overrides"] == first
     assert run([*resume, "hydra.sweeper.n_trials=6"]) == 0
     assert started(outputs) == {"4", "5"}
-    values = told(outputs)
+    values = trial_values(outputs)
     assert len({*values} - {None}) == 6, "none is drawn twice"
     with pytest.raises(UserError, match="the overrides of the sweep"):
         run([*resume, "model.lr=interval(0.1,2)"])
@@ -230,7 +230,7 @@ def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     strategy = SimpleNamespace(broadcast=lambda mine: True)
     trainer: Any = SimpleNamespace(is_global_zero=False, should_stop=False, strategy=strategy)
     model: Any = SimpleNamespace(monitor=("frechet_random", "min"))
-    metrics = SimpleNamespace(latest={"val_frechet_random": 1.0})
+    metrics = SimpleNamespace(latest={"val_frechet_random": 1.0, "val_frechet_random_n": 16})
     pruning = Pruning(str(tmp_path / "journal"), 0)
     pruning.context = cast(Any, SimpleNamespace(clock=Clock(Budget(160, None), 16), metrics=metrics, model=model))
     pruning.on_train_start(trainer, model)

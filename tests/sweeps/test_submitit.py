@@ -58,18 +58,18 @@ def test_the_jobs_of_a_killed_sweep_end_and_it_can_be_resumed(tmp_path: Path) ->
 
 
 def test_a_worker_saves_before_its_job_is_requeued() -> None:
-    told: list[str] = []
+    printed: list[str] = []
     before = {
-        signal.SIGUSR2: signal.signal(signal.SIGUSR2, lambda *_: told.append("requeued")),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: told.append("saving")),
+        signal.SIGUSR2: signal.signal(signal.SIGUSR2, lambda *_: printed.append("requeued")),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: printed.append("saving")),
     }
     try:
         with save_before_requeue() as requeue:
             os.kill(os.getpid(), signal.SIGUSR2)
-        assert told == ["saving"]
+        assert printed == ["saving"]
         assert requeue.handler is not None
         requeue.handler()
-        assert told == ["saving", "requeued"]
+        assert printed == ["saving", "requeued"]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-#: Makes glibc's malloc keep the memory that it got from the system. By default it maps each large tensor anew, and the
+#: Makes glibc's malloc keep the memory that it got from the system. By default it maps each large tensor again, and the
 #: system clears every page of it first: at 256 x 256 a million pages, 1.1 of 2.7 seconds in each step (mallopt(3),
 #: M_MMAP_MAX and M_TRIM_THRESHOLD; the latter is an int). Other allocators ignore these variables.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}

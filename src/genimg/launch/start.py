@@ -184,7 +184,7 @@ def _run_child(command: list[str], files: ProcessGroupFiles | None, lock: Sequen
     try:
         if files is not None:  # the worker reports a lost connection; torch's C++ log would add a stack trace
             environment = {"TORCH_CPP_LOG_LEVEL": "FATAL", **environment, **files.environment}
-        # in a session of its own the child does not receive Ctrl-C from the terminal, only what is forwarded
+        # with a new session the child does not receive Ctrl-C from the terminal, only what is forwarded
         with block_interrupts():
             forward.child = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=lock)
         code = forward.child.wait()

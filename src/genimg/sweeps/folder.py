@@ -75,7 +75,7 @@ class SweepFolder:
         return self._records / "slots" / socket.gethostname()
 
     def output(self, job_name: str) -> Path:
-        """What a job printed, if jobs run side by side."""
+        """The output of a job, if jobs run side by side."""
         return self._records / f"{job_name}.log"
 
     def save_plan(self, words: list[str], jobs: list[Job]) -> None:

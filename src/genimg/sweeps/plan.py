@@ -27,7 +27,7 @@ _MAX_NAME = 200  # characters of the overrides in a folder's name; file systems 
 
 
 class Plan(NamedTuple):
-    """What a sweep does."""
+    """The plan of a sweep."""
 
     folder: SweepFolder
     words: list[str]  # the overrides of the sweep
@@ -159,7 +159,7 @@ def _check_one_value(overrides: list[Override]) -> None:
         if key == "resume":
             raise UserError("resume", "-m", "a single run", hint="sweep.resume=FOLDER resumes a sweep")
         if override.is_sweep_override() and key.startswith(("sweep.", "hydra")):
-            raise UserError(key, line(override).partition("=")[2], "one value for the whole sweep")
+            raise UserError(key, line(override).partition("=")[2], "one value for the sweep")
 
 
 def _probes(overrides: list[Override]) -> list[list[str]]:

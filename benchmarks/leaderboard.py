@@ -1,14 +1,14 @@
-"""Models against each other: the same data, the same minutes, the same figures, over several seeds.
+"""Compares models on the same data with the same training time, over several seeds.
 
     python benchmarks/leaderboard.py                                          # GAN and VAE on digits, a minute each
     python benchmarks/leaderboard.py --data fashion_mnist --minutes 3 --seeds 3
     python benchmarks/leaderboard.py --models "gan" "gan model.objective=hinge" "vae model.beta=0.5"
     python benchmarks/leaderboard.py --models rnn "rnn model.latent_dim=2" --data moving_digits
 
-Each run trains by the command as a user would, on an idle machine, and `genimg evaluate` measures its best checkpoint.
-Means with 95 % intervals of Student's t over the seeds, as a table for docs/results.md. RNNs have a table of their
-own: each of their images goes on from a real one, so that its distance to real images says nothing beside that of
-a GAN or a VAE, which draw from noise.
+Each run is trained with the command on an idle machine, and `genimg evaluate` evaluates its best checkpoint. The output
+is a table for docs/results.md of means with 95 % intervals of Student's t over the seeds. RNNs need a separate table:
+their images continue a real one, so their distance to real images is not comparable with that of a GAN or a VAE,
+which sample from noise.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from genimg.common.intervals import mean_interval
 
-STILLS = (
+IMAGES = (
     "frechet distance",
     "kernel distance",
     "precision",
@@ -36,6 +36,7 @@ Row = dict[str, float]
 
 
 def genimg(*words: str) -> None:
+    """Runs the command. Exits if it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "genimg.cli.main", *words], capture_output=True, text=True, check=False
     )
@@ -43,19 +44,19 @@ def genimg(*words: str) -> None:
         sys.exit(f"{shlex.join(words)} failed:\n{done.stderr}")
 
 
-def one(model: str, data: str, minutes: float, seed: int, outputs: Path) -> tuple[Row, Row]:
-    """The figures of a run, and their floors."""
+def train_and_evaluate(model: str, data: str, minutes: float, seed: int, outputs: Path) -> tuple[Row, Row]:
+    """The metrics of a run, and their floors."""
     genimg(f"model={model.split()[0]}", *model.split()[1:], f"data={data}", f"budget.minutes={minutes}", f"seed={seed}",
            f"outputs={outputs}")  # fmt: skip
     genimg("evaluate", "run=last", f"outputs={outputs}")
     written = max(outputs.glob("*/*/evaluation.json"), key=lambda path: path.stat().st_mtime)
     figures = {figure["name"]: figure for figure in json.loads(written.read_text())["figures"]}
-    names = CLIPS if "clips seen" in figures else STILLS
+    names = CLIPS if "clips seen" in figures else IMAGES
     return tuple({name: figures[name][part] for name in names} for part in ("value", "floor"))  # pyright: ignore
 
 
 def interval(values: list[float]) -> str:
-    """Mean and half the width of its 95 % interval."""
+    """Mean and half-width of its 95 % interval."""
     mean, half = mean_interval(values)
     if mean is None or half is None:
         return "" if mean is None else f"{mean:,.4g}"
@@ -64,7 +65,7 @@ def interval(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["gan", "vae"], help="a model each, with settings of its own")
+    parser.add_argument("--models", nargs="+", default=["gan", "vae"], help="model names, each with optional overrides")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, default=3)
@@ -72,15 +73,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
         for index, model in enumerate(arguments.models):
             runs = [
-                one(model, arguments.data, arguments.minutes, seed, Path(folder)) for seed in range(arguments.seeds)
+                train_and_evaluate(model, arguments.data, arguments.minutes, seed, Path(folder))
+                for seed in range(arguments.seeds)
             ]
             floors = runs[0][1]
             if index == 0:
                 print("| " + " | ".join(("model", *floors)) + " |\n|" + "---|" * (len(floors) + 1))
             cells = [interval([row[name] for row, _ in runs]) for name in floors]
             print("| " + " | ".join((f"`{model}`", *cells)) + " |", flush=True)
-    what = "real clips; of mse and ssim, the start held still" if "clips seen" in floors else "training images"
-    print(f"| floor: {what} | " + " | ".join("" if v is None else f"{v:.3f}" for v in floors.values()) + " |")
+    baseline = "real clips; of mse and ssim, the first frame repeated" if "clips seen" in floors else "training images"
+    print(f"| floor: {baseline} | " + " | ".join("" if v is None else f"{v:.3f}" for v in floors.values()) + " |")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Several processes on this machine, a thread each: what it costs them to train one model together.
+"""Measures the cost of data-parallel training: several processes on this machine, with one thread each.
 
-    python benchmarks/parallel.py                      # two processes on the processor
+    python benchmarks/parallel.py                      # two processes on the CPU
     python benchmarks/parallel.py model=rnn --rounds 5
 
-Two ways take turns, each in fresh processes:
+Two strategies take turns, each in new processes:
 
-    averaged   trainer=ddp: the gradients that are there, averaged in one message after each backward pass
-    wrapper    DistributedDataParallel(find_unused_parameters=True), which searches the graph of each pass; it refuses
-               the RNN, whose kept start images share memory
+    averaged   trainer=ddp: one all-reduce of the existing gradients after each backward pass
+    wrapper    DistributedDataParallel(find_unused_parameters=True), which searches the graph of each pass; it does not
+               support the RNN, whose stored start images share memory
 
-Printed are images a second of all processes together, their ratios round by round, and the most memory of a process.
+It prints the images per second of all processes, the median ratio over the rounds, and the peak memory of a process.
 """
 
 import argparse
@@ -29,14 +29,14 @@ WAYS = ("averaged", "wrapper")
 
 
 def one_process(way: str, words: list[str], processes: int) -> None:
-    """What each process runs; the first prints images a second and its memory in MB."""
+    """Trains in each process. Rank 0 prints images per second and its peak memory in MB."""
     import torch
     from pytorch_lightning import Callback
     from pytorch_lightning.strategies import DDPStrategy
 
     from genimg.common.ranks import rank
     from genimg.config.resolvers import register
-    from genimg.distributed.data_parallel import AveragedGradients, highest, join
+    from genimg.distributed.data_parallel import AveragedGradients, all_reduce_max, join
     from genimg.training import setup as setting_up
     from genimg.training.dry_run import StepTimer, peak_memory
     from genimg.training.machine import choose
@@ -49,7 +49,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
             super().__init__(find_unused_parameters=True)
 
     class Memory(Callback):
-        def on_train_batch_start(self, *_: Any) -> None:  # at the end a checkpoint is put together
+        def on_train_batch_start(self, *_: Any) -> None:  # before the checkpoint at the end
             self.peak = peak_memory(torch.device("cpu"))
 
     register()
@@ -66,15 +66,15 @@ def one_process(way: str, words: list[str], processes: int) -> None:
         memory = Memory()
         trainer, run = setting_up.build_run(settings, choose(settings.trainer), extra_callbacks=[timer, memory])
         trainer.fit(run.model, datamodule=run.data)
-        (seconds,) = highest(trainer, [timer.seconds])
+        (seconds,) = all_reduce_max(trainer, [timer.seconds])
         if rank() == 0:
             print("measured", STEPS * run.data.batch_size / seconds, memory.peak / 1e6)
     sys.stdout.flush()
-    os._exit(0)  # as a worker ends
+    os._exit(0)  # without waiting for threads
 
 
 def together(way: str, words: list[str], processes: int) -> tuple[float, float]:
-    """Images a second, and MB."""
+    """Returns images per second, and MB."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "benchmark", "GROUP_RANK": "0"}
@@ -96,7 +96,9 @@ def together(way: str, words: list[str], processes: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", default=["data=fashion_mnist"], help="of the configuration: model=vae")
+    parser.add_argument(
+        "words", nargs="*", default=["data=fashion_mnist"], help="overrides of the configuration: model=vae"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
@@ -106,12 +108,12 @@ def main() -> None:
         one_process(given.way, given.words, given.processes)
         return
     rounds = [{way: together(way, given.words, given.processes) for way in given.ways} for _ in range(given.rounds)]
-    print(f"{' '.join(given.words)}, {given.processes} processes, a thread each")
+    print(f"{' '.join(given.words)}, {given.processes} processes, one thread each")
     for way in given.ways:
         speed = statistics.median(one[way][0] for one in rounds)
         ratio = statistics.median(one[way][0] / one[given.ways[0]][0] for one in rounds)
         memory = statistics.median(one[way][1] for one in rounds)
-        print(f"  {way:9} {speed:7,.0f} images/s, {ratio:.2f} of {given.ways[0]}; {memory:,.0f} MB a process")
+        print(f"  {way:9} {speed:7,.0f} images/s, {ratio:.2f} of {given.ways[0]}; {memory:,.0f} MB per process")
 
 
 if __name__ == "__main__":

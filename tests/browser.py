@@ -1,4 +1,4 @@
-"""A page in headless Chromium, for the tests of pages."""
+"""Fixtures that open a page in headless Chromium."""
 
 from __future__ import annotations
 
@@ -14,37 +14,33 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
 )
 
-
-LONGEST = 120_000.0  # milliseconds after which a browser hangs, on a machine with other work too
+TIMEOUT = 120_000.0  # milliseconds, long enough for a busy machine
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=LONGEST)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=TIMEOUT)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Page]:
-    """A telephone's page, which fails the test for a complaint in the console, an address asked for, or a dialog.
-
-    It knows nothing of the pages before it.
-    """
+    """An empty page of the size of a phone. The test fails on a console error, a network request or a dialog."""
     context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark", offline=True)
-    context.set_default_timeout(LONGEST)
+    context.set_default_timeout(TIMEOUT)
     page = context.new_page()
-    complaints: list[str] = []
+    problems: list[str] = []
 
-    def refuse(dialog: Dialog) -> None:
-        complaints.append(dialog.message)
+    def dismiss(dialog: Dialog) -> None:
+        problems.append(dialog.message)
         dialog.dismiss()
 
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
-    page.on("dialog", refuse)
+    page.on("console", lambda line: problems.append(line.text) if line.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
+    page.on("dialog", dismiss)
     yield page
     context.close()
-    assert not complaints
+    assert not problems

@@ -1,4 +1,4 @@
-"""Processes of one run, started as torchrun would start them."""
+"""Starts the processes of one run, with the environment that torchrun sets."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import sys
 
 
 def free_port() -> int:
-    """A port to meet at, free now and until it is taken: below those that the system gives to whoever asks for any."""
+    """A free port, below the range from which the system assigns ports."""
     while True:
         port = random.SystemRandom().randrange(15_000, 30_000)
         try:
             socket.create_server(("127.0.0.1", port)).close()
             return port
-        except OSError:  # taken: another
+        except OSError:
             continue
 
 
 def run_together(program: str, words: list[str], processes: int) -> None:
-    """Runs `program`, the text of one, in each of the processes, and asserts that all of them end with 0."""
+    """Runs the Python code `program` in each of the processes, and asserts that all exit with 0."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test"}
     started = [
         subprocess.Popen(
@@ -36,5 +36,5 @@ def run_together(program: str, words: list[str], processes: int) -> None:
         said = [process.communicate(timeout=120)[1] for process in started]
     finally:
         for process in started:
-            process.kill()  # those that wait for each other
+            process.kill()  # those that still wait for others
     assert [process.returncode for process in started] == [0] * processes, said

@@ -4,8 +4,6 @@
 >>> images = genimg.load("last").sample(16, seed=0)  # (16, C, H, W), values in [-1, 1]
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

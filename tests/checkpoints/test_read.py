@@ -12,12 +12,21 @@ from genimg.checkpoints.read import load_checkpoint
 from genimg.checkpoints.schema import FORMAT
 from genimg.checkpoints.write import save_checkpoint
 from genimg.common.errors import UserError
-from tests.sampling import test_load as made
 
 CHECKPOINT: dict[str, Any] = {
-    **made.CHECKPOINT,
+    "format": FORMAT,
     "model": {"w": torch.arange(3.0)},
+    "ema": {},
+    "images_seen": 1234,
+    "clock": {"seconds": 1.0},
     "config": {"model": {"lr": 1e-4}, "data": {}},
+    "data": {
+        "classes": ["shirt", "trouser", "sneaker"],
+        "image_shape": [1, 8, 8],
+        "num_frames": None,
+        "fingerprint": {"name": "garments", "count": 3, "shape": [1, 8, 8], "digest": ""},
+    },
+    "versions": {},
 }
 
 

@@ -94,6 +94,9 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "nothing to resume": (["resume=nowhere"], ["resume", "nowhere"]),
     "no images asked for": (["sample", "num_images=0"], ["num_images", "got 0", "1 or more"]),
     "unknown task": (["task=smaple"], ["task", "smaple", "did you mean task=sample?"]),
+    "network of another model": (["model=vae", "model/network=slim"], ["model/network", "vae: conv"]),
+    "network with too many parts": (["model=vae", "model/network=moving_layers"], ["model/network", "vae: conv"]),
+    "unknown network": (["model/network=slimm"], ["model/network", "slimm", "did you mean model/network=slim?"]),
     "no GPU": (["trainer=gpu"], ["trainer.accelerator", "gpu", "trainer=auto"]),
     "more devices than there are": (["trainer.devices=4"], ["trainer.devices", "4", "trainer.devices=1"]),
     "unequal shares of a batch": (

@@ -82,7 +82,7 @@ def test_a_link_to_itself_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "reason"),
     [
         ([], "a folder with images"),
         (["notes.txt"], "a folder with images"),
@@ -90,9 +90,9 @@ def test_a_link_to_itself_is_ignored(tmp_path: Path) -> None:
         (["train/1.png", "test/2.png"], "training images"),
     ],
 )
-def test_the_message_for_an_unsuitable_folder_says_why(tmp_path: Path, files: list[str], said: str) -> None:
+def test_the_message_for_an_unsuitable_folder_says_why(tmp_path: Path, files: list[str], reason: str) -> None:
     touch(tmp_path, *files)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=reason) as caught:
         require_images(tmp_path)
     assert caught.value.key == "data.root"
 

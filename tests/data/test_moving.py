@@ -73,11 +73,11 @@ def test_a_path_is_reflected_at_the_walls() -> None:
 
 def test_a_clip_is_a_function_of_draw_and_index() -> None:
     items = clips_of(stills=(1, 3))
-    whole = fetch(items)
-    assert torch.equal(whole, fetch(items))
+    all_clips = fetch(items)
+    assert torch.equal(all_clips, fetch(items))
     some = torch.tensor([7, 250, 3])
-    assert torch.equal(items.fetch(some, 5), whole[some])
-    moved = (fetch(items, 6) != whole).flatten(1).any(1)
+    assert torch.equal(items.fetch(some, 5), all_clips[some])
+    moved = (fetch(items, 6) != all_clips).flatten(1).any(1)
     assert moved.double().mean() > 0.99
 
 
@@ -102,8 +102,8 @@ def test_the_given_number_of_images_moves(stills, fewest: int, most: int) -> Non
 
 def test_the_brighter_of_two_overlapping_images_is_visible() -> None:
     clips = fetch(MovingStills(Squares(100), stills=2, still_scale=1.0).load("train", (1, 16, 16)))
-    alone = torch.arange(1, 101)
-    assert bool((clips.flatten(1).amin(1) >= alone).all())  # an image as large as the canvas does not move
+    levels = torch.arange(1, 101)
+    assert bool((clips.flatten(1).amin(1) >= levels).all())  # an image as large as the canvas does not move
 
 
 def module(seed: int, has_test_split: bool = False) -> GenerativeData:

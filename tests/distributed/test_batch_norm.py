@@ -1,4 +1,4 @@
-"""Batch normalisation over the batches of two processes: that of the whole batch."""
+"""Batch normalisation over the batches of two processes equals that over the complete batch."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ LAYERS = {
     "untracked": (nn.BatchNorm2d(3, affine=False, track_running_stats=False), (8, 3, 4, 4)),
 }
 
-# One process, which leaves what its half of the batch becomes and what it sends back, differentiated once and twice.
+# One process. It saves the outputs for its half of the batch, and their first and second derivatives.
 PROCESS = """
 import os, sys, torch
 from genimg.distributed.batch_norm import SynchronizedLayers
@@ -40,7 +40,7 @@ def batch(shape: tuple[int, ...]) -> Tensor:
 
 
 def passed(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """What comes out of two passes, and the first and second derivative of a function of the last."""
+    """The output of the second of two passes, and the first and second derivative of a function of it."""
     images = images.requires_grad_()
     model(images + 1)
     out = model(images)
@@ -51,7 +51,7 @@ def passed(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def evaluated(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """What comes out where training is over, and in half precision where it is not; each layer is left as it was."""
+    """The output in eval mode, and in training with half precision; the running statistics are restored."""
     tracked = [buffer.clone() for buffer in model.buffers()]
     with torch.autocast("cpu", torch.bfloat16):
         out = [model.eval()(images), model.train()(images.bfloat16())]
@@ -69,14 +69,14 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
-def test_two_halves_are_normalised_as_the_whole(name: str, halves: list[dict]) -> None:
+def test_two_halves_are_normalised_like_the_complete_batch(name: str, halves: list[dict]) -> None:
     layer, shape = LAYERS[name]
     whole = nn.Sequential(layer)
-    expected, (by_what_it_followed, in_half) = passed(whole, batch(shape)), evaluated(whole, batch(shape))
+    expected, (by_running_statistics, in_half) = passed(whole, batch(shape)), evaluated(whole, batch(shape))
     for rank, found in enumerate(halves):
         tensors, (in_eval, half), state = found[name]
-        if layer.track_running_stats:  # else of its own half, as torch's is
-            torch.testing.assert_close(in_eval, by_what_it_followed[rank::2])
+        if layer.track_running_stats:  # otherwise by its own half, like torch
+            torch.testing.assert_close(in_eval, by_running_statistics[rank::2])
         torch.testing.assert_close(half, in_half[rank::2], rtol=0.02, atol=0.02)
         for part, tensor in zip(tensors, expected, strict=True):
             torch.testing.assert_close(part, tensor[rank::2], rtol=1e-4, atol=1e-5)
@@ -88,17 +88,17 @@ class Own(nn.BatchNorm2d):
         return 2 * super().forward(input)
 
 
-def test_a_layer_of_a_users_own_class_stays_what_it_is_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_user_defined_layer_is_kept_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     model = SynchronizedLayers().apply(nn.Sequential(nn.Conv2d(3, 3, 1), Own(3)))
     assert type(model[1]) is Own  # pyright: ignore[reportIndexIssue]
-    assert "1 is a Own" in caplog.text
+    assert "1 is a user-defined Own" in caplog.text
 
 
-def test_a_sum_over_one_process_is_its_own() -> None:
+def test_the_sum_over_a_single_process_is_the_tensor() -> None:
     assert torch.equal(all_reduce_sum(torch.arange(3)), torch.arange(3))
 
 
-def test_alone_it_is_the_layer_that_it_was() -> None:
+def test_in_a_single_process_the_layer_is_torchs() -> None:
     images = batch((8, 3, 4, 4))
     layer = nn.BatchNorm2d(3)
     weight, trained = layer.weight, layer(images)

@@ -1,4 +1,4 @@
-"""Two processes on the processor: what they share, what they do not, and that together they are one."""
+"""Two processes on the CPU: equal weights, different noise, and the same training as one process."""
 
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ SMALL = [
     "budget.images=96",
 ]  # fmt: skip
 
-# One process, which trains one run after the other, `FILE@NOISE`. Noise that is `shared` is a function of the image,
-# so that two halves of a batch can be compared with the whole. Leaves the weights that each run ended with.
+# One process, which trains the runs `FILE@NOISE` one after the other and saves their final weights. `shared` noise is a
+# function of the image, so that two halves of a batch can be compared with the complete batch.
 PROCESS = """
 import itertools, os, sys, torch
 from omegaconf import OmegaConf
@@ -40,7 +40,7 @@ def share_noise():
         return table[rank()::world]
     GAN.sample_latents = latents
     vae.reparameterise = rnn.reparameterise = lambda mean, log_var, noise: mean
-    # Adam divides a gradient by its size, and makes a whole step of a rounding error
+    # Adam divides a gradient by its size, so that a rounding error becomes a full step
     def descend(self):
         found = [torch.optim.SGD(network.parameters(), 0.01) for network in self.networks().values()]
         alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
@@ -75,12 +75,12 @@ MODELS = {
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }
-# without what draws random numbers for each image beside its noise
+# without random numbers for each image other than the noise
 WHOLE = {
     "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "rnn": MODELS["rnn"],
-    # with batch statistics, which are those of the whole batch
+    # with batch statistics
     "normed": [
         "model=gan", "model.gamma=[0,0]", "model.augmentation=[]", "trust=[tests]",
         "model.generator._target_=tests.normed.NormedGenerator",
@@ -91,7 +91,7 @@ WHOLE = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every model trained by two, in `MODEL`; and with shared noise by one and by two, in `MODEL-1` and `MODEL-2`."""
+    """Each model trained by two processes, in `MODEL`; with shared noise by one and two, in `MODEL-1` and `MODEL-2`."""
     folder = tmp_path_factory.mktemp("runs")
     for processes in (1, 2):
         devices = f"trainer.devices={processes}"
@@ -102,13 +102,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ended(folder: Path, rank: int = 0) -> dict[str, Any]:
-    """What a process of a run ended with."""
+    """The final state of a process of a run."""
     return torch.load(f"{RunFolder(folder).config}.{rank}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
-def test_all_processes_end_with_the_same_weights_and_noise_of_their_own(model: str, runs: Path) -> None:
+def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: Path) -> None:
     first, second = (ended(runs / model, rank) for rank in (0, 1))
     assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
     assert not torch.equal(first["random"], second["random"])
@@ -119,7 +119,7 @@ def test_all_processes_end_with_the_same_weights_and_noise_of_their_own(model: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", WHOLE)
-def test_two_halves_of_a_batch_train_as_the_whole(model: str, runs: Path) -> None:
+def test_two_halves_of_a_batch_train_like_the_complete_batch(model: str, runs: Path) -> None:
     whole, halves = (ended(runs / f"{model}-{processes}")["model"] for processes in (1, 2))
     for name, weight in whole.items():
         assert torch.allclose(weight, halves[name], rtol=1e-5, atol=1e-6), name

@@ -8,12 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from torch.distributed import (  # pyright: ignore[reportPrivateImportUsage]
-    DistStoreError,
-    HashStore,
-    PrefixStore,
-    TCPStore,
-)
+from torch.distributed import DistStoreError, HashStore, PrefixStore, TCPStore  # pyright: ignore
 from torch.distributed.elastic.utils.store import barrier
 
 from genimg.common.errors import PeerLost, PeersUnavailable, RunFinished

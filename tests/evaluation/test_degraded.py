@@ -1,4 +1,4 @@
-"""Real images made worse by degrees: the figures follow, each where it should and only there."""
+"""The metrics of real images that are degraded gradually: each changes if and only if it should."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from genimg.evaluation.features import classifier as classifier_module
 from genimg.evaluation.features.choose import Request, extractor
-from genimg.evaluation.fidelity import fidelity, reference
+from genimg.evaluation.features.classifier import classifier
 from genimg.evaluation.figure import Figure
+from genimg.evaluation.sample_quality import reference, sample_quality
 from tests.evaluation.test_figures import CPU, by_name
 
 COUNT = 400  # of each part; the rest is the training set
@@ -34,14 +34,14 @@ TEST, HELD_OUT, TRAIN = IMAGES[:COUNT], IMAGES[COUNT : 2 * COUNT], IMAGES[2 * CO
 
 @pytest.fixture(scope="module", params=["random", "classifier"])
 def measure(request: pytest.FixtureRequest) -> Measure:
-    """Figures of images in place of samples; their floor is that of `HELD_OUT`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_module, "_STEPS", 150)
-        labelled = ((TRAIN, LABELS[2 * COUNT :]), (TEST, LABELS[:COUNT]))
-        needs = Request(None, train=labelled[0], test=labelled[1], num_classes=10, kept=None, device=CPU)
-        found = extractor(request.param, needs, trust=())
+    """Computes the metrics of images in place of samples; the floor is that of `HELD_OUT`."""
+    train, test = (TRAIN, LABELS[2 * COUNT :]), (TEST, LABELS[:COUNT])
+    if request.param == "classifier":
+        found = classifier(train, test, 10, None, CPU, min_steps=150)
+    else:
+        found = extractor(request.param, Request(None, train, test, 10, None, CPU), trust=())
     real = reference(*(found(part, CPU) for part in (TEST, HELD_OUT, TRAIN)))
-    return lambda images: by_name(fidelity(real, found(images, CPU), found, None))
+    return lambda images: by_name(sample_quality(real, found(images, CPU), found, None))
 
 
 def noise(levels: float) -> Tensor:
@@ -50,7 +50,7 @@ def noise(levels: float) -> Tensor:
 
 
 def blur(share: float) -> Tensor:
-    """That share of the way to the mean of 3 x 3 pixels."""
+    """Interpolates towards the mean of 3 x 3 pixels."""
     mean = F.avg_pool2d(F.pad(HELD_OUT.float(), (1, 1, 1, 1), mode="replicate"), 3, 1)
     return HELD_OUT.float().lerp(mean, share).round().to(torch.uint8)
 
@@ -60,7 +60,7 @@ def shift(pixels: int) -> Tensor:
 
 
 def dropped(classes: int) -> Tensor:
-    """As many images, without the first classes."""
+    """As many images without the first classes."""
     return IMAGES[classes <= LABELS].roll(COUNT, dims=0)[:COUNT]
 
 
@@ -79,7 +79,7 @@ DEGRADED = {
 
 
 @pytest.mark.parametrize("way", DEGRADED)
-def test_the_worse_the_images_the_worse_the_figures(measure: Measure, way: str) -> None:
+def test_metrics_get_worse_as_images_get_worse(measure: Measure, way: str) -> None:
     worse, rising, falling = DEGRADED[way]
     found = [measure(images) for images in (HELD_OUT, *worse)]
     for name in rising:
@@ -87,13 +87,13 @@ def test_the_worse_the_images_the_worse_the_figures(measure: Measure, way: str) 
     for name in falling:
         values = [one[name].value for one in found]
         assert all(more > less or more == less == 0 for more, less in pairwise(values)), name
-    if way in ("dropped classes", "duplicates"):  # each image is a good one; of the first degree 100 and more differ
+    if way in ("dropped classes", "duplicates"):  # each image is a real one; at least 100 differ at the first degree
         assert found[1]["precision"].value > found[0]["precision"].value - 0.07  # three standard errors
     if way == "dropped classes" and "class coverage" in found[0]:
         assert [one["class coverage"].value for one in found] == [1.0, 0.8, 0.5, 0.2]
 
 
-def test_real_images_are_at_the_floor_and_copies_are_seen(measure: Measure) -> None:
+def test_real_images_are_at_the_floor_and_copies_are_detected(measure: Measure) -> None:
     real, copies = measure(HELD_OUT), measure(TRAIN[:COUNT])
     assert all(figure.value == figure.floor for figure in real.values())
     assert real["copying"].value == pytest.approx(0.5, abs=0.06)

@@ -1,4 +1,4 @@
-"""task=evaluate from end to end: what it writes, what it keeps, and what it refuses."""
+"""task=evaluate end to end: its results, its cache and its errors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import torch
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
-from genimg.evaluation.features import classifier as classifier_module
-from genimg.evaluation.metrics.pixels import independent_log_likelihood
+from genimg.evaluation.likelihood import independent_log_likelihood
 from genimg.evaluation.subject import load_data, read_images
 from genimg.sampling.images.files import save_png
 from genimg.tasks import evaluate
@@ -57,7 +56,7 @@ def figures(folder: Path) -> dict[str, dict[str, Any]]:
     return {figure["name"]: figure for figure in content["figures"]}
 
 
-def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gan_has_sample_quality_and_no_likelihood(runs: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         assert evaluate.run(config(runs["gan"])) == 0
     assert "test split" in caplog.text and "rounded to 8 bits; preprocessing: pixels from -1 to 1" in caplog.text
@@ -73,7 +72,7 @@ def test_a_gan_has_fidelity_and_no_likelihood(runs: dict[str, Path], caplog: pyt
     assert any(RunFolder(runs["gan"]).tensorboard.rglob("events*"))
 
 
-def test_a_vae_has_structure_and_a_bound(
+def test_a_vae_has_reconstructions_and_a_likelihood(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
@@ -91,63 +90,58 @@ def test_a_vae_has_structure_and_a_bound(
     assert found["bits_per_dim"]["floor"] / floor == pytest.approx(-found["bits_per_dim"]["value"] / nats)
 
 
-def test_an_rnn_is_compared_with_a_image_that_stands_still(runs: dict[str, Path]) -> None:
+def test_an_rnn_is_compared_with_a_repeated_frame(runs: dict[str, Path]) -> None:
     evaluate.run(config(runs["rnn"], num_images=10))
     found = figures(runs["rnn"])
     assert len(found["mse, best"]["by_horizon"]) == len(found["mse, best"]["floor_by_horizon"]) == 3
     assert found["mse, best"]["value"] <= found["mse, mean"]["value"]
     refused = json.loads((runs["rnn"] / "evaluation.json").read_text())["refused"]
-    assert ("lpips, mean" in found) != ("lpips" in refused)  # of its frames, or why not
+    assert ("lpips, mean" in found) != ("lpips" in refused)  # or the reason
     assert found["mse, best"]["n"] == 10 and "images seen" not in found
 
 
 @pytest.mark.parametrize("model", ["gan", "vae", "rnn"])
-def test_every_figure_of_images_stands_beside_its_floor(runs: dict[str, Path], tmp_path: Path, model: str) -> None:
+def test_every_metric_has_a_floor(runs: dict[str, Path], tmp_path: Path, model: str) -> None:
     evaluate.run(config(runs[model], out=str(tmp_path / "new"), num_images=10))
     found = json.loads((tmp_path / "new" / "evaluation.json").read_text())["figures"]
     assert {figure["group"] for figure in found} > {"cost"}
     assert not [figure["name"] for figure in found if figure["floor"] is None and figure["group"] != "cost"]
 
 
-def test_the_same_seed_gives_the_same_figures(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_metrics(runs: dict[str, Path], tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
-        evaluate.run(config(runs["gan"], out=str(tmp_path / name), seed=int(name == "c"), cache=str(tmp_path / "kept")))
+        evaluate.run(
+            config(runs["gan"], out=str(tmp_path / name), seed=int(name == "c"), cache=str(tmp_path / "cache"))
+        )
     a, b, c = (figures(tmp_path / name)["frechet distance"]["value"] for name in ("a", "b", "c"))
     assert a == b != c
-    kept = list((tmp_path / "kept").glob("reference-*.pt"))
-    assert len(kept) == 1
+    cached = list((tmp_path / "cache").glob("reference-*.pt"))
+    assert len(cached) == 1
 
 
-def test_what_the_real_images_say_is_computed_once(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For any run on the data, and any seed; other numbers of images have a file of their own."""
-    kept = str(tmp_path / "kept")
-    evaluate.run(config(runs["gan"], out=str(tmp_path / "a"), cache=kept))
+def test_the_reference_of_the_real_images_is_computed_once(runs: dict[str, Path], tmp_path: Path) -> None:
+    """It is one for all runs on the data and all seeds, and another for each number of images."""
+    cache = tmp_path / "cache"
 
-    def forbidden(*_: Any) -> None:
-        raise AssertionError("computed again")
+    def references(out: str, run: str, **settings: Any) -> dict[Path, int]:
+        evaluate.run(config(runs[run], out=str(tmp_path / out), cache=str(cache), **settings))
+        return {path: path.stat().st_mtime_ns for path in cache.glob("reference-*.pt")}
 
-    with monkeypatch.context() as patch:
-        patch.setattr("genimg.evaluation.stills.reference", forbidden)
-        evaluate.run(config(runs["gan"], out=str(tmp_path / "b"), cache=kept))
-        evaluate.run(config(runs["vae"], out=str(tmp_path / "c"), cache=kept, seed=1))
-        with pytest.raises(AssertionError, match="again"):
-            evaluate.run(config(runs["gan"], out=str(tmp_path / "d"), cache=kept, num_images=39))
+    first = references("a", "gan")
+    assert len(first) == 1
+    assert references("b", "gan") == references("c", "vae", seed=1) == first
+    assert len(references("d", "gan", num_images=39)) == 2
     a, b, c = (figures(tmp_path / name) for name in "abc")
     names = ("frechet distance", "kernel distance", "precision", "recall", "density", "coverage", "copying")
     assert all((a[name]["value"], a[name]["floor"]) == (b[name]["value"], b[name]["floor"]) for name in names)
     assert all(a[name]["floor"] == c[name]["floor"] for name in names)
 
 
-def test_the_classifier_is_the_default_where_there_are_labels(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(classifier_module, "_STEPS", 40)
-    evaluate.run(config(runs["gan"], features="auto", out=str(tmp_path), cache=str(tmp_path / "kept")))
+def test_the_classifier_is_the_default_for_data_with_labels(runs: dict[str, Path], tmp_path: Path) -> None:
+    evaluate.run(config(runs["gan"], features="auto", out=str(tmp_path), cache=str(tmp_path / "cache")))
     found = figures(tmp_path)
     assert 0 <= found["class accuracy"]["value"] <= 1 and found["class coverage"]["floor"] > 0.8
-    assert sorted(file.name.split("-")[0] for file in (tmp_path / "kept").iterdir()) == ["classifier", "reference"]
+    assert sorted(file.name.split("-")[0] for file in (tmp_path / "cache").iterdir()) == ["classifier", "reference"]
 
 
 def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -155,22 +149,22 @@ def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_
     assert evaluate.run(config(runs["flat"], features="auto", out=str(tmp_path))) == 0
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["extractor"]["name"] == "efficientnet_lite0"
-    assert {figure["group"] for figure in content["figures"]} == {"fidelity", "cost"}
-    assert figures(tmp_path)["frechet distance"]["n"] == 10  # of 40 images a quarter is for the test
+    assert {figure["group"] for figure in content["figures"]} == {"sample quality", "cost"}
+    assert figures(tmp_path)["frechet distance"]["n"] == 10  # a quarter of 40
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"features": "classifier"}, "data with labels"),
         ({"checkpoints": "none"}, "a run with a checkpoint"),
         ({"checkpoints": "cut short"}, "a checkpoint written by genimg-train"),
         ({"images": 40}, "the data of the run"),  # of another size
-        ({"images": 12}, "root: got .*the folder of the run's data"),  # fewer than its batches hold
+        ({"images": 12}, "root: got .*the folder of the run's data"),  # fewer than a batch
     ],
 )
-def test_what_cannot_be_measured_is_one_message(
-    runs: dict[str, Path], tmp_path: Path, settings: dict[str, Any], said: str
+def test_a_run_that_cannot_be_evaluated_is_one_message(
+    runs: dict[str, Path], tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
     run = shutil.copytree(runs["flat"], tmp_path / "run")
     last = RunFolder(run).last
@@ -185,26 +179,31 @@ def test_what_cannot_be_measured_is_one_message(
         for index in range(settings["images"]):
             save_png(torch.full((3, 30, 30), 6 * index, dtype=torch.uint8), tmp_path / "others" / f"{index}.png")
         given["root"] = str(tmp_path / "others")
-    with pytest.raises(UserError, match=f"(?s){said}"):
+    with pytest.raises(UserError, match=f"(?s){message}"):
         evaluate.run(config(run, **given))
     assert not (run / "evaluation.json").exists()
 
 
-def test_other_data_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = load_checkpoint
+def with_data(run: Path, folder: Path, change: Callable[[Any], None]) -> Path:
+    """A copy of a run whose checkpoints have other data; `change` edits a checkpoint."""
+    copy = shutil.copytree(run, folder)
+    for file in RunFolder(copy).last.parent.iterdir():
+        checkpoint = torch.load(file, weights_only=True)
+        change(checkpoint)
+        torch.save(checkpoint, file)
+    return copy
 
-    def changed(file: Path) -> Any:
-        checkpoint = load(file)
+
+def test_other_data_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    def change(checkpoint: Any) -> None:
         checkpoint["data"]["fingerprint"]["digest"] = "0" * 64
-        return checkpoint
 
-    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", changed)
     with pytest.raises(UserError, match="another digest"):
-        evaluate.run(config(runs["gan"]))
+        evaluate.run(config(with_data(runs["gan"], tmp_path / "run", change)))
 
 
 @pytest.mark.parametrize(("key", "value"), [("out", "file/out"), ("root", "file")])
-def test_a_place_that_does_not_do_is_named_before_the_work(
+def test_an_unusable_folder_is_named_before_the_evaluation(
     runs: dict[str, Path], tmp_path: Path, key: str, value: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -214,47 +213,35 @@ def test_a_place_that_does_not_do_is_named_before_the_work(
 
 @pytest.mark.parametrize(("name", "number"), [("gan", 5), ("rnn", 1)])
 def test_too_few_images_are_refused_before_a_classifier_is_trained(
-    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, number: int
+    runs: dict[str, Path], tmp_path: Path, name: str, number: int
 ) -> None:
-    monkeypatch.setattr("genimg.evaluation.evaluate.extractor", None)
     with pytest.raises(UserError, match="num_images") as raised:
-        evaluate.run(config(runs[name], num_images=number, features="classifier"))
-    assert "the test split has" in str(raised.value) and "test_fraction" not in str(raised.value)  # more can be had
+        evaluate.run(config(runs[name], num_images=number, features="classifier", cache=str(tmp_path)))
+    assert "the test split has" in str(raised.value) and "test_fraction" not in str(raised.value)  # more images exist
+    assert not list(tmp_path.rglob("classifier-*"))
 
 
-def test_a_strangers_data_run_no_code(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = load_checkpoint
-
-    def evil(file: Path) -> Any:
-        checkpoint = load(file)
+def test_the_data_of_an_untrusted_run_execute_no_code(runs: dict[str, Path], tmp_path: Path) -> None:
+    def change(checkpoint: Any) -> None:
         checkpoint["config"]["data"]["source"] = {"_target_": "os.system", "command": "touch evil-was-here"}
-        return checkpoint
 
-    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", evil)
     with pytest.raises(UserError, match=r"os\.system"):
-        evaluate.run(config(runs["gan"]))
+        evaluate.run(config(with_data(runs["gan"], tmp_path / "run", change)))
     assert not Path("evil-was-here").exists()
 
 
-def test_a_strangers_data_are_not_downloaded_to_where_it_says(
-    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    load = load_checkpoint
+def test_the_data_of_an_untrusted_run_are_not_downloaded(runs: dict[str, Path], tmp_path: Path) -> None:
+    def change(checkpoint: Any) -> None:
+        images = {"_target_": "genimg.data.torchvision_sets.TorchvisionStills", "name": "MNIST", "download": True}
+        checkpoint["config"]["data"]["source"] = {**images, "root": str(tmp_path / "elsewhere")}
 
-    def evil(file: Path) -> Any:
-        checkpoint = load(file)
-        stills = {"_target_": "genimg.data.torchvision_sets.TorchvisionStills", "name": "MNIST", "download": True}
-        checkpoint["config"]["data"]["source"] = {**stills, "root": str(tmp_path / "elsewhere")}
-        return checkpoint
-
-    monkeypatch.setattr("genimg.evaluation.evaluate.load_checkpoint", evil)
     with pytest.raises(UserError, match="elsewhere"):
-        evaluate.run(config(runs["gan"]))
+        evaluate.run(config(with_data(runs["gan"], tmp_path / "run", change)))
     assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["num_images=0"], "num_images"),
         (["features=clasifier"], "did you mean features=classifier"),
@@ -268,12 +255,12 @@ def test_a_strangers_data_are_not_downloaded_to_where_it_says(
         (["run=nowhere"], "nowhere"),
     ],
 )
-def test_mistakes_are_told_before_torch(
-    command: Callable[..., Answer], runs: dict[str, Path], words: list[str], said: str
+def test_mistakes_are_reported_before_torch_is_imported(
+    command: Callable[..., Answer], runs: dict[str, Path], words: list[str], message: str
 ) -> None:
     given = words if words[0].startswith("run=") else [f"run={runs['gan']}", *words]
     answer = command("evaluate", *given)
-    assert answer.code == 2 and said in answer.err and not answer.imported
+    assert answer.code == 2 and message in answer.err and not answer.imported
     assert "Traceback" not in answer.err
 
 

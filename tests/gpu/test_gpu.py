@@ -59,7 +59,7 @@ def test_killed_and_resumed_bit_for_bit(straight: Straight, model: str, tmp_path
     process.communicate(timeout=120)
     code, out = run.finish("resume=last")
     assert code == 0, out
-    assert run.what_it_is() == straight(model).what_it_is()
+    assert run.result() == straight(model).result()
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,4 +1,4 @@
-"""A run folder as training and evaluation leave one, without them."""
+"""A run folder with the files of training and evaluation, without running them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from genimg.sampling.images.files import save_png
 
 
 def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = "") -> RunFolder:
-    """A run folder as training and evaluation leave one, in small."""
+    """Writes a small run folder."""
     run = RunFolder(folder)
     folder.mkdir(parents=True)
     budget = "budget:\n  images: 1000\n  epochs: null\n  minutes: 1.5\n"
-    run.config.write_text(f"model:\n  name: gan\n  lr: {lr}\ndata:\n  name: digits\n{budget}run_dir: {folder}\n")
+    model = f"model:\n  _target_: genimg.models.gan.GAN\n  name: gan\n  lr: {lr}\n"
+    run.config.write_text(f"{model}data:\n  name: digits\n{budget}run_dir: {folder}\n")
     run.overrides.write_text(f"model.lr={lr}\n")
     run.command.write_text(f"genimg-train model.lr={lr}\n")
     run.log.write_text("2026-01-01 00:00:00,000 INFO    genimg: machine   CPU, 2 threads\n")
@@ -28,18 +29,19 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
     rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 32, "elbo": 1 / frechet, "loss_d": None})
     rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 500, "frechet_random": frechet})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for moment, level in enumerate((0, 100, 200)):
+    for index, level in enumerate((0, 100, 200)):
         image = torch.full((1, 8, 8), level, dtype=torch.uint8)
-        save_png(image, run.samples / "during" / f"{64 * (moment + 1):09d}.png")
+        save_png(image, run.samples / "during" / f"{64 * (index + 1):09d}.png")
     save_png(torch.zeros(1, 8, 8, dtype=torch.uint8), run.samples / "final" / "sheet.png")
     figure = {
-        "group": "fidelity", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40, "better": "lower",
-        "floor": 0.5, "uncertainty": None, "unit": "", "note": note, "by_horizon": [], "floor_by_horizon": [],
+        "group": "sample quality", "name": "frechet distance", "value": frechet, "kind": "proxy", "n": 40,
+        "better": "lower", "floor": 0.5, "uncertainty": None, "unit": "", "note": note,
+        "by_horizon": [], "floor_by_horizon": [],
     }  # fmt: skip
     evaluation = {
         "format": 1,
         "checkpoint": {"images_seen": 191936},
-        "settings": {"num_images": 40},
+        "data": {"digest": "0" * 16},
         "preprocessing": {"images": "rounded to 8 bits", "features": "pixels from -1 to 1"},
         "extractor": {"name": "classifier", "digest": "0123456789abcdef"},
         "figures": [figure],

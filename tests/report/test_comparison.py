@@ -1,4 +1,4 @@
-"""Runs side by side: what is compared, what is marked, and what is named only."""
+"""The comparison of runs: its metrics, the best values, and the runs that failed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from genimg.common.html import data_uri
 from genimg.common.run_folder import RunFolder, find_runs
 from genimg.report import compare, pages, settings
 from genimg.report.run import read
-from genimg.report.sweep import read_table
 from genimg.sampling.images.files import save_png
 from tests.report.made import make_run
 
 
-def test_a_comparison_marks_the_best_and_names_what_differs(tmp_path: Path) -> None:
+def test_a_comparison_marks_the_best_and_lists_differences(tmp_path: Path) -> None:
     runs = [read(make_run(tmp_path / name, lr, frechet)) for name, lr, frechet in (("a", 0.1, 3.0), ("b", 0.2, 2.0))]
     page = pages.comparison(runs, tmp_path / "compare.html").read_text(encoding="utf-8")
-    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["0.5", "2.0", "2.0"]  # elbo, quality, Frechet distance
+    assert re.findall(r'best" data-value="([\d.]+)"', page) == ["2.0", "2.0"]  # frechet_random and frechet distance
     assert "<td>model.lr</td><td>0.1</td><td>0.2</td>" in page
     (tmp_path / "a" / "evaluation.json").unlink()
     pages.comparison([read(RunFolder(tmp_path / "a")), runs[1]], tmp_path / "compare.html")
     assert "<td>run_dir</td>" not in page and "<td>data.name</td>" not in page
 
 
-def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path) -> None:
+def test_a_setting_that_follows_another_is_not_listed(tmp_path: Path) -> None:
     for seed in (0, 1):
         config = make_run(tmp_path / f"{seed}").config
         config.write_text(config.read_text().replace("data:", f"seed: {seed}\ndata:\n  seed: {seed}"))
@@ -39,37 +38,34 @@ def test_a_setting_that_follows_another_is_not_compared_beside_it(tmp_path: Path
     assert settings.between(runs) == {"seed": ["0", "1"]}
 
 
-@pytest.mark.parametrize("other", ["extractor", "n", "data", "frechet_random", "unknown", "nothing"])
-def test_the_best_is_marked_only_where_figures_compare(tmp_path: Path, other: str) -> None:
+@pytest.mark.parametrize("other", ["extractor", "n", "data", "frechet_random", "nothing"])
+def test_the_best_is_marked_only_if_values_are_comparable(tmp_path: Path, other: str) -> None:
     runs = [make_run(tmp_path / name, frechet=frechet) for name, frechet in (("a", 3.0), ("b", 2.0))]
     evaluation = json.loads((runs[1].path / "evaluation.json").read_text())
     if other == "extractor":
         evaluation["extractor"]["digest"] = "f" * 16
     elif other == "n":
-        evaluation["figures"][0]["n"] = 39  # and not what was asked for
+        evaluation["figures"][0]["n"] = 39  # fewer than requested
     elif other == "data":
         evaluation["data"] = {"digest": "f" * 16}
-        runs[1].config.write_text("model:\n  name: gan\ndata:\n  name: mnist\n")
+        runs[1].config.write_text("model:\n  _target_: genimg.models.gan.GAN\n  name: gan\ndata:\n  name: mnist\n")
     elif other == "frechet_random":
         runs[1].metrics.write_text(runs[1].metrics.read_text().replace('"n": 500', '"n": 640'))
-    elif other == "unknown":  # as of an older version
-        for run in runs:
-            run.metrics.write_text(run.metrics.read_text().replace('"n": ', '"m": '))
     (runs[1].path / "evaluation.json").write_text(json.dumps(evaluation))
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     marked = re.findall(r'best" data-value="([\d.]+)"', page)
-    assert marked == {"nothing": ["0.5", "2.0", "2.0"], "data": [], "unknown": ["2.0"]}.get(other, ["0.5", "2.0"])
+    assert marked == {"nothing": ["2.0", "2.0"], "data": []}.get(other, ["2.0"])
     beside = {"frechet_random": ["500", "640"], "n": ["40", "39"]}.get(other, [])
     assert re.findall(r'class="unit">n (\d+)<', page) == beside
-    of_all = re.findall(r"<button>[^<]*, n (\d+)\)</button>", page)
-    assert of_all == {"frechet_random": ["32", "40"], "n": ["32", "500"], "unknown": ["40"]}.get(
-        other, ["32", "500", "40"]
+    of_all = re.findall(r"<button>[^<]*[( ]n (\d+)\)</button>", page)
+    assert of_all == {"frechet_random": ["32", "32", "40"], "n": ["32", "32", "500"]}.get(
+        other, ["32", "32", "500", "40"]
     )
 
 
-def test_a_comparison_shows_samples_and_never_reconstructions_in_their_place(tmp_path: Path) -> None:
+def test_a_comparison_shows_samples_and_no_reconstructions(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name) for name in "ab"]
-    (runs[1].samples / "final" / "sheet.png").unlink()  # it was stopped
+    (runs[1].samples / "final" / "sheet.png").unlink()  # the run was stopped
     save_png(torch.ones(1, 8, 8, dtype=torch.uint8), runs[1].samples / "during" / f"{64:09d}-reconstructions.png")
     page = pages.comparison([read(run) for run in runs], tmp_path / "compare.html").read_text(encoding="utf-8")
     last = data_uri((runs[1].samples / "during" / f"{192:09d}.png").read_bytes(), "image/png")
@@ -85,11 +81,9 @@ def test_runs_to_compare_are_two_or_a_sweep(tmp_path: Path) -> None:
             find_runs(wrong, tmp_path)
 
 
-def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failed_jobs_of_a_sweep_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sweep = tmp_path / "sweep"
-    for name in ("whole", "late", "resumed"):
+    for name in ("complete", "late", "resumed"):
         run = make_run(sweep / name)
         run.last.parent.mkdir()
         run.last.touch()
@@ -106,13 +100,13 @@ def test_a_folder_whose_jobs_partly_failed_is_compared_and_they_are_named(
     named = re.findall("<li>(.*?)</li>", page)
     assert named[:2] == ["begun: no checkpoint", "late: the run failed with ValueError: nan"]
     assert len(named) == 3 and named[2].startswith("broken: ") and "config.yaml" in caplog.text
-    assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # what failed stands beside what did not
+    assert "<td>model.lr</td><td>9.0</td><td>0.1</td>" in page  # failed runs are compared with the others
 
 
-TABLE = "job,overrides,state,seconds,figure,value,n,folder,error\n"
+TABLE = "job,overrides,state,seconds,metric,value,n,folder,error\n"
 
 
-def test_the_table_of_a_sweep_is_shown_where_its_folder_is_compared(tmp_path: Path) -> None:
+def test_the_comparison_of_a_sweep_folder_shows_its_table(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "sweep" / name) for name in "01"]
     hostile = "<b>x</b>" * 30
     (tmp_path / "sweep" / "sweep.csv").write_text(
@@ -138,25 +132,28 @@ def test_the_table_of_a_sweep_is_shown_where_its_folder_is_compared(tmp_path: Pa
     "damaged",
     [
         f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n", "\xff", TABLE + "9" * 200_000,
-        TABLE + "0,,,,,,,,\n" * (sweep_table.MOST + 1),
+        TABLE + "0,,,,,,,,\n" * (sweep_table.MAX_ROWS + 1),
     ],
 )  # fmt: skip
-def test_a_broken_table_of_a_sweep_is_left_out_and_named(
+def test_a_damaged_sweep_table_is_skipped_with_a_warning(
     tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "sweep.csv").write_text(damaged, encoding="latin-1")
-    assert read_table(tmp_path) == []
+    assert compare.read_sweep_table(tmp_path) == []
     assert "sweep.csv" in caplog.text
 
 
-def test_the_table_of_a_sweep_is_not_read_through_a_link_out_of_it(tmp_path: Path) -> None:
+def test_a_sweep_table_is_not_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{TABLE}0,secret,done,,,,,0,\n")
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.csv").symlink_to(tmp_path / "secret")
-    assert len(sweep_table.parse((tmp_path / "secret").read_text())) == 1 and read_table(tmp_path / "sweep") == []
+    assert (
+        len(sweep_table.parse((tmp_path / "secret").read_text())) == 1
+        and compare.read_sweep_table(tmp_path / "sweep") == []
+    )
 
 
-def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_comparison_without_readable_runs_is_refused(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("a: [")
@@ -165,7 +162,7 @@ def test_where_no_run_can_be_read_there_is_nothing_to_compare(tmp_path: Path) ->
     assert not (tmp_path / "compare.html").exists()
 
 
-def test_the_page_of_a_comparison_is_named_as_a_page(tmp_path: Path) -> None:
+def test_the_page_gets_the_suffix_html(tmp_path: Path) -> None:
     for name in "ab":
         make_run(tmp_path / name)
     runs = [str(tmp_path / name) for name in "ab"]

@@ -186,7 +186,7 @@ def test_images_are_requested_as_earlier_ones_are_written(tmp_path: Path) -> Non
     assert most < 300
 
 
-@pytest.mark.parametrize("step", ["pathlib.Path.write_bytes", "genimg.sampling.images.files.os.replace"])
+@pytest.mark.parametrize("step", ["PIL.Image.Image.save", "genimg.common.files.os.replace"])
 def test_a_failed_write_raises_and_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Images given by the user: which files are read, and which are errors."""
+"""Classes and images given by the user: which are found, and which are errors."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from genimg.common.errors import UserError
-from genimg.sampling.inputs import find_images, read_images
+from genimg.sampling.inputs import class_numbers, find_images, read_images
 from tests.data.stand_ins import png_bomb
+
+NAMES = ("shirt", "trouser", "sneaker")
 
 
 @pytest.mark.parametrize("side", [8193, 9500, 50_000])
@@ -55,3 +57,17 @@ def test_an_unreadable_file_is_skipped_in_a_folder_and_an_error_when_given_by_na
     (tmp_path / "good.png").unlink()
     with pytest.raises(UserError, match="at least one image that can be read"):
         read_images(tmp_path, (1, 8, 8), "start")
+
+
+def test_a_class_is_found_by_name_first_and_then_by_number() -> None:
+    assert class_numbers([3, "7"], [str(digit) for digit in range(10)]) == [3, 7]
+    assert class_numbers([10], ["10", "20", "30"]) == [0]
+    assert class_numbers([1], ["10", "20", "30"]) == [1]
+    assert class_numbers("Trouser", NAMES) == [1]
+    assert class_numbers(["a", "A"], ["A", "a"]) == [1, 0]
+    with pytest.raises(UserError, match="did you mean sneaker"):
+        class_numbers(["sneeker"], NAMES)
+    with pytest.raises(UserError, match="0 to 2"):
+        class_numbers([3], NAMES)
+    with pytest.raises(UserError, match="at least one"):
+        class_numbers([], NAMES)

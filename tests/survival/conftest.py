@@ -1,4 +1,4 @@
-"""Runs that are never killed, one of each kind, which the killed ones are held against."""
+"""Runs without interruption, to which the killed ones are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.survival.harness import MODELS, SMALL, Killed
 
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], dict[str, str]]:
-    """`straight("gan", 2)`: what a GAN's run with two processes comes to; run when it is first asked for."""
+    """`straight("gan", 2)`: the digests of an uninterrupted GAN with two processes, run at the first call."""
     known: dict[tuple[str, int], dict[str, str]] = {}
 
     def given(model: str, processes: int) -> dict[str, str]:
@@ -20,7 +20,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], d
             run = Killed(tmp_path_factory.mktemp("straight"), words(model, processes))
             code, out = run.finish()
             assert code == 0, out
-            known[model, processes] = run.what_it_is()
+            known[model, processes] = run.result()
         return known[model, processes]
 
     return given
@@ -28,7 +28,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], d
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Iterator[Callable[..., Killed]]:
-    """`killed("gan", 2)`: the same run in a folder of its own, not yet started; gone at the end of the test."""
+    """`killed("gan", 2)`: the same run, not yet started; its processes are killed at the end of the test."""
     run = Killed(tmp_path, [])
     yield lambda model, processes, *more: Killed(tmp_path, words(model, processes, *more))
     run.clean_up()

@@ -1,4 +1,4 @@
-"""Runs of the command that are killed: started, watched, ended, and what they leave compared."""
+"""Runs of the command that are killed: starts, watches and ends them, and digests their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genimg.common.run_folder import RunFolder
 
 COMMAND = [sys.executable, "-m", "genimg.cli.main"]
 
-# small and quick; saves often, and has all the habits of a real run
+# small and fast; saves often, and has all the callbacks of a real run
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "data.flip=true", "model.width=4", "model.latent_dim=4",
     "trainer=cpu", "trainer.threads=1", "logger=none", "log_every_steps=7", "checkpoint.every_images=320",
@@ -37,13 +37,13 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Killed:
-    """A run of the command, or a sweep of several, in a folder of its own."""
+    """A run of the command, or a sweep, in its own folder."""
 
     folder: Path
     words: list[str]
 
     def start(self, *more: str, **environment: str) -> subprocess.Popen[str]:
-        """The command with the run's words, or with those that go on with it and none of them."""
+        """Starts the command with the run's words, or only with `more` if that resumes it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
             [*COMMAND, *([] if any("resume=" in word for word in more) else self.words), *more],
@@ -55,7 +55,7 @@ class Killed:
         )
 
     def finish(self, *more: str, timeout: float = 240) -> tuple[int, str]:
-        """The exit code and what was said."""
+        """The exit code and the output."""
         process = self.start(*more)
         out, _ = process.communicate(timeout=timeout)
         return process.returncode, out
@@ -67,22 +67,22 @@ class Killed:
 
     @property
     def runs(self) -> list[RunFolder]:
-        """That of the command, or those of the jobs of its sweep, in their order."""
+        """The run of the command, or the jobs of its sweep, in order."""
         jobs = sorted(self.folder.glob("outputs/*/*-sweep/*/config.yaml"))
         return [RunFolder(config.parent) for config in jobs or self.folder.glob("outputs/*/*/config.yaml")]
 
-    def going_on(self) -> list[str]:
-        """The words that go on with what was killed; none where there is nothing yet to go on from."""
+    def resume_words(self) -> list[str]:
+        """The words that resume what was killed; none without a checkpoint."""
         for plan in self.folder.glob("outputs/*/*/sweep.json"):
             return ["-m", f"sweep.resume={plan.parent}"]
         if any(run.has_checkpoint() for run in self.runs):
             return ["resume=last"]
-        for place in self.folder.glob("outputs/*/*"):  # the next start makes a run of its own
+        for place in self.folder.glob("outputs/*/*"):  # the next start creates another run
             place.rename(self.folder / f"never-began-{len(list(self.folder.iterdir()))}")
         return []
 
     def wait_for_images(self, count: int, timeout: float = 120) -> None:
-        """Until a row of figures tells that so many were seen."""
+        """Waits until metrics.jsonl has a row at so many images."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             for table in self.folder.glob("outputs/*/*/metrics.jsonl"):
@@ -93,7 +93,7 @@ class Killed:
         raise AssertionError(f"no {count} images within {timeout} s")
 
     def wait_for_writing(self, timeout: float = 120) -> None:
-        """Until a checkpoint is being written, which takes milliseconds: so without a pause."""
+        """Waits until a checkpoint is being written. That takes milliseconds, so the loop does not sleep."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if any(self.folder.glob("outputs/*/*/checkpoints/.*.tmp")):
@@ -101,7 +101,7 @@ class Killed:
         raise AssertionError(f"no checkpoint within {timeout} s")
 
     def wait_until_trained(self, timeout: float = 120) -> None:
-        """Until it has trained and is to draw its last images."""
+        """Waits until it has trained and begins to draw its final samples."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if any("trained   " in log.read_text() for log in self.folder.glob("outputs/*/*/train.log")):
@@ -110,7 +110,7 @@ class Killed:
         raise AssertionError(f"not trained within {timeout} s")
 
     def processes(self, module: str = "") -> list[int]:
-        """Of this run, living ones, by their working folder; `module` narrows to genimg.launch.worker or agent."""
+        """The living processes of this run, by their working folder. module: genimg.launch.worker or agent."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
@@ -123,7 +123,7 @@ class Killed:
         return sorted(found)
 
     def all_gone(self, timeout: float = 60) -> bool:
-        """Whether no process of the run is left, soon."""
+        """Whether all processes of the run end within the timeout."""
         end = time.monotonic() + timeout
         while self.processes() and time.monotonic() < end:
             time.sleep(0.05)
@@ -133,12 +133,12 @@ class Killed:
         for process in self.processes():
             os.kill(process, signal.SIGKILL)
 
-    def what_it_is(self) -> dict[str, str]:
-        """Digests of the parts of a finished run that must not depend on whether it was killed."""
+    def result(self) -> dict[str, str]:
+        """Digests of the parts of a finished run that a kill must not change."""
         return parts_of(self.run)
 
-    def what_they_are(self) -> list[Any]:
-        """That of every run of the command that left a checkpoint, and the table of a sweep without its times."""
+    def results(self) -> list[Any]:
+        """The digests of every run with a checkpoint, and the table of a sweep without its times."""
         runs = [parts_of(run) for run in self.runs if run.has_checkpoint()]
         tables = [table.read_text() for table in self.folder.glob("outputs/*/*/sweep.csv")]
         rows = [row for table in tables for row in csv.DictReader(table.splitlines())]
@@ -157,7 +157,7 @@ def parts_of(run: RunFolder) -> dict[str, str]:
 
 
 def digest(state: Any) -> str:
-    """Of nested plain types and tensors, by every bit."""
+    """The SHA-256 of nested plain types and tensors."""
     sha = hashlib.sha256()
 
     def feed(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is killed by tests/survival/long.py, and when."""
+"""The runs that tests/survival/long.py kills, and the moments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GAN = [*SMALL, *MODELS["gan"]]
 JOBS = [*GAN, "-m", "budget.images=1600"]
 SWEEP = [*JOBS, "model.lr=2e-4,1e8"]  # the second one diverges
 SEARCH = [*JOBS, "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "model.lr=tag(log,interval(1e-4,1e-2))"]
-# who is pruned of those that run side by side follows the time
+# side by side, which trial is pruned depends on the time
 BESIDE = ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.sweeper.prune=false"]
 
 
@@ -36,7 +36,7 @@ def as_it_writes(run: Killed, seconds: float, draw: random.Random) -> Iterator[N
 
 @contextmanager
 def as_it_ends(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
-    """While the last images are drawn, or the page is written."""
+    """While the final samples are drawn or the report is written."""
     run.wait_until_trained()
     time.sleep(draw.uniform(0.0, 1.5))
     yield
@@ -44,7 +44,7 @@ def as_it_ends(run: Killed, seconds: float, draw: random.Random) -> Iterator[Non
 
 @contextmanager
 def as_the_disk_is_full(run: Killed, seconds: float, draw: random.Random) -> Iterator[None]:
-    """Something else fills the disk, and is gone before the run is resumed."""
+    """Another file fills the disk, and is removed before the run is resumed."""
     run.wait_for_images(draw.randrange(100, 2500))
     ballast = run.folder.parent / "ballast"
     with open(ballast, "wb", buffering=0) as file:
@@ -56,9 +56,10 @@ def as_the_disk_is_full(run: Killed, seconds: float, draw: random.Random) -> Ite
 
 
 class Kind(NamedTuple):
-    """moment: from a run that has started, and the seconds that one takes, waits until it is to be killed.
+    """A kind of run.
 
-    lost: what need not be as it would have been.
+    moment: waits, from the start of a run, until it is to be killed; it is given the duration of a complete run.
+    lost: parts of the result that may differ.
     """
 
     words: list[str]

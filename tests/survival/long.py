@@ -1,4 +1,4 @@
-"""Kills of every kind, resumed until each run is through, and compared with runs that were never killed.
+"""Kills runs of every kind, resumes them to their end, and compares them with uninterrupted runs.
 
 make survive            # 50 kills
 python -m tests.survival.long --kills 10 --seed 3 --kinds search
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", default="", help="only those with this word in their name")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # with its table, and cleared up
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # prints the table and cleans up
     draw = random.Random(given.seed)
     kinds = {name: kind for name, kind in KINDS.items() if given.kinds in name}
     counts: dict[str, Counter[str]] = {name: Counter() for name in kinds}
@@ -45,12 +45,12 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
             if not may_mount(Path(folder)):
-                print("left out: full disks, since this machine lets nobody mount one here")
+                print("skipped: full disks, since this machine does not allow mounting one")
                 kinds = {name: kind for name, kind in kinds.items() if not kind.on_small_disk}
             for turn, name in enumerate(itertools.cycle(kinds)):
                 place, kind = Path(folder, f"{turn}"), kinds[name]
                 never, killed = (Killed(place / which, kind.words) for which in ("straight", "killed"))
-                with disk(place) if kind.on_small_disk else contextlib.nullcontext(), cleared_up(never, killed):
+                with disk(place) if kind.on_small_disk else contextlib.nullcontext(), cleaned_up(never, killed):
                     if name not in straight:
                         straight[name] = never_killed(never, kind)
                     one_run(killed, name, *straight[name], draw, counts[name])
@@ -64,13 +64,13 @@ def main() -> int:
 def one_run(
     run: Killed, name: str, expected: list[Any], seconds: float, draw: random.Random, count: Counter[str]
 ) -> None:
-    """Kills a run, lets it end, compares it and counts. seconds: what one that is not killed takes."""
+    """Kills a run, resumes it, compares the result and counts. seconds: the duration of an uninterrupted run."""
     kind = KINDS[name]
     moments = kill(run, kind, seconds, draw, count)
-    code, said = run.finish(*run.going_on())
+    code, said = run.finish(*run.resume_words())
     left_behind(run, count)
-    different = [*differences(run.what_they_are(), expected, kind.lost)]
-    if code != kind.exit_code and "budget is spent" not in said:  # there was nothing left to do
+    different = [*differences(run.results(), expected, kind.lost)]
+    if code != kind.exit_code and "budget is spent" not in said:  # the run was complete
         different.append(f"exit code {code}: {said}")
     count["different" if different else "same"] += 1
     print("DIFFERENT" if different else "same", f" {name}, killed: {', '.join(moments)}", flush=True)
@@ -78,20 +78,20 @@ def one_run(
 
 
 def never_killed(run: Killed, kind: Kind) -> tuple[list[Any], float]:
-    """What it comes to, and the seconds it takes."""
+    """The result of an uninterrupted run, and its duration in seconds."""
     started = time.monotonic()
     code, said = run.finish()
     assert code == kind.exit_code, said
-    found = run.what_they_are(), time.monotonic() - started
+    found = run.results(), time.monotonic() - started
     shutil.rmtree(run.folder)
     return found
 
 
 def kill(run: Killed, kind: Kind, seconds: float, draw: random.Random, count: Counter[str]) -> list[str]:
-    """Starts and kills a run a few times; what was killed when."""
+    """Starts and kills a run a few times. Returns what was killed, and when."""
     moments = []
     for _ in range(KILLS_OF_A_RUN):
-        process = run.start(*run.going_on())
+        process = run.start(*run.resume_words())
         started = time.monotonic()
         with kind.moment(run, seconds, draw):
             if living := run.processes():
@@ -115,8 +115,8 @@ def left_behind(run: Killed, count: Counter[str]) -> None:
 
 
 @contextlib.contextmanager
-def cleared_up(*runs: Killed) -> Iterator[None]:
-    """Whatever happens here, no process of theirs is left, and nothing of them on the disk."""
+def cleaned_up(*runs: Killed) -> Iterator[None]:
+    """Removes the processes and the files of `runs` at the end, also after an exception."""
     try:
         yield
     finally:
@@ -127,7 +127,7 @@ def cleared_up(*runs: Killed) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk(folder: Path) -> Iterator[None]:
-    """A disk of its own at `folder`, in memory."""
+    """Mounts a small file system in memory at `folder`."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", folder], check=True, capture_output=True)
     try:

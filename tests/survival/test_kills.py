@@ -1,4 +1,4 @@
-"""A kill at any moment: what is resumed ends as what was never killed, bit for bit, and no process is left."""
+"""A killed and resumed run ends like one without interruption, bit for bit, and leaves no process."""
 
 from __future__ import annotations
 
@@ -32,46 +32,46 @@ def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> No
     assert process.returncode == 128 + signal.SIGKILL
     code, out = run.finish("resume=last")
     assert code == 0, out
-    assert run.what_it_is() == straight(model, 1)
+    assert run.result() == straight(model, 1)
 
 
 def test_a_run_whose_command_was_killed_is_resumed_at_once(straight: Straight, killed: Start) -> None:
-    """Its worker hears of it and saves, and the resumed run waits for that."""
+    """Its worker saves first, and the resumed run waits for it."""
     run = killed("gan", 1)
     process = run.start()
     run.wait_for_images(700)
     process.kill()
     code, out = run.finish("resume=last")
     assert code == 0, out
-    assert run.what_it_is() == straight("gan", 1)
+    assert run.result() == straight("gan", 1)
     process.communicate()
 
 
-def test_one_of_two_is_killed_and_the_group_starts_again(straight: Straight, killed: Start) -> None:
+def test_the_group_is_restarted_after_one_of_two_is_killed(straight: Straight, killed: Start) -> None:
     run = killed("gan", 2)
     process = run.start("launch.max_restarts=1")
     run.wait_for_images(700)
     os.kill(random.Random(0).choice(run.processes("genimg.launch.worker")), signal.SIGKILL)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
-    assert run.what_it_is() == straight("gan", 2)
+    assert run.result() == straight("gan", 2)
     assert run.all_gone()
 
 
-def test_one_of_two_is_killed_and_the_run_ends_at_once(killed: Start) -> None:
+def test_the_run_ends_at_once_after_one_of_two_is_killed(killed: Start) -> None:
     run = killed("gan", 2, FOREVER)
     started = time.monotonic()
     process = run.start()
     run.wait_for_images(700)
     beginning = time.monotonic() - started
     os.kill(run.processes("genimg.launch.worker")[0], signal.SIGKILL)
-    out, _ = process.communicate(timeout=max(20, beginning))  # on a busy machine the beginning took longer too
+    out, _ = process.communicate(timeout=max(20, beginning))  # relative to the start, for a busy machine
     assert process.returncode == 1, out
     assert "SIGKILL" in out
     assert run.all_gone()
 
 
-def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, killed: Start) -> None:
+def test_ctrl_c_stops_both_after_the_same_step_and_they_are_resumed(straight: Straight, killed: Start) -> None:
     run = killed("gan", 2)
     process = run.start()
     run.wait_for_images(700)
@@ -81,10 +81,10 @@ def test_ctrl_c_stops_both_after_one_step_and_they_go_on(straight: Straight, kil
     assert run.all_gone()
     code, out = run.finish("resume=last")
     assert code == 0, out
-    assert run.what_it_is() == straight("gan", 2)
+    assert run.result() == straight("gan", 2)
 
 
-def test_two_try_out_what_they_would_do_and_leave_nothing(
+def test_a_dry_run_of_two_processes_leaves_nothing(
     killed: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
@@ -94,17 +94,17 @@ def test_two_try_out_what_they_would_do_and_leave_nothing(
     assert code == 0, out
     assert out.count("speed  ") == 1
     left = [path.name for path in temporary.iterdir()]
-    assert [name for name in left if not name.startswith("torchinductor_")] == [], "but a cache of torch's"
+    assert [name for name in left if not name.startswith("torchinductor_")] == [], "except a cache of torch"
 
 
-def test_two_that_diverge_say_so_once(killed: Start) -> None:
+def test_divergence_of_two_processes_is_reported_once(killed: Start) -> None:
     code, out = killed("gan", 2, "model.lr=1e8", "checkpoint.every_images=16").finish()
     assert code == 1, out
     assert out.count("became non-finite") == 1
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_sigterm_while_the_last_images_are_drawn_ends_both(killed: Start, restarts: int) -> None:
+def test_sigterm_during_the_final_samples_ends_both(killed: Start, restarts: int) -> None:
     run = killed("gan", 2, f"launch.max_restarts={restarts}")
     process = run.start()
     run.wait_until_trained()
@@ -115,7 +115,7 @@ def test_sigterm_while_the_last_images_are_drawn_ends_both(killed: Start, restar
     assert run.all_gone()
 
 
-def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) -> None:
+def test_the_group_is_restarted_if_rank_0_dies_during_the_final_samples(killed: Start) -> None:
     run = killed("gan", 2, "launch.max_restarts=1")
     process = run.start()
     run.wait_until_trained()
@@ -125,9 +125,7 @@ def test_the_group_starts_again_where_the_first_dies_as_it_draws(killed: Start) 
     assert run.run.report.exists()
 
 
-def test_the_commands_death_takes_the_group_with_it(
-    killed: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_group_ends_with_the_command(killed: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -137,7 +135,7 @@ def test_the_commands_death_takes_the_group_with_it(
     process.kill()
     process.communicate()
     assert run.all_gone()
-    assert not list(temporary.glob("genimg-*")), "nor the folder that they knew of each other through"
+    assert not list(temporary.glob("genimg-*")), "the folder of the process group is removed too"
 
 
 BROKEN = """
@@ -149,7 +147,7 @@ class Broken(Callback):
 """
 
 
-def test_one_process_fails_and_its_message_is_the_runs(tmp_path: Path, killed: Start) -> None:
+def test_the_message_of_the_process_that_fails_is_that_of_the_run(tmp_path: Path, killed: Start) -> None:
     (tmp_path / "mine" / "callbacks").mkdir(parents=True)
     (tmp_path / "broken.py").write_text(BROKEN)
     (tmp_path / "mine" / "callbacks" / "mine.yaml").write_text("broken:\n  _target_: broken.Broken\n")

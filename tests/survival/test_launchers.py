@@ -1,4 +1,4 @@
-"""Whoever starts two processes, they are the same run: this project's agent, two machines that meet, srun."""
+"""Two processes give the same run, whether the agent, two machines or srun started them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def finished(processes: list[subprocess.Popen[str]]) -> list[str]:
     return said
 
 
-def test_two_machines_that_meet(straight: Straight, tmp_path: Path) -> None:
-    meeting = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
-    run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", meeting])
+def test_two_machines(straight: Straight, tmp_path: Path) -> None:
+    endpoint = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
+    run = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", endpoint])
     said = finished([run.start(f"launch.node_rank={rank}") for rank in (0, 1)])
-    assert "images" in said[0] and said[1] == "", "the first speaks"
-    assert run.what_it_is() == straight("gan", 2)
+    assert "images" in said[0] and said[1] == "", "only rank 0 prints"
+    assert run.result() == straight("gan", 2)
     assert run.all_gone()
 
 
-def test_tasks_that_srun_has_started(straight: Straight, tmp_path: Path) -> None:
-    small = [word for word in SMALL if word != "logger=none"]  # TensorBoard is told of the run's folder
+def test_tasks_of_srun(straight: Straight, tmp_path: Path) -> None:
+    small = [word for word in SMALL if word != "logger=none"]  # TensorBoard needs the run folder
     run = Killed(tmp_path, [*small, *MODELS["gan"], "trainer.devices=2"])
     step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}  # srun --ntasks=2
     started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
     said = finished(started)
-    assert "images" in said[0] and said[1] == "", "the first speaks"
-    assert run.what_it_is() == straight("gan", 2)
+    assert "images" in said[0] and said[1] == "", "only rank 0 prints"
+    assert run.result() == straight("gan", 2)

@@ -1,4 +1,4 @@
-"""Two machines, each a command and an agent of its own, here on one: a death on either is mended, and none is left."""
+"""Two machines, simulated by two commands: the run survives a death on either, and no process is left."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FOREVER = "budget.images=10000000"
 
 @pytest.fixture
 def machines(tmp_path: Path):
-    """`machines("launch.max_restarts=1")`: the run, and the commands of the first and the second machine."""
-    meeting = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
+    """`machines("launch.max_restarts=1")` starts a run and returns it with the commands of both machines."""
+    endpoint = f"launch.rdzv_endpoint=127.0.0.1:{free_port()}"
     run = Killed(tmp_path, [])
 
     def started(*more: str) -> Machines:
-        both = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", meeting, *more])
+        both = Killed(tmp_path, [*SMALL, *MODELS["gan"], "trainer.num_nodes=2", endpoint, *more])
         return both, [both.start(f"launch.node_rank={rank}") for rank in (0, 1)]
 
     yield started
@@ -36,7 +36,7 @@ def machines(tmp_path: Path):
 
 
 def ended(run: Killed, commands: list[subprocess.Popen[str]], *codes: int, timeout: float = 240) -> list[str]:
-    """What each command said; `codes` are what they must end with."""
+    """The output of each command. `codes` are the expected exit codes."""
     said = [command.communicate(timeout=timeout)[0] for command in commands]
     assert [command.returncode for command in commands] == list(codes), said
     assert run.all_gone()
@@ -44,7 +44,7 @@ def ended(run: Killed, commands: list[subprocess.Popen[str]], *codes: int, timeo
 
 
 def worker_of(run: Killed, command: subprocess.Popen[str]) -> int:
-    """The one worker of a machine, by its agent, the command's child."""
+    """The worker of a machine: the child of its agent, which is the child of the command."""
     (agent,) = children(run, command.pid, "genimg.launch.agent")
     (worker,) = children(run, agent, "genimg.launch.worker")
     return worker
@@ -56,17 +56,17 @@ def children(run: Killed, parent: int, module: str) -> list[int]:
 
 
 @pytest.mark.parametrize("which", [pytest.param(0, marks=pytest.mark.long), 1])
-def test_a_death_in_training_is_mended(which: int, straight: Straight, machines: Callable[..., Machines]) -> None:
+def test_a_run_survives_a_death_in_training(which: int, straight: Straight, machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=1")
     run.wait_for_images(700)
     os.kill(worker_of(run, commands[which]), signal.SIGKILL)
     said = ended(run, commands, 0, 0)
-    assert "all are started again (1)" in said[0] and said[1] == ""
-    assert run.what_it_is() == straight("gan", 2)
+    assert "processes are restarted (1)" in said[0] and said[1] == ""
+    assert run.result() == straight("gan", 2)
 
 
 @pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.long)])
-def test_a_death_while_the_last_images_are_drawn_is_mended(
+def test_a_run_survives_a_death_during_the_final_samples(
     which: int, straight: Straight, machines: Callable[..., Machines]
 ) -> None:
     run, commands = machines("launch.max_restarts=1")
@@ -75,15 +75,15 @@ def test_a_death_while_the_last_images_are_drawn_is_mended(
     said = ended(run, commands, 0, 0)
     assert ("only its images" in said[0]) == (which == 0), said
     assert said[1] == ""
-    assert run.what_it_is() == straight("gan", 2)
+    assert run.result() == straight("gan", 2)
 
 
 @pytest.mark.long
-def test_a_machine_that_ended_is_not_waited_for(machines: Callable[..., Machines]) -> None:
+def test_nobody_waits_for_a_machine_that_has_ended(machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=3", FOREVER)
     run.wait_for_images(700)
     (agent,) = children(run, commands[1].pid, "genimg.launch.agent")
-    os.kill(worker_of(run, commands[1]), signal.SIGSTOP)  # it does not take the first one along, as SIGTERM would
+    os.kill(worker_of(run, commands[1]), signal.SIGSTOP)  # otherwise SIGTERM would end the other machine's worker too
     os.kill(agent, signal.SIGTERM)
     said = ended(run, commands, 1, 143)
     assert said[0].count("error: another machine of the run has ended") == 1
@@ -106,7 +106,7 @@ def test_a_signal_to_one_machine_stops_both(
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_second_as_the_first_draws_ends_the_second(
+def test_a_signal_to_the_second_machine_during_the_final_samples_ends_only_that(
     number: signal.Signals, straight: Straight, machines: Callable[..., Machines]
 ) -> None:
     run, commands = machines("launch.max_restarts=1")
@@ -114,11 +114,11 @@ def test_a_signal_to_the_second_as_the_first_draws_ends_the_second(
     commands[1].send_signal(number)
     said = ended(run, commands, 0, 128 + number)
     assert "error" not in "".join(said)
-    assert run.what_it_is() == straight("gan", 2)
+    assert run.result() == straight("gan", 2)
 
 
 @pytest.mark.long
-def test_a_signal_to_the_first_as_it_draws_ends_both(machines: Callable[..., Machines]) -> None:
+def test_a_signal_to_the_first_machine_during_the_final_samples_ends_both(machines: Callable[..., Machines]) -> None:
     run, commands = machines("launch.max_restarts=1")
     run.wait_until_trained()
     commands[0].send_signal(signal.SIGINT)

@@ -1,38 +1,79 @@
-"""A sweep in an empty folder, whose jobs are a stand-in without torch, and what it leaves."""
+"""Sweeps in an empty folder, with a worker that does not import torch, and what they leave."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from genimg.launch import start as launch
+from genimg.cli import main as cli
 from genimg.sweeps import run as sweeps
 
 WORKER = (sys.executable, str(Path(__file__).with_name("worker.py")))
-COMMAND = [sys.executable, "-m", "genimg.cli.main"]
+#: The command with that worker, in whichever process a launcher starts a job.
+COMMAND = [
+    sys.executable,
+    "-c",
+    f"import sys; from genimg.cli.main import main; sys.exit(main({WORKER!r}))",
+]
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path) -> dict[str, str]:
-    """The environment of a command whose workers are the stand-in, in whichever process a job is started."""
-    (tmp_path / "site").mkdir()
-    patch = f"import genimg.launch.start\ngenimg.launch.start.WORKER = {WORKER!r}\n"
-    (tmp_path / "site" / "sitecustomize.py").write_text(patch)  # Python imports it as it starts
-    return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+def run(words: list[str]) -> int:
+    """The command with that worker, in this process."""
+    return cli.run(words, WORKER)
+
+
+def start(tmp_path: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
+    """The command `-m words` with that worker, in a process whose working folder is `tmp_path`."""
+    return subprocess.Popen([*COMMAND, "-m", *words], cwd=tmp_path, text=True, **options)
+
+
+def finish(tmp_path: Path, *words: str, **options: Any) -> int:
+    """The exit code of the command `-m words`."""
+    return start(tmp_path, *words, **options).wait(240)
+
+
+def wait_for(outputs: Path, process: subprocess.Popen[str], num_jobs: int) -> None:
+    """Waits until the workers of so many jobs wait for a signal."""
+    while len(list(outputs.glob("*/*/*/waits"))) < num_jobs:
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise each job first measures the load of the machine for 0.1 s."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(launch, "WORKER", WORKER)
-    monkeypatch.setattr(sweeps, "_compare", lambda *_: None)  # of runs that never were
+    """The folder of the runs of commands in this process, which write no comparison."""
+    monkeypatch.setattr(sweeps, "write_comparison", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     return Path("outputs")
+
+
+@pytest.fixture(scope="session")
+def _finished_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    assert finish(folder, "seed=0,3", stdout=subprocess.DEVNULL) == 0
+    return folder / "outputs"
+
+
+@pytest.fixture
+def finished(outputs: Path, _finished_outputs: Path) -> Path:
+    """The folder of a sweep `seed=0,3` in `outputs`, both of whose jobs are done."""
+    shutil.copytree(_finished_outputs, outputs)
+    started(outputs)
+    return sweep_folder(outputs)
 
 
 def sweep_folder(outputs: Path) -> Path:
@@ -46,7 +87,7 @@ def table(outputs: Path) -> list[dict[str, str]]:
 
 
 def started(outputs: Path) -> set[str]:
-    """The jobs that a worker was started for since the last call, by number."""
+    """The numbers of the jobs for which a worker was started since the last call."""
     marks = list(outputs.glob("*/*/*/started"))
     for mark in marks:
         mark.unlink()
@@ -54,18 +95,18 @@ def started(outputs: Path) -> set[str]:
 
 
 def running(tmp_path: Path) -> list[str]:
-    """The processes whose environment names `tmp_path`: the command and all that it started."""
+    """The processes whose working folder is `tmp_path` or below: the command and all that it started."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if str(tmp_path).encode() in (process / "environ").read_bytes():
+            if (process / "cwd").resolve().is_relative_to(tmp_path.resolve()):
                 found.append((process / "cmdline").read_text().replace("\0", " "))
     return found
 
 
 def all_end(tmp_path: Path, seconds: float = 60) -> None:
-    """Waits for the end of all that a command has started."""
+    """Waits for the end of all processes that a command has started."""
     give_up = time.monotonic() + seconds
     while left := running(tmp_path):
         assert time.monotonic() < give_up, left
-        time.sleep(0.05)
+        time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""-m: every combination in a worker and a folder of its own, and what became of each."""
+"""-m: every combination has its own worker and folder; the table contains every result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli.main import run
 from genimg.common.errors import UserError
 from genimg.common.monitored import Monitored
 from genimg.common.quoting import quoted
@@ -22,9 +21,9 @@ from genimg.config.compose import Composer
 from genimg.report import compare
 from genimg.sweeps import run as sweeps
 from genimg.sweeps.folder import Job, SweepFolder
-from genimg.sweeps.outcomes import Outcome, over_seeds
-from genimg.sweeps.stopping import stopping
-from tests.sweeps.conftest import COMMAND, sweep_folder, table
+from genimg.sweeps.results import Result, seed_means
+from genimg.sweeps.signals import forward_to_jobs
+from tests.sweeps.conftest import run, start, sweep_folder, table, wait_for
 
 
 def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None:
@@ -48,7 +47,7 @@ def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None
         "started",
     }
     assert found[0].command.read_text() == "genimg-train seed=0 model.lr=0.001 data.batch_size=8\n"
-    assert "sweep" not in OmegaConf.load(found[0].config), "a run is not about other runs"
+    assert "sweep" not in OmegaConf.load(found[0].config), "it does not belong to a run"
 
 
 def test_a_folder_of_a_job_can_be_named_on_the_command_line(outputs: Path) -> None:
@@ -59,12 +58,12 @@ def test_a_folder_of_a_job_can_be_named_on_the_command_line(outputs: Path) -> No
 
 
 @pytest.mark.parametrize("path", ["a/b-1+c_2.d", "it's/a, b", "{a}/$b=[c]", "1", "null"])
-def test_a_quoted_path_is_read_as_it_is(path: str) -> None:
+def test_quoting_keeps_a_path(path: str) -> None:
     (override,) = Composer("train").parse([f"outputs={quoted(path)}"])
     assert override.value() == path
 
 
-def test_a_job_is_given_what_its_words_mean(outputs: Path) -> None:
+def test_the_values_of_a_job_have_the_types_of_their_keys(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "budget.images=1e5"]) == 0
     assert [type(OmegaConf.load(folder.config).budget.images) for folder in list_runs(outputs)] == [int, int]
 
@@ -75,33 +74,31 @@ def test_no_job_starts_when_one_is_wrong(outputs: Path) -> None:
     assert not outputs.exists()
 
 
-def test_hydras_own_groups_are_reachable(outputs: Path) -> None:
+def test_hydra_groups_can_be_overridden(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "hydra/launcher=basic", "hydra.sweep.dir=outputs/2026-01-01/mine"]) == 0
     assert {folder.path.parent for folder in list_runs(outputs)} == {outputs / "2026-01-01" / "mine"}
 
 
-def test_the_table_tells_every_job(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_contains_every_job(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-m", "seed=0,3", "model.lr=0.5", "data.batch_size=8"]) == 0
     rows = table(outputs)
     assert [row["overrides"] for row in rows] == [
         "seed=0 model.lr=0.5 data.batch_size=8", "seed=3 model.lr=0.5 data.batch_size=8",
     ]  # fmt: skip
-    assert [(row["figure"], float(row["value"]), row["n"], row["state"]) for row in rows] == [
+    assert [(row["metric"], float(row["value"]), row["n"], row["state"]) for row in rows] == [
         ("frechet_random", 0.5, "2000", "done"), ("frechet_random", 2.0, "2000", "done"),
     ]  # fmt: skip
     assert all((sweep_folder(outputs) / row["folder"]).is_dir() and float(row["seconds"]) > 0 for row in rows)
     told = capsys.readouterr().out
     assert "in every job: model.lr=0.5 data.batch_size=8" in told
     assert [word in told for word in ("frechet_random", "seed=3", "2,000", "done", "2 of 2 jobs done")] == [True] * 5
-    assert "not all compare" not in told
+    assert "are comparable only" not in told
 
 
-def test_figures_of_other_numbers_of_images_are_said_not_to_compare(
-    outputs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_table_says_which_metrics_are_not_comparable(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-m", "callbacks.frechet_random.num_images=500,1000"]) == 0
     assert [row["n"] for row in table(outputs)] == ["500", "1000"]
-    assert "not all compare" in capsys.readouterr().out
+    assert "are comparable only" in capsys.readouterr().out
 
 
 def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +108,7 @@ def test_a_failed_job_is_named_and_the_rest_still_runs(outputs: Path, capsys: py
     folders = [sweep_folder(outputs) / row["folder"] for row in table(outputs)]
     assert f"job 0 failed: seed 1 fails: here; expected: elsewhere\n  {folders[0]}\n" in told
     assert f"job 1 failed: seed 2 fails: here; expected: elsewhere\n  {folders[1]}\n" in told, (
-        "a mistake found late keeps its folder too"
+        "a mistake that the worker finds keeps its folder too"
     )
 
 
@@ -127,15 +124,10 @@ def test_fail_fast_starts_no_further_job(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
-    tmp_path: Path, stand_in: dict[str, str], number: int, exit_code: int
-) -> None:
+def test_a_signal_stops_the_sweep_and_the_table_is_printed(tmp_path: Path, number: int, exit_code: int) -> None:
     outputs = tmp_path / "outputs"
-    command = [*COMMAND, "-m", "seed=3,9,4"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=stand_in, stdout=subprocess.PIPE, text=True)
-    while not list(outputs.glob("*/*/1-seed_9/waits")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = start(tmp_path, "seed=3,9,4", stdout=subprocess.PIPE)
+    wait_for(outputs, process, 1)
     os.kill(process.pid, number)
     told, _ = process.communicate(timeout=240)
     assert process.returncode == exit_code
@@ -143,24 +135,19 @@ def test_ctrl_c_stops_the_sweep_and_tells_what_is_done(
     assert "1 of 3 jobs done" in told and f"sweep.resume={sweep_folder(outputs).relative_to(tmp_path)}" in told
 
 
-def test_ctrl_c_reaches_no_process_that_has_the_number_of_a_killed_job(
-    tmp_path: Path, stand_in: dict[str, str]
-) -> None:
+def test_ctrl_c_reaches_no_process_that_has_the_process_id_of_a_killed_job(tmp_path: Path) -> None:
     outputs, stranger = tmp_path / "outputs", subprocess.Popen(["sleep", "600"])
     try:
-        command = [*COMMAND, "-m", "seed=9,3"]
-        process = subprocess.Popen(command, cwd=tmp_path, env=stand_in)
-        while not list(outputs.glob("*/*/0-seed_9/waits")):
-            assert process.poll() is None
-            time.sleep(0.05)
+        process = start(tmp_path, "seed=9,3")
+        wait_for(outputs, process, 1)
         process.kill()  # the record of its job stays as it is
         process.wait()
         record = sweep_folder(outputs) / ".jobs" / "0-seed_9.json"
         content = json.loads(record.read_text())
         (sweep_folder(outputs) / ".jobs" / "1-seed_3.json").write_text(json.dumps({**content, "pid": stranger.pid}))
-        with stopping(SweepFolder(sweep_folder(outputs)), waits=True) as heard:
+        with forward_to_jobs(SweepFolder(sweep_folder(outputs)), wait=True) as stop:
             os.kill(os.getpid(), signal.SIGINT)
-        assert heard.number == signal.SIGINT
+        assert stop.number == signal.SIGINT
         with pytest.raises(subprocess.TimeoutExpired):
             stranger.wait(0.5)
     finally:
@@ -168,7 +155,7 @@ def test_ctrl_c_reaches_no_process_that_has_the_number_of_a_killed_job(
         stranger.wait()
 
 
-def test_ctrl_c_ends_the_waiting_for_a_queue(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_wait_for_a_queue(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "LOCAL", ())
 
     def queue(*_: object) -> None:
@@ -180,14 +167,14 @@ def test_ctrl_c_ends_the_waiting_for_a_queue(outputs: Path, monkeypatch: pytest.
     assert [row["state"] for row in table(outputs)] == ["not started"] * 2
 
 
-def test_figures_of_other_numbers_of_images_have_no_mean(tmp_path: Path) -> None:
-    def outcome(seed: int, n: int) -> Outcome:
+def test_metrics_on_different_numbers_of_images_have_no_mean(tmp_path: Path) -> None:
+    def result(seed: int, n: int) -> Result:
         words = ["model.lr=1", f"seed={seed}"]
         best = Monitored("frechet_random", 1.0 + seed, "min", n)
-        return Outcome(Job(words, str(seed)), tmp_path, "done", 1.0, best, None)
+        return Result(Job(words, str(seed)), tmp_path, "done", 1.0, best, None)
 
-    assert [one.mean for one in over_seeds([outcome(0, 500), outcome(1, 500)])] == [1.5]
-    (mixed,) = over_seeds([outcome(0, 500), outcome(1, 501)])
+    assert [one.mean for one in seed_means([result(0, 500), result(1, 500)])] == [1.5]
+    (mixed,) = seed_means([result(0, 500), result(1, 501)])
     assert (mixed.num_seeds, mixed.mean, mixed.half_width) == (2, None, None)
 
 
@@ -225,7 +212,7 @@ def test_seeds_repeat_every_combination(outputs: Path, capsys: pytest.CaptureFix
     ]
 
 
-def test_a_single_run_has_no_sweep(outputs: Path) -> None:
+def test_a_single_run_refuses_sweep_keys(outputs: Path) -> None:
     with pytest.raises(UserError, match=r"sweep\.seeds.*\n.*-m"):
         run(["sweep.seeds=3"])
     assert not outputs.exists()

@@ -1,4 +1,4 @@
-"""hydra/sweeper=optuna: trials judged by the figure of their runs, seeds, going on, and what is pruned."""
+"""hydra/sweeper=optuna: the values of trials, seeds, resuming and pruning."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.cli.main import run
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer
-from genimg.sweeps import engines
+from genimg.sweeps import launchers
 from genimg.sweeps.folder import Job, Record
-from genimg.sweeps.plan import make_plan, master
+from genimg.sweeps.plan import make_plan, sweep_config
 from genimg.sweeps.search import Search
 from genimg.training import fit as train
 from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.pruning import Pruning
-from tests.sweeps.conftest import started, sweep_folder, table
+from tests.sweeps.conftest import run, started, sweep_folder, table
 from tests.training.test_fit import config
 
 SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler=random"]
@@ -42,7 +41,7 @@ def told(outputs: Path) -> list[float | None]:
     return [trial.value for trial in study(outputs).trials]
 
 
-def test_every_trial_is_told_the_figure_of_its_run(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_value_of_a_trial_is_the_metric_of_its_run(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["hydra.sweeper.n_trials=5", "model.lr=tag(log,interval(1e-4,1))", "data.batch_size=range(4,9,4)"]
     assert run([*SEARCH, *words, "seed=3"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]
@@ -54,7 +53,7 @@ def test_every_trial_is_told_the_figure_of_its_run(outputs: Path, capsys: pytest
     assert f"frechet_random {min(figures):.4g}" in capsys.readouterr().out
 
 
-def test_of_trials_whose_figures_do_not_compare_none_is_the_best(
+def test_no_trial_is_best_if_their_metrics_are_not_comparable(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [
@@ -65,27 +64,27 @@ def test_of_trials_whose_figures_do_not_compare_none_is_the_best(
     assert run([*SEARCH, *words, "hydra.sweeper.seed=1"]) == 0
     said = capsys.readouterr().out
     assert {row["n"] for row in table(outputs)} == {"500", "501"}
-    assert "not all compare" in said and "best of" not in said
+    assert "are comparable only" in said and "best of" not in said
 
 
 @pytest.mark.parametrize(("numbers", "alike"), [((500, 500), False), ((500, 501), True)])
-def test_by_figures_that_do_not_compare_nothing_is_drawn(
+def test_metrics_that_are_not_comparable_do_not_influence_the_search(
     outputs: Path, capsys: pytest.CaptureFixture[str], numbers: tuple[int, int], alike: bool
 ) -> None:
-    """TPE draws by figures after its first ten trials, and by none what chance alone draws."""
+    """TPE uses the values of earlier trials from the eleventh on."""
     drawn = [twelfth(outputs / sampler, sampler, numbers) for sampler in ("tpe", "random")]
     assert (drawn[0] == drawn[1]) is alike
-    assert capsys.readouterr().err.count("trial 11 is drawn at random: the figures before it do not") == alike
+    assert capsys.readouterr().err.count("trial 11 is drawn at random: the metrics before it are not") == alike
 
 
 def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
-    """The learning rate of a trial after eleven, whose figures are of these numbers of images in turn."""
+    """The learning rate of the twelfth trial, whose predecessors were measured on these numbers of images in turn."""
     composer = Composer("train")
     settings = [f"hydra.sweeper.{setting}" for setting in ("n_trials=12", f"sampler={sampler}")]
     words = ["hydra/sweeper=optuna", *settings, f"hydra.sweep.dir={folder}", "model.lr=interval(0.1,1)"]
     plan = make_plan(composer, words)
     folder.mkdir(parents=True)
-    search = Search(composer, plan, master(composer, plan).hydra.sweeper)
+    search = Search(composer, plan, sweep_config(composer, plan).hydra.sweeper)
 
     def measure(jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -100,17 +99,17 @@ def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
     return search.study.trials[11].params["model.lr"]
 
 
-def test_a_trial_without_a_figure_stays_among_the_jobs_of_a_resumed_search(
+def test_a_resumed_search_keeps_the_jobs_of_a_trial_without_a_value(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genimg.sweeps.outcomes.read_best", lambda path: None)
+    monkeypatch.setattr("genimg.sweeps.results.read_best", lambda path: None)
     assert run([*SEARCH, "hydra.sweeper.n_trials=2", "model.lr=interval(0.1,1)"]) == 0
     again = resumed_search(outputs)
     assert [trial.state.name for trial in again.study.trials] == ["FAIL", "FAIL"]
     assert [job.name.split("-")[0] for job in again.all_jobs()] == ["0", "1"] and again.best() is None
 
 
-def test_a_trial_that_is_refused_by_now_stays_with_its_figure(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_search_keeps_a_trial_that_is_now_refused(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]
     assert run([*SEARCH, *words]) == 0
     monkeypatch.setattr("genimg.sweeps.search.check", refuse)
@@ -119,10 +118,10 @@ def test_a_trial_that_is_refused_by_now_stays_with_its_figure(outputs: Path, mon
     assert len(again.all_jobs()) == 1 and again.best() is not None
 
 
-def test_a_trial_that_was_refused_has_no_jobs_where_it_would_be_taken_now(
+def test_a_refused_trial_has_no_jobs_even_if_the_checks_now_accept_it(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a newer version, or another machine, takes what was refused."""
+    """The checks can depend on the machine."""
     with monkeypatch.context() as then:
         then.setattr("genimg.sweeps.search.check", refuse)
         assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
@@ -136,35 +135,22 @@ def refuse(*_: object) -> None:
 def resumed_search(outputs: Path) -> Search:
     composer = Composer("train")
     plan = make_plan(composer, [f"sweep.resume={sweep_folder(outputs)}"])
-    return Search(composer, plan, master(composer, plan).hydra.sweeper)
+    return Search(composer, plan, sweep_config(composer, plan).hydra.sweeper)
 
 
-def test_a_search_names_its_folders_itself(outputs: Path) -> None:
+def test_a_search_refuses_a_folder_name_of_jobs(outputs: Path) -> None:
     with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*left out: a search names"):
         run([*SEARCH, "hydra.sweep.subdir=all", "model.lr=interval(0.1,1)"])
 
 
-def test_a_search_that_names_them_by_itself_no_more_goes_on(outputs: Path) -> None:
-    """One of a version that let the user name them."""
-    assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
-    plan = sweep_folder(outputs) / "sweep.json"
-    kept = json.loads(plan.read_text())
-    plan.write_text(json.dumps(kept | {"words": [*kept["words"], "hydra.sweep.subdir='all-${hydra.job.num}'"]}))
-    resume = ["-m", f"sweep.resume={sweep_folder(outputs)}", "hydra.sweeper.n_trials=2"]
-    assert run(resume) == 0
-    assert [row["state"] for row in table(outputs)] == ["done", "done"]
-    with pytest.raises(UserError, match="left out: a search names"):
-        run([*resume, "hydra.sweep.subdir=all"])
-
-
-def test_a_figure_that_rises_is_told_with_its_sign_turned(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_metric_that_rises_is_negated(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*SEARCH, "hydra.sweeper.n_trials=3", "model=rnn", "model.lr=interval(0.1,1)"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]
     assert told(outputs) == [-figure for figure in figures]
     assert f"frechet_random {max(figures):.4g}" in capsys.readouterr().out
 
 
-def test_seeds_are_one_trial_judged_by_their_mean(outputs: Path) -> None:
+def test_the_value_of_a_trial_is_the_mean_over_its_seeds(outputs: Path) -> None:
     Path("repaired").touch()
     assert run([*SEARCH, "hydra.sweeper.n_trials=2", "sweep.seeds=3", "model.lr=interval(0.1,1)"]) == 0
     figures = [float(row["value"]) for row in table(outputs)]
@@ -172,7 +158,7 @@ def test_seeds_are_one_trial_judged_by_their_mean(outputs: Path) -> None:
     assert [row["overrides"].split()[-1] for row in table(outputs)] == ["seed=0", "seed=1", "seed=2"] * 2
 
 
-def test_resumed_it_goes_on_with_what_is_not_told(outputs: Path) -> None:
+def test_a_resumed_search_runs_the_trials_without_a_value(outputs: Path) -> None:
     words = ["hydra.sweeper.n_trials=4", "model.lr=interval(0.1,1)", "seed=1"]  # 1: fails until it is repaired
     assert run([*SEARCH, *words, "sweep.fail_fast=true"]) == 1
     assert [row["state"] for row in table(outputs)] == ["failed"] and told(outputs) == [None]
@@ -186,11 +172,11 @@ def test_resumed_it_goes_on_with_what_is_not_told(outputs: Path) -> None:
     assert started(outputs) == {"4", "5"}
     values = told(outputs)
     assert len({*values} - {None}) == 6, "none is drawn twice"
-    with pytest.raises(UserError, match="the overrides it began with"):
+    with pytest.raises(UserError, match="the overrides of the sweep"):
         run([*resume, "model.lr=interval(0.1,2)"])
 
 
-def test_resumed_it_draws_what_it_would_have_drawn(outputs: Path) -> None:
+def test_a_resumed_search_suggests_the_same_values(outputs: Path) -> None:
     words = ["-m", "hydra/sweeper=optuna", "model.lr=interval(0.1,1)", "seed=3"]
     assert run([*words, "hydra.sweeper.n_trials=3", "outputs=straight"]) == 0
     assert run([*words, "hydra.sweeper.n_trials=1"]) == 0
@@ -198,7 +184,7 @@ def test_resumed_it_draws_what_it_would_have_drawn(outputs: Path) -> None:
     assert [row["value"] for row in table(outputs)] == [row["value"] for row in table(Path("straight"))]
 
 
-def test_a_combination_that_cannot_be_is_left_out(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_combination_is_skipped(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["hydra.sweeper.n_trials=6", "model=gan,rnn", "data=digits,moving_digits"]
     assert run([*SEARCH, *words]) == 0
     trials = study(outputs).trials
@@ -206,11 +192,11 @@ def test_a_combination_that_cannot_be_is_left_out(outputs: Path, capsys: pytest.
         fits = (trial.params["model"] == "rnn") == (trial.params["data"] == "moving_digits")
         assert trial.state.name == ("COMPLETE" if fits else "FAIL")
     left_out = sum(trial.state.name == "FAIL" for trial in trials)
-    assert 0 < left_out < 6 and capsys.readouterr().err.count("is left out: data") == left_out
+    assert 0 < left_out < 6 and capsys.readouterr().err.count("is skipped: data") == left_out
 
 
-def test_without_optuna_it_says_what_to_install(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+def test_a_missing_optuna_is_an_error_that_names_the_extra(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchers, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install .*\[optuna\]"):
         run([*SEARCH, "seed=1,2"])
 

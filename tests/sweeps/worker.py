@@ -1,7 +1,7 @@
-"""Stands in for genimg.launch.worker, without torch: leaves what a run leaves, and does what its `seed` says.
+"""Replaces genimg.launch.worker, without torch: leaves the files of a run, and does what its `seed` says.
 
-1, 2: an exit code of the same number and an error in the log, until a file says that it is repaired; 7, 8, 9:
-waits for a signal, and 7 takes its time to save.
+Seeds 1 and 2 fail with an exit code of the same number and an error in the log, until a file `repaired` exists. Seeds
+7, 8 and 9 wait for a signal; 7 takes a second to save.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from genimg.common.processes import end_with_parent, hear_interrupts, parent
+from genimg.common.processes import end_with_parent, parent_pid, unblock_interrupts
 
 
 def main() -> int:
-    end_with_parent(signal.SIGTERM, parent())  # as a worker does
+    end_with_parent(signal.SIGTERM, parent_pid())  # like a worker
     config = OmegaConf.load(sys.argv[1])
-    if config.task != "train":  # the comparison at the end
+    if config.task != "train":  # the comparison of the runs
         return 0
     folder = Path(config.run_dir)
     checkpoint = folder / "checkpoints" / "last.pt"
     (folder / "started").write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {config.trainer.threads}")
     resumed = config.resume is not None
     if config.seed in (7, 8, 9) and not resumed:
-        seconds = 2 if config.seed == 7 else 0
+        seconds = 1 if config.seed == 7 else 0
         signal.signal(signal.SIGINT, lambda number, frame: stop(checkpoint, seconds, number))
         signal.signal(signal.SIGTERM, lambda number, frame: stop(checkpoint, seconds, number))
-        hear_interrupts()
+        unblock_interrupts()
         (folder / "waits").write_text(str(os.getpid()))
         time.sleep(240)
     if config.seed in (1, 2) and not Path("repaired").exists():

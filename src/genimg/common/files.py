@@ -18,10 +18,10 @@ from genimg.common.errors import UserError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file that replaces `path` atomically, after its bytes have reached the disk.
+def atomic_write(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
+    """Opens a temporary file that replaces `path` atomically. A failure leaves the previous file unchanged.
 
-    A crash or a full disk leaves the previous file unchanged.
+    sync: whether to wait for the disk, so that even a crash of the machine leaves a complete file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -29,10 +29,13 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         with open(temporary, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    if not sync:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name must reach the disk too

@@ -1,4 +1,4 @@
-"""What every page is made with: templates that escape all they show, images inside the page."""
+"""Writing HTML pages: templates that escape their content, and embedded images."""
 
 import base64
 from collections.abc import Callable
@@ -23,4 +23,5 @@ def write_page(path: Path, package: str, template: str, filters: dict[str, Calla
 
 
 def data_uri(content: bytes, mime: str) -> str:
+    """Returns the content as a data URI, to embed it in a page."""
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"

@@ -67,8 +67,6 @@ class ProcessGroupFiles:
             return False
         return True
 
-    of_environment, listen = from_environment, set_listener
-
 
 def _write(path: Path, number: int) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
@@ -122,6 +120,3 @@ def end_with_parent(number: int, parent: int | None = None) -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, number)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), number)
-
-
-Control = ProcessGroupFiles

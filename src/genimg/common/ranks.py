@@ -61,6 +61,3 @@ def has_agent_store() -> bool:
 def _slurm_tasks() -> int:
     """Returns the tasks of the srun step; 0 outside a step, also in a batch script, which only has an allocation."""
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "0"))
-
-
-is_one_of_several, processes, may_meet_again = is_distributed, world_size, has_agent_store

@@ -1,7 +1,5 @@
 """The run folder: the locations of its files, and the search for a run. Torch-free."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass
@@ -12,98 +10,44 @@ from genimg.common.errors import UserError
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+class _Inside:
+    """A path below the run folder; a descriptor."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "RunFolder", owner: object = None) -> Path:
+        return run.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The paths in the folder of one run, `outputs/<date>/<time>-<model>-<data>/`. No file is opened."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The resolved configuration, written by the command."""
-        return self.path / "config.yaml"
-
-    @property
-    def defaults(self) -> Path:
-        """The configuration with the same model and data and no other override."""
-        return self.path / "defaults.yaml"
-
-    @property
-    def overrides(self) -> Path:
-        """The user's overrides of the defaults, one per line."""
-        return self.path / "overrides.txt"
-
-    @property
-    def command(self) -> Path:
-        """The shell command that repeats the run."""
-        return self.path / "command.txt"
-
-    @property
-    def lock(self) -> Path:
-        """An empty file, locked while the run is being trained."""
-        return self.path / ".lock"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def last(self) -> Path:
-        return self.checkpoints / "last.pt"
-
-    @property
-    def previous(self) -> Path:
-        """The checkpoint before `last`, used if `last` is damaged."""
-        return self.checkpoints / "previous.pt"
-
-    @property
-    def best(self) -> Path:
-        return self.checkpoints / "best.pt"
-
-    @property
-    def best_metric(self) -> Path:
-        """The best value of the metric that selects the checkpoint: name, value, n and images seen, as JSON."""
-        return self.path / "best.json"
-
-    @property
-    def pruned(self) -> Path:
-        """Exists if a search stopped the run early: images seen and the value of the metric, as JSON."""
-        return self.path / "pruned.json"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
-
-    @property
-    def final(self) -> Path:
-        """The samples drawn at the end of the run."""
-        return self.samples / "final"
-
-    @property
-    def exports(self) -> Path:
-        return self.path / "export"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def metrics(self) -> Path:
-        """The logged metrics, one JSON object per line, with `images_seen`, and `n` for validation metrics."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def log(self) -> Path:
-        return self.log_of(rank=0)
+    config = _Inside("config.yaml")  # the resolved configuration, written by the command
+    defaults = _Inside("defaults.yaml")  # the configuration with the same model and data and no other override
+    overrides = _Inside("overrides.txt")  # the user's overrides of the defaults, one per line
+    command = _Inside("command.txt")  # the shell command that repeats the run
+    lock = _Inside(".lock")  # an empty file, locked while the run is being trained
+    checkpoints = _Inside("checkpoints")
+    last = _Inside("checkpoints/last.pt")
+    previous = _Inside("checkpoints/previous.pt")  # the checkpoint before `last`, used if `last` is damaged
+    best = _Inside("checkpoints/best.pt")
+    best_metric = _Inside("best.json")  # best value of the selecting metric: name, value, n and images seen
+    pruned = _Inside("pruned.json")  # if a search stopped the run early: images seen, and the value of the metric
+    samples = _Inside("samples")
+    final = _Inside("samples/final")  # the samples drawn at the end of the run
+    exports = _Inside("export")
+    tensorboard = _Inside("tensorboard")
+    metrics = _Inside("metrics.jsonl")  # one JSON object per line, with `images_seen`, and `n` for validation metrics
+    log = _Inside("train.log")
+    report = _Inside("report.html")
 
     def log_of(self, rank: int) -> Path:
-        """The log of the process of this rank; rank 0 writes the log of the run."""
-        return self.path / (f"train.rank{rank}.log" if rank else "train.log")
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.path / "report.html"
+        """Returns the log of the process of this rank; rank 0 writes the log of the run."""
+        return self.path / f"train.rank{rank}.log" if rank else self.log
 
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
@@ -153,11 +97,8 @@ def _inside(run: RunFolder) -> str:
 
 def _refuse_link_out(path: str, inside: str, key: str) -> None:
     if os.path.islink(path) and not os.path.realpath(path).startswith(inside):
-        got, hint = (
-            f"{path} -> {os.readlink(path)}",
-            "remove it, or sample from the checkpoint file alone: genimg sample run=FILE out=FOLDER",
-        )
-        raise UserError(key, got, "a run folder without links out of it", hint)
+        hint = "remove it, or sample from the checkpoint file alone: genimg sample run=FILE out=FOLDER"
+        raise UserError(key, f"{path} -> {os.readlink(path)}", "a run folder without links out of it", hint)
 
 
 def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Path:
@@ -170,11 +111,7 @@ def find_run(run: str, outputs: str | Path, key: str = "run") -> RunFolder | Pat
     """
     if run == "last":
         return check_contained(_newest(Path(outputs), key), key)
-    for place in (
-        Path(run),
-        Path(outputs, run),
-        *sorted(Path(outputs).glob(f"*/{_literal(run)}"), reverse=True),
-    ):
+    for place in (Path(run), Path(outputs, run), *sorted(Path(outputs).glob(f"*/{_literal(run)}"), reverse=True)):
         if place.is_file():
             return place
         if place.is_dir() and RunFolder(place).config.is_file():

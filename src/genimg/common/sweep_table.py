@@ -1,4 +1,4 @@
-"""The table of a sweep as a file: the sweep writes it, and the page of its runs shows it."""
+"""sweep.csv, the table of a sweep: its columns, its writer and its reader."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from genimg.common.files import atomic_write
 
-NAME = "sweep.csv"  # in the sweep's folder
-MOST = 10_000  # rows that are read: the file may be a stranger's
-_OF_SEEDS = ("seeds", "mean", "half_width_95")
+NAME = "sweep.csv"  # in the folder of the sweep
+MAX_ROWS = 10_000  # that are read: the file may be untrusted
+_SEED_COLUMNS = ("seeds", "mean", "half_width_95")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One job: what its model is judged by, and over the seeds of its combination the mean of that."""
+    """The columns: one job, its monitored metric, and the mean of that over the seeds of its combination."""
 
     job: int
     overrides: str
     state: str
     seconds: float | None
-    figure: str
+    metric: str
     value: float | None
     n: int | None
     folder: str
@@ -38,15 +38,18 @@ class Row:
         return interval(self.mean, self.half_width_95)
 
 
+_TYPES = {field.name: str(field.type) for field in fields(Row)}
+
+
 def interval(mean: float | None, half_width: float | None) -> str:
-    """A mean and its 95 % interval: `0.512 ± 0.034`; as much of it as there is."""
+    """Formats a mean and its 95 % interval as `0.512 ± 0.034`, without a part that is None."""
     return f"{'' if mean is None else f'{mean:.4g}'}{'' if half_width is None else f' ± {half_width:.2g}'}"
 
 
 def write(path: Path, rows: Iterable[Row], seeds: bool) -> None:
-    """seeds: whether the combinations are repeated; else the file has no columns for that."""
+    """Writes the table. seeds: whether combinations are repeated; otherwise those columns are omitted."""
     text = io.StringIO()
-    names = [field.name for field in fields(Row) if seeds or field.name not in _OF_SEEDS]
+    names = [field.name for field in fields(Row) if seeds or field.name not in _SEED_COLUMNS]
     table = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
@@ -55,26 +58,25 @@ def write(path: Path, rows: Iterable[Row], seeds: bool) -> None:
 
 
 def parse(text: str) -> list[Row]:
-    """The rows that `write` wrote. ValueError where they are not of its kind."""
+    """Returns the rows of a table that `write` wrote. Raises ValueError for other text."""
     try:
-        rows = list(islice(csv.DictReader(io.StringIO(text, newline="")), MOST + 1))
-        if len(rows) > MOST:
-            raise ValueError(f"more than {MOST:,} rows")
+        rows = list(islice(csv.DictReader(io.StringIO(text, newline="")), MAX_ROWS + 1))
+        if len(rows) > MAX_ROWS:
+            raise ValueError(f"more than {MAX_ROWS:,} rows")
         return [
             Row(**{name: _value(name, cell) for name, cell in row.items()})  # pyright: ignore[reportArgumentType]
             for row in rows
         ]
-    except (csv.Error, TypeError) as error:  # a column or a cell too many, or not there
+    except (csv.Error, TypeError) as error:  # missing or additional columns or cells
         raise ValueError(str(error)) from error
 
 
 def _value(name: str, cell: object) -> str | float | None:
     if not isinstance(cell, str):
         raise TypeError("a row as long as the header")
-    if name in ("overrides", "state", "figure", "folder", "error"):
+    kind = _TYPES.get(name, "str")
+    if kind == "str":
         return cell
-    if name == "job":
-        return int(cell)
-    if not cell:
+    if not cell and "None" in kind:
         return None
-    return int(cell) if name in ("n", "seeds") else float(cell)
+    return float(cell) if "float" in kind else int(cell)

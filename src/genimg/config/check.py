@@ -81,8 +81,8 @@ def count_devices(config: DictConfig) -> None:
     if "trainer" not in config or config.trainer.devices != "auto":
         return
     here = 1 if config.trainer.accelerator == "cpu" else count_gpus()
-    started = ranks.processes() // config.trainer.num_nodes
-    config.trainer.devices = max(1, started if ranks.is_one_of_several() else here)
+    started = ranks.world_size() // config.trainer.num_nodes
+    config.trainer.devices = max(1, started if ranks.is_distributed() else here)
 
 
 def with_resolved_run(composer: Composer, words: list[str], config: DictConfig) -> list[str]:

@@ -69,21 +69,25 @@ def check_allow_changes(config: Config) -> None:
 
 
 def check_network(config: Config) -> None:
-    """The chosen model/network provides the networks that the model needs."""
+    """The chosen model/network provides exactly the networks that the model needs."""
     model = config["model"]
     target = str(model.get("_target_"))
     try:
-        needed = class_attribute(target, "network_nodes") if target.startswith("genimg.") else None
+        needed = set(class_attribute(target, "network_nodes") or ()) if target.startswith("genimg.") else set()
     except LookupError:  # building the model reports an unknown class
-        needed = None
-    if missing := [name for name in needed or () if name not in model]:
-        suitable = [
-            name
-            for name in groups(None)["model/network"]
-            if set(needed or ()) <= {key.name for key in all_keys("model/network", name, None)}
-        ]
-        got = f"a network without {' and '.join(missing)}"
-        raise UserError("model/network", got, f"a network for {model.get('name')}: {' or '.join(suitable)}")
+        needed = set()
+    provided = {name: _network_nodes(name) for name in groups(None)["model/network"]}
+    found = {node for nodes in provided.values() for node in nodes if node in model}
+    if needed and found != needed:
+        suitable = " or ".join(name for name, nodes in provided.items() if nodes == needed)
+        got = f"a network with {' and '.join(sorted(found))}"
+        raise UserError("model/network", got, f"a network for {model.get('name')}: {suitable}")
+
+
+def _network_nodes(choice: str) -> set[str]:
+    """The networks that a choice of model/network defines."""
+    names = {key.name for key in all_keys("model/network", choice, None)}
+    return {name for name in names if f"{name}._target_" in names} - {"shape"}
 
 
 def check_kind(config: Config) -> None:
@@ -150,7 +154,7 @@ def check_devices(config: Config) -> None:
 def check_processes(config: Config) -> None:
     trainer, launch, batch = config["trainer"], config["launch"], config["data"]["batch_size"]
     endpoint, num_nodes = launch["rdzv_endpoint"], trainer["num_nodes"]
-    if num_nodes > 1 and endpoint is None and not ranks.is_one_of_several():
+    if num_nodes > 1 and endpoint is None and not ranks.is_distributed():
         hint = "launch.rdzv_endpoint=HOST:29400, an open port of the first machine"
         raise UserError("launch.rdzv_endpoint", None, "the rendezvous of the machines of trainer.num_nodes", hint)
     if endpoint is not None and not _is_endpoint(endpoint):
@@ -160,8 +164,8 @@ def check_processes(config: Config) -> None:
         expected = f"0 to {num_nodes - 1}, for trainer.num_nodes={num_nodes}"
         raise UserError("launch.node_rank", launch["node_rank"], expected)
     processes = trainer["devices"] * num_nodes if trainer["devices"] != "auto" else 1
-    if ranks.is_one_of_several() and processes != ranks.processes():
-        started = ranks.processes()
+    if ranks.is_distributed() and processes != ranks.world_size():
+        started = ranks.world_size()
         expected = (
             f"the number of processes that torchrun or srun has started: {started} processes on {num_nodes} machines"
         )

@@ -190,7 +190,7 @@ RULES: dict[str, Rule] = {
     "out": Rule("text", null=True),
     "trust": Rule("list"),
     # export
-    "format": registered("sampling.export.formats", "FILES"),
+    "format": registered("sampling.export.formats", "FORMATS"),
     # compare, rate
     "runs": Rule("paths", null=True),
     "results": Rule("paths", null=True),

@@ -1,7 +1,5 @@
 """A cache of decoded arrays on disk: a second start maps one file into memory instead of decoding all files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genimg.common.errors import UserError
+from genimg.common.files import report_write_errors, write_json
 from genimg.data.reading import Failures
 
 
@@ -52,30 +50,22 @@ class Cache:
         """
         array, failures = self.folder / f"{self.key}.npy", self.folder / f"{self.key}.json"
         if not array.is_file():
-            self._make_folder()
-            self._write(array, failures, shape, fill)
+            with report_write_errors("data.cache", self.folder, hint="data.cache=FOLDER, or false"):
+                self._write(array, failures, shape, fill)
         known: dict[str, Any] = json.loads(failures.read_text(encoding="utf-8"))
         return np.load(array, mmap_mode="c"), known
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            expected = "a folder that can be written, or false"
-            raise UserError("data.cache", str(self.folder), expected, str(error)) from error
 
     def _write(
         self, array: Path, failures: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], Failures]
     ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{self.key}.{os.getpid()}"
         try:
             values = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
             failed = fill(values)
             values.flush()
             del values
-            partial_failures = failures.with_suffix(f".{os.getpid()}")
-            partial_failures.write_text(json.dumps(failed), encoding="utf-8")
-            os.replace(partial_failures, failures)
+            write_json(failures, failed)
             os.replace(partial, array)
         finally:
             partial.unlink(missing_ok=True)

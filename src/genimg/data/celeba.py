@@ -1,7 +1,5 @@
 """CelebA: 202,599 faces (Liu, Luo, Wang & Tang 2015), downloaded by torchvision."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

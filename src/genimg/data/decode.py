@@ -1,7 +1,5 @@
 """Decodes an image file of any mode to uint8 of the shape that the models need."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

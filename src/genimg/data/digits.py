@@ -1,7 +1,5 @@
 """The 1,797 handwritten digits of scikit-learn, which need no download."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fits image tensors of any size and number of channels to the shape that the models need."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

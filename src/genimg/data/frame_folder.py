@@ -48,12 +48,11 @@ class FrameFolder:
         warn_about_links(skipped, str(self.root))
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
-            raise UserError(
-                "data.root",
+            got, hint = (
                 f"{len(clips)} clips of {self.num_frames} frames or more",
-                f"at least {FEWEST} clips: one each for training, validation and test",
-                "a smaller data.num_frames or data.frame_stride keeps shorter clips",
+                "reduce data.num_frames",
             )
+            raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
         return join_clips(clips, self.num_frames)
 
     def _read(self, listed: Sequence[ClipListing], decoder: Decoder) -> list[Tensor]:
@@ -69,12 +68,9 @@ class FrameFolder:
                 raise ValueError(f"{len(clip)} frames, fewer than data.num_frames={self.num_frames}")
             clips[row], free_bytes = clip, free_bytes - clip.numel()
             if free_bytes < 0:
-                raise UserError(
-                    "data.root",
-                    str(self.root),
-                    f"clips that fit into {self.in_memory_bytes / 2**30:g} GiB as frames of {decoder.shape}",
-                    "use fewer clips, a smaller data.image_size or a larger data.frame_stride",
-                )
+                expected = f"clips that fit into {self.in_memory_bytes / 2**30:g} GiB as frames of {decoder.shape}"
+                hint = "use fewer clips, a smaller data.image_size or a larger data.frame_stride"
+                raise UserError("data.root", str(self.root), expected, hint)
 
         failures = read_each([clip.path for clip in listed], read)
         warn_about_failures(failures, len(listed), "clips")

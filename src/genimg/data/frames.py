@@ -1,7 +1,5 @@
 """Reads the frames of one clip: an animation, a folder of images or a video."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

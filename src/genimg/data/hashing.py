@@ -4,8 +4,6 @@ The finaliser is that of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable 
 int64 arithmetic with wrap-around, so it runs on tensors and on any device.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from functools import lru_cache
 

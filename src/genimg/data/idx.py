@@ -1,7 +1,5 @@
 """Fashion-MNIST from gzipped IDX files, as distributed by its authors and by Debian."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import zlib
@@ -17,18 +15,7 @@ from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, TensorItems
 from genimg.data.torchvision_sets import TorchvisionStills
 
-CLASSES = (
-    "T-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
+CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 _GZIP = b"\x1f\x8b"
 _LARGEST = 2**31  # decompressed bytes: three times those of the largest data set
@@ -50,9 +37,7 @@ def read_idx(path: Path) -> Tensor:
             count = math.prod(shape) if axes and len(shape) == axes else -1
             content = file.read(count + 1) if 0 <= count <= _LARGEST else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(
-            "data.root", str(path), "a complete gzip file", f"it cannot be decompressed: {error}"
-        ) from error
+        raise UserError("data.root", str(path), "a complete gzip file", f"decompression failed: {error}") from error
     if len(content) != count:
         raise UserError("data.root", str(path), "an IDX file of unsigned bytes", "replace the file: it is damaged")
     return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(shape).copy())

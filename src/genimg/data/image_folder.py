@@ -1,7 +1,5 @@
 """A user's folder of images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from genimg.common.errors import UserError

@@ -4,8 +4,6 @@ Names that start with a dot are skipped. Symbolic links inside the folder are fo
 unless `follow_links` is set.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -98,19 +96,12 @@ def require_images(root: str | Path | None, follow_links: bool = False) -> None:
         hint = "there are none; links out of the folder are skipped, unless data.follow_links=true"
         raise UserError("data.root", folder, f"a folder with images ({_names(IMAGES)})", hint)
     if loose and names:
-        raise UserError(
-            "data.root",
-            folder,
-            "images directly in the folder, or one folder for each class, not both",
-            f"there are images in it and in {len(names)} folders below, such as {names[0]}",
-        )
+        expected = "images directly in the folder, or one folder for each class, not both"
+        hint = f"there are images in it and in {len(names)} folders below, such as {names[0]}"
+        raise UserError("data.root", folder, expected, hint)
     if "train" in names and set(names) <= {"train", "val", "valid", "validation", "test"}:
-        raise UserError(
-            "data.root",
-            folder,
-            "the folder of the training images, from which validation and test images are set aside",
-            f"data.root={os.path.join(folder, 'train')}",
-        )
+        expected = "the folder of the training images, from which validation and test images are set aside"
+        raise UserError("data.root", folder, expected, f"data.root={os.path.join(folder, 'train')}")
 
 
 def require_clips(root: str | Path | None, follow_links: bool = False) -> None:

@@ -4,8 +4,6 @@ A source is any class with `has_test_split` and `load(part, shape) -> Items`, se
 user-defined one usually returns `TensorItems(images, labels, classes=names)` with uint8 images (N, C, H, W).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
@@ -20,7 +18,7 @@ from genimg.common.limits import LARGEST_ITEM, check_sides
 from genimg.data.hashing import Use, hash_int, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
-from genimg.data.order import EvaluationOrder, Request, TrainOrder, evenly_spaced_indices
+from genimg.data.order import EvaluationOrder, TrainOrder, evenly_spaced_indices
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 _EVALUATION_SEED = 0  # validation and test clips do not depend on the seed of the run
@@ -117,9 +115,8 @@ class GenerativeData(LightningDataModule):
         if kind != self.kind:
             raise UserError("data.kind", self.kind, f"{kind}, the kind of data={self.name}")
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
-            raise UserError(
-                "data.num_classes", self.num_classes, f"{len(train.classes)}, the classes of the data, or 0"
-            )
+            expected = f"{len(train.classes)}, the number of classes of the data, or 0"
+            raise UserError("data.num_classes", self.num_classes, expected)
         if (values := torch.Size(train.shape).numel()) > LARGEST_ITEM:
             expected = f"fewer frames: a clip has at most {LARGEST_ITEM:,} values, and this one has {values:,}"
             raise UserError("data.num_frames", train.shape[0], expected)
@@ -148,22 +145,19 @@ class GenerativeData(LightningDataModule):
         )
 
     def val_dataloader(self) -> Iterable[Batch]:
-        return self._evaluation(_VALIDATION)
+        return self._evaluation(_VALIDATION, self.rank, self.world_size)
 
     def test_dataloader(self) -> Iterable[Batch]:
-        return self._evaluation(_TEST)
+        return self._evaluation(_TEST, self.rank, self.world_size)
 
     def evenly_spaced(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
-        """Batches of at most `most` evenly spaced items of a split, not mirrored."""
-        number = {"train": _TRAIN, "test": _TEST}[split]
-        items = self._splits[number]
-        indices = evenly_spaced_indices(len(items), min(most, len(items)))
-        requests = [Request(part, epoch=0) for part in indices.split(self.batch_size)]
-        return Batches(items, lambda: requests, _EVALUATION_SEED, number, augment=False, workers=self.workers)
+        """Batches of at most `most` evenly spaced items of a split, not mirrored, the same on every rank."""
+        return self._evaluation({"train": _TRAIN, "test": _TEST}[split], most=most)
 
-    def _evaluation(self, split: int) -> Batches:
+    def _evaluation(self, split: int, rank: int = 0, world_size: int = 1, most: int | None = None) -> Batches:
         items = self._splits[split]
-        order = EvaluationOrder(len(items), self.batch_size, self.rank, self.world_size)
+        count = len(items) if most is None else min(most, len(items))
+        order = EvaluationOrder(evenly_spaced_indices(len(items), count), self.batch_size, rank, world_size)
         return Batches(items, lambda: order, _EVALUATION_SEED, split, augment=False, workers=self.workers)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:

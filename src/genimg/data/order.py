@@ -1,7 +1,5 @@
 """The order of the data: one permutation per epoch, which can be entered at any number of images seen."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,12 +17,6 @@ class Request:
     epoch: int
 
 
-def permutation(num_items: int, seed: int, epoch: int) -> Tensor:
-    """Returns a permutation, int64 (num_items,), as a function of (seed, epoch)."""
-    generator = torch.Generator().manual_seed(hash_int(Use.ORDER, seed, epoch))
-    return torch.randperm(num_items, generator=generator)
-
-
 def evenly_spaced_indices(total: int, count: int) -> Tensor:
     """Returns `count` of `total` indices, int64 (count,), evenly spaced: a data set may be sorted by class."""
     return torch.arange(count) * total // max(count, 1)
@@ -32,9 +24,9 @@ def evenly_spaced_indices(total: int, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainOrder:
-    """An endless sequence of batches. The last partial batch of an epoch is dropped.
+    """An endless sequence of batches: each epoch is a permutation that is a function of (seed, epoch).
 
-    `batch_size` counts the items of all ranks.
+    `batch_size` counts the items of all ranks. The last partial batch of an epoch is dropped.
     """
 
     num_items: int
@@ -52,7 +44,8 @@ class TrainOrder:
         epoch, position = divmod(images_seen, self.images_per_epoch)
         first = position // self.batch_size * self.batch_size
         while True:
-            order = permutation(self.num_items, self.seed, epoch)
+            generator = torch.Generator().manual_seed(hash_int(Use.ORDER, self.seed, epoch))
+            order = torch.randperm(self.num_items, generator=generator)
             for start in range(first, self.images_per_epoch, self.batch_size):
                 batch = order[start : start + self.batch_size]
                 yield Request(batch[self.rank :: self.world_size], epoch)
@@ -61,15 +54,15 @@ class TrainOrder:
 
 @dataclass(frozen=True)
 class EvaluationOrder:
-    """Every item once, in order. A rank takes every world_size-th item of each batch."""
+    """The given items once, in order. A rank takes every world_size-th item of each batch."""
 
-    num_items: int
+    indices: Tensor
     batch_size: int
     rank: int = 0
     world_size: int = 1
 
     def __iter__(self) -> Iterator[Request]:
-        for batch in torch.arange(self.num_items).split(self.batch_size):
+        for batch in self.indices.split(self.batch_size):
             own = batch[self.rank :: self.world_size]
             if len(own):
                 yield Request(own, epoch=0)

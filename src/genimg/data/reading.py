@@ -1,7 +1,5 @@
 """Reads many files with threads, and warns about the files that cannot be read."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings

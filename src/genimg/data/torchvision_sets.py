@@ -1,7 +1,5 @@
 """The data sets that torchvision downloads, each converted to one uint8 tensor."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genimg.common.errors import UserError
+from genimg.common.errors import UserError, first_line
 from genimg.data.cache import user_folder
 from genimg.data.fit import Fit, fit_images
 from genimg.data.items import ImageShape, Part, TensorItems
@@ -55,19 +53,15 @@ def open_torchvision(name: str, root: str | None, download: bool, **arguments: A
             folder.mkdir(parents=True, exist_ok=True)
         return data_set(str(folder), download=download, **arguments)
     except ImportError as error:  # gdown, for files on Google Drive
-        raise UserError(
-            "data", name, "the package that torchvision needs to download it", str(error).strip()
-        ) from error
+        raise UserError("data", name, "the package that torchvision downloads it with", str(error).strip()) from error
     except (OSError, RuntimeError) as error:
-        failed = f"the download failed ({str(error).strip() or type(error).__name__})"
-        raise UserError(
-            "data.root",
-            str(folder),
-            f"the files of {name} as torchvision stores them, or access to the internet",
-            f"{failed if download else 'they are missing or damaged'}; on a machine with internet access run "
-            f"torchvision.datasets.{name}(FOLDER, download=True), copy FOLDER and set data.root=FOLDER; "
-            "data=digits needs no download",
-        ) from error
+        why = f"the download failed ({first_line(error)})" if download else "they are missing or damaged"
+        hint = (
+            f"{why}; on a machine with internet access run torchvision.datasets.{name}(FOLDER, download=True), copy "
+            "FOLDER and set data.root=FOLDER; data=digits needs no download"
+        )
+        expected = f"the files of {name} as torchvision stores them, or access to the internet"
+        raise UserError("data.root", str(folder), expected, hint) from error
 
 
 @dataclass(frozen=True)

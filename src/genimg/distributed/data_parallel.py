@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning import Trainer
-from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from torch.autograd import Function
@@ -170,6 +172,3 @@ def leave() -> None:
     """Leaves the process group. Afterwards rank 0 works alone."""
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-gathered, share, highest, environment = all_gather, broadcast_tensors, all_reduce_max, cluster_environment

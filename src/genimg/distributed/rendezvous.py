@@ -23,8 +23,6 @@ from torch.distributed.rendezvous import rendezvous
 from genimg.common import ranks
 from genimg.common.errors import PeerLost, PeersUnavailable, RunFinished
 
-START_TIMEOUT = 900.0  # seconds, until all machines and processes have started
-RESTART_TIMEOUT = 300.0  # seconds, until all are back: a machine that lost its power does not report it
 _STORE_TIMEOUT = 10  # seconds, to connect to a store that existed before the restart
 _MACHINE_ENDED, _FINISHED = "genimg/machine_ended", "genimg/finished"
 _AGENTS_EXIT = "torchelastic/agent/terminal_state"  # the key of torch's barrier between agents that exit
@@ -32,30 +30,22 @@ _AGENTS_EXIT = "torchelastic/agent/terminal_state"  # the key of torch's barrier
 
 @dataclass(frozen=True)
 class Rendezvous:
-    """The store as one process sees it.
+    """The store as one process sees it."""
 
-    Args:
-        agent_store: shared by all restarts.
-        rank: of this process, of `world_size`.
-        attempt: how often the group was restarted, of at most `max_restarts`.
-        start_timeout: seconds to wait for the others in attempt 0; restart_timeout: in later ones.
-        interval: seconds between two reads of the store.
-    """
-
-    agent_store: Store
+    agent_store: Store  # shared by all attempts
     rank: int
     world_size: int
-    attempt: int = 0
+    attempt: int = 0  # how often the group was restarted
     max_restarts: int = 0
-    start_timeout: float = START_TIMEOUT
-    restart_timeout: float = RESTART_TIMEOUT
-    interval: float = 0.1
+    start_timeout: float = 900.0  # seconds, until all machines and processes have started
+    restart_timeout: float = 300.0  # seconds, until all are back: a machine that lost its power does not report it
+    interval: float = 0.1  # seconds between two reads of the store
 
     @classmethod
     def from_environment(cls, rank: int, world_size: int) -> Rendezvous:
         """Connects to MASTER_ADDR:MASTER_PORT. Raises PeersUnavailable if there is no store."""
         attempt = ranks.restarts()
-        seconds = _STORE_TIMEOUT if attempt else START_TIMEOUT
+        seconds = _STORE_TIMEOUT if attempt else cls.start_timeout
         try:
             store, _, _ = next(rendezvous("env://", rank, world_size, timeout=timedelta(seconds=seconds)))
         except DistError as error:
@@ -104,8 +94,6 @@ class Rendezvous:
                 raise PeerLost("rank 0 was restarted")
             time.sleep(self.interval)
 
-    be_through, wait_for_first = mark_finished, wait_for_finish
-
     def _later_attempts(self) -> range:
         return range(self.attempt + 1, self.max_restarts + 1)
 
@@ -124,10 +112,7 @@ class Rendezvous:
 
 
 def announce_machine_end(endpoint: str, run_id: str, machines: int, timeout: float = 2) -> None:
-    """Tells the other machines that this one leaves before the run is finished. Called by its agent.
-
-    Their processes then do not wait for it to restart, nor does the first agent wait for this one to exit.
-    """
+    """Called by the agent of a machine that leaves early, so that neither processes nor agents wait for it."""
     host, port = parse_rendezvous_endpoint(endpoint, default_port=-1)
     try:
         store = TCPStore(host, port, timeout=timedelta(seconds=timeout), wait_for_workers=False)

@@ -1,1 +1,1 @@
-"""What a run is measured by: one file a question, each returning figures with all that belongs to them."""
+"""Metrics of a trained model: one module per question, each returns a list of `Figure`."""

@@ -1,4 +1,4 @@
-"""task=evaluate: a run's figures beside what real images reach, as a table, evaluation.json and TensorBoard rows."""
+"""`task=evaluate`: the metrics of a run as a table, evaluation.json and TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -6,129 +6,164 @@ import logging
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.read import Checkpoint, load_checkpoint
 from genimg.checkpoints.schema import versions
 from genimg.common.files import report_write_errors
 from genimg.common.run_folder import RunFolder, output_folder
 from genimg.data.cache import cache_folder
-from genimg.data.order import evenly_spaced_indices
-from genimg.evaluation.clips import clips, compared_clips
-from genimg.evaluation.cost import cost
+from genimg.evaluation.cache import cache_file
 from genimg.evaluation.features.choose import Request, extractor
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.figure import Figure, table
-from genimg.evaluation.likelihood import likelihood, refusal
-from genimg.evaluation.metrics.pixels import independent_log_likelihood
-from genimg.evaluation.perceptual import missing
-from genimg.evaluation.results import log_to_tensorboard, write
-from genimg.evaluation.stills import compared_stills, stills
-from genimg.evaluation.subject import Images, Subject, kept_file, load_data, read_images
-from genimg.models.base import HasLikelihood, Reconstructs
-from genimg.sampling.images.sheets import to_float
+from genimg.evaluation.figure import Figure, counted, table
+from genimg.evaluation.images import image_figures, num_samples
+from genimg.evaluation.likelihood import likelihood_figures, no_likelihood
+from genimg.evaluation.metrics import lpips
+from genimg.evaluation.results import Evaluation, log_to_tensorboard, write_evaluation
+from genimg.evaluation.sequences import num_clips, sequence_figures
+from genimg.evaluation.subject import Images, Subject, load_data, read_images
+from genimg.models.base import Reconstructs
 from genimg.sampling.load import checkpoint_file, from_checkpoint
+from genimg.sampling.sampler import CHUNK, Sampler
 
 log = logging.getLogger(__name__)
 
-LIKELY = 1000  # images the likelihood is computed on, at most
-PRINTED = 160  # columns of the table where there is no terminal
+_COLUMNS = 160  # width of the table without a terminal
+_TIMED = CHUNK * 4  # samples that are timed, after a warm-up of one chunk
 
 
-def run(config: dict[str, Any]) -> Path:
-    """Measures what configs/evaluate.yaml asks for. Returns the folder that it wrote into."""
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """The settings of configs/evaluate.yaml, which describes them."""
+
+    run: str
+    checkpoint: str
+    num_images: int
+    features: str
+    weights: str | None
+    importance_samples: int
+    seed: int
+    root: str | None
+    cache: bool | str
+    device: str
+    out: str | None
+    outputs: str
+    trust: list[str]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**{field.name: config[field.name] for field in fields(cls)})
+
+
+def evaluate(settings: EvaluateSettings) -> Path:
+    """Evaluates a run. Returns the folder with the results."""
     started = time.monotonic()
-    file = checkpoint_file(config["run"], config["checkpoint"])
+    file = checkpoint_file(settings.run, settings.checkpoint)
     checkpoint = load_checkpoint(file)
-    sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
+    sampler = from_checkpoint(checkpoint, settings.device, settings.trust)
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
-    folder = writable(Path(config["out"]).expanduser() if config["out"] else output_folder(file))
-    data = load_data(checkpoint, config["root"], config["trust"])
+    folder = _create_folder(Path(settings.out).expanduser() if settings.out else output_folder(file))
+    data = load_data(checkpoint, settings.root, settings.trust)
     images = read_images(data)
-    count = (compared_clips if sampler.makes_sequences else compared_stills)(images, config["num_images"])
-    cache = cache_folder(config["cache"], "evaluation")
-    extractor = extractor_for(config, data, images, cache, sampler.device)
-    log.info("features  %s", "  ".join([extractor.name, extractor.digest[:12], *map(_fact, extractor.facts.items())]))
-    subject = Subject(sampler, images, extractor, data.fingerprint, count, config["seed"], cache)
-    figures = clips(subject) if sampler.makes_sequences else stills(subject, folder)
+    count = (num_clips if sampler.makes_sequences else num_samples)(images, settings.num_images)
+    cache = cache_folder(settings.cache, "evaluation")
+    network = _extractor(settings, data, images, cache, sampler.device)
+    facts = {"name": network.name, "digest": network.digest, **network.facts}
+    details = "  ".join(f"{name} {_format(value)}" for name, value in network.facts.items())
+    log.info("features  %s  %s  %s", network.name, network.digest[:12], details)
+    subject = Subject(sampler, images, network, data.fingerprint, count, settings.seed, cache)
+    figures = sequence_figures(subject) if sampler.makes_sequences else image_figures(subject, folder)
     refused = {}
-    if (sampler.makes_sequences or isinstance(sampler.model, Reconstructs)) and (reason := missing()):
+    if (sampler.makes_sequences or isinstance(sampler.model, Reconstructs)) and (reason := lpips.unavailable()):
         refused["lpips"] = reason
-    if reason := refusal(sampler.model):
+    if reason := no_likelihood(sampler.model):
         refused["likelihood"] = reason
     else:
-        figures += likelihood_figures(subject, config["importance_samples"])
-    figures += cost(checkpoint, sampler)
-    about = {
-        "checkpoint": {"file": str(file), "images_seen": checkpoint["images_seen"], "versions": checkpoint["versions"]},
-        "data": {**data.fingerprint, "split": "test"},
-        "preprocessing": {"images": "rounded to 8 bits", "features": extractor.preprocessing},
-        "extractor": {"name": extractor.name, "digest": extractor.digest, **extractor.facts},
-        "settings": {name: config[name] for name in ("seed", "num_images", "features", "importance_samples")},
+        figures += likelihood_figures(subject, settings.importance_samples)
+    figures += cost_figures(checkpoint, sampler)
+    preprocessing = {"images": "rounded to 8 bits", "features": network.preprocessing}
+    about = {"file": str(file), "images_seen": checkpoint["images_seen"], "versions": checkpoint["versions"]}
+    fingerprint = {**data.fingerprint, "split": "test"}
+    evaluation = Evaluation(figures, about, fingerprint, preprocessing, facts, refused)
+    provenance = {
+        "settings": {
+            name: getattr(settings, name) for name in ("seed", "num_images", "features", "importance_samples")
+        },
         "versions": versions(),
     }
-    written = write(folder, figures, refused, about)
+    written = write_evaluation(folder, evaluation, provenance)
     log_to_tensorboard(RunFolder(folder), figures, checkpoint["images_seen"])
-    log.info("images  of the test split, and made, %s; preprocessing: %s", *about["preprocessing"].values())
-    Console(width=None if sys.stdout.isatty() else PRINTED).print(table(figures))
-    for name, why in refused.items():
-        log.info("no %s: %s", name, why)
+    log.info("images    samples and test split, %s; preprocessing: %s", *preprocessing.values())
+    Console(width=None if sys.stdout.isatty() else _COLUMNS).print(table(figures))
+    for name, reason in refused.items():
+        log.info("no %s: %s", name, reason)
     log.info("written   %s in %.0f s", written, time.monotonic() - started)
     return folder
 
 
-def writable(folder: Path) -> Path:
-    """Made where it is missing; UserError where nothing can be written into it: better now than after minutes."""
+def _create_folder(folder: Path) -> Path:
+    """Creates the folder if it is missing, and checks before the evaluation that it is writable."""
     with report_write_errors("out", folder, hint="out=FOLDER"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
 
 
-def extractor_for(
-    config: dict[str, Any], data: Any, images: Images, cache: Path | None, device: torch.device
+def _extractor(
+    settings: EvaluateSettings, data: Any, images: Images, cache: Path | None, device: torch.device
 ) -> Extractor:
-    """The one asked for; a classifier is kept under the data's digest."""
-    kept = None if cache is None else kept_file(cache, "classifier", data.fingerprint, len(images.train))
-    if config["features"] in ("auto", "classifier") and data.classes and not (kept and kept.is_file()):
-        log.info("training a classifier on the data's labels, once: images are compared by its features")
+    """The extractor that `features` names; a classifier is cached for the data set."""
+    cached = None if cache is None else cache_file(cache, "classifier", data.fingerprint, len(images.train))
+    if settings.features in ("auto", "classifier") and data.classes and not (cached and cached.is_file()):
+        log.info("training a classifier on the labels of the data, once: its features compare the images")
     request = Request(
-        weights=config["weights"],
-        train=frames(images.train, images.train_labels),
-        test=frames(images.test, images.test_labels),
+        weights=settings.weights,
+        train=_frames(images.train, images.train_labels),
+        test=_frames(images.test, images.test_labels),
         num_classes=len(data.classes),
-        kept=kept,
+        cache_file=cached,
         device=device,
     )
-    return extractor(config["features"], request, config["trust"])
+    return extractor(settings.features, request, settings.trust)
 
 
-def frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Stills as they are; clips (N, T, C, H, W) as N T images with the labels of their clips."""
+def _frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Images unchanged; clips (N, T, C, H, W) as N T images with the labels of their clips."""
     if items.ndim == 4:
         return items, labels
     return items.flatten(0, 1), None if labels is None else labels.repeat_interleave(items.shape[1])
 
 
-def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
-    """On at most `LIKELY` test images."""
-    test, labels = subject.images.test, subject.images.test_labels
-    chosen = evenly_spaced_indices(len(test), min(LIKELY, len(test)))
-    batches = []
-    for part in chosen.split(100):
-        batch = {"images": to_float(test[part].to(subject.device))}
-        batches.append(batch if labels is None else batch | {"labels": labels[part].to(subject.device)})
-    generator = torch.Generator(subject.device).manual_seed(subject.seed)
-    floor = independent_log_likelihood(subject.images.train, test[chosen])
-    model, labelled = cast(HasLikelihood, subject.sampler.model), bool(subject.sampler.classes)
-    return likelihood(model, batches, labelled, samples, generator, floor)
+def cost_figures(checkpoint: Checkpoint, sampler: Sampler) -> list[Figure]:
+    """Parameter counts, seconds and images of training up to the checkpoint, and the sampling speed on this machine."""
+    clock: dict[str, Any] = checkpoint["clock"]
+    images, seconds = int(checkpoint["images_seen"]), float(clock["seconds"])
+    unit = counted(sampler.makes_sequences)
+    counts = sampler.model.parameter_counts()
+    figures = [Figure("cost", f"parameters of the {name}", count, "exact", 1) for name, count in counts.items()]
+    figures.append(Figure("cost", f"{unit} seen", images, "exact", 1))
+    figures.append(Figure("cost", "training seconds", seconds, "measured", 1, note="on the training machine"))
+    if seconds > 0:
+        figures.append(Figure("cost", f"{unit} per second, training", images / seconds, "measured", images, "higher"))
+    name, note = f"{unit} per second, sampling", f"on this machine, {sampler.device}"
+    figures.append(Figure("cost", name, sampling_speed(sampler), "measured", _TIMED, "higher", note=note))
+    return figures
 
 
-def _fact(item: tuple[str, Any]) -> str:
-    name, value = item
-    return f"{name} {value:.2%}" if isinstance(value, float) else f"{name} {value}"
+def sampling_speed(sampler: Sampler) -> float:
+    """Samples per second on the sampler's device, including the copy to the CPU."""
+    sampler.sample(CHUNK)
+    started = time.perf_counter()
+    sampler.sample(_TIMED)
+    return _TIMED / (time.perf_counter() - started)
+
+
+def _format(value: object) -> str:
+    return f"{value:.2%}" if isinstance(value, float) else str(value)

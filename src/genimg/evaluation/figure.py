@@ -1,4 +1,4 @@
-"""A figure with all that belongs to it, and a table of them."""
+"""A metric of an evaluation with its context, and a table of metrics."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,17 @@ Better = Literal["higher", "lower", ""]
 
 @dataclass(frozen=True)
 class Figure:
-    """One number about a run.
+    """One metric of a run.
 
-    group: the question it answers: fidelity, structure, likelihood, ...
-    kind: `exact`, `lower bound, K = 16`, `measured` by a clock, or `proxy`: a stand-in for what people see.
-    n: images, clips or latents it was computed from.
-    better: which way is better; empty where neither is.
-    floor: the same figure of real against real images, or of a guess that knows nothing (then `note` says which).
-    uncertainty: standard deviation over subsets, where the figure has subsets; the standard error of a mean.
-    by_horizon, floor_by_horizon: of a sequence, the value at each frame after the start.
+    Attributes:
+        group: the question it answers: sample quality, reconstruction, likelihood, ...
+        value: null in evaluation.json if it is not finite.
+        kind: `exact`, `lower bound, K = 16`, `measured` (by a clock), or `proxy`: a substitute for human judgement.
+        n: number of images, clips or latents it was computed from.
+        better: the direction of improvement; empty if there is none.
+        floor: the same metric of real images against real images, or of a baseline that `note` names.
+        uncertainty: standard deviation over subsets, or standard error of the mean.
+        by_horizon, floor_by_horizon: for sequences, the value at each frame after the start.
     """
 
     group: str
@@ -38,32 +40,32 @@ class Figure:
 
 
 def counted(makes_sequences: bool) -> str:
-    """What training, sampling and `images_seen` count, in a word."""
+    """The unit of `images_seen`: clips or images."""
     return "clips" if makes_sequences else "images"
 
 
 def table(figures: Sequence[Figure]) -> Table:
-    """For the terminal: a row a figure."""
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    found.add_column("figure")
+    """Returns the figures as a table for the terminal, one row each."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    rows.add_column("metric")
     for column in ("value", "floor", "n"):
-        found.add_column(column, justify="right")
+        rows.add_column(column, justify="right")
     for column in ("better", "kind", "note"):
-        found.add_column(column)
+        rows.add_column(column)
     group = ""
     for figure in figures:
         if figure.group != group:
             group = figure.group
-            found.add_row(f"[bold]{group}[/bold]")
+            rows.add_row(f"[bold]{group}[/bold]")
         value = shown(figure.value) + (f" ± {shown(figure.uncertainty)}" if figure.uncertainty is not None else "")
         floor = "" if figure.floor is None else shown(figure.floor)
         name = f"  {figure.name}" + (f" [dim]{figure.unit}[/dim]" if figure.unit else "")
-        found.add_row(name, value, floor, f"{figure.n:,}", figure.better, figure.kind, figure.note)
-    return found
+        rows.add_row(name, value, floor, f"{figure.n:,}", figure.better, figure.kind, figure.note)
+    return rows
 
 
 def shown(value: float) -> str:
-    """Four significant digits, and whole numbers in full.
+    """Formats a number with four significant digits; integers in full.
 
     >>> shown(12345.6), shown(0.123456), shown(3.0)
     ('12,346', '0.1235', '3')

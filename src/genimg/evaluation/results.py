@@ -1,26 +1,88 @@
-"""What an evaluation writes: evaluation.json, and rows in TensorBoard."""
+"""The results of an evaluation: evaluation.json, written and read, and TensorBoard scalars."""
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from genimg.common.files import write_json
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Figure
 
-FORMAT = 1  # of evaluation.json
+FILE = "evaluation.json"
+FORMAT = 1
 
 
-def write(folder: Path, figures: list[Figure], refused: dict[str, str], about: dict[str, Any]) -> Path:
-    """The file, with what the figures were computed from (`about`) and why some are missing (`refused`)."""
-    content = {"format": FORMAT, **about, "figures": [asdict(figure) for figure in figures], "refused": refused}
-    path = folder / "evaluation.json"
-    write_json(path, content)
+@dataclass(frozen=True)
+class Evaluation:
+    """The content of an evaluation.json that a page shows.
+
+    Attributes:
+        checkpoint: `images_seen`, and where it came from.
+        data: fingerprint of the data set, and the split.
+        preprocessing: of the images and of the features.
+        extractor: `name`, `digest` and facts such as the accuracy of a classifier.
+        refused: {metric: why it is missing}.
+    """
+
+    figures: list[Figure]
+    checkpoint: dict[str, Any]
+    data: dict[str, Any]
+    preprocessing: dict[str, str]
+    extractor: dict[str, Any]
+    refused: dict[str, str]
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, provenance: dict[str, Any]) -> Path:
+    """Writes the file and returns its path. `provenance`: how to compute the metrics again; nothing reads it."""
+    path = folder / FILE
+    write_json(path, {"format": FORMAT, **asdict(evaluation), **provenance})
     return path
 
 
+def parse_evaluation(text: str) -> Evaluation:
+    """Returns the evaluation in the text of an evaluation.json, which may be untrusted.
+
+    Raises:
+        ValueError: if it is damaged or of another version.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+        found = Evaluation(
+            [Figure(**figure) for figure in content["figures"]],
+            *(content[name] for name in ("checkpoint", "data", "preprocessing", "extractor", "refused")),
+        )
+        texts = [found.extractor["name"], found.extractor["digest"], *found.refused.values()]
+        texts += [found.preprocessing["images"], found.preprocessing["features"]]
+        texts += [text for one in found.figures for text in (one.group, one.name, one.kind, one.unit, one.note)]
+        numbers = [x for one in found.figures for x in (one.value, one.floor, one.uncertainty)]
+        curves = [curve for one in found.figures for curve in (one.by_horizon, one.floor_by_horizon)]
+        numbers += [value for curve in curves for value in curve]
+        valid = all(isinstance(text, str) for text in texts) and all(x is None or is_number(x) for x in numbers)
+        valid = valid and all(isinstance(curve, list) for curve in curves)
+        valid = valid and all(map(is_integer, [found.checkpoint["images_seen"], *(one.n for one in found.figures)]))
+        if not valid:
+            raise ValueError("a value has another type")
+        return found
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from error
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is damaged: {error}") from error
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is a number that fits into a float."""
+    return isinstance(value, float) or (is_integer(value) and abs(value) < 2**1000)
+
+
 def log_to_tensorboard(run: RunFolder, figures: list[Figure], images_seen: int) -> None:
-    """A row of each figure, where the run logs to TensorBoard."""
+    """Writes a scalar for each figure, if the run has TensorBoard files."""
     if not run.tensorboard.is_dir():
         return
     from torch.utils.tensorboard.writer import SummaryWriter

@@ -1,126 +1,168 @@
-"""How the futures of a sequence model compare with what really came, and with an image that stands still."""
+"""The metrics of a sequence model: generated futures against the real continuation of held-out clips.
+
+A future is generated from the first frame of a clip. The baseline repeats that frame.
+"""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
+from genimg.common.errors import UserError
+from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.figure import Better, Figure, shown
+from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.metrics.frechet import frechet_distance
-from genimg.evaluation.perceptual import Perceptual
-from genimg.evaluation.structure import COSINE, LPIPS, MS_SSIM, PROXIES, cosine_distance, pixel_figures
+from genimg.evaluation.metrics.lpips import LPIPS, load_lpips, unavailable
+from genimg.evaluation.metrics.similarity import COSINE, METRICS, Description, cosine_distance, similarity
+from genimg.evaluation.subject import Images, Subject, too_few_hint
+from genimg.sampling.images.sheets import to_float, to_uint8
 
-_PART = 100  # frames compared at once
+_CLIPS, _FUTURES = 200, 4  # the largest number of compared clips, and futures per clip
+_BATCH = 100  # frames compared at once
 
-#: {name: (which way is better, unit)}; sums are over a frame, as papers on moving digits have them
-NAMES: dict[str, tuple[Better, str]] = {
-    "mse": ("lower", "a pixel, images in [0, 1]"),
-    "mse summed": ("lower", "a frame, images in [0, 1]"),
-    "psnr": ("higher", "dB"),
-    "ssim": ("higher", ""),
-    MS_SSIM: ("higher", ""),
-    COSINE: ("lower", ""),
-    LPIPS: ("lower", ""),
-}
+#: The metrics of a frame; papers on moving digits report the squared error summed over a frame.
+FRAME_METRICS = METRICS | {"mse summed": Description("lower", unit="per frame, images in [0, 1]")}
 
 
-def futures(
+def num_clips(images: Images, requested: int) -> int:
+    """The number of test clips to compare futures with.
+
+    Raises:
+        UserError: if there are too few clips.
+    """
+    count = min(requested, _CLIPS, len(images.test), len(images.train))
+    if count < 2:
+        raise UserError("num_images", count, "2 or more", too_few_hint(requested, len(images.test), "clips"))
+    return count
+
+
+def sequence_figures(subject: Subject) -> list[Figure]:
+    """The metrics of futures, and the Frechet distance of clip features."""
+    test, train, count = subject.images.test, subject.images.train, subject.num_images
+    chosen = evenly_spaced_indices(len(test), count)
+    real, floor = test[chosen], train[evenly_spaced_indices(len(train), count)]
+    firsts: list[Tensor] = []
+    lpips = None if unavailable() else load_lpips(subject.device)
+    generated = _generate(subject, chosen, firsts)
+    figures = future_figures(real, generated, _FUTURES, subject.extractor, subject.device, lpips)
+    still = real[:, :1].expand_as(real)
+    sets = (real, floor, torch.cat(firsts), still)
+    return [*figures, clip_frechet(*(clip_features(clips, subject.extractor, subject.device) for clips in sets))]
+
+
+def _generate(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
+    """Yields the futures of clips, uint8 (n, _FUTURES, T, C, H, W). Appends the first future of each to `firsts`."""
+    real = subject.images.test[chosen]
+    batches = subject.sampler.stream(
+        len(real),
+        seed=subject.seed,
+        start=to_float(real[:, 0]),
+        classes=subject.class_names(chosen),
+        futures=_FUTURES,
+        num_frames=real.shape[1],
+    )
+    for batch in batches:
+        made = to_uint8(batch).unflatten(0, (-1, _FUTURES))
+        firsts.append(made[:, 0])
+        yield made
+
+
+def future_figures(
     clips: Tensor,
-    drawn: Iterator[Tensor],
+    generated: Iterator[Tensor],
     count: int,
     extractor: Extractor,
     device: torch.device,
-    perceptual: Perceptual | None,
+    lpips: LPIPS | None,
 ) -> list[Figure]:
-    """Free-running futures from the first frame of held-out clips, by horizon, beside that frame held still.
+    """Metrics of futures by horizon. Floor: the first frame repeated.
 
     Args:
         clips: uint8 (N, T, C, H, W).
-        drawn: (n, count, T, C, H, W), uint8, for the clips in order.
-        count: futures of each clip: K of the best, which is the one with the smallest mse over the clip.
-        perceptual: LPIPS, where it can be had.
+        generated: batches (n, count, T, C, H, W), uint8, in the order of the clips.
+        count: futures per clip. The best is the one with the smallest MSE over the clip.
+        lpips: None if it is not available.
     """
     parts: dict[str, list[Tensor]] = {}
     position = 0
-    for made in drawn:
+    for made in generated:
         truth = clips[position : position + len(made)]
         position += len(made)
-        every = frame_figures(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]), perceptual)  # (n, K, T - 1)
-        still = frame_figures(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:], perceptual)  # (n, T - 1)
-        of_truth, of_made = (frame_features(part, extractor, device) for part in (truth, made[:, :, 1:]))
-        every[COSINE] = cosine_distance(of_made, of_truth[:, None, 1:])
-        still[COSINE] = cosine_distance(of_truth[:, :1], of_truth[:, 1:])
-        best = every["mse"].mean(2).argmin(1)
-        for name, values in every.items():
-            parts.setdefault(f"mean/{name}", []).append(values.mean(1))
-            parts.setdefault(f"best/{name}", []).append(values[torch.arange(len(values)), best])
-            parts.setdefault(f"still/{name}", []).append(still[name])
-        parts.setdefault("diversity", []).append(diversity(made[:, :, 1:]))
-        # of far apart: neighbours can be of one video
+        futures = frame_metrics(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]), lpips)  # (n, K, T - 1)
+        still = frame_metrics(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:], lpips)  # (n, T - 1)
+        truth_features, made_features = (frame_features(x, extractor, device) for x in (truth, made[:, :, 1:]))
+        futures[COSINE] = cosine_distance(made_features, truth_features[:, None, 1:])
+        still[COSINE] = cosine_distance(truth_features[:, :1], truth_features[:, 1:])
+        best = futures["mse"].mean(2).argmin(1)
+        # clips half the set apart: neighbours can be from one video
         others = (torch.arange(position - len(made), position) + len(clips) // 2) % len(clips)
-        of_two = torch.stack([truth, clips[others]], dim=1)
-        parts.setdefault("apart", []).append(diversity(of_two[:, :, 1:]))
+        batch = {
+            "diversity": diversity(made[:, :, 1:]),
+            "diversity floor": diversity(torch.stack([truth, clips[others]], dim=1)[:, :, 1:]),
+        }
+        for name, values in futures.items():
+            batch[f"mean/{name}"] = values.mean(1)
+            batch[f"best/{name}"] = values[torch.arange(len(values)), best]
+            batch[f"still/{name}"] = still[name]
+        for name, values in batch.items():
+            parts.setdefault(name, []).append(values)
     horizon = {name: torch.cat(values).mean(0) for name, values in parts.items()}  # (T - 1,) each
-    n = len(clips)
+
+    def figure(name: str, value: Tensor, floor: Tensor, reading: Description, note: str) -> Figure:
+        means = float(value.mean()), float(floor.mean())
+        curves = rounded(value), rounded(floor)
+        better, kind, unit = reading
+        return Figure("sequences", name, means[0], kind, len(clips), better, means[1], None, unit, note, *curves)
+
     figures = []
-    for which, words in (("mean", f"one future, mean of {count}"), ("best", f"best of {count}")):
-        for name, (better, unit) in NAMES.items():
-            if f"{which}/{name}" not in horizon:  # MS-SSIM of small frames, LPIPS without its weights
-                continue
-            value, floor = horizon[f"{which}/{name}"], horizon[f"still/{name}"]
-            note = f"{words}; floor: the start held still"
-            kind = "proxy" if name in PROXIES else "exact"
-            found = Figure("sequences", f"{name}, {which}", float(value.mean()), kind, n, better, float(floor.mean()))
-            horizons = {"by_horizon": rounded(value), "floor_by_horizon": rounded(floor)}
-            figures.append(replace(found, unit=unit, note=note, **horizons))
-    spread, apart = horizon["diversity"], float(horizon["apart"].mean())
-    note = "mse between two futures of one start; 0: all alike; floor: between two test clips"
-    found = Figure("sequences", "diversity", float(spread.mean()), "exact", n, floor=apart, note=note)
-    figures.append(replace(found, by_horizon=rounded(spread)))
-    return figures
+    for which, text in (("mean", f"one future, mean of {count}"), ("best", f"best of {count}")):
+        note = f"{text}; floor: the first frame repeated"
+        for name, reading in FRAME_METRICS.items():
+            if f"{which}/{name}" in horizon:  # no MS-SSIM of small frames, no LPIPS without its weights
+                value, floor = horizon[f"{which}/{name}"], horizon[f"still/{name}"]
+                figures.append(figure(f"{name}, {which}", value, floor, reading, note))
+    note = "mse between two futures of one start; 0: all are equal; floor: between two test clips"
+    value, floor = horizon["diversity"], horizon["diversity floor"]
+    return [*figures, figure("diversity", value, floor, Description(""), note)]
 
 
-def frame_figures(made: Tensor, real: Tensor, perceptual: Perceptual | None) -> dict[str, Tensor]:
-    """uint8 (..., C, H, W) -> a value a frame, (...)."""
-    shape = made.shape[:-3]
-    parts: list[dict[str, Tensor]] = []
-    for a, b in zip(made.flatten(0, -4).split(_PART), real.flatten(0, -4).split(_PART), strict=True):
-        seen = {} if perceptual is None else {LPIPS: perceptual(a, b)}
-        parts.append(pixel_figures(a.float() / 255, b.float() / 255) | seen)
-    values = {name: torch.cat([part[name] for part in parts]).double().reshape(shape) for name in parts[0]}
+def frame_metrics(made: Tensor, real: Tensor, lpips: LPIPS | None) -> dict[str, Tensor]:
+    """Metrics of pairs of frames, uint8 (..., C, H, W) -> (...) each."""
+    pairs = zip(made.flatten(0, -4).split(_BATCH), real.flatten(0, -4).split(_BATCH), strict=True)
+    parts = [similarity(a, b, lpips) for a, b in pairs]
+    values = {name: torch.cat([part[name] for part in parts]).double().reshape(made.shape[:-3]) for name in parts[0]}
     return values | {"mse summed": values["mse"] * made.shape[-3:].numel()}
 
 
 def frame_features(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:
-    """uint8 (..., C, H, W) -> (..., D)."""
+    """Features of the frames, uint8 (..., C, H, W) -> (..., D)."""
     return extractor(clips.flatten(0, -4), device).unflatten(0, clips.shape[:-3])
 
 
-def diversity(made: Tensor) -> Tensor:
-    """Mean squared error, in [0, 1], between two futures: uint8 (n, K, T, C, H, W) -> (n, T); 0 where K is 1."""
-    pairs = list(combinations(range(made.shape[1]), 2))
+def diversity(futures: Tensor) -> Tensor:
+    """Mean squared error in [0, 1] between two futures: uint8 (n, K, T, C, H, W) -> (n, T); 0 if K is 1."""
+    pairs = list(combinations(range(futures.shape[1]), 2))
     if not pairs:
-        return torch.zeros(made.shape[0], made.shape[2], dtype=torch.float64)
-    images = made.double() / 255
+        return torch.zeros(futures.shape[0], futures.shape[2], dtype=torch.float64)
+    images = futures.double() / 255
     return torch.stack([(images[:, a] - images[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
 
 
-def clip_vectors(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:
-    """uint8 (N, T, C, H, W) -> (N, 2 D): the mean of the frames' features, and of how much they change a frame."""
+def clip_features(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:
+    """Mean of the frames' features and of their absolute change per frame: uint8 (N, T, C, H, W) -> (N, 2 D)."""
     frames = frame_features(clips, extractor, device)  # (N, T, D)
     return torch.cat([frames.mean(1), frames.diff(dim=1).abs().mean(1)], dim=1)
 
 
-def clip_fidelity(test: Tensor, floor: Tensor, fake: Tensor, still: Tensor) -> list[Figure]:
-    """The Frechet distance of clip vectors (N, 2 D). It is no FVD, which has another network."""
-    value, least, standing = (frechet_distance(test, other) for other in (fake, floor, still))
-    note = f"of clip features: mean over frames, and mean change a frame; starts held still: {shown(standing)}"
-    return [Figure("sequences", "frechet distance", value, "proxy", len(fake), "lower", least, note=note)]
+def clip_frechet(test: Tensor, floor: Tensor, fake: Tensor, still: Tensor) -> Figure:
+    """The Frechet distance of clip features (N, 2 D). It is not FVD, which uses another network."""
+    value, least, repeated = (frechet_distance(test, other) for other in (fake, floor, still))
+    note = f"of clip features: mean over frames, and mean change per frame; first frames repeated: {shown(repeated)}"
+    return Figure("sequences", "frechet distance", value, "proxy", len(fake), "lower", least, note=note)
 
 
 def rounded(values: Tensor) -> tuple[float, ...]:
-    """Six significant digits: a file to read."""
+    """The values with six significant digits, for a readable file."""
     return tuple(float(f"{value:.6g}") for value in values.tolist())

@@ -1,9 +1,7 @@
-"""What is measured: a sampler and the images it was trained on, seen through an extractor."""
+"""The subject of an evaluation: a sampler, the images it was trained on, and a feature extractor."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,16 +16,17 @@ from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_config import replaced
 from genimg.data.order import evenly_spaced_indices
+from genimg.evaluation.cache import cache_file
 from genimg.evaluation.features.extractor import Extractor
 from genimg.sampling.sampler import Sampler
 
-READ = 60_000  # images or frames of a split, at most: a classifier learns from them, copies are looked for in them
-BYTES = 2 * 2**30  # of them in memory, at most
+_MOST_FRAMES = 60_000  # images or frames per split: they train a classifier and are searched for copies
+_MOST_BYTES = 2 * 2**30  # per split
 
 
 @dataclass(frozen=True)
 class Images:
-    """Of a data set, uint8: stills (N, C, H, W), or the clips (N, T, C, H, W) of one; labels int64 (N,)."""
+    """A data set in memory, uint8: images (N, C, H, W) or clips (N, T, C, H, W); labels int64 (N,)."""
 
     train: Tensor
     train_labels: Tensor | None
@@ -37,11 +36,12 @@ class Images:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, as its figures need it.
+    """A trained model with all that its metrics need.
 
-    data: the fingerprint of the data set.
-    num_images: samples, and as many test images or clips; the splits have them.
-    cache: folder of what can be made again; None keeps nothing.
+    Attributes:
+        data: fingerprint of the data set.
+        num_images: number of samples, and of test images or clips; both splits have as many.
+        cache: folder of intermediate results; None caches nothing.
     """
 
     sampler: Sampler
@@ -56,25 +56,30 @@ class Subject:
     def device(self) -> torch.device:
         return self.sampler.device
 
-    def classes_of_test(self, chosen: Tensor) -> list[str] | None:
-        """The names of the classes that a conditional model must be told; None for any other."""
+    def class_names(self, chosen: Tensor) -> list[str] | None:
+        """The class names of test images, for a conditional model; None for an unconditional one."""
         labels = self.images.test_labels
         if labels is None or not self.sampler.classes:
             return None
-        return [self.sampler.classes[label] for label in labels[chosen].tolist()]  # a number could be a name too
+        return [self.sampler.classes[label] for label in labels[chosen].tolist()]  # names: a name could be a number too
 
-    def kept(self, name: str, *what: object) -> Path | None:
-        """A file of the cache, named after `name` and everything that what it holds depends on."""
-        return None if self.cache is None else kept_file(self.cache, name, self.data, *what)
+    def cache_file(self, name: str, *key: object) -> Path | None:
+        """The cache file for `name`, this data set and `key`: everything that its content depends on."""
+        return None if self.cache is None else cache_file(self.cache, name, self.data, *key)
 
 
 def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) -> Any:
-    """The data that a checkpoint was trained on, its folder now at `root`. UserError where they are others now."""
-    node = replaced(checkpoint["config"]["data"], "cache", False)  # a stranger's run says not where arrays are written
+    """Returns the data module of a checkpoint, with its folder at `root` if given.
+
+    Raises:
+        UserError: if the data are missing, or differ from the data of the run.
+    """
+    node = replaced(checkpoint["config"]["data"], "cache", False)  # an untrusted run may not choose where to write
+    expected, hint = "the folder of the run's data", "its present location: root=FOLDER"
     if root is None:
-        node = replaced(node, "download", False)  # nor where data are downloaded to
+        node = replaced(node, "download", False)
         if node.get("root") is not None and not Path(str(node["root"])).is_dir():
-            raise UserError("root", node["root"], "the folder of the run's data", hint="where it lies now: root=FOLDER")
+            raise UserError("root", node["root"], expected, hint)
     elif "root" not in node:
         raise UserError("root", root, f"null: data={node['name']} has no folder")
     else:
@@ -83,13 +88,10 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
         data = Builder(trust).build(node, group="data")
         data.setup("test")
     except UserError as error:
-        if error.key == "data.root":
-            got = error.got
-        elif root is not None:  # a setting of the run, which fitted the data it was trained on
-            got = root
-        else:
+        if error.key != "data.root" and root is None:
             raise
-        raise UserError("root", got, "the folder of the run's data", hint="where it lies now: root=FOLDER") from error
+        got = error.got if error.key == "data.root" else root  # a setting of the run does not fit this folder
+        raise UserError("root", got, expected, hint) from error
     known = checkpoint["data"]["fingerprint"]
     if data.fingerprint != known:
         raise UserError(
@@ -101,31 +103,26 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
 
 
 def read_images(data: Any) -> Images:
-    """The training and the test split, each up to a bound of memory."""
-    most = max(1, min(READ, BYTES // math.prod(data.image_shape)) // (data.num_frames or 1))
+    """Reads the training and the test split, each up to a limit of memory."""
+    most = max(1, min(_MOST_FRAMES, _MOST_BYTES // math.prod(data.image_shape)) // (data.num_frames or 1))
     return Images(*read_split(data, "train", most), *read_split(data, "test", most))
 
 
 def read_split(data: Any, split: Literal["train", "test"], most: int) -> tuple[Tensor, Tensor | None]:
-    """At most `most` images of one split at equal strides, and their labels; as in `Images`."""
+    """Reads at most `most` evenly spaced images of a split, and their labels; types as in `Images`."""
     batches = list(data.evenly_spaced(split, most))
     labels = None if "labels" not in batches[0] else torch.cat([batch["labels"] for batch in batches])
     return torch.cat([batch["images"] for batch in batches]), labels
 
 
-def kept_file(folder: Path, name: str, *what: object) -> Path:
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    return folder / f"{name}-{digest[:24]}.pt"
-
-
-def others(total: int, count: int) -> Tensor:
-    """The indices that `evenly_spaced_indices` leaves."""
+def complement(total: int, count: int) -> Tensor:
+    """The indices that `evenly_spaced_indices(total, count)` leaves out."""
     left = torch.ones(total, dtype=torch.bool)
     left[evenly_spaced_indices(total, count)] = False
     return left.nonzero().squeeze(1)
 
 
-def too_few(asked: int, count: int, what: str) -> str:
-    """The hint where too few are compared: more are there to be asked for, or the test split is too small."""
-    more = "" if asked < count else "; a larger data.test_fraction in training gives it more"
-    return f"the test split has {count:,} {what}{more}"
+def too_few_hint(requested: int, count: int, unit: str) -> str:
+    """The hint of an error about too few compared images: request more, or train with a larger test split."""
+    more = "" if requested < count else "; a larger data.test_fraction in training adds more"
+    return f"the test split has {count:,} {unit}{more}"

@@ -19,13 +19,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.common.processes import (
-    ProcessGroupFiles,
-    end_with_parent,
-    parent_environment,
-    parent_pid,
-    unblock_interrupts,
-)
+from genimg.common import processes
+from genimg.common.processes import ProcessGroupFiles, end_with_parent
 from genimg.common.run_folder import RunFolder
 
 # once one process has died the others have nothing to save. torch before `LaunchConfig.shutdown_timeout` waits 30 s
@@ -35,12 +30,12 @@ RUN_ID = "genimg"  # the same on every machine
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.launch.worker config_path` once for each device of this machine."""
-    command = parent_pid()
+    command = processes.parent_pid()
     end_with_parent(signal.SIGTERM, command)
-    os.environ.update(parent_environment())
+    os.environ.update(processes.parent_environment())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for torch, and torch for machines
-    unblock_interrupts()
+    processes.unblock_interrupts()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
     files = ProcessGroupFiles.from_environment()
@@ -80,8 +75,10 @@ def _run(config: DictConfig, config_path: str, files: ProcessGroupFiles) -> int:
     except DistError as error:
         exit_code = files.requested_stop() or files.exit_code() or 0
         if not exit_code:
-            where, why = config.launch.rdzv_endpoint, str(error).splitlines()[0]
-            print(f"error: no connection between the machines of the run at {where}: {why}", file=sys.stderr)
+            first = "the first machine of the run has ended, or does not answer at"
+            who = first if config.launch.node_rank > 0 else "another machine of the run does not connect to"
+            why = str(error).splitlines()[0]
+            print(f"error: {who} {config.launch.rdzv_endpoint}: {why}", file=sys.stderr)
             exit_code = 1
     if config.launch.node_rank > 0:  # the first machine's agent keeps the store
         from genimg.distributed.rendezvous import announce_machine_end
@@ -91,14 +88,9 @@ def _run(config: DictConfig, config_path: str, files: ProcessGroupFiles) -> int:
 
 
 def failed_exit_code(files: ProcessGroupFiles, rank: int, exit_code: int, attempt: int, log: Path | None) -> int:
-    """Returns the exit code of a run after one process failed and is not restarted.
+    """Returns the exit code of a run whose process `rank` has failed, and prints the reason if no worker has.
 
-    Prints the reason if no worker has.
-
-    Args:
-        rank, exit_code: of the process that failed first; a negative exit code is a signal.
-        attempt: the restarts before.
-        log: the log file of that process.
+    exit_code: of that process; negative for a signal. log: its log file. attempt: the restarts before.
     """
     stop = files.requested_stop()
     # a worker handles the signal while it trains; before and after, the signal ends it

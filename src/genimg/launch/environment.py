@@ -12,8 +12,8 @@ KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)
 
 def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
     """Returns `given` and the variables for OpenMP and malloc that it does not set itself."""
-    policy = wait_policy(*_measure_cpu_times())
-    busy = {"GENIMG_BUSY": "1"} if policy == "PASSIVE" else {}  # makes the worker log it
+    policy = given.get("OMP_WAIT_POLICY") or wait_policy(*_measure_cpu_times())
+    busy = {"GENIMG_BUSY": "1"} if policy == "PASSIVE" and "OMP_WAIT_POLICY" not in given else {}  # the worker logs it
     tuned = any(name.startswith(("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_")) for name in given)
     tuned = tuned or "glibc.malloc." in given.get("GLIBC_TUNABLES", "")
     return {"OMP_WAIT_POLICY": policy, **({} if tuned else KEEP_MEMORY), **given, **busy}

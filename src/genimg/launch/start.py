@@ -1,7 +1,4 @@
-"""Starts the workers of a checked configuration: creates the run folder, forwards signals, returns the exit code.
-
-No torch.
-"""
+"""Starts the workers of a configuration: run folder, processes, signals, exit code. No torch."""
 
 from __future__ import annotations
 
@@ -45,7 +42,6 @@ def start(
     Training gets a run folder, created by the command of rank 0. Other tasks and dry runs get a temporary one.
 
     Args:
-        config: the composed and checked configuration.
         name: `<model>-<data>`, the end of the run folder's name.
         overrides, command: written beside the configuration.
         folder: the run folder of a job of a sweep, kept even if the run fails; None creates one named by the time.
@@ -56,10 +52,23 @@ def start(
     if config.task != "train" or config.dry_run or not _owns_run_folder(config):
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
             return _run_workers(config, _write(config, Path(temporary, "config.yaml")), worker)
+
+    def run_in(run: RunFolder, lock: list[int]) -> int:
+        config.run_dir = str(run.path)
+        with report_write_errors("outputs", run.path):
+            _write(config, run.config)
+            append_text(run.overrides, "".join(f"{override}\n" for override in overrides))
+            append_text(run.command, f"{command}\n")
+        return _run_workers(config, run.config, worker, lock)
+
     if config.resume is not None:
         run = RunFolder(Path(config.resume))
         with hold_lock(run.lock, "resume", lock_timeout) as lock:
-            return _resume(run, config, overrides, command, worker, lock)
+            restore = _snapshot(run)
+            exit_code = run_in(run, lock)
+            if exit_code == EXIT_CODE:  # the worker refused
+                restore()
+            return exit_code
     missing = _missing(Path(config.outputs))
     run = RunFolder(_create(folder) if folder else _create_dated(Path(config.outputs), name))
     config.run_dir = str(run.path)  # before `defaults`: some settings depend on it
@@ -68,7 +77,7 @@ def start(
             with report_write_errors("outputs", run.path):
                 _write(by_default, run.defaults)
         with hold_lock(run.lock, "run_dir", lock_timeout) as lock:
-            exit_code = _run_in(run, config, overrides, command, worker, lock)
+            exit_code = run_in(run, lock)
     except UserError:
         if folder is None:
             _remove(run.path, missing)
@@ -80,14 +89,12 @@ def start(
     return exit_code
 
 
-def _resume(
-    run: RunFolder, config: DictConfig, overrides: list[str], command: str, worker: Sequence[str], lock: list[int]
-) -> int:
-    """Like `_run_in`. If the worker refuses, restores the files and their times, by which `last` is found."""
+def _snapshot(run: RunFolder) -> Callable[[], None]:
+    """Returns a function that restores the files of the command, and their times, by which `last` is found."""
     files = (run.config, run.overrides, run.command)
     before = {path: (path.read_bytes(), path.stat()) for path in files if path.exists()}
-    exit_code = _run_in(run, config, overrides, command, worker, lock)
-    if exit_code == EXIT_CODE:
+
+    def restore() -> None:
         for path in files:
             if path not in before:
                 path.unlink()
@@ -95,18 +102,8 @@ def _resume(
             content, status = before[path]
             path.write_bytes(content)
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    return exit_code
 
-
-def _run_in(
-    run: RunFolder, config: DictConfig, overrides: list[str], command: str, worker: Sequence[str], lock: list[int]
-) -> int:
-    config.run_dir = str(run.path)
-    with report_write_errors("outputs", run.path):
-        _write(config, run.config)
-        append_text(run.overrides, "".join(f"{override}\n" for override in overrides))
-        append_text(run.command, f"{command}\n")
-    return _run_workers(config, run.config, worker, lock)
+    return restore
 
 
 def _write(config: DictConfig, path: Path) -> Path:

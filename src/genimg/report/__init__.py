@@ -1,1 +1,1 @@
-"""Pages to look at: one HTML file each, which opens from disk without a network."""
+"""HTML pages of a run and of a comparison of runs: one file each, usable without a network."""

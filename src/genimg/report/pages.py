@@ -1,14 +1,13 @@
-"""From what runs tell to pages. Everything shown is escaped: names and files may be a stranger's."""
+"""The pages of a run and of a comparison. All content is escaped: names and files may be untrusted."""
 
 from __future__ import annotations
 
 import base64
 import gzip
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -16,26 +15,26 @@ from genimg.common.html import data_uri, write_page
 from genimg.common.quoting import doubled, word
 from genimg.common.sweep_table import Row
 from genimg.evaluation.figure import shown
-from genimg.report import alt, charts, settings
+from genimg.report import charts, settings, table
 from genimg.report.run import Run
 
 _MIME = {".png": "image/png", ".gif": "image/gif"}
-#: The validation figures whose better direction is known; those of an evaluation tell it themselves.
-_BETTER = {"elbo": "higher", "bits_per_dim": "lower", "frechet_random": "lower"}
+Image = dict[str, Any]  # image (a data URI) and alt; images_seen of a sheet drawn during training
 
 
 def report(run: Run, versions: dict[str, str], path: Path) -> Path:
-    """Writes the page of one run to `path`. versions: of the packages it was trained with."""
+    """Writes the page of one run to `path`.
+
+    Args:
+        versions: of the packages it was trained with.
+    """
     return _write(
         path,
         "report.html",
         run=run,
         versions=versions,
-        moments=_moments(run),
-        images=[
-            {"title": title, "image": _embedded(file), "alt": alt.of_image(run, title)}
-            for title, file in run.images().items()
-        ],
+        sheets=_sheets(run),
+        images=[{"title": title} | _final_image(run, title, file) for title, file in run.images().items()],
         charts=charts.of_run(run),
         changes=settings.changes(run),
         config=OmegaConf.to_yaml(run.config),
@@ -46,51 +45,82 @@ def report(run: Run, versions: dict[str, str], path: Path) -> Path:
 def comparison(
     runs: Sequence[Run], path: Path, unread: Mapping[str, str] | None = None, sweep: Sequence[Row] = ()
 ) -> Path:
-    """Writes the page that lays runs side by side to `path`.
+    """Writes the page that compares runs to `path`.
 
-    unread: {folder: why} of runs that are to be named only. sweep: the table of the sweep that they are of.
+    Args:
+        unread: {folder: reason} of runs that could not be read.
+        sweep: the table of the sweep that the runs belong to.
     """
-    names = _told_apart(runs)
-    moments = [_moments(run) for run in runs]
+    names = _unique_names(runs)
+    named = list(zip(names, runs, strict=True))
+    sheets = [_sheets(run) for run in runs]
     return _write(
         path,
         "comparison.html",
-        runs=[{"name": name, "run": run, "sheet": _sheet(run)} for name, run in zip(names, runs, strict=True)],
-        failed=_failed(zip(names, runs, strict=True)) | dict(unread or {}),
-        moments=moments,
-        counts=charts.counts(runs),
-        times=sorted({moment["images_seen"] for one in moments for moment in one}),
-        columns=_columns(runs),
-        charts=charts.of_runs(list(zip(names, runs, strict=True))),
+        runs=[{"name": name, "run": run, "sheet": _last_sheet(run)} for name, run in named],
+        failed=_failed(named) | dict(unread or {}),
+        sheets=sheets,
+        unit=charts.units(runs),
+        times=sorted({sheet["images_seen"] for one in sheets for sheet in one}),
+        columns=table.columns(runs),
+        charts=charts.of_runs(named),
         differences=settings.between(runs),
         sweep=sweep,
         repeats=any(row.seeds is not None for row in sweep),
     )
 
 
-def _moments(run: Run) -> list[dict[str, Any]]:
-    """The sheets drawn on the way, in order."""
-    return [
-        {"images_seen": seen, "image": _embedded(file), "alt": alt.of_moment(run, seen)} for seen, file in run.moments
-    ]
+def _sheets(run: Run) -> list[Image]:
+    """The sheets drawn during training, in order."""
+    return [_sheet(run, seen, file) for seen, file in run.sheets]
 
 
-def _sheet(run: Run) -> dict[str, str] | None:
-    """Its samples as they were at the end, or as they were last where it did not come to one."""
-    images, moments = run.images(), run.moments
+def _sheet(run: Run, images_seen: int, file: Path) -> Image:
+    samples = run.group("callbacks").get("samples")
+    key = "num_clips" if run.unit == "clips" else "num_images"
+    count = samples.get(key) if isinstance(samples, dict) else None
+    alt = f"{_samples(run, count)} at {images_seen:,} {run.unit} seen"
+    return {"images_seen": images_seen, "image": _embed(file), "alt": alt}
+
+
+def _final_image(run: Run, title: str, file: Path) -> Image:
+    if title in ("Samples", "Animations"):
+        drawn = [*run.folder.final.glob("images/*.png"), *run.folder.final.glob("sequences/*.gif")]
+        return {"image": _embed(file), "alt": f"{_samples(run, len(drawn))} at the end of training"}
+    size = _size(run)
+    return {"image": _embed(file), "alt": f"{title}, {size} each" if size else title}
+
+
+def _last_sheet(run: Run) -> Image | None:
+    """The samples at the end of training, or the last sheet if the run did not reach its end."""
+    images = run.images()
     for title in ("Animations", "Samples"):
         if title in images:
-            return {"image": _embedded(images[title]), "alt": alt.of_image(run, title)}
-    return {"image": _embedded(moments[-1][1]), "alt": alt.of_moment(run, moments[-1][0])} if moments else None
+            return _final_image(run, title, images[title])
+    return _sheet(run, *run.sheets[-1]) if run.sheets else None
+
+
+def _samples(run: Run, count: object) -> str:
+    """`64 samples of 32 x 32`, without the values that are not known."""
+    number = f"{count:,} " if isinstance(count, int) and count > 0 else ""
+    noun, size = "clips" if run.unit == "clips" else "samples", _size(run)
+    return f"{number}{noun}{f' of {size}' if size else ''}"
+
+
+def _size(run: Run) -> str:
+    """`32 x 32`, height by width; empty if it is not known."""
+    size = run.group("data").get("image_size")
+    sides = size if isinstance(size, list) else [size, size]
+    return " x ".join(map(str, sides)) if all(isinstance(side, int) for side in sides) else ""
 
 
 def _failed(runs: Iterable[tuple[str, Run]]) -> dict[str, str]:
-    """{name: why} of the runs that left no checkpoint or ended with an error."""
+    """{name: reason} of the runs without a checkpoint, or with an error at the end of the log."""
     found = {}
     for name, run in runs:
-        said = [] if run.folder.has_checkpoint() else ["no checkpoint"]
-        if said or run.error:
-            found[name] = "; ".join([*said, *filter(None, [run.error])])
+        reasons = [] if run.folder.has_checkpoint() else ["no checkpoint"]
+        if reasons or run.error:
+            found[name] = "; ".join([*reasons, *filter(None, [run.error])])
     return found
 
 
@@ -100,99 +130,32 @@ def _write(path: Path, template: str, **content: Any) -> Path:
 
 
 def _plotly() -> str:
-    """The library that draws the charts, as its package brings it: gzip in base64."""
+    """The library that draws the charts: gzip in base64."""
     code = files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(code, mtime=0)).decode()
 
 
-def _embedded(path: Path) -> str:
+def _embed(path: Path) -> str:
     return data_uri(path.read_bytes(), _MIME[path.suffix])
 
 
 def _commands(run: Run) -> dict[str, str]:
     run_word, resume = (word(key, run.folder.path) for key in ("run", "resume"))
     return {
-        "repeat it": "\n".join(run.commands),
-        "go on": " ".join(["genimg-train", resume, *_longer(run)]),
-        "sample from it": f"genimg sample {run_word} num_images=64",
-        "measure it": f"genimg evaluate {run_word}",
-        "make this page again": f"genimg report {run_word}",
+        "Repeat the run": "\n".join(run.commands),
+        "Resume": " ".join(["genimg-train", resume, *_larger_budget(run)]),
+        "Sample": f"genimg sample {run_word} num_images=64",
+        "Evaluate": f"genimg evaluate {run_word}",
+        "Update this page": f"genimg report {run_word}",
     }
 
 
-def _longer(run: Run) -> list[str]:
-    """What a run that has come to its end goes on with alone: twice the budget."""
-    budget = run.config.get("budget")
-    return doubled(budget) if run.folder.final.is_dir() and isinstance(budget, dict) else []
+def _larger_budget(run: Run) -> list[str]:
+    """Twice the budget for a run that has reached its end: it cannot resume without a larger one."""
+    return doubled(run.group("budget")) if run.folder.final.is_dir() else []
 
 
-def _told_apart(runs: Sequence[Run]) -> list[str]:
-    """Names of the runs: their folders', with the folder above where two are alike."""
+def _unique_names(runs: Sequence[Run]) -> list[str]:
+    """The folder names of the runs; the entire path if two are equal."""
     names = [run.name for run in runs]
     return [name if names.count(name) == 1 else str(run.folder.path) for name, run in zip(names, runs, strict=True)]
-
-
-class Cell(NamedTuple):
-    """A figure of one run in the comparison's table.
-
-    better: which way is better; empty where neither is, or none is known.
-    n: the images or clips it is of; None where nothing tells.
-    ground: what else it was measured on. Figures compare where ground and n are the same.
-    """
-
-    value: float | None
-    better: str = ""
-    n: int | None = None
-    ground: object = None
-
-
-def _columns(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The table's columns: `name`, `notes` on all its figures (which way is better; their n, where it is one), a value
-    for each run (None where it has none), the indices of the best, and where it differs the n of each run.
-    """
-    columns: dict[str, dict[int, Cell]] = {}
-    for index, run in enumerate(runs):
-        for name, cell in _cells(run):
-            columns.setdefault(name, {})[index] = cell
-    found = []
-    for name, cells in columns.items():
-        row = [cells.get(index, Cell(None)) for index in range(len(runs))]
-        numbers = {cell.n for cell in cells.values()}
-        notes = [next(iter(cells.values())).better, *(f"n {n:,}" for n in numbers if n and len(numbers) == 1)]
-        found.append(
-            {
-                "name": name,
-                "notes": list(filter(None, notes)),
-                "values": [cell.value for cell in row],
-                "best": _best(cells),
-                "n": [cell.n for cell in row] if len(numbers) > 1 else [],
-            }
-        )
-    return found
-
-
-def _cells(run: Run) -> Iterator[tuple[str, Cell]]:
-    """The figures of a run, by the names of their columns: what it took, of validation the last, of an evaluation."""
-    yield f"{run.counts} seen", Cell(run.images_seen)
-    yield "seconds", Cell(run.seconds)
-    ground = run.data.get("name"), run.data.get("image_size")
-    last = {name: (value, row.get("n")) for row in run.rows if row["stage"] == "val" for name, value in row.items()}
-    for name, (value, n) in last.items():
-        if name not in charts.COUNTERS:
-            yield f"val {name}", Cell(value, _BETTER.get(name, ""), n, ground)
-    for figure in run.evaluation.get("figures", []):
-        if figure["group"] != "cost" or figure["name"].startswith("parameters"):
-            ground = run.evaluation["extractor"]["digest"], run.evaluation.get("data")
-            n = None if figure["group"] == "cost" else figure["n"]
-            yield figure["name"], Cell(figure["value"], figure["better"], n, ground)
-
-
-def _best(cells: dict[int, Cell]) -> list[int]:
-    """The runs with the best value; none where no way is better, or where they do not compare."""
-    finite = {i: cell.value for i, cell in cells.items() if cell.value is not None and math.isfinite(cell.value)}
-    first = next(iter(cells.values()))
-    same = all(cell[1:] == first[1:] for cell in cells.values())
-    if len(finite) < 2 or not first.better or first.n is None or not same:
-        return []
-    best = max(finite.values()) if first.better == "higher" else min(finite.values())
-    return [index for index, value in finite.items() if value == best]

@@ -1,4 +1,4 @@
-"""task=report: a run as one page, RUN/report.html."""
+"""`task=report`: write the page of a run, RUN/report.html."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 def run(config: dict[str, Any]) -> int:
-    """Writes the page that configs/report.yaml asks for. Returns the exit code."""
+    """Writes the page that configs/report.yaml describes. Returns the exit code."""
     found = run_at(config["run"])
     if isinstance(found, Path):
-        raise UserError("run", found, "a run folder: a checkpoint alone has no curves", hint="run=last")
+        raise UserError("run", found, "a run folder: a checkpoint has no metrics over time", hint="run=last")
     with report_write_errors("run", found.path, "a run folder"):
         log.info("report    %s", write_report(found))
     return 0
 
 
 def leave_report(folder: RunFolder) -> None:
-    """`write_report` at the end of another task, which has not failed where only the page has."""
+    """Writes the report at the end of another task. Logs a warning if it fails."""
     try:
         log.info("report    %s", write_report(folder))
     except (OSError, UserError) as error:
@@ -35,16 +35,16 @@ def leave_report(folder: RunFolder) -> None:
 
 
 def write_report(folder: RunFolder) -> Path:
-    """RUN/report.html, from what lies in the run's folder now."""
+    """Writes RUN/report.html from the present content of the run folder. Returns its path."""
     return pages.report(read(folder), versions(folder), folder.report)
 
 
 def versions(folder: RunFolder) -> dict[str, str]:
-    """Of the packages that the run was trained with, by its last checkpoint or its best; none where neither tells."""
+    """The versions of packages in the last or best checkpoint of the run; empty without a checkpoint."""
     for file in (folder.last, folder.best):
         try:
             if file.is_file():
                 return dict(load_checkpoint(file)["versions"])
         except (UserError, KeyError, TypeError, ValueError) as error:
-            log.warning("%s does not tell its versions: %s", file, in_a_line(str(error)))
+            log.warning("%s has no versions: %s", file, in_a_line(str(error)))
     return {}

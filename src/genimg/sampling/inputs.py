@@ -1,6 +1,4 @@
-"""What a user passes to a model: names of classes, and image files, which are fitted to the model's shape."""
-
-from __future__ import annotations
+"""Names of classes and image files given by the user; images are fitted to the shape of the model."""
 
 import difflib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Truncation and interpolation of standard normal latents."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """From a run, a checkpoint or an export to its sampler: `load("RUN").sample(16)`."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from pathlib import Path

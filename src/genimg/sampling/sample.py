@@ -1,7 +1,5 @@
 """The work of task=sample: draws samples from a trained model into a folder."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +14,7 @@ from genimg.sampling.writer import SampleOptions, file_name, write_samples
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 100  # characters of the default folder's name
-_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options left out of that name
+_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options that it does not name
 
 
 def run(config: dict[str, Any]) -> int:

@@ -5,8 +5,6 @@ Images are drawn in chunks of `CHUNK`. A chunk is always drawn completely, by it
 by one chunk.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 

@@ -36,7 +36,7 @@ CLIPS_ON_SHEET = 20
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What to draw: the keys of configs/sample.yaml of the same names, which documents them and sets the defaults."""
+    """Keys of configs/sample.yaml, which documents them and is the only place of their defaults."""
 
     num_images: int
     seed: int

@@ -1,1 +1,1 @@
-"""Many runs from one command: `-m`."""
+"""Sweeps: many runs from one command, with `-m`."""

@@ -1,4 +1,4 @@
-"""The folder of a sweep: its plan, and what is known of each job. Any process of the sweep may read and write it."""
+"""The folder of a sweep: its plan, and a record of each job. Any process of the sweep may read and write it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ class Job(NamedTuple):
     """One run of a sweep."""
 
     words: list[str]  # its overrides, without hydra.* and sweep.*
-    name: str  # of its folder inside the sweep's
+    name: str  # of its folder in the folder of the sweep
 
 
-def is_of_job(override: Override) -> bool:
-    """Whether an override says what a job is: it is not about the sweep or Hydra."""
+def is_job_override(override: Override) -> bool:
+    """Whether an override belongs to a job rather than to the sweep or to Hydra."""
     return not override.key_or_group.startswith(("hydra", "sweep."))
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a job. Without an exit code it is running, or was when the machine went down."""
+    """The state of a job. Without an exit code it is running, or was when it was killed."""
 
     host: str
-    pid: int  # of the process that waits for its worker
-    seconds: float  # earlier sessions of a resumed job included
+    pid: int  # of the process that waits for the job's worker
+    seconds: float  # with earlier sessions of a resumed job
     exit_code: int | None = None
     error: str | None = None  # the last error in its log
+
+    @classmethod
+    def of_this_process(cls, seconds: float) -> Record:
+        return cls(socket.gethostname(), os.getpid(), seconds)
 
 
 @dataclass(frozen=True)
@@ -62,45 +66,45 @@ class SweepFolder:
 
     @property
     def journal(self) -> Path:
-        """The trials of a search, as Optuna keeps them."""
+        """The trials of a search, in Optuna's format."""
         return self.path / "optuna.journal"
 
     @property
-    def places(self) -> Path:
-        """The folder of places on a machine, for jobs side by side."""
-        return self._records / "places" / socket.gethostname()
+    def slots(self) -> Path:
+        """The lock files of this machine's slots, for jobs side by side."""
+        return self._records / "slots" / socket.gethostname()
 
     def output(self, job_name: str) -> Path:
-        """What the worker of a job printed, where jobs run side by side."""
+        """What a job printed, if jobs run side by side."""
         return self._records / f"{job_name}.log"
 
     def save_plan(self, words: list[str], jobs: list[Job]) -> None:
         write_json(self.plan, {"words": words, "jobs": [job._asdict() for job in jobs]})
 
     def load_plan(self) -> tuple[list[str], list[Job]]:
-        """(words, jobs) of `save_plan`. UserError where the folder holds none."""
+        """Returns the arguments of `save_plan`. Raises UserError if the folder contains no plan."""
         try:
             plan = json.loads(self.plan.read_text(encoding="utf-8"))
             jobs = [Job(_strings(job["words"]), *_strings([job["name"]])) for job in plan["jobs"]]
             return _strings(plan["words"]), jobs
         except (OSError, ValueError, KeyError, TypeError) as error:
-            expected = f"the folder of a sweep, which holds {self.plan.name}"
+            expected = f"the folder of a sweep, which contains {self.plan.name}"
             raise UserError("sweep.resume", self.path, expected, hint="outputs/<date>/<time>-sweep") from error
 
     def write(self, job_name: str, record: Record) -> None:
         write_json(self._records / f"{job_name}.json", asdict(record))
 
     def read(self, job_name: str) -> Record | None:
-        """The record of a job; None where it never started, or what it says is damaged: its checkpoint tells then."""
-        return _record(self._records / f"{job_name}.json")
+        """Returns the record of a job; None if it never started, or its record is damaged."""
+        return _read_record(self._records / f"{job_name}.json")
 
     def running_here(self) -> list[int]:
-        """The processes on this machine that wait for a worker."""
-        records = map(_record, self._records.rglob("*.json"))
+        """Returns the processes on this machine that wait for a worker."""
+        records = map(_read_record, self._records.rglob("*.json"))
         return [one.pid for one in records if one and one.exit_code is None and one.host == socket.gethostname()]
 
     def stop(self) -> None:
-        """From now on no job starts."""
+        """Prevents further jobs from starting."""
         self._stop.touch()
 
     @property
@@ -108,8 +112,8 @@ class SweepFolder:
         return self._stop.exists()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """The folder for one command alone; what an earlier one left of its stopping is gone."""
+    def hold(self) -> Iterator[None]:
+        """Locks the folder for this command, and allows jobs to start. Raises UserError if the sweep is running."""
         with report_write_errors("outputs", self.path):
             self._records.mkdir(parents=True, exist_ok=True)
             lock = open(self._records / "lock", "w")  # noqa: SIM115
@@ -122,11 +126,12 @@ class SweepFolder:
             yield
 
     def hold_after_command(self) -> None:
-        """Returns when the command that holds the folder is gone, however it ended. From then on this process holds
-        it, and no other command does before it has ended too.
+        """Returns when the command that holds the folder has ended, however it did.
+
+        Then this process holds it, and no other command can before this process has ended.
         """
         lock = os.open(self._records / "lock", os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_SH)  # the kernel frees it with the process that has it
+        fcntl.flock(lock, fcntl.LOCK_SH)  # the kernel releases it when its process ends
 
     @property
     def _records(self) -> Path:
@@ -138,21 +143,16 @@ class SweepFolder:
 
 
 def _strings(node: object) -> list[str]:
-    """`node`, a list of strings. Raises TypeError."""
+    """Returns `node` if it is a list of strings; otherwise raises TypeError."""
     if not (isinstance(node, list) and all(isinstance(one, str) for one in node)):
         raise TypeError(f"{node!r:.60} where strings are expected")
     return node
 
 
-def _record(path: Path) -> Record | None:
+def _read_record(path: Path) -> Record | None:
     try:
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     numbers = isinstance(record.seconds, int | float) and isinstance(record.pid, int)
     return record if numbers and isinstance(record.exit_code, int | None) else None
-
-
-def here(seconds: float) -> Record:
-    """The record of a job that this process waits for."""
-    return Record(socket.gethostname(), os.getpid(), seconds)

@@ -1,4 +1,4 @@
-"""One job of a sweep, in whichever process a launcher starts it."""
+"""Runs one job of a sweep, in the process in which a launcher starts it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.common.files import hold_lock
+from genimg.common.processes import end_with_parent
 from genimg.common.quoting import quoted
 from genimg.common.run_config import PRUNING, replaced
 from genimg.common.run_folder import RunFolder
@@ -25,88 +28,83 @@ from genimg.config.compose import without_hydra
 from genimg.config.hydra_api import HydraConfig, flatten
 from genimg.config.values import convert_types
 from genimg.launch.session import Session, check
-from genimg.sweeps.apart import beside_others, end_with_command, own_session, saved_before_requeue
-from genimg.sweeps.folder import SweepFolder, here
-from genimg.sweeps.places import Places
+from genimg.sweeps.folder import Record, SweepFolder
+from genimg.sweeps.resources import Slots
+from genimg.sweeps.signals import end_with_command, own_session, save_before_requeue
 
 
 @dataclass(frozen=True)
 class RunJob:
-    """What a Hydra launcher calls for each job, and may send to other processes and machines to be called there.
+    """The task function of a Hydra launcher, which calls it for each job and may send it to other machines.
 
-    Called again for a job that was interrupted, as SLURM does when it requeues one, it goes on from its checkpoint.
-
-    downloads: whether data may be downloaded into data.root.
-    pruning: the callback that prunes a job, by the job's name.
-    places: how jobs that run side by side on this machine share it; None where the launcher runs none so.
-    local: whether all jobs run on this machine, and end with the command.
+    If it is called again for a job that was interrupted (SLURM requeues jobs), it continues from the checkpoint.
     """
 
     session: Session
     folder: SweepFolder
     fail_fast: bool
-    downloads: bool
-    pruning: dict[str, Any]
-    places: Places | None
-    local: bool
-    command: int = field(default_factory=os.getpid)  # its process
+    downloads: bool  # whether data may be downloaded into data.root
+    pruning: dict[str, Any]  # the callback that prunes a job, by the job's name
+    slots: Slots | None  # for jobs that run side by side on this machine
+    local: bool  # whether all jobs run on this machine and end with the command
+    command: int = field(default_factory=os.getpid)  # its process id
 
     def __call__(self, config: DictConfig) -> int | None:
-        """The exit code of the job; None where the sweep was stopped before it."""
+        """Returns the exit code of the job; None if the sweep was stopped before it."""
         hydra = HydraConfig.get()
         run, name = RunFolder(Path(hydra.runtime.output_dir)), str(hydra.sweep.subdir)
         with contextlib.suppress(OSError):
-            run.path.rmdir()  # Hydra made it, and the launch makes its own so that no run is ever overwritten
+            run.path.rmdir()  # Hydra created it; the launch creates it itself so that no run is overwritten
         if self.folder.stopped:
             return None
         number, words = name.partition("-")[0], list(hydra.overrides.task)
         print(f"[{number}] {' '.join(words)}", flush=True)
         with own_session() if os.getpid() != self.command else contextlib.nullcontext():
-            if self.places is None:
+            if self.slots is None:
                 if self.local and os.getpid() != self.command:
                     end_with_command(self.folder)
                 return self._run(config, words, name, run)
-            with self.places.taken(self.folder.places) as place, beside_others(self.folder.output(name)):
-                exit_code = self._run(config, words, name, run, place)
+            with self.slots.acquire(self.folder.slots) as slot, redirect_output(self.folder.output(name)):
+                exit_code = self._run(config, words, name, run, slot)
         print(f"[{number}] ends with exit code {exit_code}", flush=True)
         return exit_code
 
-    def _run(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None = None) -> int:
+    def _run(self, config: DictConfig, words: list[str], name: str, run: RunFolder, slot: int | None = None) -> int:
         """Runs the job and keeps its record."""
         before = self.folder.read(name)
-        record = here(before.seconds if before else 0.0)
+        record = Record.of_this_process(before.seconds if before else 0.0)
         self.folder.write(name, record)
         started = time.monotonic()
-        with saved_before_requeue() as requeue:
-            exit_code, error = self._attempt(config, words, name, run, place)
+        with save_before_requeue() as requeue:
+            exit_code, error = self._attempt(config, words, name, run, slot)
         seconds = record.seconds + time.monotonic() - started
         if requeue.handler is not None:
             self.folder.write(name, replace(record, seconds=seconds))
             requeue.handler()
         self.folder.write(name, replace(record, seconds=seconds, exit_code=exit_code, error=error))
-        # where each job has a process of its own, one that is stopped alone stops no other
+        # a signal to the process of a single job stops no other job
         stopped = exit_code in STOPPED and os.getpid() == self.command
         if stopped or (exit_code not in (0, *STOPPED) and self.fail_fast):
             self.folder.stop()
         return exit_code
 
     def _attempt(
-        self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None
+        self, config: DictConfig, words: list[str], name: str, run: RunFolder, slot: int | None
     ) -> tuple[int, str | None]:
-        """(exit code, the error of a job that failed)."""
+        """Returns the exit code, and the error of a job that failed."""
         try:
-            exit_code = self._start(config, words, name, run, place)
+            exit_code = self._start(config, words, name, run, slot)
         except UserError as mistake:  # found on the machine that runs the job
             print(f"error: {mistake}", file=sys.stderr)
             return EXIT_CODE, in_a_line(str(mistake))
-        except SystemExit as stop:  # a signal before the worker was there
+        except SystemExit as stop:  # a signal before the worker started
             return int(stop.code or 0), None
         if exit_code in (0, *STOPPED):
             return exit_code, None
         return exit_code, _last_error(run, self.folder.output(name), exit_code)
 
-    def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, place: int | None) -> int:
-        """The exit code of the worker. config: composed by Hydra from `words`, which are checked."""
+    def _start(self, config: DictConfig, words: list[str], name: str, run: RunFolder, slot: int | None) -> int:
+        """Returns the exit code of the worker. config: composed by Hydra from `words`, which are checked."""
         composer = self.session.composer
         if run.path.exists():
             with hold_lock(run.lock, "sweep.resume"):
@@ -117,7 +115,7 @@ class RunJob:
             words = [f"resume={quoted(str(run.path))}"]
             config = check(composer, words)
         else:
-            if run.path.exists():  # it failed before there was anything to go on from
+            if run.path.exists():  # it failed before its first checkpoint
                 shutil.rmtree(run.path)
             with open_dict(config):
                 config.hydra = HydraConfig.get()
@@ -128,20 +126,41 @@ class RunJob:
         if name in self.pruning:
             with open_dict(config):
                 config.callbacks[PRUNING] = self.pruning[name]
-                if config.resume is not None:  # a stranger's configuration may not name it
+                if config.resume is not None:  # an untrusted configuration may not name the class
                     config.trust = [*config.trust, self.pruning[name]["_target_"]]
-        if self.places is not None and place is not None:
-            self.places.give(place, config)
+        if self.slots is not None and slot is not None:
+            self.slots.apply(slot, config)
         return self.session.start(config, words, run.path)
 
 
+@contextmanager
+def redirect_output(path: Path) -> Iterator[None]:
+    """Appends what this process and its children print to `path`. The process ends with its parent."""
+    parent = os.getppid()
+    end_with_parent(signal.SIGTERM)
+    kept = [os.dup(1), os.dup(2)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        for descriptor, name in zip(kept, (1, 2), strict=True):
+            os.dup2(descriptor, name)
+            os.close(descriptor)
+        if os.getppid() != parent:  # the signal ended the job; no parent is left to send another job
+            os._exit(128 + signal.SIGTERM)
+
+
 def _last_error(run: RunFolder, output: Path, exit_code: int) -> str:
-    """The signal that ended the worker, else the last error in its log, else the last line it printed; on one line."""
+    """Returns, on one line, the signal that ended the worker, the last error in its log or the last printed line."""
     if exit_code - 128 in signal.valid_signals():
         return f"ended by {signal.Signals(exit_code - 128).name}, as when memory runs out"
     lines = _lines(run.log)
-    if told := [number for number, line in enumerate(lines) if " ERROR " in line]:
-        first, *following = lines[told[-1] :]
+    if errors := [number for number, line in enumerate(lines) if " ERROR " in line]:
+        first, *following = lines[errors[-1] :]
         message = first.partition(" ERROR ")[2].partition(": ")[2].removeprefix("error: ")
         return in_a_line("\n".join([message, *takewhile(lambda line: line.startswith("  "), following)]))
     printed = [line for line in _lines(output) if line.strip()]

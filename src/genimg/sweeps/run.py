@@ -1,4 +1,4 @@
-"""`-m`: all jobs checked, then run by Hydra's launcher, each in a worker and a folder of its own, then a table."""
+"""Runs a sweep (`-m`): checks all jobs, runs them with a Hydra launcher, then prints a table."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from omegaconf import DictConfig
 from genimg.common.errors import STOPPED
 from genimg.common.quoting import quoted
 from genimg.launch.session import Session
-from genimg.sweeps.engines import LOCAL, launch
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.job import RunJob
-from genimg.sweeps.outcomes import COMPLETE, Outcome, outcomes
-from genimg.sweeps.plan import Plan, make_plan, master
-from genimg.sweeps.stopping import stopping
-from genimg.sweeps.table import show, write_csv
+from genimg.sweeps.launchers import LOCAL, launch
+from genimg.sweeps.plan import Plan, make_plan, sweep_config
+from genimg.sweeps.results import COMPLETE, Result, read_results, show, write_csv
+from genimg.sweeps.signals import forward_to_jobs
 
 
 def sweep(session: Session) -> int:
-    """Runs every combination that the words of `session` ask for, or what is missing of the sweep to resume.
+    """Runs every combination of a sweep, or the missing jobs of the sweep that `sweep.resume` names.
 
-    Returns 0 where all jobs are done, 1 where one failed, 130 or 143 where the sweep was stopped. UserError, before
-    anything is written, where a job is wrong.
+    Returns 0 if all jobs are done, 1 if one failed, 130 or 143 if a signal stopped the sweep. Raises UserError for an
+    invalid job, before anything is written.
     """
     plan = make_plan(session.composer, session.words)
-    config = master(session.composer, plan)
+    config = sweep_config(session.composer, plan)
     best = None
-    with plan.folder.held(), stopping(plan.folder, waits=plan.launcher in LOCAL) as heard:
+    with plan.folder.hold(), forward_to_jobs(plan.folder, wait=plan.launcher in LOCAL) as stop:
         plan.folder.save_plan(plan.words, plan.jobs)
         with contextlib.suppress(KeyboardInterrupt):
             if plan.sweeper == "optuna":
@@ -37,16 +36,16 @@ def sweep(session: Session) -> int:
             else:
                 _run_missing(session, plan, config, plan.jobs, {})
         _, jobs = plan.folder.load_plan()
-        found = outcomes(plan.folder, jobs)
-        write_csv(plan.folder, found, plan.repeats)
-    show(found, plan.repeats)
+        results = read_results(plan.folder, jobs)
+        write_csv(plan.folder, results, plan.repeats)
+    show(results, plan.repeats)
     if best is not None:
         print(best)
-    return _end(session, plan, found, heard.number)
+    return _finish(session, plan, results, stop.number)
 
 
 def _search(session: Session, plan: Plan, config: DictConfig) -> str | None:
-    """Runs the trials of a search; a line on the best of them."""
+    """Runs the trials of a search and returns a line about the best one."""
     from genimg.sweeps.search import Search
 
     search = Search(session.composer, plan, config.hydra.sweeper)
@@ -57,31 +56,31 @@ def _search(session: Session, plan: Plan, config: DictConfig) -> str | None:
 def _run_missing(
     session: Session, plan: Plan, config: DictConfig, jobs: Sequence[Job], pruning: dict[str, Any]
 ) -> None:
-    """Runs those of `jobs` that are not complete. pruning: the callback that prunes a job, by its name."""
-    missing = [one.job for one in outcomes(plan.folder, jobs) if one.state not in COMPLETE]
+    """Runs those of `jobs` that are not complete. pruning: the callback that prunes a job, by the job's name."""
+    missing = [result.job for result in read_results(plan.folder, jobs) if result.state not in COMPLETE]
     local = plan.launcher in LOCAL
-    run_job = RunJob(session, plan.folder, plan.fail_fast, plan.downloads, pruning, plan.places, local)
+    run_job = RunJob(session, plan.folder, plan.fail_fast, plan.downloads, pruning, plan.slots, local)
     launch(session.composer, config, run_job, missing)
 
 
-def _end(session: Session, plan: Plan, found: Sequence[Outcome], heard: int | None) -> int:
-    """Says where everything lies and how to go on; the exit code."""
+def _finish(session: Session, plan: Plan, results: Sequence[Result], signal_number: int | None) -> int:
+    """Prints where the results are and how to resume. Returns the exit code."""
     folder = plan.folder
-    stopped = None if heard is None else 128 + heard
-    if plan.launcher == "basic":  # there the worker's launch hears of a signal in the sweep's place
-        codes = [record.exit_code for one in found if (record := folder.read(one.job.name)) is not None]
+    stopped = None if signal_number is None else 128 + signal_number
+    if plan.launcher == "basic":  # there `launch.start` handles signals instead of the sweep
+        codes = [record.exit_code for one in results if (record := folder.read(one.job.name)) is not None]
         stopped = next((code for code in codes if code in STOPPED), stopped)
-    done = sum(outcome.state in COMPLETE for outcome in found)
+    done = sum(result.state in COMPLETE for result in results)
     if stopped is None:
-        _compare(session, folder)
-    print(f"{done} of {len(found)} jobs done, table: {folder.table}")
-    if done < len(found) and session.task == "train":
-        print(f"what is missing: {session.command(['-m', f'sweep.resume={quoted(str(folder.path))}'])}")
-    return stopped or int(done < len(found))
+        write_comparison(session, folder)
+    print(f"{done} of {len(results)} jobs done, table: {folder.table}")
+    if done < len(results) and session.task == "train":
+        print(f"to run the missing jobs: {session.command(['-m', f'sweep.resume={quoted(str(folder.path))}'])}")
+    return stopped or int(done < len(results))
 
 
-def _compare(session: Session, folder: SweepFolder) -> None:
-    """The runs of the sweep side by side as a page, where there are two."""
+def write_comparison(session: Session, folder: SweepFolder) -> None:
+    """Writes a page that compares the runs of the sweep, if there are two."""
     if session.task == "train" and len(list(folder.path.glob("*/config.yaml"))) > 1:
         words = [f"runs={quoted(str(folder.path))}", f"out={quoted(str(folder.comparison))}"]
-        Session("compare", words, None).run(cfg=None, resolve=False)
+        Session("compare", words, None, session.worker).run(cfg=None, resolve=False)

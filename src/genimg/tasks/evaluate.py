@@ -15,10 +15,10 @@ PATH_KEYS = ("run", "outputs", "out", "root", "weights", "cache")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code. Updates the report of the run, if it is a run folder."""
-    from genimg.evaluation.evaluate import run
+    from genimg.evaluation.evaluate import EvaluateSettings, evaluate
     from genimg.report.write import leave_report
 
-    folder = RunFolder(run(config))
+    folder = RunFolder(evaluate(EvaluateSettings.from_config(config)))
     if folder.config.is_file():
         leave_report(folder)
     return 0

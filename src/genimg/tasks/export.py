@@ -1,5 +1,6 @@
 """`task=export`: exports the generator of a model to a file for other programs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from genimg.config.cross_checks import Check, resolve_run
@@ -13,4 +14,4 @@ def run(config: dict[str, Any]) -> int:
     from genimg.report.run import read
     from genimg.sampling.export.write import run
 
-    return run(config, lambda folder: read(folder).evaluation)
+    return run(config, lambda folder: asdict(found) if (found := read(folder).evaluation) else {})

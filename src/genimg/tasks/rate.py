@@ -13,6 +13,7 @@ PATH_KEYS = ("runs", "results", "study", "outputs", "root")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
-    from genimg.evaluation.rating.rate import run
+    from genimg.evaluation.rating.rate import RateSettings, rate
 
-    return run(config)
+    rate(RateSettings.from_config(config))
+    return 0

@@ -12,9 +12,9 @@ from genimg.checkpoints.read import load_newest
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.errors import STOPPED, PeerLost, UserError
 from genimg.common.quoting import doubled, word
-from genimg.common.ranks import may_meet_again, restarts
+from genimg.common.ranks import has_agent_store, restarts
 from genimg.common.run_folder import RunFolder
-from genimg.distributed.data_parallel import gathered, join, leave
+from genimg.distributed.data_parallel import all_gather, join, leave
 from genimg.report.write import leave_report
 from genimg.sampling.load import load
 from genimg.sampling.writer import SampleOptions, write_samples
@@ -47,7 +47,7 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
     rendezvous = join(machine.device)
     if settings.dry_run:
         return dry_run(settings, machine)
-    settings = settings.with_run_dir(gathered(settings.run_dir)[0])  # only rank 0's command created one
+    settings = settings.with_run_dir(all_gather(settings.run_dir)[0])  # only rank 0's command created one
     folder = RunFolder(settings.run_dir)
     resume = load_newest(folder) if settings.resume or (restarts() and folder.has_checkpoint()) else None
     log_start(folder, machine, resume)
@@ -56,9 +56,9 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
     if trainer.is_global_zero:
         exit_code = finish(folder, settings.trust, exit_code)
         if rendezvous is not None:
-            rendezvous.be_through()
-    elif rendezvous is not None and may_meet_again():  # if rank 0 dies meanwhile, it needs the others to start again
-        rendezvous.wait_for_first()
+            rendezvous.mark_finished()
+    elif rendezvous is not None and has_agent_store():  # if rank 0 dies meanwhile, it needs the others to start again
+        rendezvous.wait_for_finish()
     return exit_code
 
 
@@ -80,7 +80,7 @@ def fit(
         run.model.rollbacks = rollbacks
         if run.clock.spent:
             check_unfinished(run)
-            gathered(None)  # all processes have looked before rank 0 changes the folder
+            all_gather(None)  # all processes have looked before rank 0 changes the folder
             return trainer, run.clock.exit_code
         if resume is not None and rollbacks == resume["rollbacks"]:  # not after a rollback in this session
             log_changes(run.settings.config, run.data.fingerprint, resume)
@@ -89,7 +89,7 @@ def fit(
         log.info("trained   %s images in %.0f s%s", f"{clock.images_seen:,}", clock.seconds, time_spent(trainer))
         roll_back = clock.exit_code == DIVERGED and settings.rollback and rollbacks < MAX_ROLLBACKS
         try:
-            gathered(None)  # rank 0 has written what the others read
+            all_gather(None)  # rank 0 has written what the others read
         except PeerLost:
             if roll_back or not trainer.is_global_zero:
                 raise

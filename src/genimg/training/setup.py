@@ -18,7 +18,7 @@ from genimg.common.ranks import rank
 from genimg.common.run_folder import RunFolder
 from genimg.data.module import GenerativeData
 from genimg.distributed.batch_norm import SynchronizedLayers
-from genimg.distributed.data_parallel import AveragedGradients, environment
+from genimg.distributed.data_parallel import AveragedGradients, cluster_environment
 from genimg.models.base import GenerativeModel, KeepsStarts
 from genimg.training import lightning_api
 from genimg.training.callbacks.base import RunCallback, RunContext
@@ -153,7 +153,7 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
         devices=machine.devices,
         num_nodes=machine.num_nodes,
         strategy=choose_strategy(machine),
-        plugins=[environment(), SynchronizedLayers()],
+        plugins=[cluster_environment(), SynchronizedLayers()],
         precision=machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
         logger=False,  # `Metrics` attaches them: Lightning would open files where a full disk ends the run

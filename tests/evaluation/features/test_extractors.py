@@ -1,4 +1,4 @@
-"""What an extractor promises, and where its weights come from."""
+"""The extractors and the sources of their weights."""
 
 import pickle
 import sys
@@ -10,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.evaluation.features import classifier as module
 from genimg.evaluation.features.choose import Request, extractor
-from genimg.evaluation.features.classifier import classifier
+from genimg.evaluation.features.classifier import FEATURES, classifier
 from genimg.evaluation.features.extractor import Extractor
 
 CPU = torch.device("cpu")
 
 
 def bars(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Two classes under noise: a bright column, a bright row."""
+    """Two classes with noise: a bright column, a bright row."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 100, (count, 1, 12, 12), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % 2
@@ -30,35 +29,25 @@ def bars(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_STEPS", 60)
-    monkeypatch.setattr(module, "_EPOCHS", 1)
+def quick(cache_file: Path | None, steps: int = 60) -> Extractor:
+    return classifier(bars(400, 0), bars(200, 1), 2, cache_file, CPU, min_epochs=1, min_steps=steps)
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_classifier_learns_the_labels_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = tmp_path / "new" / "classifier.pt"
+def test_the_classifier_learns_the_labels_and_is_cached(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "classifier.pt"
     state = torch.get_rng_state()
-    first = classifier(bars(400, 0), bars(200, 1), 2, kept, CPU)
+    first = quick(file)
     assert first.facts["accuracy"] > 0.9
-    assert first(bars(30, 2)[0], CPU).shape == (30, module.FEATURES)
+    assert first(bars(30, 2)[0], CPU).shape == (30, FEATURES)
     assert first.head is not None
-
-    def forbidden(*_: Any) -> None:
-        raise AssertionError("trained again")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "fit", forbidden)
-        again = classifier(bars(400, 0), bars(200, 1), 2, kept, CPU)
-    assert again.digest == first.digest and again.facts == first.facts
-    kept.write_bytes(b"PK cut short")
-    anew = classifier(bars(400, 0), bars(200, 1), 2, kept, CPU)
-    assert anew.digest == first.digest
+    cached = quick(file, steps=1)  # a new training would have other weights
+    assert cached.digest == first.digest and cached.facts == first.facts
+    file.write_bytes(b"PK cut short")
+    assert quick(file).digest == first.digest
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_digest_is_of_the_weights_and_of_how_they_are_used() -> None:
+def test_the_digest_covers_weights_and_preprocessing() -> None:
     torch.manual_seed(0)
     network: Any = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     digests = {Extractor("a", network, words).digest for words in ("one", "two", "one")}
@@ -70,26 +59,26 @@ def test_the_digest_is_of_the_weights_and_of_how_they_are_used() -> None:
 def choose(name: str, channels: int = 1, size: int = 32, **options: Any) -> Extractor:
     images = torch.zeros(4, channels, size, size, dtype=torch.uint8)
     trust = options.pop("trust", ())
-    defaults: dict[str, Any] = {"weights": None, "num_classes": 0, "kept": None}
+    defaults: dict[str, Any] = {"weights": None, "num_classes": 0, "cache_file": None}
     request = Request(train=(images, None), test=(images, None), device=CPU, **(defaults | options))
     return extractor(name, request, trust)
 
 
-def test_without_labels_there_is_no_classifier() -> None:
+def test_the_classifier_requires_labels() -> None:
     assert choose("auto").name == "efficientnet_lite0"
     with pytest.raises(UserError, match="labels"):
         choose("classifier")
 
 
 class Means(nn.Module):
-    """A user's own."""
+    """A user-defined extractor."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.float().mean(dim=(2, 3))
 
 
 class Wrong(nn.Module):
-    """Gives images, not vectors."""
+    """Returns images instead of vectors."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.float()
@@ -102,13 +91,13 @@ def test_vectors_of_another_shape_are_refused() -> None:
         )
 
 
-def test_an_unwritable_cache_loses_nothing(quick: None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cache_that_is_not_writable_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
-    found = classifier(bars(64, 0), bars(64, 1), 2, tmp_path / "file" / "classifier.pt", CPU)
-    assert found.facts["classes"] == 2 and "could not keep" in caplog.text
+    found = quick(tmp_path / "file" / "classifier.pt", steps=1)
+    assert found.facts["classes"] == 2 and "could not cache" in caplog.text
 
 
-def test_a_module_of_the_users_own_needs_trust() -> None:
+def test_a_user_defined_module_requires_trust() -> None:
     with pytest.raises(UserError, match="features"):
         choose("tests.evaluation.features.test_extractors.Means")
     found = choose("tests.evaluation.features.test_extractors.Means", trust=["tests"])
@@ -118,7 +107,7 @@ def test_a_module_of_the_users_own_needs_trust() -> None:
 
 
 @pytest.mark.parametrize("size", [8, 32, 50])
-def test_efficientnet_sees_grey_as_colour(size: int) -> None:
+def test_efficientnet_repeats_the_channel_of_grey_images(size: int) -> None:
     found = choose("efficientnet_lite0")
     grey = torch.randint(0, 256, (2, 1, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     vectors = found(grey, CPU)
@@ -126,7 +115,7 @@ def test_efficientnet_sees_grey_as_colour(size: int) -> None:
     torch.testing.assert_close(vectors, found(grey.expand(-1, 3, -1, -1), CPU))
 
 
-def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(UserError, match=r'pip install "genimg-train\[metrics\]"'):
         choose("auto")
@@ -134,7 +123,7 @@ def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def inception_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in with random weights: the real ones are a download."""
+    """Random weights: the real ones are a download."""
     fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     torch.manual_seed(0)
     with monkeypatch.context() as patch:
@@ -145,7 +134,7 @@ def inception_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights.pt"
 
 
-def test_inception_reads_a_file(inception_weights: Path) -> None:
+def test_inception_loads_weights_from_a_file(inception_weights: Path) -> None:
     found = choose("inception", weights=str(inception_weights))
     assert found(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), CPU).shape == (1, 2048)
 
@@ -161,7 +150,7 @@ def test_inception_downloads_its_weights_once(
     assert choose("inception").digest == first.digest
 
 
-def test_a_failed_download_names_the_file_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     monkeypatch.setattr(fidelity, "URL_INCEPTION_V3", (tmp_path / "missing.pt").as_uri())
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
@@ -182,12 +171,12 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, content: object)
         choose("inception", weights=str(tmp_path / "weights.pt"))
 
 
-def test_inception_runs_no_strangers_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inception_runs_no_untrusted_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity")
     monkeypatch.chdir(tmp_path)
     for content in (pickle.dumps(Evil()), b"no weights"):
         (tmp_path / "weights.pt").write_bytes(content)
         with pytest.raises(UserError, match="weights") as error:
             choose("inception", weights=str(tmp_path / "weights.pt"))
-        assert "weights_only" not in str(error.value), "nobody is advised to read them unsafely"
+        assert "weights_only" not in str(error.value), "the message does not suggest unsafe loading"
     assert not Path("evil-was-here").exists()

@@ -1,4 +1,4 @@
-"""task=rate from end to end, in short."""
+"""task=rate end to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from genimg.common.errors import UserError
 from genimg.data.module import GenerativeData
-from genimg.evaluation.rating import rate, study
+from genimg.evaluation.rating import study
+from genimg.tasks import rate
 from tests.trained import run_folder
 
 SHORT = ["budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none"]
@@ -31,11 +32,13 @@ def config(folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("names", ["a", "ab"])
-def test_a_study_is_asked_and_counted(runs: dict[str, Path], names: str, tmp_path: Path) -> None:
+def test_a_study_is_created_and_counted(runs: dict[str, Path], names: str, tmp_path: Path) -> None:
     asked = [str(runs[name]) for name in names]
     assert rate.run(config(tmp_path / "study", runs=asked)) == 0
     key = study.read_key(tmp_path / "study" / "key.json")
-    assert (len(key.trials), key.repeats) == (10, 2) and key.mode == ("fooled" if len(names) == 1 else "better")
+    assert (len(key.trials), key.repeats) == (10, 2) and key.mode == (
+        "real_or_generated" if len(names) == 1 else "preference"
+    )
     word = study.ANSWERS[key.mode][0]
     answers = [{"trial": trial, "answer": word, "milliseconds": 9} for trial in study.order(10, 2, seed=5)]
     content = {"format": study.FORMAT, "study": key.study, "rater": "[/b] ann", "seed": 5, "answers": answers}
@@ -44,7 +47,7 @@ def test_a_study_is_asked_and_counted(runs: dict[str, Path], names: str, tmp_pat
     assert json.loads((tmp_path / "study" / "ratings.json").read_text())["raters"] == 1
 
 
-def test_no_training_image_is_read_for_a_study(
+def test_a_study_reads_no_training_images(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[str, int]] = []
@@ -59,13 +62,17 @@ def test_no_training_image_is_read_for_a_study(
     assert read == [("test", 5)]
 
 
-def test_what_cannot_be_asked_is_refused_and_nothing_written(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_an_impossible_study_is_refused_and_nothing_is_written(runs: dict[str, Path], tmp_path: Path) -> None:
     a, large = str(runs["a"]), str(runs["large"])
-    wrong = {"twice": {"runs": [a, a]}, "one shape": {"runs": [a, large]}, "at most": {"runs": [a], "trials": 10_000}}
+    wrong = {
+        "occurs twice": {"runs": [a, a]},
+        "one shape": {"runs": [a, large]},
+        "at most": {"runs": [a], "trials": 10_000},
+    }
     for message, settings in wrong.items():
         with pytest.raises(UserError, match=message):
             rate.run(config(tmp_path / "study", **settings))
     assert not (tmp_path / "study").exists()
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="empty one"):
+    with pytest.raises(UserError, match="empty folder"):
         rate.run(config(tmp_path / "file", runs=[a]))

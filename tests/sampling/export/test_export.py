@@ -73,9 +73,9 @@ def test_the_file_alone_draws_the_images_of_the_model_as_its_card_shows(
     torch.save(made[name], tmp_path / "mine.pt")
     assert export.run(config(tmp_path / "mine.pt", format=format)) == 0
     folder = tmp_path / "export" / format
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", formats.FILES[format].file]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", formats.FORMATS[format].file]
     original = exportable(made[name])
-    read_back = formats.read(format, folder / formats.FILES[format].file, original, ())
+    read_back = formats.read(format, folder / formats.FORMATS[format].file, original, ())
     for count in (1, 3):
         inputs = original.example(count, seed=7)
         with torch.no_grad():

@@ -1,1 +1,1 @@
-"""Feature extractors: images in, vectors out, for the figures that compare sets of images."""
+"""Feature extractors: they map images to vectors, from which metrics compare sets of images."""

@@ -1,4 +1,4 @@
-"""From the word behind `features=` to an extractor."""
+"""The extractors by the name that `features=` takes."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,17 +19,18 @@ Labelled = tuple[Tensor, Tensor | None]  # uint8 (N, C, H, W), int64 (N,)
 
 @dataclass(frozen=True)
 class Request:
-    """What an extractor may need.
+    """The inputs that an extractor may need.
 
-    weights: a file, for `inception`.
-    train, test, num_classes, kept: for `classifier`, see there.
+    Attributes:
+        weights: a file, for `inception`.
+        train, test, num_classes, cache_file: see `classifier`.
     """
 
     weights: str | None
     train: Labelled
     test: Labelled
     num_classes: int
-    kept: Path | None
+    cache_file: Path | None
     device: torch.device
 
 
@@ -41,7 +42,8 @@ def _classifier(request: Request) -> Extractor:
     (images, labels), (test_images, test_labels) = request.train, request.test
     if labels is None or test_labels is None:
         raise UserError("features", "classifier", "data with labels", hint="features=efficientnet_lite0 needs none")
-    return classifier((images, labels), (test_images, test_labels), request.num_classes, request.kept, request.device)
+    train, test = (images, labels), (test_images, test_labels)
+    return classifier(train, test, request.num_classes, request.cache_file, request.device)
 
 
 def _random(request: Request) -> Extractor:
@@ -59,7 +61,7 @@ EXTRACTORS: dict[str, Callable[[Request], Extractor]] = {
 
 
 def extractor(name: str, request: Request, trust: Iterable[str]) -> Extractor:
-    """The extractor called `name`: one of `EXTRACTORS`, or `package.module.Class`, which `trust` must allow.
+    """Returns the extractor `name`: one of `EXTRACTORS`, or a user-defined `package.module.Class` that `trust` allows.
 
     Raises:
         UserError: if it is not available.
@@ -67,13 +69,13 @@ def extractor(name: str, request: Request, trust: Iterable[str]) -> Extractor:
     if name in EXTRACTORS:
         found = EXTRACTORS[name](request)
     else:
-        found = Extractor(name, own(name, trust).eval(), "its own", known=False)
+        found = Extractor(name, _user_defined(name, trust).eval(), "user-defined", cacheable=False)
     found.network.to(request.device)
     return found
 
 
-def own(target: str, trust: Iterable[str]) -> nn.Module:
-    """A user's module by its name, called without arguments."""
+def _user_defined(target: str, trust: Iterable[str]) -> nn.Module:
+    """Builds a user-defined module by its path, without arguments."""
     try:
         network = Builder(trust).build({"_target_": target})
     except UserError as error:

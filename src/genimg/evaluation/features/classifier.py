@@ -1,7 +1,7 @@
-"""The features of a small classifier, trained on the data set's own labels.
+"""The features of a small classifier that is trained on the labels of the data set.
 
-It sees what the images mean: a missing class moves its figures far, a little blur does not. Its Frechet distance is
-no FID, and compares only with figures of the same extractor, named by its digest.
+Its features are semantic: a missing class changes the metrics strongly, slight blur does not. Its Frechet distance is
+not FID, and is comparable only between evaluations with the same extractor digest.
 """
 
 import logging
@@ -12,19 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genimg.evaluation.cache import read_cache, write_cache
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.features.kept import keep, read
 
 log = logging.getLogger(__name__)
 
 FEATURES = 64
-_RECIPE = 1  # raised where the network or its training changes: kept ones are trained anew
+_VERSION = 1  # increase it if the network or its training changes: cached classifiers are then trained again
 _SEED = 0
 _BATCH = 128
-_EPOCHS = 5  # of the training, at least
-_STEPS = 300  # of it, at least
 _LR = 4e-3
-_WORTH_A_WORD = 10  # seconds of training still to come
+_LONG = 10  # seconds of remaining training that are worth a log line
 
 
 class Classifier(nn.Module):
@@ -52,38 +50,44 @@ class Classifier(nn.Module):
 
 
 def classifier(
-    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], num_classes: int, kept: Path | None, device: torch.device
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    num_classes: int,
+    cache_file: Path | None,
+    device: torch.device,
+    *,
+    min_epochs: int = 5,
+    min_steps: int = 300,
 ) -> Extractor:
-    """Read from `kept` where it lies there, else trained and kept.
+    """Returns the classifier, from its cache file if it exists, or trained and cached.
+
+    The extractor's facts are `accuracy`, on the test images, and `classes`.
 
     Args:
         train, test: uint8 images (N, C, H, W) and their labels, int64 (N,).
-        kept: its file, named after the data; None keeps nothing.
-
-    Its facts: `accuracy` on the test images, `classes`.
+        cache_file: named after the data; None caches nothing.
+        min_epochs, min_steps: the training ends when it has reached both.
     """
-    found = read(kept)
-    found = found if found and found.get("recipe") == _RECIPE else None
+    cached = read_cache(cache_file)
+    cached = cached if cached and cached.get("version") == _VERSION else None
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):  # other random numbers stay what they were
+    with torch.random.fork_rng(devices=devices):  # leaves the global generators unchanged
         torch.manual_seed(_SEED)
         network = Classifier(train[0].shape[1], num_classes).to(device, memory_format=torch.channels_last)  # pyright: ignore
-        if found is None:
-            fit(network, *train)
-    if found is None:
-        found = {"recipe": _RECIPE, "state": network.state_dict(), "accuracy": accuracy(network, *test)}
-        keep(found, kept)
-    else:
-        network.load_state_dict(found["state"])
-    facts = {"accuracy": found["accuracy"], "classes": num_classes}
+        if cached is None:
+            fit(network, *train, min_epochs, min_steps)
+            cached = {"version": _VERSION, "state": network.state_dict(), "accuracy": accuracy(network, *test)}
+            write_cache(cache_file, cached)
+    network.load_state_dict(cached["state"])
+    facts = {"accuracy": cached["accuracy"], "classes": num_classes}
     return Extractor("classifier", network.eval(), "pixels from -1 to 1 at the data's own size", facts, network.head)
 
 
-def fit(network: Classifier, images: Tensor, labels: Tensor) -> None:
-    """Trains on uint8 (N, C, H, W) and int64 (N,)."""
+def fit(network: Classifier, images: Tensor, labels: Tensor, min_epochs: int, min_steps: int) -> None:
+    """Trains the classifier on uint8 (N, C, H, W) and int64 (N,)."""
     size = min(_BATCH, len(images))
     batches = len(images) // size
-    epochs = max(_EPOCHS, -(-_STEPS // batches))
+    epochs = max(min_epochs, -(-min_steps // batches))
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, epochs * batches)
     device = network.head.weight.device
@@ -98,7 +102,7 @@ def fit(network: Classifier, images: Tensor, labels: Tensor) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-        if epoch == 0 and (left := (epochs - 1) * (time.monotonic() - started)) > _WORTH_A_WORD:
+        if epoch == 0 and (left := (epochs - 1) * (time.monotonic() - started)) > _LONG:
             log.info("the classifier needs about %.0f s more", left)
     network.eval()
 

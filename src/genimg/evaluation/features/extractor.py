@@ -1,4 +1,4 @@
-"""What an extractor is: a network with a name, a digest and a word on how it sees images."""
+"""A feature extractor: a network with a name, a digest, and a description of its preprocessing."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,19 +11,20 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 
-BATCH = 250  # images at once
+_BATCH = 250
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that turns images into vectors.
+    """A network that maps images to vectors.
 
-    name: `classifier`, `inception`, ...
-    network: uint8 (B, C, H, W) -> (B, D).
-    preprocessing: in words, how the network sees the images; a part of what identifies its features.
-    facts: what else a reader of its figures should know, as plain types: the classifier's accuracy.
-    known: its digest says all; not of a user's class, whose code may change: its features are not kept.
-    head: vectors (B, D) -> logits of the data's classes, where the network knows them.
+    Attributes:
+        name: `classifier`, `inception`, ...
+        network: uint8 (B, C, H, W) -> (B, D).
+        preprocessing: description of the network's input; part of the digest.
+        facts: further plain values for a reader of the metrics, such as the classifier's accuracy.
+        head: vectors (B, D) -> logits of the data's classes, if the network has them.
+        cacheable: whether the digest identifies the features; not for a user-defined class, whose code may change.
     """
 
     name: str
@@ -31,11 +32,11 @@ class Extractor:
     preprocessing: str
     facts: dict[str, Any] = field(default_factory=dict)
     head: nn.Module | None = None
-    known: bool = True
+    cacheable: bool = True
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the weights and of how they are used."""
+        """sha256 of the name, the class, the preprocessing and the weights."""
         digest = hashlib.sha256(f"{self.name}\n{type(self.network)}\n{self.preprocessing}".encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -46,7 +47,7 @@ class Extractor:
     def __call__(self, images: Tensor, device: torch.device) -> Tensor:
         """uint8 (N, C, H, W) -> float32 (N, D), on the CPU."""
         parts = []
-        for part in images.split(BATCH):
+        for part in images.split(_BATCH):
             vectors = self.network(part.to(device))
             if vectors.ndim != 2 or len(vectors) != len(part) or not vectors.isfinite().all():
                 got = f"{self.name}, which gives {tuple(vectors.shape)} for {tuple(part.shape)}"
@@ -54,11 +55,11 @@ class Extractor:
             parts.append(vectors.float().cpu())
         return torch.cat(parts)
 
-    def stream(self, pieces: Iterable[Tensor], device: torch.device) -> Tensor:
-        """As a call, for images that come in pieces and are never all in memory."""
-        return torch.cat([self(piece, device) for piece in pieces])
+    def stream(self, batches: Iterable[Tensor], device: torch.device) -> Tensor:
+        """The features of batches of images, which are never all in memory."""
+        return torch.cat([self(batch, device) for batch in batches])
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """(B, 1 or 3, H, W) -> (B, 3, H, W): grey repeated, for networks that know colour images only."""
+    """(B, 1 or 3, H, W) -> (B, 3, H, W): repeats the channel of grey images."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

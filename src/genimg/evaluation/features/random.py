@@ -1,7 +1,7 @@
-"""The features of a convolutional network with random weights: they need no labels, no training and no download.
+"""Features of a convolutional network with random weights, without labels, training or download.
 
-They know nothing of meaning, and yet their Frechet distance follows that of trained classifiers over a run (rank
-correlations of .74 to .94, docs/results.md). So they choose among the checkpoints of one run.
+They are not semantic, but over a run their Frechet distance correlates with that of trained classifiers (rank
+correlations of .74 to .94, docs/results.md). They therefore serve to choose among the checkpoints of one run.
 """
 
 import math
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 FEATURES = 64
 _WIDTHS = (64, 128, 128)
 _KERNELS = (5, 3, 3)
-_LARGEST = 64  # pixels of the longer side: larger images are made smaller first
+_LARGEST = 64  # pixels of the longer side: larger images are reduced first
 _SEED = 0
 
 
 class RandomFeatures(nn.Module):
-    """Three convolutions, each halving the size; a 2 x 2 mean of each one's output, all of them projected to 64.
+    """Three convolutions with stride 2; the 2 x 2 means of their outputs are projected to 64 features.
 
-    The weights come from a generator of their own: the global one is left as it was.
+    The weights come from a separate generator; the global one is unchanged.
 
     Args:
         channels: of the images.

@@ -1,1 +1,1 @@
-"""Figures of sets of images: functions of arrays that know nothing of models."""
+"""Metrics as functions of arrays. They do not depend on the models."""

@@ -1,1 +1,1 @@
-"""What people think of the images: a page that asks them, and the statistics of their answers."""
+"""Human evaluation: a page on which people judge images, and the statistics of their answers."""

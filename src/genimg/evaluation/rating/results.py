@@ -1,4 +1,4 @@
-"""From the raters' files to figures. Every file is a stranger's: it is checked before anything is counted."""
+"""Statistics of a study from the raters' files. The files are untrusted: each is checked before it is counted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from pathlib import Path
 import torch
 
 from genimg.common.errors import UserError
-from genimg.evaluation.metrics.judgement import Rate, bradley_terry, fleiss_kappa, rate, same
+from genimg.evaluation.rating.statistics import bradley_terry, fleiss_kappa, proportion
 from genimg.evaluation.rating.study import ANSWERS, FORMAT, Key, mirrored, order
 
 _LARGEST = 10 * 2**20  # bytes of a rater's file
-_ENOUGH = 3  # sources from which strengths are told
-_OTHER = {"left": "right", "right": "left"}
+_FEWEST = 3  # sources for Bradley-Terry strengths
+_OPPOSITE = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
 class Rater:
-    """One file: answers by trial; not every trial need be answered. again: those to trials that came a second time.
+    """The answers of one file by trial; a rater may skip the last trials.
 
-    `left` and `right` are the key's, whatever side the rater saw an image on.
+    `left` and `right` are the sides in the key, whichever side the rater saw an image on.
+
+    Attributes:
+        again: answers to repeated trials.
     """
 
     name: str
@@ -33,7 +36,7 @@ class Rater:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure: a rate, or a number without an interval; n answers."""
+    """One statistic of n answers: a proportion with its interval, or a number without one."""
 
     name: str
     value: float
@@ -44,18 +47,22 @@ class Line:
     note: str = ""
 
 
-def read(paths: Sequence[Path], key: Key) -> list[Rater]:
-    """The raters' files. UserError for the first that is damaged, of another study, or there twice."""
+def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
+    """Reads the raters' files.
+
+    Raises:
+        UserError: for the first file that is damaged, belongs to another study, or occurs twice.
+    """
     raters = [_read(path, key) for path in paths]
     names = [rater.name for rater in raters]
     for path, name in zip(paths, names, strict=True):
         if names.count(name) > 1:
-            raise UserError("results", path, f"one file a rater, and there are {names.count(name)} of {name!r}")
+            raise UserError("results", path, f"one file per rater; {names.count(name)} files are of {name!r}")
     return raters
 
 
 def _read(path: Path, key: Key) -> Rater:
-    wanted = "a file that rate.html let a rater save"
+    expected = "a file of answers saved from rate.html"
     try:
         if path.stat().st_size > _LARGEST:
             raise ValueError("it is too large")
@@ -69,50 +76,50 @@ def _read(path: Path, key: Key) -> Rater:
         seed = content["seed"]
         given: list[tuple[int, str]] = [(one["trial"], one["answer"]) for one in content["answers"]]
         if type(seed) is not int or not 0 <= seed < 2**32:
-            raise ValueError(f"{seed!r:.40} is no seed")
+            raise ValueError(f"{seed!r:.40} is not a seed")
         if [trial for trial, _ in given] != order(len(key.trials), key.repeats, seed)[: len(given)]:
-            raise ValueError(f"its answers are not in the order that its seed, {seed}, gives the study's trials")
+            raise ValueError(f"its answers are not in the order of its seed, {seed}")
         for _, answer in given:
             if answer not in ANSWERS[key.mode]:
-                raise ValueError(f"{answer!r:.40} is no answer to it")
+                raise ValueError(f"{answer!r:.40} is not an answer of this study")
         count = len(key.trials)
-        meant: list[tuple[int, str]] = []
+        answers: list[tuple[int, str]] = []
         for place, (trial, answer) in enumerate(given):
-            turned = mirrored(count, trial, seed) != (place >= count)
-            meant.append((trial, _OTHER.get(answer, answer) if turned else answer))
-        return Rater(str(content["rater"])[:60], dict(meant[:count]), dict(meant[count:]))
+            swapped = mirrored(count, trial, seed) != (place >= count)
+            answers.append((trial, _OPPOSITE.get(answer, answer) if swapped else answer))
+        return Rater(str(content["rater"])[:60], dict(answers[:count]), dict(answers[count:]))
     except KeyError as error:
-        raise UserError("results", path, wanted, f"it has no {error}") from error
+        raise UserError("results", path, expected, f"it has no {error}") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError("results", path, wanted, f"{error}") from error
+        raise UserError("results", path, expected, f"{error}") from error
 
 
-def figures(key: Key, raters: Sequence[Rater]) -> list[Line]:
-    """Rates of first answers, and how much raters agree with each other and with themselves."""
-    counted = _fooled(key, raters) if key.mode == "fooled" else _better(key, raters)
+def statistics(key: Key, raters: Sequence[Rater]) -> list[Line]:
+    """Proportions of the first answers, and the agreement between and within raters."""
+    counted = _real_or_generated(key, raters) if key.mode == "real_or_generated" else _preferences(key, raters)
     return [*counted, *_agreement(key, raters)]
 
 
-def _first(raters: Sequence[Rater]) -> list[tuple[int, str]]:
-    """(trial, answer) of all raters, without the repeats."""
-    return [answered for rater in raters for answered in rater.answers.items()]
+def _first_answers(raters: Sequence[Rater]) -> list[tuple[int, str]]:
+    """(trial, answer) of all raters, without the repeated trials."""
+    return [answer for rater in raters for answer in rater.answers.items()]
 
 
-def _fooled(key: Key, raters: Sequence[Rater]) -> list[Line]:
+def _real_or_generated(key: Key, raters: Sequence[Rater]) -> list[Line]:
     lines = []
     for source, name in reversed(list(enumerate(key.sources))):
-        given = [answer for trial, answer in _first(raters) if key.trials[trial][0][0] == source]
-        note = "taken for real" if source else "real images taken for real: what can be reached"
+        given = [answer for trial, answer in _first_answers(raters) if key.trials[trial][0][0] == source]
+        note = "judged real" if source else "real images judged real: the upper limit"
         if given:
-            lines.append(_line(name, rate(given.count("real"), len(given)), note))
+            lines.append(Line(name, *proportion(given.count("real"), len(given)), note))
     return lines
 
 
-def _better(key: Key, raters: Sequence[Rater]) -> list[Line]:
+def _preferences(key: Key, raters: Sequence[Rater]) -> list[Line]:
     count = len(key.sources)
     wins = torch.zeros(count, count, dtype=torch.float64)
     ties = torch.zeros(count, count, dtype=torch.int64)
-    for trial, answer in _first(raters):
+    for trial, answer in _first_answers(raters):
         left, right = (source for source, _ in key.trials[trial])
         if answer == "tie":
             ties[min(left, right), max(left, right)] += 1
@@ -120,20 +127,20 @@ def _better(key: Key, raters: Sequence[Rater]) -> list[Line]:
             wins[(left, right) if answer == "left" else (right, left)] += 1
     lines = []
     for a, b in combinations(range(count), 2):
-        decided, even = int(wins[a, b] + wins[b, a]), int(ties[a, b])
-        note = f"preferred, of those who chose; {even} found them alike"
+        decided, tied = int(wins[a, b] + wins[b, a]), int(ties[a, b])
+        name, note = f"{key.sources[a]} over {key.sources[b]}", f"preferred, without {tied} ties"
         if decided:
-            lines.append(_line(f"{key.sources[a]} over {key.sources[b]}", rate(int(wins[a, b]), decided), note))
-        elif even:
-            lines.append(Line(f"{key.sources[a]} over {key.sources[b]}", 0.5, even, note=note))
-    if count >= _ENOUGH:
+            lines.append(Line(name, *proportion(int(wins[a, b]), decided), note))
+        elif tied:
+            lines.append(Line(name, 0.5, tied, note=f"{tied} ties and no preference"))
+    if count >= _FEWEST:
         halves = 0.5 * (ties + ties.T)
         try:
             strengths = bradley_terry(wins + halves).tolist()
-        except ValueError:  # few answers
+        except ValueError:  # too few answers
             return lines
         games = (wins + wins.T + 2 * halves).sum(1).tolist()
-        note = "Bradley-Terry strength; all sum to 1"
+        note = "Bradley-Terry strength; the sum is 1"
         ranked = sorted(zip(strengths, key.sources, games, strict=True), reverse=True)
         lines += [Line(name, strength, int(n), note=note) for strength, name, n in ranked]
     return lines
@@ -141,18 +148,13 @@ def _better(key: Key, raters: Sequence[Rater]) -> list[Line]:
 
 def _agreement(key: Key, raters: Sequence[Rater]) -> list[Line]:
     lines = []
-    asked = sorted(set.intersection(*(set(rater.answers) for rater in raters))) if len(raters) > 1 else []
-    if asked:
-        words = ANSWERS[key.mode]
-        counts = torch.tensor([[sum(r.answers[t] == word for r in raters) for word in words] for t in asked])
-        note = f"Fleiss' kappa of {len(raters)} raters: 1 agreed, 0 chance"
-        lines.append(Line("agreement between raters", fleiss_kappa(counts), len(asked), note=note))
-    again = [(a, rater.answers[trial]) for rater in raters for trial, a in rater.again.items()]
+    common = sorted(set.intersection(*(set(rater.answers) for rater in raters))) if len(raters) > 1 else []
+    if common:
+        counts = [[sum(r.answers[t] == answer for r in raters) for answer in ANSWERS[key.mode]] for t in common]
+        note = f"Fleiss' kappa of {len(raters)} raters: 1 full agreement, 0 chance"
+        lines.append(Line("agreement between raters", fleiss_kappa(torch.tensor(counts)), len(common), note=note))
+    again = [answer == rater.answers[trial] for rater in raters for trial, answer in rater.again.items()]
     if again:
-        note = "share of repeated trials that a rater answered alike"
-        lines.append(Line("agreement within raters", same(again), len(again), note=note))
+        note = "share of repeated trials with the same answer"
+        lines.append(Line("agreement within raters", sum(again) / len(again), len(again), note=note))
     return lines
-
-
-def _line(name: str, of: Rate, note: str) -> Line:
-    return Line(name, of.value, of.n, of.low, of.high, of.p, note)

@@ -1,14 +1,12 @@
 """The model card, README.md of an export: the file, its use, its training data, settings and metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genimg.checkpoints.read import Checkpoint
 from genimg.common.html import write_page
-from genimg.sampling.export.formats import FILES
+from genimg.sampling.export.formats import FORMATS
 from genimg.sampling.export.generator import ExportableGenerator, Input
 
 _BATCH = 16  # images drawn by the code example
@@ -42,7 +40,7 @@ def write(
         versions=checkpoint["versions"],
         images_seen=checkpoint["images_seen"],
         format=format,
-        file=FILES[format].file,
+        file=FORMATS[format].file,
         output_shape=["B", *frames, *generator.image_shape],
         example=example(generator, format, trust),
         difference=difference,
@@ -53,7 +51,7 @@ def write(
 
 def example(generator: ExportableGenerator, format: str, trust: Sequence[str]) -> str:
     """Returns Python code that draws images with the exported file alone."""
-    chosen = FILES[format]
+    chosen = FORMATS[format]
     arrays = {one.name: _array(one, len(generator.classes), chosen.numpy) for one in generator.inputs}
     return chosen.example.format(
         file=chosen.file,

@@ -1,7 +1,5 @@
 """The file formats of an export: how each is written, read back, and used without this project."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,17 +44,17 @@ class Format:
 
 def check_installed(format: str) -> None:
     """Raises UserError if a package that the format needs is missing."""
-    for package in FILES[format].packages:
+    for package in FORMATS[format].packages:
         if find_spec(package) is None:
             raise weights.needs_extra(package)
 
 
 def write(format: str, generator: ExportableGenerator, checkpoint: Checkpoint, folder: Path) -> Path:
     """Writes the file of a format into `folder` and returns its path."""
-    path = folder / FILES[format].file
+    path = folder / FORMATS[format].file
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # TorchScript's deprecation, and the exporter's remarks on its own code
-        FILES[format].write(generator, checkpoint, path)
+        FORMATS[format].write(generator, checkpoint, path)
     return path
 
 
@@ -64,7 +62,7 @@ def read(format: str, path: Path, generator: ExportableGenerator, trust: Sequenc
     """Reads an exported file as another program would."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return FILES[format].read(path, generator, trust)
+        return FORMATS[format].read(path, generator, trust)
 
 
 @torch.no_grad()
@@ -130,7 +128,7 @@ def _any_batch(generator: ExportableGenerator) -> dict[str, Any]:
 
 
 #: The formats by name; the only list of them.
-FILES: dict[str, Format] = {
+FORMATS: dict[str, Format] = {
     "safetensors": Format(
         f"model{weights.SUFFIX}",
         weights.write,

@@ -1,7 +1,5 @@
 """The generator of a model as one function of tensors, from noise to images in [-1, 1]."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

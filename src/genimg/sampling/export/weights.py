@@ -1,7 +1,5 @@
 """format=safetensors: the weights, and in the metadata of the file the configuration that rebuilds the model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

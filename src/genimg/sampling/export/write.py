@@ -1,7 +1,5 @@
 """The work of task=export: writes the generator of a model to a file for other programs, verifies it, adds a card."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from pathlib import Path

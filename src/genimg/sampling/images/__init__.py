@@ -1,1 +1,1 @@
-"""Image tensors as sheets, PNGs and GIFs. Depends on torch, numpy and Pillow only."""
+"""Image tensors as sheets, PNGs and GIFs. Independent of models and data."""

@@ -1,18 +1,17 @@
 """Writes PNGs and GIFs: equal images give equal bytes, and a crash leaves no incomplete file."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from genimg.common.files import atomic_write
 
 _THREADS = min(4, os.cpu_count() or 1)  # zlib releases the global interpreter lock, so PNGs are compressed in parallel
 _WAITING = 256  # images queued before more are requested: bounds the memory
@@ -29,9 +28,8 @@ def to_pillow(image: Tensor) -> Image.Image:
 
 def save_png(image: Tensor, path: Path) -> None:
     """Writes uint8 (C, H, W) to a PNG; an existing file is replaced atomically."""
-    packed = BytesIO()
-    to_pillow(image).save(packed, "PNG")
-    _write(packed, path)
+    with atomic_write(path, sync=False) as file:
+        to_pillow(image).save(file, "PNG")
 
 
 def save_many(save: Callable[[Tensor, Path], None], images: Iterable[tuple[Tensor, Path]]) -> None:
@@ -53,18 +51,9 @@ def save_gif(frames: Tensor, path: Path, frame_ms: int = 100) -> None:
     duration.
     """
     pages = [to_pillow(frame) for frame in frames] if frames.shape[1] == 1 else _with_palette(frames)
-    packed = BytesIO()
-    pages[0].save(
-        packed,
-        "GIF",
-        save_all=True,
-        append_images=pages[1:],
-        duration=frame_ms,
-        loop=0,
-        optimize=False,
-        disposal=1,
-    )
-    _write(packed, path)
+    options = {"duration": frame_ms, "loop": 0, "optimize": False, "disposal": 1}
+    with atomic_write(path, sync=False) as file:
+        pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], **options)
 
 
 def save_frames(frames: Tensor, folder: Path) -> None:
@@ -95,13 +84,3 @@ def _with_palette(frames: Tensor) -> list[Image.Image]:
         image.putpalette(table.tobytes())
         pages.append(image)
     return pages
-
-
-def _write(packed: BytesIO, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(packed.getbuffer())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

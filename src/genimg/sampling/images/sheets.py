@@ -3,8 +3,6 @@
 Images are uint8 (C, H, W) with one channel (grey) or three (RGB).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,12 +67,8 @@ def layout(count: int, rows: int | None = None, columns: int | None = None) -> t
         return natural_layout(count)
     if rows is not None and columns is not None:
         if rows * columns < count:
-            raise UserError(
-                "rows, columns",
-                f"{rows} x {columns} = {rows * columns} cells",
-                f"at least {count} cells, one per image",
-                hint="set one of the two; the other is derived",
-            )
+            got, hint = f"{rows} x {columns} = {rows * columns} cells", "set one of the two; the other is derived"
+            raise UserError("rows, columns", got, f"at least {count} cells, one per image", hint)
         return rows, columns
     given = rows or columns or 1
     other = -(-count // given)
@@ -84,11 +78,6 @@ def layout(count: int, rows: int | None = None, columns: int | None = None) -> t
 def tile_factor(height: int, width: int) -> int:
     """Returns the integer factor that enlarges a tile of a sheet to at least `SMALLEST_TILE`."""
     return -(-SMALLEST_TILE // max(height, width))
-
-
-def enlarge(images: Tensor, factor: int) -> Tensor:
-    """Enlarges (..., H, W) by repeating each pixel `factor` times along both axes."""
-    return images.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
 
 def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
@@ -101,7 +90,8 @@ def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None =
         UserError: if there are fewer than N cells.
     """
     rows, columns = layout(len(images), rows, columns)
-    tiles = enlarge(images, tile_factor(images.shape[-2], images.shape[-1]))
+    factor = tile_factor(images.shape[-2], images.shape[-1])
+    tiles = images.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
     empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), BACKGROUND)
     tiles = F.pad(torch.cat([tiles, empty]), (0, GAP, 0, GAP), value=BACKGROUND)
     grid = tiles.unflatten(0, (rows, columns))

@@ -16,10 +16,10 @@ from genimg.checkpoints.schema import Checkpoint, RunState, capture, process_sta
 from genimg.checkpoints.write import copy_to_cpu, save_checkpoint
 from genimg.common.errors import STOPPED, UserError, in_a_line
 from genimg.common.files import remove_unfinished, write_json
-from genimg.common.monitored import Monitored, compare
+from genimg.common.monitored import Monitored, comparable
 from genimg.common.run_folder import RunFolder
 from genimg.data.module import GenerativeData
-from genimg.distributed.data_parallel import gathered
+from genimg.distributed.data_parallel import all_gather
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks import optimizers
 from genimg.training.callbacks.clock import Clock
@@ -111,7 +111,7 @@ class Checkpoints(Callback):
         self.metrics.flush(trainer)  # detects a loss that is not finite
         self.metrics.check(trainer)
         self._finish_writing()
-        better = self.best is None or not compare([self.best, value]) or value.cost < self.best.cost
+        better = self.best is None or not comparable([self.best, value]) or value.cost < self.best.cost
         better = trainer.strategy.broadcast(better)  # only rank 0 knows what was written
         if better and math.isfinite(value.value) and self.clock.exit_code == 0:
             self._older_best, self.best, self.since_best = self.best, value, 0
@@ -140,7 +140,7 @@ class Checkpoints(Callback):
                 images_seen=self.clock.images_seen,
                 seconds=self.clock.seconds,
                 expected_images=self.clock.expected_images,
-                processes=gathered(process_state(*self.metrics.state())),
+                processes=all_gather(process_state(*self.metrics.state())),
                 metrics=self.metrics.latest,
             )
         )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from genimg.distributed.data_parallel import highest
+from genimg.distributed.data_parallel import all_reduce_max
 from genimg.models.base import GenerativeModel
 from genimg.training.settings import BudgetSettings
 
@@ -145,7 +145,7 @@ class Clock(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         measured = time.monotonic() - self._started if trainer.is_global_zero else 0.0
-        seconds, stop_request = highest(trainer, [measured, self.stop_request])
+        seconds, stop_request = all_reduce_max(trainer, [measured, self.stop_request])
         self.advance(self.batch_size, seconds)
         if stop_request:
             self.stop(trainer, int(stop_request))

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from itertools import takewhile
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from genimg.common.files import append_text
 from genimg.common.monitored import Monitored
 from genimg.common.run_folder import RunFolder
-from genimg.distributed.data_parallel import highest
+from genimg.distributed.data_parallel import all_reduce_max
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Clock
 from genimg.training.lightning_api import add_summary
@@ -138,7 +138,7 @@ class Metrics(Callback):
             return
         if self.pending and not all(map(math.isfinite, self._means(trainer).values())):
             self.flush(trainer)
-        elif highest(trainer, [float(not weights_are_finite(self.model))])[0]:
+        elif all_reduce_max(trainer, [float(not weights_are_finite(self.model))])[0]:
             self._stop_diverged(trainer, ["weights"], len(self.pending) or self.every_steps)
 
     def _means(self, trainer: Trainer) -> dict[str, float]:
@@ -197,8 +197,8 @@ class Metrics(Callback):
 def monitored(metrics: Mapping[str, float], model: GenerativeModel) -> Monitored | None:
     """Returns the value of the model's monitored metric in `Metrics.latest`; None before it is measured."""
     name, direction = model.monitor
-    value, n = metrics.get(f"val_{name}"), cast(int | None, metrics.get(f"val_{name}_n"))
-    return None if value is None else Monitored(name, value, direction, n)
+    value = metrics.get(f"val_{name}")
+    return None if value is None else Monitored(name, value, direction, int(metrics[f"val_{name}_n"]))
 
 
 def weights_are_finite(model: nn.Module) -> bool:

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from pytorch_lightning import Trainer
 
-from genimg.distributed.data_parallel import share
+from genimg.distributed.data_parallel import broadcast_tensors
 from genimg.models.base import FitsPrior
 from genimg.training.callbacks.base import RunCallback
 
@@ -35,7 +35,7 @@ class FitPrior(RunCallback):
             with self.context.ema.applied(), trainer.precision_plugin.forward_context():
                 if trainer.is_global_zero:
                     self._fit(model, model.device)
-            share(list(model.buffers()))
+            broadcast_tensors(list(model.buffers()))
 
     def _fit(self, model: FitsPrior, device: torch.device) -> None:
         generator = torch.Generator(device).manual_seed(_SEED)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pytorch_lightning import LightningModule, Trainer
 
 from genimg.common.files import write_json
-from genimg.common.monitored import Monitored, compare
+from genimg.common.monitored import Monitored, comparable
 from genimg.training.callbacks.base import RunCallback
 from genimg.training.callbacks.metrics import monitored
 
@@ -78,4 +78,4 @@ class Pruning(RunCallback):
         if not self._trial.should_prune():
             return False
         earlier = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return compare([value, *(replace(value, n=other.user_attrs.get("n")) for other in earlier)])
+        return comparable([value, *(replace(value, n=other.user_attrs.get("n")) for other in earlier)])

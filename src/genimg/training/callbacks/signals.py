@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from genimg.common.processes import Control
+from genimg.common.processes import ProcessGroupFiles
 from genimg.training.callbacks.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,9 @@ class Signals(Callback):
             if signal.getsignal(number) == signal.SIG_IGN:  # set by nohup, and by shells for background jobs
                 continue
             self._before[number] = signal.signal(number, self._receive)
-        control = Control.of_environment()
-        if control is not None and trainer.local_rank == 0:
-            control.listen()
+        files = ProcessGroupFiles.from_environment()
+        if files is not None and trainer.local_rank == 0:
+            files.set_listener()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -46,7 +46,7 @@ class Signals(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._restore()
-        if Control.of_environment() is not None:  # the agent stops all processes; this one logs its error first
+        if ProcessGroupFiles.from_environment() is not None:  # the agent stops all; this one logs its error first
             signal.signal(signal.SIGTERM, lambda number, frame: None)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""A sweep's folder that is a stranger's, or damaged."""
+"""Resuming an untrusted or damaged sweep."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from genimg.cli.main import run
 from genimg.common.errors import UserError
-from tests.sweeps.conftest import started, sweep_folder, table
+from tests.sweeps.conftest import run, started, sweep_folder, table
 
 
 @pytest.mark.parametrize(
@@ -34,40 +33,37 @@ from tests.sweeps.conftest import started, sweep_folder, table
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": 3}]},
     ],
 )
-def test_a_strangers_sweep_runs_no_code_and_stays_in_its_folder(plan: dict[str, Any], outputs: Path) -> None:
-    assert run(["-m", "seed=0,3"]) == 0
-    folder = sweep_folder(outputs)
-    started(outputs)
-    (folder / "sweep.json").write_text(json.dumps(plan))
+def test_an_untrusted_sweep_runs_no_code_and_stays_in_its_folder(
+    plan: dict[str, Any], outputs: Path, finished: Path
+) -> None:
+    (finished / "sweep.json").write_text(json.dumps(plan))
     with pytest.raises(UserError) as mistake:
-        run(["-m", f"sweep.resume={folder}"])
+        run(["-m", f"sweep.resume={finished}"])
     assert mistake.value.key == "sweep.resume"
     assert not started(outputs)
 
 
 @pytest.mark.parametrize("way", ["hydra.sweep.dir", "outputs"])
-def test_a_strangers_sweep_takes_no_other_folder_for_one_of_its_jobs(way: str, outputs: Path, tmp_path: Path) -> None:
-    """What a job left without a checkpoint is removed before it begins again: this must be its own."""
-    assert run(["-m", "seed=0,3"]) == 0
+def test_an_untrusted_sweep_removes_no_folder_outside_its_own(way: str, finished: Path, tmp_path: Path) -> None:
+    """A run folder without a checkpoint is removed before its job starts again."""
     mine = tmp_path / "mine" / "0-a"
     mine.mkdir(parents=True)
     name = "0-a" if way == "hydra.sweep.dir" else "${outputs}/0-a"
     plan = {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", f"{way}={mine.parent}"], "name": name}]}
-    (sweep_folder(outputs) / "sweep.json").write_text(json.dumps(plan))
+    (finished / "sweep.json").write_text(json.dumps(plan))
     (mine / "letter").touch()
     with pytest.raises(UserError, match="a job "):
-        run(["-m", f"sweep.resume={sweep_folder(outputs)}"])
+        run(["-m", f"sweep.resume={finished}"])
     assert [path.name for path in mine.iterdir()] == ["letter"]
 
 
-def test_a_link_out_of_a_sweeps_folder_is_refused(outputs: Path, tmp_path: Path) -> None:
-    assert run(["-m", "seed=0,3"]) == 0
-    (sweep_folder(outputs) / "0-seed_0" / "samples").symlink_to(tmp_path)
+def test_a_link_out_of_a_sweeps_folder_is_refused(finished: Path, tmp_path: Path) -> None:
+    (finished / "0-seed_0" / "samples").symlink_to(tmp_path)
     with pytest.raises(UserError, match="links"):
-        run(["-m", f"sweep.resume={sweep_folder(outputs)}"])
+        run(["-m", f"sweep.resume={finished}"])
 
 
-def test_a_class_that_the_sweep_began_with_is_named_again(outputs: Path) -> None:
+def test_a_class_in_a_saved_override_is_allowed_by_repeating_it(outputs: Path) -> None:
     words = ["seed=0,3", "model.generator_optimizer._target_=torch.optim.Adam,torch.optim.AdamW"]
     assert run(["-m", *words]) == 0
     resume = f"sweep.resume={sweep_folder(outputs)}"
@@ -76,9 +72,8 @@ def test_a_class_that_the_sweep_began_with_is_named_again(outputs: Path) -> None
     assert run(["-m", resume, *words]) == 0
 
 
-def test_damaged_records_are_as_none(outputs: Path) -> None:
-    assert run(["-m", "seed=0,3"]) == 0
-    folder = sweep_folder(outputs)
+def test_damaged_records_count_as_missing(outputs: Path, finished: Path) -> None:
+    folder = finished
     (folder / ".jobs" / "0-seed_0.json").write_text("{")
     (folder / ".jobs" / "1-seed_3.json").write_text('{"host": 1, "pid": "x", "seconds": []}')
     (folder / "0-seed_0" / "best.json").write_text("{")
@@ -88,14 +83,12 @@ def test_damaged_records_are_as_none(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize(("repeated", "downloads"), [([], False), (["data.root=elsewhere"], True)])
-def test_a_strangers_sweep_says_not_where_data_are_downloaded(
-    repeated: list[str], downloads: bool, outputs: Path
+def test_an_untrusted_sweep_does_not_choose_where_data_are_downloaded(
+    repeated: list[str], downloads: bool, finished: Path
 ) -> None:
-    assert run(["-m", "seed=0,3"]) == 0
     words = ["data=mnist", "data.root=elsewhere"]
     plan = {"words": ["seed=0,3", *words], "jobs": [{"words": ["seed=0", *words], "name": "0-a"}]}
-    folder = sweep_folder(outputs)
-    (folder / "sweep.json").write_text(json.dumps(plan))
-    assert run(["-m", f"sweep.resume={folder}", *repeated]) == 0
-    source = OmegaConf.load(folder / "0-a" / "config.yaml").data.source
+    (finished / "sweep.json").write_text(json.dumps(plan))
+    assert run(["-m", f"sweep.resume={finished}", *repeated]) == 0
+    source = OmegaConf.load(finished / "0-a" / "config.yaml").data.source
     assert (source.root, source.download) == ("elsewhere", downloads)

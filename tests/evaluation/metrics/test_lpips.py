@@ -1,4 +1,4 @@
-"""LPIPS against its definition, with weights of AlexNet that stand in for torchvision's: those are a download."""
+"""LPIPS against its definition, with random weights of AlexNet: torchvision's weights are a download."""
 
 import pickle
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.models import alexnet
 
 from genimg.common.errors import UserError
-from genimg.evaluation import perceptual
+from genimg.evaluation.metrics import lpips
 from tests.evaluation.features.test_extractors import Evil
 from tests.evaluation.test_figures import CPU, some_images
 
@@ -23,7 +23,7 @@ SHIFT, SCALE = (torch.tensor(x)[:, None, None] for x in ([-0.030, -0.088, -0.188
 
 @pytest.fixture(scope="module")
 def alex(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Tensor]]:
-    """A folder as torch's cache, and the random weights that lie in it; zeros that take no room where none is used."""
+    """A folder as torch's cache, and the random weights in it; expanded zeros for the unused layers."""
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in alexnet().state_dict().items()}
     generator = torch.Generator().manual_seed(0)
@@ -61,27 +61,27 @@ def test_lpips_equals_its_definition(
 ) -> None:
     folder, weights = alex
     monkeypatch.setattr(torch.hub, "_hub_dir", str(folder))
-    assert perceptual.missing() is None
+    assert lpips.unavailable() is None
     a, b = (some_images(3, seed, side).expand(-1, channels, -1, -1) for seed in (0, 1))
-    distance = perceptual.lpips(CPU)
+    distance = lpips.load_lpips(CPU)
     one, other = (part.expand(-1, 3, -1, -1).float() / 127.5 - 1 for part in (a, b))
     assert distance(a, b).tolist() == pytest.approx(by_definition(one, other, weights).tolist(), rel=1e-4)
     assert distance(a, a).abs().max() == 0
-    assert distance(a[:1, :, :8, :9], b[:1, :, :8, :9]).shape == (1,)  # smaller than AlexNet takes
+    assert distance(a[:1, :, :8, :9], b[:1, :, :8, :9]).shape == (1,)  # smaller than the input of AlexNet
 
 
-def test_what_is_not_at_hand_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    reason = perceptual.missing()
+    reason = lpips.unavailable()
     assert reason and str(tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth") in reason and "https://" in reason
 
 
-def test_a_damaged_file_and_a_strangers_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_and_untrusted_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     for content in (b"PK cut short", pickle.dumps(Evil())):
         (tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth").write_bytes(content)
         with pytest.raises(UserError, match="alexnet-owt"):
-            perceptual.lpips(CPU)
+            lpips.load_lpips(CPU)
     assert not Path("evil-was-here").exists()

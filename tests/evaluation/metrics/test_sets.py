@@ -1,4 +1,4 @@
-"""Figures of feature sets: against independent implementations, and the laws they keep."""
+"""Metrics of sets of features, against independent implementations and by their laws."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,8 +13,8 @@ from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
 from genimg.evaluation.metrics.frechet import frechet_distance
-from genimg.evaluation.metrics.kernel import kernel_distance
-from genimg.evaluation.metrics.neighbours import copying, manifold, nearest
+from genimg.evaluation.metrics.kid import kernel_distance
+from genimg.evaluation.metrics.precision_recall import copying, nearest, prdc
 
 DIM = 8
 
@@ -27,7 +27,7 @@ def features(count: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> T
 
 
 def copied(fake: Tensor, held_out: Tensor, train: Tensor) -> float:
-    """`copying` of features."""
+    """The copying metric of features."""
     return copying(nearest(fake, train)[0], nearest(held_out, train)[0])
 
 
@@ -50,15 +50,15 @@ def test_frechet_equals_the_formula_with_scipys_root() -> None:
     assert frechet_distance(torch.from_numpy(a), torch.from_numpy(b)) == pytest.approx(expected, rel=1e-8)
 
 
-def test_frechet_is_zero_for_itself_symmetric_and_known_for_a_shift() -> None:
+def test_frechet_is_zero_for_equal_sets_symmetric_and_known_for_a_shift() -> None:
     a, b = features(100, 0), features(100, 1, scale=2.0)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a))
     assert frechet_distance(a, a + 3.0) == pytest.approx(9.0 * DIM, rel=1e-5)
 
 
-def test_frechet_does_not_change_with_features_that_are_always_zero() -> None:
-    """More features than vectors, by another way."""
+def test_frechet_ignores_features_that_are_always_zero() -> None:
+    """With more features than vectors, the singular values are used."""
     a, b = features(60, 0), features(50, 1) * 1.5 + 0.2
     wide = [torch.cat([one, torch.zeros(len(one), 100)], dim=1) for one in (a, b)]
     assert frechet_distance(*wide) == pytest.approx(frechet_distance(a, b), rel=1e-9)
@@ -71,15 +71,15 @@ def test_frechet_of_fewer_vectors_than_dimensions_is_finite() -> None:
         frechet_distance(a[:1], b)
 
 
-def test_kernel_distance_of_whole_sets_equals_torchmetrics() -> None:
+def test_kernel_distance_of_full_sets_equals_torchmetrics() -> None:
     a, b = features(60, 0).double(), features(60, 1, shift=0.3).double()
     k = [(x @ y.T / DIM + 1) ** 3 for x, y in ((a, a), (a, b), (b, b))]
     found = kernel_distance(a, b, generator=seeded(), subsets=3, size=60)
     assert found.mean == pytest.approx(float(poly_mmd(a, b)), rel=1e-8) == pytest.approx(float(_mmd(*k)), rel=1e-8)
-    assert found.std is None  # every subset is the whole
+    assert found.std is None  # every subset equals the set
 
 
-def test_kernel_distance_of_subsets_is_torchmetrics_of_each() -> None:
+def test_kernel_distance_of_subsets_equals_torchmetrics() -> None:
     a, b = features(90, 0).double(), features(60, 1, shift=0.3).double()
     found = kernel_distance(a, b, generator=seeded(), subsets=20, size=40)
     draws = seeded()
@@ -91,13 +91,13 @@ def test_kernel_distance_of_subsets_is_torchmetrics_of_each() -> None:
 
 
 def _mmd(aa: Tensor, ab: Tensor, bb: Tensor) -> Tensor:
-    """Term by term, as the definition says."""
+    """The definition, term by term."""
     n = len(aa)
     off = ~torch.eye(n, dtype=torch.bool)
     return aa[off].mean() + bb[off].mean() - 2 * ab.mean()
 
 
-def test_kernel_distance_has_no_bias_and_tells_its_spread() -> None:
+def test_kernel_distance_is_unbiased_and_has_a_standard_deviation() -> None:
     found = kernel_distance(features(1000, 0), features(1000, 1), generator=seeded(), subsets=50, size=100)
     assert found.std is not None and found.std > 0
     assert abs(found.mean) < 3 * found.std / 50**0.5 + 0.02 * found.std
@@ -123,55 +123,55 @@ def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
     ]
 
 
-def test_manifold_figures_equal_their_definitions() -> None:
+def test_prdc_equals_its_definition() -> None:
     real, fake = features(70, 0).double(), features(60, 1, shift=0.4, scale=0.8).double()
-    assert list(manifold(real, fake, k=5)) == pytest.approx(by_definition(real.numpy(), fake.numpy(), 5), rel=1e-9)
+    assert list(prdc(real, fake, k=5)) == pytest.approx(by_definition(real.numpy(), fake.numpy(), 5), rel=1e-9)
 
 
-@pytest.mark.parametrize("tile", [3, 16])  # the last one is smaller; the first is smaller than k
-def test_neighbours_by_parts_equal_the_whole(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+@pytest.mark.parametrize("tile", [3, 16])  # the last tile is smaller; 3 is smaller than k
+def test_the_size_of_a_tile_changes_nothing(tile: int) -> None:
     real, fake = features(70, 0), features(60, 1)
-    whole, (distance, index) = manifold(real, fake), nearest(fake, real)
-    monkeypatch.setattr("genimg.evaluation.metrics.neighbours._TILE", tile)
-    assert manifold(real, fake) == whole
-    assert torch.equal(nearest(fake, real)[1], index)
-    torch.testing.assert_close(nearest(fake, real)[0], distance)
+    distance, index = nearest(fake, real)
+    tiled_distance, tiled_index = nearest(fake, real, tile=tile)
+    assert prdc(real, fake, tile=tile) == prdc(real, fake)
+    assert torch.equal(tiled_index, index)
+    torch.testing.assert_close(tiled_distance, distance)
 
 
 def test_a_set_covers_itself() -> None:
     a = features(200, 0)
-    assert manifold(a, a)[:2] == (1.0, 1.0)
-    assert manifold(a, a).coverage == 1.0
+    assert prdc(a, a)[:2] == (1.0, 1.0)
+    assert prdc(a, a).coverage == 1.0
 
 
 def test_dropped_classes_lower_recall_and_coverage_and_raise_the_distances() -> None:
     real = clusters(500, 0)
     sets = [clusters(500, 1, classes) for classes in (5, 3, 1)]
-    found = [manifold(real, fake) for fake in sets]
+    found = [prdc(real, fake) for fake in sets]
     assert all(more.recall > less.recall + 0.2 for more, less in pairwise(found))
     assert all(more.coverage > less.coverage + 0.2 for more, less in pairwise(found))
-    assert min(one.precision for one in found) > 0.9  # what is left is right
+    assert min(one.precision for one in found) > 0.9  # the remaining classes are real ones
     distances = [frechet_distance(real, fake) for fake in sets]
     assert distances == sorted(distances)
 
 
-def test_a_few_images_repeated_are_seen() -> None:
-    """The Frechet distance hardly sees them; recall, coverage and copying do."""
+def test_repeated_images_are_detected() -> None:
+    """The Frechet distance hardly changes; recall, coverage and copying do."""
     train, held_out = features(1000, 0), features(500, 1)
     fresh, repeated = features(500, 2), train[:25].repeat(20, 1)
-    good, bad = manifold(held_out, fresh), manifold(held_out, repeated)
+    good, bad = prdc(held_out, fresh), prdc(held_out, repeated)
     assert bad.recall < 0.3 * good.recall and bad.coverage < 0.6 * good.coverage
     assert copied(fresh, held_out, train) == pytest.approx(0.5, abs=0.06)
     assert copied(repeated, held_out, train) == 1.0
     assert copied(features(500, 2, shift=50.0), held_out, train) == 0.0
 
 
-def test_nearest_is_found() -> None:
+def test_nearest_finds_a_shifted_vector() -> None:
     among = features(50, 0)
     distance, index = nearest(among[[3, 30]] + 1e-3, among)
     assert index.tolist() == [3, 30]
     assert distance.tolist() == pytest.approx([DIM * 1e-6] * 2, rel=1e-2)
-    assert nearest(among, among)[0].max() == 0  # rounding leaves nothing between equals
+    assert nearest(among, among)[0].max() == 0  # no rounding error between equal vectors
 
 
 def test_nearest_equals_scipys_tree() -> None:
@@ -190,21 +190,21 @@ def test_copying_equals_scipys_mann_whitney() -> None:
 
 def test_a_common_offset_changes_nothing() -> None:
     real, fake = features(200, 0).double(), features(200, 1, shift=0.5).double()
-    assert manifold(real + 1e6, fake + 1e6) == pytest.approx(manifold(real, fake), abs=0.02)
+    assert prdc(real + 1e6, fake + 1e6) == pytest.approx(prdc(real, fake), abs=0.02)
 
 
-def test_what_is_no_number_is_refused() -> None:
-    """Not taken for near everything: a generator that diverged would look perfect."""
+def test_features_that_are_not_finite_are_refused() -> None:
+    """Otherwise a generator that diverged would seem perfect."""
     broken = features(30, 1)
     broken[3, 2] = torch.nan
     with pytest.raises(ValueError, match="finite"):
-        manifold(features(30, 0), broken)
+        prdc(features(30, 0), broken)
     with pytest.raises(ValueError, match="finite"):
         copied(broken, features(30, 0), features(30, 2))
 
 
 def test_too_few_vectors_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 5 vectors, got 5"):
-        manifold(features(5, 0), features(9, 1))
-    with pytest.raises(ValueError, match="two vectors"):
+        prdc(features(5, 0), features(9, 1))
+    with pytest.raises(ValueError, match="at least two vectors"):
         kernel_distance(features(1, 0), features(9, 1), generator=seeded())

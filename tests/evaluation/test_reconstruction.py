@@ -1,7 +1,7 @@
 """SSIM and MS-SSIM against their papers' definitions, in float64 with scipy's filters; PSNR against torchmetrics.
 
-The papers leave the border open. Here as in torchmetrics: windows that reach over it see the image mirrored; at the
-four finer scales of MS-SSIM only windows inside count.
+The papers do not define the border. As in torchmetrics, windows that exceed it use the mirrored image, and at the four
+finer scales of MS-SSIM only windows inside the image count.
 """
 
 import math
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from genimg.evaluation.structure import SMALLEST_MS, pixel_figures, structure
+from genimg.evaluation.metrics.similarity import MS_SSIM_SMALLEST, pixel_metrics
+from genimg.evaluation.reconstruction import reconstruction_figures
 from tests.evaluation.test_figures import CPU, by_name, pixels, some_images
 
 C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, section III.B, of images in [0, 1]
@@ -22,7 +23,7 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 
 
 
 def pair(height: int, width: int, channels: int = 3) -> tuple[Tensor, Tensor]:
-    """A smooth image, and the same under noise and a change of contrast; in [0, 1]."""
+    """Smooth images, and the same with noise and another contrast; in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(2, channels, 6, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
@@ -49,7 +50,7 @@ def maps(a: np.ndarray, b: np.ndarray, window: Callable[[np.ndarray], np.ndarray
 
 
 def halved(image: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    """Means of 2 x 2 pixels; an odd last row or column is dropped."""
     height, width = (side - side % 2 for side in image.shape)
     return image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
 
@@ -60,11 +61,11 @@ def by_channel(one: Tensor, other: Tensor) -> list[tuple[np.ndarray, np.ndarray]
 
 @pytest.mark.parametrize(("height", "width", "window"), [(28, 28, gaussian), (32, 48, gaussian), (8, 8, flat)])
 def test_ssim_equals_its_definition(height: int, width: int, window: Callable[[np.ndarray], np.ndarray]) -> None:
-    """A flat window of 7 pixels where the one of 11 does not fit."""
+    """A uniform window of 7 pixels if the Gaussian window of 11 does not fit."""
     a, b = pair(height, width)
     channels = [by_channel(*both) for both in zip(a, b, strict=True)]
     expected = [np.mean([np.prod(maps(x, y, window), axis=0) for x, y in image]) for image in channels]
-    assert pixel_figures(a, b)["ssim"].tolist() == pytest.approx(expected, rel=1e-4)
+    assert pixel_metrics(a, b)["ssim"].tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_ms_ssim_equals_its_definition() -> None:
@@ -76,46 +77,48 @@ def test_ms_ssim_equals_its_definition() -> None:
             product *= np.mean([maps(x, y)[1][5:-5, 5:-5] for x, y in channels]) ** weight
             channels = [(halved(x), halved(y)) for x, y in channels]
         expected.append(product * np.mean([np.prod(maps(x, y), axis=0) for x, y in channels]) ** WEIGHTS[-1])
-    assert pixel_figures(a, b)["ms-ssim"].tolist() == pytest.approx(expected, rel=1e-4)
+    assert pixel_metrics(a, b)["ms-ssim"].tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_psnr_equals_torchmetrics() -> None:
     a, b = pair(28, 28)
     expected = peak_signal_noise_ratio(a, b, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    assert pixel_figures(a, b)["psnr"].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    assert pixel_metrics(a, b)["psnr"].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 
 def test_identical_images_have_no_error() -> None:
     images = some_images(5, 0)
-    found = by_name(structure(images, lambda part, _: part, pixels(), CPU, None))
+    found = by_name(reconstruction_figures(images, lambda part, _: part, pixels(), CPU, None))
     assert found["mse"].value == 0 and found["ssim"].value == pytest.approx(1)
     assert found["cosine distance of features"].value == pytest.approx(0, abs=1e-12)
-    assert found["psnr"].value == pytest.approx(20 * math.log10(255 / 0.5))  # half a level, the least that counts
+    assert found["psnr"].value == pytest.approx(20 * math.log10(255 / 0.5))  # half a level, the smallest error
     assert {figure.n for figure in found.values()} == {5}
 
 
-def test_structure_by_hand_and_by_part() -> None:
-    images = torch.full((260, 1, 16, 16), 100, dtype=torch.uint8)  # more than one part
-    found = by_name(structure(images, lambda part, _: part + 51, pixels(), CPU, None))
+def test_metrics_of_flat_images_in_several_batches() -> None:
+    images = torch.full((260, 1, 16, 16), 100, dtype=torch.uint8)  # more than one batch
+    found = by_name(reconstruction_figures(images, lambda part, _: part + 51, pixels(), CPU, None))
     assert found["mse"].value == pytest.approx(0.04)
     assert found["psnr"].value == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
-    # two flat images: only SSIM's luminance term is left (Wang et al. 2004, eq. 6)
+    # of flat images, only the luminance term of SSIM remains (Wang et al. 2004, eq. 6)
     a, b, c = 100 / 255, 151 / 255, 0.01**2
     assert found["ssim"].value == pytest.approx((2 * a * b + c) / (a * a + b * b + c), rel=1e-4)
 
 
-@pytest.mark.parametrize("side", [8, 16, SMALLEST_MS - 1, SMALLEST_MS])
-def test_structure_at_every_size(side: int) -> None:
+@pytest.mark.parametrize("side", [8, 16, MS_SSIM_SMALLEST - 1, MS_SSIM_SMALLEST])
+def test_metrics_at_every_size(side: int) -> None:
     a, b = (some_images(2, seed, side).float() / 255 for seed in (0, 1))
-    found = pixel_figures(a, b)
-    assert ("ms-ssim" in found) == (side >= SMALLEST_MS)
+    found = pixel_metrics(a, b)
+    assert ("ms-ssim" in found) == (side >= MS_SSIM_SMALLEST)
     assert all(values.shape == (2,) and values.isfinite().all() for values in found.values())
 
 
-def test_the_floor_is_another_image_in_its_place() -> None:
+def test_the_floor_is_another_image() -> None:
     images = torch.full((300, 1, 16, 16), 100, dtype=torch.uint8)
     images[150:] = 151
-    found = by_name(structure(images, lambda part, _: part, pixels(), CPU, None))
+    found = by_name(reconstruction_figures(images, lambda part, _: part, pixels(), CPU, None))
     assert found["mse"].floor == pytest.approx(0.04) and found["mse"].value == 0
     assert found["psnr"].floor == pytest.approx(-10 * math.log10(0.04), rel=1e-5)
-    assert found["cosine distance of features"].floor == pytest.approx(0, abs=1e-6)  # flat images point one way
+    assert found["cosine distance of features"].floor == pytest.approx(
+        0, abs=1e-6
+    )  # features of flat images have one direction

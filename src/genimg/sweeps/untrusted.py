@@ -1,0 +1,75 @@
+"""Resuming an untrusted sweep: `sweep.resume=` takes values and names from its folder, no code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from genimg.common.errors import UserError
+from genimg.common.run_folder import RunFolder, check_contained
+from genimg.config.compose import Composer, line
+from genimg.config.hydra_api import Glob, Override
+from genimg.sweeps.folder import Job, SweepFolder, is_job_override
+
+# settings of sweeper and launcher that run no program and open no file: `hydra.launcher.setup=[...]` is shell code,
+# and submitit unpickles the files in its folder
+_HARMLESS_HYDRA = re.compile(
+    r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
+)
+_USER_FOLDERS = ("data.root", "outputs")  # keys of folders that the user chooses anyway
+# `data.cache=name` and the like, also in a dictionary: a folder to write to, although the name has no slash
+_OUTPUT_FOLDER = re.compile(r"(cache|_dir)\s*[=:](?!\s*(true|false|null)\b)", re.IGNORECASE)
+
+
+def check_folder(folder: SweepFolder) -> None:
+    """Raises UserError for a link that leads out of the folder, and for what is neither a file nor a folder."""
+    check_contained(RunFolder(folder.path), "sweep.resume")
+
+
+def check_plan(composer: Composer, words: list[str], jobs: list[Job], given: list[Override]) -> None:
+    """Raises UserError for a job outside the folder, and for an override that could run code or write elsewhere.
+
+    given: the overrides of this command line. The user allows such an override by repeating it.
+    """
+    allowed = set(_each(given))
+    for job in jobs:
+        _check_job(composer, job)
+    for word in dict.fromkeys(word for words in (words, *(job.words for job in jobs)) for word in words):
+        for one in _each(composer.parse([word])):
+            if one not in allowed and not _is_harmless(one, composer):
+                hint = "if you trust it, repeat it beside sweep.resume"
+                raise UserError("sweep.resume", f"a sweep with {one}", "overrides without classes and files", hint)
+
+
+def _check_job(composer: Composer, job: Job) -> None:
+    """Raises UserError for a job whose name or words place it outside the folder of the sweep, or resume another run.
+
+    A run folder without a checkpoint would be removed there. No sweep writes such words, so repeating does not help.
+    """
+    if Path(job.name).is_absolute() or ".." in Path(job.name).parts or "${" in job.name:
+        raise UserError("sweep.resume", f"a job in {job.name}", "a job in the folder of the sweep")
+    for override in composer.parse(job.words):
+        if override.key_or_group == "resume" or not is_job_override(override):
+            raise UserError("sweep.resume", f"a job with {line(override)}", "a job without overrides of its folder")
+
+
+def _each(overrides: Iterable[Override]) -> Iterable[str]:
+    """Yields the word of each override, and one for each value of a list."""
+    for override in overrides:
+        yield line(override)
+        if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+            yield from (f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator())
+
+
+def _is_harmless(word: str, composer: Composer) -> bool:
+    key, _, value = word.partition("=")
+    key = key.lstrip("+~")
+    if "_target_" in word:
+        return False
+    if key.startswith("hydra"):
+        return _HARMLESS_HYDRA.fullmatch(word) is not None
+    if "${" in word or key.startswith("trust") or _OUTPUT_FOLDER.search(word):
+        return False
+    names_a_file = ".." in value or "\\" in value or "/" in (value[:1] if composer.is_group(key) else value)
+    return key in _USER_FOLDERS or not names_a_file

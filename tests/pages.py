@@ -6,7 +6,6 @@ or YAML block with a file name among its first comment lines is that file. Other
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -70,7 +69,6 @@ def run(words: list[str], folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "genimg.cli.main", *words],
         cwd=folder,
-        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True,
         text=True,
         timeout=300,

@@ -62,3 +62,11 @@ def test_every_training_command_composes(
                 words = [re.sub(r"=([^\[,]*),.*", r"=\1", word) for word in words if word != "-m"]
             assert run([*words, "--cfg", "job"]) == 0, command
     capsys.readouterr()
+
+
+def test_the_architecture_describes_every_package_and_names_files_that_exist() -> None:
+    page, source = read_page("docs/architecture.md"), ROOT / "src" / "genimg"
+    described = re.findall(r"^- \*\*`(\w+)/`\*\*", page, re.MULTILINE)
+    assert set(described) == {path.parent.name for path in source.glob("*/__init__.py")}
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|yaml))`", page):
+        assert (source / path).exists() or (ROOT / path).exists(), path

@@ -145,7 +145,7 @@ RULES: dict[str, Rule] = {
     "model.penalty_share": Rule("number", above=0, high=1),
     "model.conditional": Rule("flag", everywhere=True),
     "model.objective": registered(
-        "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/own.md"
+        "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/extending.md"
     ),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),
     "model.augmentation": Rule("list", choices=("auto",)),

@@ -135,7 +135,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "Hydra's folder of a run": (["hydra.run.dir=mine"], ["hydra.run.dir: got mine", "outputs=mine"]),
     "a key of Hydra that no run reads": (["hydra.job.chdir=true"], ["hydra.job.chdir", "not set"]),
     "a sweep of no seeds": (["-m", "sweep.seeds=0"], ["sweep.seeds", "got 0", "1 or more"]),
-    "seeds twice": (["-m", "seed=1", "sweep.seeds=2"], ["seed", "sweep.seeds chooses the seeds"]),
+    "seeds twice": (["-m", "seed=1", "sweep.seeds=2"], ["seed", "sweep.seeds sets the seeds"]),
     "a sweep of sweeps": (["-m", "sweep.seeds=2,3"], ["sweep.seeds", "2,3", "one value"]),
     "a sweep's key misspelt": (["-m", "sweep.seed=3"], ["sweep.seed=3", "did you mean sweep.seeds?"]),
     "a search of no trials": (

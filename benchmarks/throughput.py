@@ -145,7 +145,7 @@ def plain(config: dict[str, Any], connection: Connection, half: bool = True) -> 
     machine = choose(settings.trainer)
     _, run = build_run(settings, machine)
     data, model = run.data, run.model
-    layout = torch.channels_last if half and machine.channels_last else torch.contiguous_format
+    layout = machine.layout if half else torch.contiguous_format
     model = model.to(machine.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     autocast = machine.autocast() if half else torch.autocast(machine.device.type, enabled=False)
     step = gan_step(model, autocast) if isinstance(model, GAN) else vae_step(cast(VAE, model), autocast)

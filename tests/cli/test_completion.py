@@ -1,4 +1,4 @@
-"""Completion as a shell asks for it: really in bash, through a terminal; the answers and their speed."""
+"""Shell completion: in an interactive bash through a terminal, its candidates, and its speed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def bash(tmp_path: Path) -> Iterator[Bash]:
         ("genimg-train model=gan model.lat\t", "model.latent_dim="),
         ("genimg-train trainer=\t\t", "cpu"),
         ("genimg sample num_im\t", "num_images="),
-        ("genimg-train data.root=pict\t", "images\\ of\\ mine/"),
+        ("genimg-train data.root=imag\t", "images\\ of\\ mine/"),
         ("genimg-train --vers\t", "--version "),
     ],
 )
@@ -79,7 +79,7 @@ def test_bash_completes(bash: Bash, typed: str, completed: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_other_scripts_are_at_least_well_formed(shell: str, tmp_path: Path) -> None:
+def test_the_zsh_and_fish_scripts_parse(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     file = tmp_path / "completion"
@@ -90,32 +90,34 @@ def test_the_other_scripts_are_at_least_well_formed(shell: str, tmp_path: Path) 
 def test_keys_are_those_of_the_chosen_model_and_data() -> None:
     assert "data.root=" in candidates(["data=image_folder", "data.ro"])
     assert "data.root=" not in candidates(["data=digits", "data.ro"])
-    assert "data.batch_size=" in candidates(["data.batch"]), "keys of an inherited file"
+    assert "data.batch_size=" in candidates(["data.batch"]), "a key of an inherited file"
 
 
 def test_values_of_a_key_with_choices() -> None:
+    assert candidates(["sample", "start="]) == candidates(["evaluate", "weights="]) == ["<file>"]
+    assert candidates(["sample", "run=la"]) == ["run=last"]
     assert candidates(["model.objective=h"]) == ["model.objective=hinge"]
     assert candidates(["trainer.accelerator="]) == [f"trainer.accelerator={name}" for name in ("auto", "cpu", "gpu")]
     assert candidates(["dry_run="]) == ["dry_run=true", "dry_run=false"]
 
 
-def test_a_users_own_choices_are_offered(tmp_path: Path) -> None:
+def test_user_defined_choices_are_offered(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("# Mine\nwings: 2  # how many\n")
     assert candidates(["--config-dir", str(tmp_path), "model=mi"]) == ["model=mine"]
     assert candidates([f"--config-dir={tmp_path}", "model=mine", "model.w"]) == ["model.wings="]
 
 
-def test_completion_answers_at_once(command: Callable[..., Answer]) -> None:
-    for words in (["model="], ["model.l"], ["task=sample", "num"], [""]):
+def test_completion_is_faster_than_importing_hydra(command: Callable[..., Answer], hydra_import_seconds: float) -> None:
+    for words in (["model="], ["model.l"], ["task=sample", "num"], [""], ["model.objective="], ["run="]):
         answer = command("--complete", *words)
         assert answer.code == 0
         assert answer.out.strip()
-        assert answer.cpu_seconds < 0.5
+        assert answer.cpu_seconds < hydra_import_seconds
         assert answer.imported == ""
 
 
-def test_completion_imports_no_hydra() -> None:
+def test_completion_does_not_import_hydra() -> None:
     code = "import sys; from genimg.cli.main import run; run(['--complete', 'model.']); print('hydra' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False\n")

@@ -1,4 +1,4 @@
-"""What is right passes: values that only look wrong, a user's own YAML, printing, resuming, sweeping."""
+"""Correct configurations pass: unusual values, user-defined YAML, printing, torchrun and srun."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
 @pytest.mark.parametrize(
     ("rule", "right", "wrong"),
     [
-        (Rule("whole", low=1), [1, 10**9], [0, -1, 1.5, "1", True, None, [1]]),
-        (Rule("whole", low=0, high=2, null=True), [0, 2, None], [3]),
+        (Rule("integer", low=1), [1, 10**9], [0, -1, 1.5, "1", True, None, [1]]),
+        (Rule("integer", low=0, high=2, null=True), [0, 2, None], [3]),
         (Rule("number", above=0), [1, 1e-9], [0, -1.0, "1e-4", False, None]),
         (Rule("number", low=0, high=1), [0, 1, 0.5], [1.1, -0.1]),
         (Rule("flag", choices=("auto",)), [True, False, "auto"], ["yes", 1, None]),
@@ -42,14 +42,14 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
         (Rule("list", null=True), [[1], [], None], [1, "a"]),
     ],
 )
-def test_a_rule_lets_through_what_is_right(rule: Rule, right: list[object], wrong: list[object]) -> None:
+def test_a_rule_accepts_the_right_values_only(rule: Rule, right: list[object], wrong: list[object]) -> None:
     assert [value for value in right if not is_valid(rule, value)] == []
     assert [value for value in wrong if is_valid(rule, value)] == []
 
 
 @pytest.mark.slow
-def test_every_rule_is_of_a_key_that_exists() -> None:
-    """A key that was renamed must not leave its rule behind, unchecked."""
+def test_every_rule_matches_an_existing_key() -> None:
+    """Renaming a key must not leave its rule behind."""
     composers = [Composer(task) for task in pages.tasks(None)]
     known: set[str] = set()
     for composer in composers:
@@ -62,12 +62,12 @@ def test_every_rule_is_of_a_key_that_exists() -> None:
     assert [pattern for pattern in RULES if not matching(known, pattern)] == []
 
 
-def test_a_whole_number_may_be_written_as_a_float() -> None:
+def test_an_integer_may_be_written_as_a_float() -> None:
     assert _checked("budget.images=1e5").budget.images == 100_000
     assert type(_checked("budget.images=1e5").budget.images) is int
 
 
-def test_a_folder_may_be_called_by_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_name_may_be_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "2024.10").mkdir()
     (tmp_path / "2024.10" / "a.png").touch()
@@ -107,7 +107,7 @@ def test_another_optimizer_takes_other_arguments() -> None:
     assert "betas" not in optimizer and optimizer.alpha == 0.9
 
 
-def test_what_may_be_added_and_taken_away() -> None:
+def test_keys_that_may_be_added_and_removed() -> None:
     config = _checked("~callbacks.samples", "+callbacks.mine._target_=mine.Callback", "+logger.mine={}")
     assert "samples" not in config.callbacks
     assert config.callbacks.mine._target_ == "mine.Callback"
@@ -115,13 +115,13 @@ def test_what_may_be_added_and_taken_away() -> None:
     assert _checked(f"+model.{optimizer}.weight_decay=0.1").model[optimizer].weight_decay == 0.1
 
 
-def test_a_class_of_the_users_own_takes_other_arguments(tmp_path: Path) -> None:
+def test_a_user_defined_class_takes_other_arguments(tmp_path: Path) -> None:
     own = "model.discriminator._target_=mine.Critic"
     critic = _checked(own, "+model.discriminator.slope=0.1", "~model.discriminator.max_width").model.discriminator
     assert critic.slope == 0.1 and "max_width" not in critic
-    with pytest.raises(UserError, match="a key that exists"):  # the other network is still ours
+    with pytest.raises(UserError, match="an existing key"):  # the other network is a packaged class
         _checked(own, "+model.generator.slope=0.1")
-    with pytest.raises(UserError, match="a key that exists"):  # and without + a name is a slip
+    with pytest.raises(UserError, match="an existing key"):  # without + it is a misspelling
         _checked(own, "model.discriminator.slope=0.1")
     (tmp_path / "experiment").mkdir()
     page = "# @package _global_\n# Mine\nmodel:\n  discriminator: {_target_: mine.Critic, slope: 0.1}\n"
@@ -131,14 +131,14 @@ def test_a_class_of_the_users_own_takes_other_arguments(tmp_path: Path) -> None:
     assert _checked("experiment=mine", own, config_dir=tmp_path).model.discriminator.slope == 0.1
 
 
-def test_a_users_own_model_keeps_its_own_keys(tmp_path: Path) -> None:
+def test_a_user_defined_model_has_its_own_keys(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(
         "# Mine\n_target_: mine.Model\nlr: 1e-3\nwings: 2\nobjective: fly\nconditional: false\n"
     )
     config = _checked("model=mine", "model.wings=3", "model.objective=swim", config_dir=tmp_path)
     assert (config.model.wings, config.model.objective) == (3, "swim")
-    with pytest.raises(UserError, match="whole number") as mistake:
+    with pytest.raises(UserError, match="an integer") as mistake:
         _checked("model=mine", "model.wings=many", config_dir=tmp_path)
     assert mistake.value.key == "model.wings"
     with pytest.raises(UserError, match="above 0") as mistake:
@@ -146,7 +146,7 @@ def test_a_users_own_model_keeps_its_own_keys(tmp_path: Path) -> None:
     assert mistake.value.default_in == str(tmp_path / "model" / "mine.yaml")
 
 
-def test_a_users_own_yaml_lies_on_top_of_the_packaged_one(tmp_path: Path) -> None:
+def test_user_defined_yaml_replaces_the_packaged_file(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "digits.yaml").write_text(
         "# Mine\ndefaults: [_shared, _self_]\nname: digits\n"
@@ -156,7 +156,7 @@ def test_a_users_own_yaml_lies_on_top_of_the_packaged_one(tmp_path: Path) -> Non
     assert _checked().data.image_size != 20
 
 
-def test_an_experiment_is_checked_as_the_command_line_is(tmp_path: Path) -> None:
+def test_an_experiment_is_checked_like_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     page = tmp_path / "experiment" / "mine.yaml"
     page.write_text("# @package _global_\n# A recipe\nmodel:\n  lr: -1.0\n")
@@ -170,7 +170,7 @@ def test_an_experiment_is_checked_as_the_command_line_is(tmp_path: Path) -> None
         _checked("experiment=mine", config_dir=tmp_path)
 
 
-def test_printing_what_would_run_runs_nothing(command: Callable[..., Answer], tmp_path: Path) -> None:
+def test_printing_the_configuration_runs_nothing(command: Callable[..., Answer], tmp_path: Path) -> None:
     answer = command("model=gan", "trainer.devices=4", "--cfg", "job", "--resolve")
     assert answer.code == 0, answer.err
     assert answer.imported == ""
@@ -193,7 +193,7 @@ STARTED = [
 
 @pytest.mark.parametrize("environment", STARTED, ids=["torchrun", "srun"])
 @pytest.mark.parametrize("wrong", [None, "abc", "-1", "4"])
-def test_what_a_launcher_left_half_set_is_one_message(
+def test_an_incomplete_launcher_environment_is_one_error(
     environment: dict[str, str], wrong: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rank = next(name for name in environment if name in ("RANK", "SLURM_PROCID"))
@@ -206,7 +206,7 @@ def test_what_a_launcher_left_half_set_is_one_message(
 
 
 @pytest.mark.parametrize("environment", STARTED, ids=["torchrun", "srun"])
-def test_the_devices_are_the_processes_that_are_started(
+def test_devices_auto_is_the_number_of_started_processes(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():

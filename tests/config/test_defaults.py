@@ -1,4 +1,4 @@
-"""What a run folder tells of its defaults, and so what its report says was changed: by whom does not matter."""
+"""RUN/defaults.yaml, and the changed settings that the report finds by comparison with it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from genimg.cli.main import run
+from genimg.cli import main as cli
 from genimg.common.quoting import quoted
 from genimg.common.run_folder import list_runs
-from genimg.launch import start as launch
 from genimg.report.run import read
 from genimg.report.settings import changes
 
-# Stands in for genimg.launch.worker: leaves a checkpoint, without torch.
+# Replaces genimg.launch.worker: writes a checkpoint file, without torch.
 WORKER = """
 import sys
 from pathlib import Path
@@ -28,13 +28,16 @@ checkpoints.mkdir(exist_ok=True)
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "worker.py").write_text(WORKER)
-    monkeypatch.setattr(launch, "WORKER", (sys.executable, str(tmp_path / "worker.py")))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def run(words: list[str]) -> int:
+    return cli.run(words, worker=(sys.executable, str(Path("worker.py").absolute())))
+
+
 def changed(*words: str) -> dict[str, tuple[str, str]]:
-    """{key: (default, value)} as the newest run tells after the command has run with `words`."""
+    """{key: (default, value)} of the newest run, after the command has run with `words`."""
     assert run(list(words)) == 0
     found = changes(read(list_runs("outputs")[-1]))
     assert found is not None
@@ -48,7 +51,7 @@ def test_the_choice_of_model_and_data_changes_nothing(words: tuple[str, ...]) ->
     assert changed(*words) == {}
 
 
-def test_what_follows_a_setting_is_no_change_of_its_own() -> None:
+def test_a_key_that_follows_another_is_not_a_change() -> None:
     assert changed("data.image_size=16", "budget.images=64") == {
         "data.image_size": ("32", "16"),
         "budget.images": ("null", "64"),
@@ -56,12 +59,12 @@ def test_what_follows_a_setting_is_no_change_of_its_own() -> None:
     assert changed("seed=3", "data.seed=4") == {"seed": ("0", "3"), "data.seed": ("0", "4")}
 
 
-def test_a_part_that_is_taken_away_is_one_change() -> None:
+def test_a_removed_part_is_one_change() -> None:
     found = changed("callbacks=none")
     assert {key.split(".")[0] for key in found} == {"callbacks"} and found["callbacks.samples"][1] == ""
 
 
-def test_an_experiment_and_a_file_in_the_place_of_the_packages_are_changes(here: Path) -> None:
+def test_an_experiment_and_a_file_that_replaces_a_packaged_one_are_changes(here: Path) -> None:
     own = here / "own"
     (own / "experiment").mkdir(parents=True)
     (own / "experiment" / "mine.yaml").write_text("# @package _global_\n# mine\nmodel:\n  width: 4\n")
@@ -74,21 +77,31 @@ def test_an_experiment_and_a_file_in_the_place_of_the_packages_are_changes(here:
     assert changed(*words, "model=other") == {"model.width": ("16", "4")}  # a choice has its own defaults
 
 
-def test_a_resumed_run_is_held_against_the_defaults_it_began_with() -> None:
+def test_a_resumed_run_is_compared_with_the_defaults_it_started_with() -> None:
     changed("budget.images=64")
     assert changed("resume=last", "budget.images=128")["budget.images"] == ("null", "128")
 
 
-def test_the_command_of_a_resumed_run_names_its_folder(here: Path) -> None:
-    """`last` is soon another."""
+@pytest.mark.parametrize(
+    "spelling", ["last", "'last'", "{name}", "outputs/{date}/{name}", "{here}/outputs/{date}/{name}"]
+)
+@pytest.mark.parametrize("plus", ["", "++"])
+def test_the_command_of_a_resumed_run_has_its_absolute_path(plus: str, spelling: str, here: Path) -> None:
+    """`last` is another run soon, and a relative path another folder elsewhere."""
     changed("budget.images=64")
-    changed("resume=last", "budget.images=128")
     (file,) = here.glob("outputs/*/*/command.txt")
-    run = file.parent.relative_to(here)
-    assert file.read_text().splitlines()[1] == f"genimg-train resume={run} budget.images=128"
+    given = spelling.format(here=here, date=file.parent.parent.name, name=file.parent.name)
+    changed(f"{plus}resume={given}", "budget.images=128")
+    assert file.read_text().splitlines()[1] == f"genimg-train resume={file.parent} budget.images=128"
+    assert file.with_name("overrides.txt").read_text().splitlines()[1:] == [
+        f"resume={file.parent}",
+        "budget.images=128",
+    ]
+    config = OmegaConf.load(file.with_name("config.yaml"))
+    assert config.resume == config.run_dir == str(file.parent)
 
 
-def test_the_command_of_a_resumed_run_can_be_typed_again(here: Path) -> None:
+def test_the_command_of_a_resumed_run_can_be_repeated(here: Path) -> None:
     odd = f"outputs={quoted('my (runs), x=1')}"
     assert run(["budget.images=64", odd]) == 0
     assert run(["resume=last", "budget.images=128", odd]) == 0
@@ -96,7 +109,7 @@ def test_the_command_of_a_resumed_run_can_be_typed_again(here: Path) -> None:
     assert run(shlex.split(file.read_text().splitlines()[1])[1:]) == 0
 
 
-def test_a_root_of_the_users_own_that_the_package_cannot_compose_leaves_the_defaults_untold(here: Path) -> None:
+def test_there_are_no_defaults_for_a_user_defined_root_that_the_package_cannot_compose(here: Path) -> None:
     (here / "own" / "model").mkdir(parents=True)
     root = (Path(__file__).parents[2] / "configs" / "train.yaml").read_text()
     (here / "own" / "train.yaml").write_text(f"{root}\nmine: 4\n")

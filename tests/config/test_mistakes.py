@@ -1,4 +1,4 @@
-"""A user's mistake ends at once: exit code 2, one message that says what to do, nothing written, no torch."""
+"""A user's mistake gives exit code 2 and one helpful message, before torch is imported or a file is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from tests.conftest import Answer
 
-# the words, then what the message must hold: the key, what arrived, and the repair
+SLOWEST = 8.0  # times the import of Hydra; a sweep of two jobs takes 4.5
+
+# the words, and what the message must contain: the key, the value, and the repair
 MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "group misspelt": (["modle=vae"], ["modle", "did you mean model=vae?"]),
     "choice misspelt": (
@@ -29,7 +31,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "key of another task": (["rows=3"], ["rows belongs to task=sample"]),
     "key of two other tasks": (["num_images=3"], ["num_images belongs to task=evaluate and task=sample"]),
     "group for an evaluation": (["evaluate", "data=digits"], ["data", "takes its data from the run"]),
-    "removing a class": (["~model.generator_optimizer._target_"], ["arguments of a class that is not ours"]),
+    "removing a class": (["~model.generator_optimizer._target_"], ["argument of a class from outside genimg"]),
     "removing a key": (["~model.lr"], ["~model.lr", "model.lr=..."]),
     "bare word": (["vae"], ["vae", "did you mean model=vae?"]),
     "no brackets": (["data.image_size=[1,"], ["data.image_size", "key=value"]),
@@ -38,24 +40,24 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.lr=abc"],
         ["model.lr", "abc", "a number above 0", "configs/model/gan.yaml"],
     ),
-    "part of a whole": (["data.batch_size=2.5"], ["data.batch_size", "2.5", "whole number", "_shared.yaml"]),
-    "text for a seed": (["seed=abc"], ["seed", "abc", "whole number", "configs/train.yaml"]),
+    "fraction for an integer": (["data.batch_size=2.5"], ["data.batch_size", "2.5", "an integer", "_shared.yaml"]),
+    "text for a seed": (["seed=abc"], ["seed", "abc", "an integer", "configs/train.yaml"]),
     "text for a flag": (["dry_run=maybe"], ["dry_run", "maybe", "true or false"]),
     "value for a mapping": (["budget=5"], ["budget", "budget.minutes"]),
     "one number for two": (["model.gamma=0"], ["model.gamma", "got 0", "two numbers, 0 or more", "model.gamma=[0,0]"]),
     "three numbers for two": (["model=rnn", "data.speed=[1,2,3]"], ["data.speed", "two numbers above 0"]),
     "no width": (["model=rnn", "model.least_sigma=0"], ["model.least_sigma", "got 0", "above 0"]),
     "another program's name": (["model.z_dim=3"], ["model.z_dim", "did you mean model.latent_dim?", "gan.yaml"]),
-    "another program's name, further in": (
+    "another program's name, nested": (
         ["model.generator_optimizer.learning_rate=1"],
         ["did you mean model.generator_optimizer.lr?"],
     ),
-    "another program's name, its group left out": (["max_epochs=3"], ["did you mean budget.epochs?", "train.yaml"]),
+    "another program's name without its group": (["max_epochs=3"], ["did you mean budget.epochs?", "train.yaml"]),
     "another program's name of a sample's key": (["sample", "n_samples=3"], ["did you mean num_images?"]),
     "another program's name, of a key of other data": (["data.folder=x"], ["data.root belongs to", "image_folder"]),
     "labels of several stills": (
         ["model=rnn", "data.stills=2", "model.conditional=true"],
-        ["model.conditional", "several stills", "data.stills=1"],
+        ["model.conditional", "several still images", "data.stills=1"],
     ),
     "a key of the data that another model has too": (["image_size=32"], ["image_size", "did you mean data.image_size"]),
     "classes of the model": (["model.num_classes=3"], ["model.num_classes", "got 3", "model.conditional=true"]),
@@ -79,8 +81,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.objective=hing"],
         ["model.objective", "hinge", "least_squares", "did you mean"],
     ),
-    "objective of one's own": (["model.objective=focal"], ["model.objective", "a loss of your own: docs/own.md"]),
-    "misspelt key of a class of ours": (["+model.discriminator.slope=0.1"], ["a key that exists"]),
+    "objective that is not registered": (
+        ["model.objective=focal"],
+        ["model.objective", "for a user-defined loss see docs/own.md"],
+    ),
+    "misspelt key of a packaged class": (["+model.discriminator.slope=0.1"], ["an existing key"]),
     "folder missing": (["data=image_folder", "data.root=nowhere"], ["data.root", "nowhere"]),
     "folder not named": (["data=image_folder"], ["data.root"]),
     "folder without images": (["data=image_folder", "data.root=empty"], ["data.root", "empty"]),
@@ -98,28 +103,28 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["trainer=cpu", "trainer.devices=3"],
         ["data.batch_size", "64", "a multiple of 3", "data.batch_size=66"],
     ),
-    "machines that do not meet": (["trainer.num_nodes=2"], ["launch.rdzv_endpoint", "HOST:29400"]),
-    "a meeting without a port": (
+    "machines without a rendezvous": (["trainer.num_nodes=2"], ["launch.rdzv_endpoint", "HOST:29400"]),
+    "a rendezvous without a port": (
         ["trainer.num_nodes=2", "launch.rdzv_endpoint=first"],
         ["launch.rdzv_endpoint: got first", "HOST:PORT"],
     ),
-    "a meeting at no port": (["launch.rdzv_endpoint='first:99999'"], ["got first:99999", "1 to 65535"]),
+    "a rendezvous with a wrong port": (["launch.rdzv_endpoint='first:99999'"], ["got first:99999", "1 to 65535"]),
     "a machine too many": (["launch.node_rank=1"], ["launch.node_rank", "1", "trainer.num_nodes=1"]),
-    "stills for an animation": (["model=rnn", "data=digits"], ["data", "digits", "data=moving_digits"]),
-    "animations for stills": (["model=gan", "data=moving_digits"], ["data", "moving_digits", "data=digits"]),
+    "still images for a sequence model": (["model=rnn", "data=digits"], ["data", "digits", "data=moving_digits"]),
+    "sequences for an image model": (["model=gan", "data=moving_digits"], ["data", "moving_digits", "data=digits"]),
     "no budget": (["budget.minutes=null"], ["budget", "budget.minutes=10"]),
     "a name for the run's folder": (["run_dir=mine"], ["run_dir", "got mine", "null", "outputs=mine"]),
     "data's folder without its data": (["data.root=pics"], ["data.root=pics", "data=image_folder"]),
     "task misspelt": (["trian"], ["trian", "did you mean genimg train?"]),
-    "a flag of nothing": (["--foo"], ["--foo", "key=value, without dashes"]),
+    "a flag like no other": (["--foo"], ["--foo", "key=value, without dashes"]),
     "unknown flag": (["--hepl"], ["--hepl", "did you mean --help?"]),
     "no such --config-dir": (["--config-dir", "nowhere"], ["--config-dir", "nowhere"]),
     "YAML that does not parse": (["--config-dir", "broken", "model=mine"], ["broken/model/mine.yaml"]),
     "choice added to the default": (["+model=vae"], ["+model=vae", "model=vae"]),
-    "group taken away": (["~logger"], ["~logger", "logger=none"]),
+    "group removed": (["~logger"], ["~logger", "logger=none"]),
     "mapping with a key misspelt": (["budget={imges:5}"], ["budget.imges", "did you mean budget.images?"]),
     "mapping for a number": (["model.lr={a:1}"], ["model.lr"]),
-    "no finite number": (["model.lr=inf"], ["model.lr", "inf", "a number above 0"]),
+    "not a finite number": (["model.lr=inf"], ["model.lr", "inf", "a number above 0"]),
     "word of Hydra's grammar": (["model==gan"], ["model==gan"]),
     "model for a sample": (["sample", "model=gan"], ["model", "takes its model from the run"]),
     "one class, no list": (["sample", "classes=3"], ["classes", "classes=[3]"]),
@@ -128,7 +133,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "many runs without -m": (["sweep.seeds=3"], ["sweep.seeds", "-m"]),
     "a launcher without -m": (["hydra/launcher=joblib"], ["hydra/launcher", "-m"]),
     "Hydra's folder of a run": (["hydra.run.dir=mine"], ["hydra.run.dir: got mine", "outputs=mine"]),
-    "what Hydra's job would read": (["hydra.job.chdir=true"], ["hydra.job.chdir", "left out"]),
+    "a key of Hydra that no run reads": (["hydra.job.chdir=true"], ["hydra.job.chdir", "not set"]),
     "a sweep of no seeds": (["-m", "sweep.seeds=0"], ["sweep.seeds", "got 0", "1 or more"]),
     "seeds twice": (["-m", "seed=1", "sweep.seeds=2"], ["seed", "sweep.seeds chooses the seeds"]),
     "a sweep of sweeps": (["-m", "sweep.seeds=2,3"], ["sweep.seeds", "2,3", "one value"]),
@@ -159,7 +164,9 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_ends_at_once(name: str, command: Callable[..., Answer], tmp_path: Path) -> None:
+def test_a_mistake_is_answered_quickly_with_one_message(
+    name: str, command: Callable[..., Answer], tmp_path: Path, hydra_import_seconds: float
+) -> None:
     words, told = MISTAKES[name]
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken" / "model").mkdir(parents=True)
@@ -175,12 +182,12 @@ def test_a_mistake_ends_at_once(name: str, command: Callable[..., Answer], tmp_p
     assert answer.out == ""
     assert sorted(tmp_path.rglob("*")) == before, "something was written"
     assert answer.imported == ""
-    # what else runs on the machine makes a call slower, never faster: the fastest of three tells
+    # other work on the machine only makes a call slower, so the fastest of three counts
     seconds = [answer.cpu_seconds]
-    while min(seconds) >= 1.0 and len(seconds) < 3:
+    while min(seconds) >= SLOWEST * hydra_import_seconds and len(seconds) < 3:
         seconds.append(command(*words, CUDA_VISIBLE_DEVICES="").cpu_seconds)
-    assert min(seconds) < 1.0
+    assert min(seconds) < SLOWEST * hydra_import_seconds
 
 
-def test_the_traceback_is_there_when_asked_for(command: Callable[..., Answer]) -> None:
+def test_genimg_trace_shows_the_traceback(command: Callable[..., Answer]) -> None:
     assert "Traceback" in command("model=gna", GENIMG_TRACE="1").err

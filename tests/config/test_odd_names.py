@@ -1,4 +1,4 @@
-"""Folders whose names mean something to the shell, to Hydra or to OmegaConf: each works as it is, or is one message."""
+"""Folder names with characters that are special to the shell, Hydra or OmegaConf: each works, or is one error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genimg.launch.session import check
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "q"', "k=v,[x]", "ünï", "new\nline", "-dash", "back\\", "{a:b}%20#?"])
-def test_a_folder_of_an_odd_name_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_special_characters_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data, own = Path("data", name), Path("own", name)
     (own / "model").mkdir(parents=True)
@@ -33,18 +33,18 @@ def test_a_folder_of_an_odd_name_works(name: str, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("key", ["outputs", "data.root"])
 @pytest.mark.parametrize("name", ["${x}", "a${b", "\\${x}"])
-def test_what_would_be_read_as_another_key_is_a_message(key: str, name: str) -> None:
+def test_a_name_that_would_be_resolved_is_one_error(key: str, name: str) -> None:
     with pytest.raises(UserError):
         check(Composer("train"), ["data=image_folder", f"{key}={quoted(name)}"])
 
 
 @pytest.mark.parametrize("name", ["$HOME", "a/${HOME}", "~"])
-def test_a_run_is_not_written_where_tensorboard_would_read_another_name(name: str) -> None:
+def test_outputs_that_tensorboard_would_expand_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="outputs"):
         check(Composer("train"), [f"outputs={quoted(name)}"])
 
 
-def test_yaml_is_not_looked_for_in_a_folder_whose_name_hydra_would_resolve(tmp_path: Path) -> None:
+def test_a_config_dir_that_hydra_would_resolve_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a${b").mkdir()
     with pytest.raises(UserError, match="--config-dir"):
         read(["--config-dir", str(tmp_path / "a${b")])

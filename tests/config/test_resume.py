@@ -1,4 +1,4 @@
-"""resume=RUN: the saved configuration, with nothing changed but what may be."""
+"""resume=RUN: the saved configuration, in which only some settings may change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from genimg.launch.session import check
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A run with other values than the defaults, and a checkpoint."""
     monkeypatch.chdir(tmp_path)
-    found = RunFolder(Path("outputs/2026-01-01/10-00-00-gan-digits"))
+    found = RunFolder(tmp_path / "outputs/2026-01-01/10-00-00-gan-digits")
     found.checkpoints.mkdir(parents=True)
     found.last.touch()
     config = without_hydra(_checked("model.lr=0.125", "seed=7", "budget.images=1000", "budget.minutes=3"))
@@ -38,7 +38,7 @@ def test_the_saved_configuration_goes_on(run: RunFolder) -> None:
     assert (config.resume, config.run_dir) == (str(run.path), str(run.path))
 
 
-def test_what_may_change(run: RunFolder) -> None:
+def test_settings_that_may_change(run: RunFolder) -> None:
     words = ["logger=csv", "trainer.threads=1", "data.workers=3", "~callbacks.samples"]
     config = _checked(f"resume={run.path}", *words)
     assert list(config.logger) == ["csv"]
@@ -48,7 +48,7 @@ def test_what_may_change(run: RunFolder) -> None:
     assert config.model.lr == 0.125
 
 
-def test_a_setting_that_the_run_did_not_know_yet_is_as_it_is_by_default(run: RunFolder) -> None:
+def test_a_setting_that_the_saved_configuration_lacks_has_its_default(run: RunFolder) -> None:
     saved = cast(DictConfig, OmegaConf.load(run.config))
     del saved.trainer["deterministic"], saved.health
     saved.launch.max_restarts = 7
@@ -76,7 +76,7 @@ ELSE = [
 
 
 @pytest.mark.parametrize("word", ELSE)
-def test_anything_else_is_refused_by_name(word: str, run: RunFolder) -> None:
+def test_other_settings_are_refused_by_name(word: str, run: RunFolder) -> None:
     assert run.config.exists()
     with pytest.raises(UserError, match="may change") as mistake:
         _checked("resume=last", word)
@@ -88,14 +88,14 @@ def test_another_precision_may_be_allowed(run: RunFolder) -> None:
     assert changed.trainer.precision == "32-true"
 
 
-def test_the_refusal_says_how_to_change_it_all_the_same(run: RunFolder) -> None:
+def test_the_refusal_names_allow_changes(run: RunFolder) -> None:
     with pytest.raises(UserError, match="allow_changes=true"):
         _checked(f"resume={run.path}", "model.lr=1")
     with pytest.raises(UserError, match="resume=RUN"):
         _checked("allow_changes=true")
 
 
-def test_a_change_reaches_what_follows_it_and_nothing_else(run: RunFolder) -> None:
+def test_a_change_reaches_only_the_keys_that_follow_it(run: RunFolder) -> None:
     _rewritten(run, "model.discriminator_optimizer.lr", 0.25)  # a value of its own
     before = _plain(_checked("resume=last"))
     after = _plain(_checked("resume=last", "allow_changes=true", "model.lr=0.5", "seed=3"))
@@ -165,7 +165,7 @@ def test_several_choices_of_a_group_and_quoted_ones_are_choices(run: RunFolder) 
         _checked("resume=last", "allow_changes=true", "model.lr=abc")
 
 
-def test_a_strangers_words_choose_nothing_but_files_that_are_here(run: RunFolder) -> None:
+def test_untrusted_overrides_choose_only_existing_files(run: RunFolder) -> None:
     before = _plain(_checked("resume=last"))
     lines = ["model=${oc.env:HOME}", "model=../../evil", "model.lr=${oc.env:HOME}", "=", "\0", "data=[digits]"]
     lines += ["model=vae,rnn", "model={a: vae}", "logger=[csv,../../evil]"]
@@ -174,19 +174,19 @@ def test_a_strangers_words_choose_nothing_but_files_that_are_here(run: RunFolder
         assert _plain(_checked("resume=last")) == before
 
 
-def test_a_run_without_a_checkpoint_cannot_go_on(run: RunFolder) -> None:
+def test_a_run_without_a_checkpoint_cannot_be_resumed(run: RunFolder) -> None:
     run.last.unlink()
     with pytest.raises(UserError, match="checkpoint"):
         _checked(f"resume={run.path}")
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    """As it is written and the worker reads it."""
+    """The configuration as the worker reads it."""
     return cast(dict[str, Any], OmegaConf.to_container(without_hydra(config), resolve=True))
 
 
 def _rewritten(run: RunFolder, key: str, value: Any) -> None:
-    """The saved configuration with one key set as a stranger would."""
+    """The saved configuration with one key set as an attacker could."""
     config = OmegaConf.load(run.config)
     OmegaConf.update(config, key, value, merge=False, force_add=True)
     OmegaConf.save(config, run.config)
@@ -216,7 +216,7 @@ def _rewritten(run: RunFolder, key: str, value: Any) -> None:
         ("seed", {"a": 1}),
     ],
 )
-def test_a_strangers_configuration_is_refused_before_anything_is_built(key: str, value: Any, run: RunFolder) -> None:
+def test_an_untrusted_configuration_is_refused_before_anything_is_built(key: str, value: Any, run: RunFolder) -> None:
     _rewritten(run, key, value)
     before = sorted(Path().rglob("*"))
     with pytest.raises(UserError) as mistake:
@@ -225,7 +225,7 @@ def test_a_strangers_configuration_is_refused_before_anything_is_built(key: str,
     assert sorted(Path().rglob("*")) == before
 
 
-def test_what_the_user_names_may_be_resumed(run: RunFolder, tmp_path: Path) -> None:
+def test_classes_that_the_user_names_may_be_resumed(run: RunFolder, tmp_path: Path) -> None:
     _rewritten(run, "model.generator._target_", "mynets.Mine")
     _rewritten(run, "trust", ["mynets"])  # the file cannot trust itself
     with pytest.raises(UserError, match=r"trust=\[mynets\]"):
@@ -242,24 +242,24 @@ def test_a_class_written_on_the_command_line_needs_no_trust(run: RunFolder) -> N
     assert run.config.exists()
 
 
-def test_a_moved_run_writes_where_it_lies_now(run: RunFolder, tmp_path: Path) -> None:
+def test_a_moved_run_writes_into_its_new_folder(run: RunFolder, tmp_path: Path) -> None:
     moved = RunFolder(run.path.rename(tmp_path / "moved"))
     config = _checked(f"resume={moved.path}")
     assert config.run_dir == config.logger.tensorboard.save_dir == str(moved.path)
 
 
-def test_the_users_own_logger_replaces_a_strangers(run: RunFolder) -> None:
+def test_a_logger_on_the_command_line_replaces_an_untrusted_one(run: RunFolder) -> None:
     _rewritten(run, "logger.tensorboard.save_dir", "/tmp")
     assert list(_checked("resume=last", "logger=csv").logger) == ["csv"]
 
 
-def test_a_strangers_run_says_not_where_arrays_are_written_and_its_data_may_have_moved(
+def test_an_untrusted_run_does_not_choose_where_arrays_are_cached_and_its_data_may_have_moved(
     run: RunFolder, tmp_path: Path
 ) -> None:
     folder = {"_target_": "genimg.data.celeba.CelebA", "root": "gone", "cache": "/elsewhere", "download": True}
     for key, value in (("data.root", "gone"), ("data.cache", "/elsewhere"), ("data.source", folder)):
         _rewritten(run, key, value)
-    with pytest.raises(UserError, match="where it lies now"):
+    with pytest.raises(UserError, match="if it has moved"):
         _checked("resume=last")
     _rewritten(run, "data.root", str(tmp_path))
     assert _checked("resume=last").data.source.download is False
@@ -284,7 +284,7 @@ def test_a_strangers_run_says_not_where_arrays_are_written_and_its_data_may_have
     ],
     ids=["aliases", "large", "list", "torn", "python"],
 )
-def test_a_file_that_no_run_of_ours_wrote_is_a_message(text: str, said: str, run: RunFolder) -> None:
+def test_a_damaged_configuration_is_one_error(text: str, said: str, run: RunFolder) -> None:
     run.config.write_text(text)
     with pytest.raises(UserError, match=said):
         _checked("resume=last")

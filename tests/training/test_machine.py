@@ -19,7 +19,7 @@ AUTO = TrainerSettings(
 def test_auto_precision_follows_the_hardware(bf16: bool) -> None:
     chosen = machine.choose(AUTO, bf16)
     assert chosen.precision == ("bf16-mixed" if bf16 else "32-true")
-    assert chosen.channels_last
+    assert chosen.layout == torch.channels_last
     with chosen.autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if bf16 else torch.float32)
@@ -27,7 +27,7 @@ def test_auto_precision_follows_the_hardware(bf16: bool) -> None:
 
 def test_every_choice_can_be_overridden() -> None:
     chosen = machine.choose(replace(AUTO, precision="32-true", memory_format="contiguous", fused=False))
-    assert (chosen.precision, chosen.channels_last, chosen.fused) == ("32-true", False, False)
+    assert (chosen.precision, chosen.layout, chosen.fused) == ("32-true", torch.contiguous_format, False)
     assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
 
 
@@ -67,6 +67,6 @@ def test_deterministic_enables_torchs_deterministic_algorithms() -> None:
 
 def test_the_machine_has_kernels_for_the_chosen_precision() -> None:
     chosen = machine.choose(AUTO)
-    convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.memory_format)
+    convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.layout)
     with chosen.autocast():
         assert convolution(torch.ones(1, 2, 5, 5)).isfinite().all()

@@ -18,7 +18,7 @@ from torch.nn.modules.module import (
 
 from genimg import __version__
 from genimg.checkpoints.archive import check_content, checked_archive
-from genimg.checkpoints.schema import FORMAT, Checkpoint, check_fields, check_fields_to_resume
+from genimg.checkpoints.schema import FORMAT, Checkpoint, check_fields
 from genimg.common.build import Builder, names_only_allowed
 from genimg.common.errors import UserError, first_line, in_a_line
 from genimg.common.run_folder import RunFolder
@@ -64,7 +64,7 @@ def load_to_resume(path: Path) -> Checkpoint:
     """Reads a checkpoint as `load_checkpoint` does, and validates the fields that a resumed run reads."""
     checkpoint = load_checkpoint(path, key="resume")
     try:
-        check_fields_to_resume(checkpoint)
+        check_fields(checkpoint, to_resume=True)
     except ValueError as error:
         raise UserError("resume", str(path), "a checkpoint that a run can resume from", hint=str(error)) from error
     return checkpoint

@@ -1,4 +1,4 @@
-"""The fields of a checkpoint. Each entry of `FIELDS` holds the writer and the validators of one field.
+"""The fields of a checkpoint. Each entry of `FIELDS` holds the writer and the checks of one field.
 
 A checkpoint holds plain types and tensors only. It is enough to sample: the resolved configuration says which classes
 to build. To add a field, add an entry to `FIELDS`.
@@ -6,10 +6,11 @@ to build. To add a field, add an entry to `FIELDS`.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -26,25 +27,18 @@ Checkpoint = dict[str, Any]
 
 @dataclass(frozen=True)
 class RunState:
-    """State of a training run between two steps.
-
-    data: the data module.
-    seconds: time trained.
-    expected_images: images of the complete run, as first estimated; None before the first estimate.
-    processes: `process_state` of each process, by rank.
-    metrics: latest value of each metric.
-    """
+    """State of a training run between two steps: what the writers of `FIELDS` read."""
 
     config: dict[str, Any]
     model: GenerativeModel
     ema: dict[str, Tensor]
     optimizers: Sequence[Optimizer]
-    data: Any
+    data: Any  # the data module
     images_seen: int
-    seconds: float
-    expected_images: int | None
-    processes: list[dict[str, Any]]
-    metrics: dict[str, float]
+    seconds: float  # trained
+    expected_images: int | None  # of the complete run, as first estimated
+    processes: list[dict[str, Any]]  # `process_state` of each, by rank
+    metrics: dict[str, float]  # the latest value of each
 
 
 @dataclass(frozen=True)
@@ -52,13 +46,15 @@ class Field:
     """One field of a checkpoint.
 
     write: returns the value to store.
-    check: raises ValueError unless sampling and evaluation can use the value. Its second argument is the checkpoint.
-    check_to_resume: raises ValueError unless a run can resume from the value.
+    expected: what the value is, for messages.
+    check: whether sampling and evaluation can use a value. Its second argument is the checkpoint.
+    check_to_resume: whether a run can resume from a value.
     """
 
     write: Callable[[RunState], Any]
-    check: Callable[[Any, Checkpoint], None] | None = None
-    check_to_resume: Callable[[Any, Checkpoint], None] | None = None
+    expected: str
+    check: Callable[[Any, Checkpoint], bool] | None = None
+    check_to_resume: Callable[[Any, Checkpoint], bool] | None = None
 
 
 def capture(run: RunState) -> Checkpoint:
@@ -66,56 +62,21 @@ def capture(run: RunState) -> Checkpoint:
     return {"format": FORMAT, **{name: field.write(run) for name, field in FIELDS.items()}}
 
 
-def check_fields(checkpoint: Checkpoint) -> None:
-    """Raises ValueError unless every field that sampling and evaluation read has the right types and ranges."""
-    for name, field in FIELDS.items():
-        if field.check is not None:
-            field.check(checkpoint.get(name), checkpoint)
+def check_fields(checkpoint: Checkpoint, to_resume: bool = False) -> None:
+    """Raises ValueError unless the fields have the right types and ranges.
 
-
-def check_fields_to_resume(checkpoint: Checkpoint) -> None:
-    """Raises ValueError unless every field that a resumed run reads has the right types and ranges.
-
-    `check_fields` comes first. Optimizers validate their own state: `training/callbacks/optimizers.py`.
+    to_resume: checks what only a resumed run reads, besides. Optimizers validate the content of their own state:
+        `training/callbacks/optimizers.py`.
     """
     for name, field in FIELDS.items():
-        if field.check_to_resume is not None:
-            field.check_to_resume(checkpoint.get(name), checkpoint)
+        for check in (field.check, field.check_to_resume if to_resume else None):
+            if check is not None and not check(checkpoint.get(name), checkpoint):
+                raise ValueError(f"its {name} is not {field.expected}")
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions that the checkpoint is written with."""
+    """Returns the versions that a checkpoint is written with."""
     return {"genimg": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
-
-
-def _check_versions(value: object, checkpoint: Checkpoint) -> None:
-    _require(isinstance(value, dict), "its versions are not a mapping")
-
-
-def _check_config(value: object, checkpoint: Checkpoint) -> None:
-    parts = [value.get(name) for name in ("model", "data")] if isinstance(value, dict) else [None]
-    _require(all(isinstance(part, dict) for part in parts), "it has no configuration of a model and its data")
-
-
-def _check_config_to_resume(value: Any, checkpoint: Checkpoint) -> None:
-    parts = [value.get(name) for name in ("trainer", "callbacks", "health")]
-    _require(all(isinstance(part, dict) for part in parts), "it has no configuration of its trainer and callbacks")
-
-
-def _check_weights(value: object, checkpoint: Checkpoint) -> None:
-    tensors = isinstance(value, dict) and all(isinstance(one, Tensor) for one in value.values())
-    _require(tensors, "its weights are not tensors by name")
-
-
-def _check_optimizers(value: object, checkpoint: Checkpoint) -> None:
-    _require(isinstance(value, list) and all(map(_is_optimizer, value)), "its optimizers are not states of optimizers")
-
-
-def _is_optimizer(state: object) -> bool:
-    if not (isinstance(state, dict) and isinstance(state.get("state"), dict)):
-        return False
-    groups = state.get("param_groups")
-    return isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
 
 
 def _write_data(run: RunState) -> dict[str, Any]:
@@ -128,112 +89,113 @@ def _write_data(run: RunState) -> dict[str, Any]:
     }
 
 
-def _check_data(value: object, checkpoint: Checkpoint) -> None:
-    if not isinstance(value, dict):
-        raise ValueError("it does not describe its data")
-    shape, frames, classes = value.get("image_shape"), value.get("num_frames"), value.get("classes")
-    if not (isinstance(shape, list) and len(shape) == 3 and all(map(_is_count, shape))):
-        raise ValueError(f"its images have the shape {shape!r:.60}")
-    if not (frames is None or _is_count(frames)) or shape[0] * shape[1] * shape[2] * (frames or 1) > LARGEST_ITEM:
+def _check_data(value: Any, checkpoint: Checkpoint) -> bool:
+    shape, frames, classes, prints = (value.get(n) for n in ("image_shape", "num_frames", "classes", "fingerprint"))
+    if not (_is_list(shape, _is_count) and len(shape) == 3 and (frames is None or _is_count(frames))):
+        return False
+    if math.prod(shape) * (frames or 1) > LARGEST_ITEM:
         raise ValueError(f"its images are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
     check_sides(*shape[1:])
-    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        raise ValueError("its classes are not a list of names")
+    if not _is_list(classes, lambda one: isinstance(one, str)):
+        return False
     if checkpoint["config"]["model"].get("num_classes") not in (None, 0, len(classes)):
         raise ValueError(f"its model has other classes than the {len(classes)} of its data")
-    prints = value.get("fingerprint")
-    if not (isinstance(prints, dict) and _is_count(prints.get("count")) and isinstance(prints.get("shape"), list)):
-        raise ValueError("it has no fingerprint of its data")
-
-
-def _check_images_seen(value: object, checkpoint: Checkpoint) -> None:
-    _require(_is_count(value, 0), "it has no number of images seen")
-
-
-def _write_clock(run: RunState) -> dict[str, Any]:
-    return {"seconds": run.seconds, "expected_images": run.expected_images}
-
-
-def _check_clock(value: object, checkpoint: Checkpoint) -> None:
-    valid = isinstance(value, dict) and isinstance(value.get("seconds"), int | float)
-    _require(valid, "it has no time trained")
-
-
-def _check_clock_to_resume(value: Any, checkpoint: Checkpoint) -> None:
-    expected = value.get("expected_images", "")
-    _require(expected is None or _is_count(expected, 0), f"its run was expected to see {expected!r:.60} images")
-
-
-def _check_rollbacks(value: object, checkpoint: Checkpoint) -> None:
-    _require(_is_count(value, 0), "it has no number of rollbacks")
+    return isinstance(prints, dict) and _is_count(prints.get("count")) and isinstance(prints.get("shape"), list)
 
 
 def process_state(pending: list[dict[str, Tensor]], unwritten: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns the state that the processes of a run do not share.
 
+    It includes torch's random generators. All other random numbers of training are functions of seeds and counters.
+
     pending: metrics of the steps since the last row.
     unwritten: rows that the disk refused.
-
-    Torch's random generators are added. All other random numbers of training are functions of seeds and counters.
     """
     state = {"random": torch.get_rng_state(), "pending": pending, "unwritten": unwritten}
     return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
 
 
-def _check_processes(value: object, checkpoint: Checkpoint) -> None:
-    valid = isinstance(value, list) and all(map(_is_process, value))
-    _require(valid, "its processes are not states of random generators and metrics")
-
-
-def _is_process(state: object) -> bool:
-    if not (isinstance(state, dict) and isinstance(state.get("pending"), list)):
+def _is_process(state: Any) -> bool:
+    if not isinstance(state, dict):
         return False
     try:
         torch.Generator().set_state(state.get("random"))  # pyright: ignore[reportArgumentType]
     except (RuntimeError, TypeError):
         return False
-    steps, rows = state["pending"], state.get("unwritten")
-    are_scalars = all(
-        isinstance(step, dict) and all(isinstance(value, Tensor) and value.ndim == 0 for value in step.values())
-        for step in steps
-    )
-    return are_scalars and isinstance(rows, list) and all(map(_is_row, rows))
+    return _is_list(state.get("pending"), _are_scalars) and _is_list(state.get("unwritten"), _is_row)
 
 
-def _is_row(row: object) -> bool:
-    return (
-        isinstance(row, dict)
-        and all(isinstance(name, str) for name in row)
-        and all(isinstance(value, str | int | float | None) for value in row.values())
-        and _is_count(row.get("images_seen"), 0)
-    )
+def _are_scalars(step: object) -> bool:
+    return isinstance(step, dict) and all(isinstance(one, Tensor) and one.ndim == 0 for one in step.values())
 
 
-def _check_metrics(value: object, checkpoint: Checkpoint) -> None:
-    numbers = isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values())
-    _require(numbers, "its metrics are not numbers by name")
+def _is_row(row: Any) -> bool:
+    plain = isinstance(row, dict) and all(isinstance(one, str | int | float | None) for one in row.values())
+    return plain and all(isinstance(name, str) for name in row) and _is_count(row.get("images_seen"), 0)
 
 
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise ValueError(problem)
+def _is_optimizer(state: Any) -> bool:
+    mappings = isinstance(state, dict) and isinstance(state.get("state"), dict)
+    return mappings and _is_list(state.get("param_groups"), lambda group: isinstance(group, dict))
+
+
+def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, Tensor) for one in value.values())
+
+
+def _has_mappings(value: object, *names: str) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), dict) for name in names)
+
+
+def _is_list(value: object, check: Callable[[Any], bool]) -> TypeGuard[list[Any]]:
+    return isinstance(value, list) and all(map(check, value))
 
 
 def _is_count(value: object, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
 
 
-#: In the order of the file. `config` comes before `data`, whose validator reads it.
+#: In the order of the file. `config` comes before `data`, whose check reads it.
 FIELDS: dict[str, Field] = {
-    "versions": Field(lambda run: versions(), _check_versions),
-    "config": Field(lambda run: run.config, _check_config, _check_config_to_resume),
-    "model": Field(lambda run: dict(run.model.state_dict()), _check_weights),
-    "ema": Field(lambda run: run.ema, _check_weights),
-    "optimizers": Field(lambda run: [one.state_dict() for one in run.optimizers], None, _check_optimizers),
-    "data": Field(_write_data, _check_data),
-    "images_seen": Field(lambda run: run.images_seen, _check_images_seen),
-    "clock": Field(_write_clock, _check_clock, _check_clock_to_resume),
-    "rollbacks": Field(lambda run: run.model.rollbacks, None, _check_rollbacks),
-    "processes": Field(lambda run: run.processes, None, _check_processes),
-    "metrics": Field(lambda run: run.metrics, None, _check_metrics),
+    "versions": Field(lambda run: versions(), "a mapping", lambda value, _: isinstance(value, dict)),
+    "config": Field(
+        lambda run: run.config,
+        "a configuration of training",
+        lambda value, _: _has_mappings(value, "model", "data"),
+        lambda value, _: _has_mappings(value, "trainer", "callbacks", "health"),
+    ),
+    "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name", _are_weights),
+    "ema": Field(lambda run: run.ema, "tensors by name", _are_weights),
+    "optimizers": Field(
+        lambda run: [optimizer.state_dict() for optimizer in run.optimizers],
+        "a list of states of optimizers",
+        check_to_resume=lambda value, _: _is_list(value, _is_optimizer),
+    ),
+    "data": Field(
+        _write_data,
+        "a description of data: shape of the images, frames, classes and fingerprint",
+        lambda value, checkpoint: isinstance(value, dict) and _check_data(value, checkpoint),
+    ),
+    "images_seen": Field(lambda run: run.images_seen, "a number of images", lambda value, _: _is_count(value, 0)),
+    "clock": Field(
+        lambda run: {"seconds": run.seconds, "expected_images": run.expected_images},
+        "a time trained and an estimated number of images",
+        lambda value, _: isinstance(value, dict) and isinstance(value.get("seconds"), int | float),
+        lambda value, _: value.get("expected_images", 0.5) is None or _is_count(value.get("expected_images"), 0),
+    ),
+    "rollbacks": Field(
+        lambda run: run.model.rollbacks, "a number", check_to_resume=lambda value, _: _is_count(value, 0)
+    ),
+    "processes": Field(
+        lambda run: run.processes,
+        "a list of states of random generators and metrics",
+        check_to_resume=lambda value, _: _is_list(value, _is_process),
+    ),
+    "metrics": Field(
+        lambda run: run.metrics,
+        "numbers by name",
+        check_to_resume=lambda value, _: (
+            isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values())
+        ),
+    ),
 }

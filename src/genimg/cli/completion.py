@@ -1,4 +1,4 @@
-"""Shell completion: `eval "$(genimg-train --completion bash)"`. Answers from the YAML files' text alone."""
+"""Shell completion: `eval "$(genimg-train --completion bash)"`. Reads the YAML files as text, without Hydra."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
+from genimg.common.declared import registry
 from genimg.common.errors import UserError
 from genimg.config import yaml_text as pages
 from genimg.config.flags import FLAGS
 
-# `--complete WORDS...`: the words of the line up to the cursor, the last one unfinished.
+# the scripts call `--complete WORDS...` with the words up to the cursor, the last one unfinished
 _BASH = """\
 _genimg_train() {
     local word="${COMP_LINE:0:COMP_POINT}"
@@ -27,7 +28,7 @@ _genimg_train() {
         return
     fi
     [[ ${#found[@]} -gt 0 && "${found[0]}" == *[=.] ]] && compopt -o nospace
-    # bash breaks words at '=': what stands before it is on the line already
+    # bash splits words at '=': the part before it is on the line already
     [[ "$COMP_WORDBREAKS" == *=* && "$current" == *=* ]] && found=("${found[@]#"${current%%=*}="}")
     COMPREPLY=("${found[@]}")
 }
@@ -64,24 +65,23 @@ complete -c genimg-train -f -a '(__genimg_train)'
 complete -c genimg -f -a '(__genimg_train)'"""
 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
-PATH_KEYS = ("data.root", "run", "resume", "outputs", "out", "start", "reconstruct", "sweep.resume")
 
 
 def script(shell: str) -> str:
-    """The completion script of `shell`."""
+    """Returns the completion script of `shell`."""
     if shell not in SCRIPTS:
         raise UserError("--completion", shell, "bash, zsh or fish", hint='eval "$(genimg-train --completion bash)"')
     return SCRIPTS[shell]
 
 
 def complete(words: list[str]) -> int:
-    """Prints what the last of `words` can become, one a line; `<file>` where a path is meant."""
+    """Prints the completions of the last of `words`, one per line, or `<file>` if it is a path."""
     print("\n".join(candidates(words)))
     return 0
 
 
 def candidates(words: list[str]) -> list[str]:
-    """What the last of `words` can become, given those before it."""
+    """The completions of the last of `words`, given the words before it."""
     *before, current = words or [""]
     config_dir = _config_dir(before)
     if before and before[-1] == "--config-dir":
@@ -100,10 +100,15 @@ def candidates(words: list[str]) -> list[str]:
         names = [f"{prefix}{name}" for name in _names(task, before, config_dir)]
         verbs = list(tasks) if not before else []
         return _starting([*verbs, *names], current)
-    if key in PATH_KEYS:
-        places = _starting(["last"] if key in ("run", "resume") else [], current.partition("=")[2])
-        return [f"{prefix}{key}={place}" for place in places] or ["<file>"]
+    if key in path_keys():
+        last = key in ("run", "resume") and "last".startswith(current.partition("=")[2])
+        return [f"{prefix}{key}=last"] if last else ["<file>"]
     return _starting([f"{prefix}{key}={value}" for value in _values(key, tasks, task, before, config_dir)], current)
+
+
+def path_keys() -> set[str]:
+    """The keys that a task declares as paths."""
+    return {key for task in pages.tasks(None) for key in registry(f"genimg.tasks.{task}", "PATH_KEYS")}
 
 
 def _starting(names: Iterable[str], current: str) -> list[str]:
@@ -122,7 +127,7 @@ def _task(before: list[str], tasks: dict[str, str]) -> str:
 
 
 def _chosen(task: str, before: list[str], config_dir: Path | None) -> dict[str, str]:
-    """The choice of each group: as the line says, else as the root YAML has it."""
+    """The choice of each group: the one in the words before, else the default of the root YAML."""
     root = pages.find("", task, config_dir)
     chosen = {group: choice for group, choice in pages.defaults(root) if choice} if root else {}
     given = dict(word.split("=", 1) for word in before if "=" in word)
@@ -130,7 +135,7 @@ def _chosen(task: str, before: list[str], config_dir: Path | None) -> dict[str, 
 
 
 def _names(task: str, before: list[str], config_dir: Path | None) -> list[str]:
-    """Every `group=` and `key=` that the task has."""
+    """Every `group=` and `key=` of the task."""
     root = pages.find("", task, config_dir)
     found = ["task="]
     for group, choice in _chosen(task, before, config_dir).items():
@@ -141,7 +146,7 @@ def _names(task: str, before: list[str], config_dir: Path | None) -> list[str]:
 
 
 def _values(key: str, tasks: dict[str, str], task: str, before: list[str], config_dir: Path | None) -> list[str]:
-    """The choices of a group, or of a key whose rule lists them; the default of any other key."""
+    """The choices of a group, or of a key whose rule lists them."""
     from genimg.config.rules import rule_for
 
     if key == "task":

@@ -1,4 +1,4 @@
-"""The text of --help, made from the YAML files themselves."""
+"""The text of --help, generated from the YAML files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ usage: genimg-train [task=TASK] [GROUP=CHOICE ...] [KEY=VALUE ...] [flags]
 
 EXAMPLES = """\
 examples:
-  genimg-train                                        a GAN on real digits: images in a minute or two
+  genimg-train                                            train a GAN on handwritten digits for 2 minutes
   genimg-train model=vae data=image_folder data.root=IMAGES data.image_size=64
-  genimg-train model=rnn budget.minutes=10 dry_run=true   what would run, how fast, how large
-  genimg sample run=last num_images=64 seed=1         more images from the newest run"""
+  genimg-train model=rnn budget.minutes=10 dry_run=true   print the size, speed and memory of a run
+  genimg sample run=last num_images=64 seed=1             draw images from the newest run"""
 
-# the keys that mean the same with every model and data set; their lines come from the choices
+# keys that mean the same with every model and data set; their comments come from the chosen YAML files
 COMMON = {
     "model": ("lr", "latent_dim", "width", "conditional"),
     "data": ("batch_size", "image_size", "channels", "root"),
@@ -28,12 +28,12 @@ COMMON = {
 
 
 def text(task: str | None, words: Sequence[str], flags: dict[str, str], config_dir: Path | None) -> str:
-    """The whole help; with a task named, that task's keys. words: of the command line; choices among them count."""
+    """The help text, with the keys of `task`. `words` are the command line: the choices in it select the keys."""
     choices = pages.groups(config_dir)
     given = (word.lstrip("+").partition("=") for word in words)
     chosen = {group: choice for group, _, choice in given if group in COMMON and choice in choices.get(group, {})}
     if task not in (None, "train"):
-        chosen = {}  # the others have their model and data from a run
+        chosen = {}  # the other tasks take the model and the data from a run
     known = pages.tasks(config_dir)
     parts = [USAGE, _section("tasks: task=...", [(name, line) for name, line in known.items()])]
     if task in (None, "train"):
@@ -42,27 +42,30 @@ def text(task: str | None, words: Sequence[str], flags: dict[str, str], config_d
     title = " ".join([f"keys of task={task or 'train'}", *(f"{group}={choice}" for group, choice in chosen.items())])
     parts.append(_section(title, _keys(task or "train", chosen, config_dir)))
     parts.append(
-        _section("flags", [*flags.items(), ("hydra.KEY=...", "with -m: Hydra's own settings, hydra/launcher=... too")])
+        _section(
+            "flags",
+            [*flags.items(), ("hydra.KEY=...", "with -m: settings of Hydra, for example hydra/launcher=joblib")],
+        )
     )
     parts.append(EXAMPLES)
     return "\n\n".join(parts)
 
 
 def _keys(task: str, chosen: dict[str, str], config_dir: Path | None) -> list[tuple[str, str]]:
-    """`key=default` and what it means, for the keys of the root YAML and the common ones of its groups."""
+    """`key=default` and its comment, for the keys of the root YAML and the common keys of its groups."""
     root = pages.find("", task, config_dir)
     assert root is not None  # the task was looked up among the root files
     shown = [key for key in pages.keys(root) if key.default and key.name not in ("task", "run_dir")]
     for group, choice in _choices(root, chosen, config_dir).items():
         found = {key.name: key for key in pages.all_keys(group, choice, config_dir)} if choice else {}
         shown += [found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found]
-    # a default that is computed is told by the comment
+    # the comment describes a computed default
     return [(f"{key.name}={'...' if '${' in key.default else key.default}", key.comment) for key in shown]
 
 
 def _choices(root: Path, chosen: dict[str, str], config_dir: Path | None) -> dict[str, str | None]:
-    """The choice of each group: the one on the command line, else what another picks, as model=rnn its data, else the
-    default."""
+    """The choice of each group: the one on the command line, else the one another choice picks (model=rnn picks its
+    data), else the default."""
     choices = dict(pages.defaults(root)) | chosen
     for group, choice in list(choices.items()):
         page = pages.find(group, choice, config_dir) if choice else None
@@ -81,7 +84,7 @@ def _section(title: str, rows: list[tuple[str, str]]) -> str:
 
 
 def _wrapped(start: str, words: str, columns: int) -> list[str]:
-    """`start` and then `words`, broken between words so that no line is longer than `columns`."""
+    """`start` followed by `words`, wrapped at `columns`."""
     lines, indent = [start], " " * min(len(start), 38)
     for word in words.split():
         if len(lines[-1]) + len(word) > columns and lines[-1].strip():

@@ -1,6 +1,6 @@
-"""The command: `genimg-train key=value ...`, `genimg sample run=last`. Reads, checks, then starts a worker.
+"""The command: `genimg-train key=value ...` or `genimg sample run=last`.
 
-Nothing here imports torch, and help and completion do not import Hydra either: they answer at once.
+Nothing here imports torch. Help and completion do not import Hydra either, so that they answer quickly.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from genimg import __version__
-from genimg.common.errors import EXIT_CODE, UserError
+from genimg.common.errors import EXIT_CODE, UserError, nearest
 from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
 
 
 class Command(NamedTuple):
-    """What stood on the command line."""
+    """A parsed command line."""
 
     task: str
     words: list[str]  # the overrides, without the task
@@ -27,7 +26,7 @@ class Command(NamedTuple):
 
 
 def main(worker: Sequence[str] | None = None) -> int:
-    """The console script. Exit codes: 0 done, 1 failed, 2 a user's mistake, 130 Ctrl-C, 143 SIGTERM."""
+    """The console script. Exit codes: 0 done, 1 failed, 2 user error, 130 Ctrl-C, 143 SIGTERM."""
     words = sys.argv[1:]
     try:
         return run(words, worker)
@@ -38,13 +37,13 @@ def main(worker: Sequence[str] | None = None) -> int:
         return EXIT_CODE
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of --help or --cfg went away: `| head`
+    except BrokenPipeError:  # the reader of the output has exited, as in `| head`
         sys.stdout = None
         return 0
 
 
 def run(words: list[str], worker: Sequence[str] | None = None) -> int:
-    """Does what `words` say and returns the exit code. UserError for any mistake in them.
+    """Runs the command and returns its exit code. Raises UserError for a mistake in `words`.
 
     worker: the command that runs one process, in place of `genimg.launch.start.WORKER`.
     """
@@ -78,7 +77,7 @@ def run(words: list[str], worker: Sequence[str] | None = None) -> int:
 
 
 def read(words: list[str]) -> Command:
-    """Takes the command line apart: flags, the task, and the overrides."""
+    """Splits the command line into flags, the task and the overrides."""
     from genimg.config.yaml_text import tasks
 
     words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
@@ -110,8 +109,8 @@ def read(words: list[str]) -> Command:
         if word.lstrip("+").startswith("task="):
             task = word.split("=", 1)[1]
     if task not in known:
-        near = get_close_matches(task, known, n=1)
-        raise UserError("task", task, " or ".join(known), hint=f"did you mean task={near[0]}?" if near else None)
+        near = nearest(task, known)
+        raise UserError("task", task, " or ".join(known), hint=f"did you mean task={near}?" if near else None)
     return Command(task, [w for w in overrides if not w.lstrip("+").startswith("task=")], flags, config_dir)
 
 
@@ -125,17 +124,15 @@ def _config_dir(given: str | None) -> Path | None:
     if given is None:
         return None
     if not Path(given).is_dir():
-        raise UserError("--config-dir", given, "a folder that exists, with YAML in folders named as the groups")
+        raise UserError("--config-dir", given, "a folder that exists, with YAML files in folders named like the groups")
     if "${" in str(Path(given).resolve()):
-        raise UserError(
-            "--config-dir", given, "a folder without ${ in its path, which Hydra would resolve", "rename it"
-        )
+        raise UserError("--config-dir", given, "a path without ${, which Hydra would resolve", "rename it")
     return Path(given)
 
 
 def _unknown_flag(word: str) -> UserError:
-    near = get_close_matches(word, FLAGS, n=1, cutoff=0.7)
-    hint = f"did you mean {near[0]}?" if near else "settings are written key=value, without dashes"
+    near = nearest(word, FLAGS, cutoff=0.7)
+    hint = f"did you mean {near}?" if near else "settings are written as key=value, without dashes"
     return UserError(word, None, "one of " + ", ".join(FLAGS), hint=hint)
 
 

@@ -40,12 +40,12 @@ class UserError(Exception):
         return "\n  ".join(lines)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The one of `known` that `name` most likely misspells, or None.
 
-    The last parts of dotted keys must be similar too: sharing `model.` is not enough.
+    The last parts of dotted keys must be similar too: sharing `model.` is not enough. cutoff: difflib's ratio.
     """
-    last, cutoff = name.rpartition(".")[2], 0.6  # difflib's ratio
+    last = name.rpartition(".")[2]
     near = get_close_matches(name, list(known), n=5, cutoff=cutoff)
     return next((key for key in near if SequenceMatcher(None, last, key.rpartition(".")[2]).ratio() >= cutoff), None)
 

@@ -51,7 +51,7 @@ def check_choices(composer: Composer, overrides: list[Override]) -> None:
             raise UserError(
                 group, line(override), f"a key of task={composer.task}", missing_group_hint(composer, group)
             )
-        if group in of_task and (override.is_add() or override.is_force_add()):
+        if group in of_task and line(override).startswith("+"):
             raise UserError(
                 group, line(override), "a choice without +, which replaces the default", line(override).lstrip("+")
             )

@@ -40,7 +40,7 @@ def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, o
         key = override.key_or_group
         if override.is_delete():
             _check_removable(composer, key, nodes)
-        elif key not in nodes and not (_adds(override) and _is_open(key, nodes)):
+        elif key not in nodes and not (line(override).startswith("+") and _is_open(key, nodes)):
             raise unknown_key(composer, override, nodes)
         elif isinstance(given := override.value(), dict) and key.split(".")[0] not in OPEN:
             for name in given:
@@ -90,10 +90,8 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
         if having and group not in composer.chosen_groups():
             return UserError(key, word, f"a key of task={composer.task}", missing_group_hint(composer, group))
         if having:
-            asking = [
-                choice for choice in having if f"{group}.{inner}=" in choices[choice]
-            ]  # in the line that describes the choice
-            meant = " or ".join(f"{group}={choice}" for choice in (asking or having)[:3])
+            described = [choice for choice in having if f"{group}.{inner}=" in choices[choice]]
+            meant = " or ".join(f"{group}={choice}" for choice in (described or having)[:3])
             return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}.{inner} belongs to {meant}")
     if "." not in key:
         group = nearest(key, composer.groups())
@@ -125,14 +123,8 @@ def missing_group_hint(composer: Composer, group: str) -> str:
 def _tasks_with(key: str, composer: Composer) -> str:
     """The other tasks whose root YAML has `key`, as `task=evaluate and task=sample`."""
     roots = {task: pages.find("", task, composer.config_dir) for task in pages.tasks(composer.config_dir)}
-    having = [
-        t for t, root in roots.items() if t != composer.task and root and key in {k.name for k in pages.keys(root)}
-    ]
-    return " and ".join(f"task={task}" for task in having)
-
-
-def _adds(override: Override) -> bool:
-    return override.is_add() or override.is_force_add()
+    having = [task for task, root in roots.items() if root and key in {one.name for one in pages.keys(root)}]
+    return " and ".join(f"task={task}" for task in having if task != composer.task)
 
 
 def _with_classes(nodes: dict[str, object], given: dict[str, object]) -> dict[str, object]:

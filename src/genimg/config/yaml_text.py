@@ -1,6 +1,6 @@
-"""The YAML files read as pages of text: what help and completion show, without Hydra, OmegaConf or PyYAML.
+"""Reads the YAML files as text, for help and completion, without importing Hydra, OmegaConf or PyYAML.
 
-Composition reads the same files properly; here a line `key: value  # comment` is enough, and it is quick.
+Only lines of the form `key: value  # comment` are parsed. Composition parses the same files completely.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ _FLOW = re.compile(r"^defaults: *\[([\w, ]*)\]", re.MULTILINE)
 
 
 class Key(NamedTuple):
-    """One line of a YAML: the dotted key, the default as written, and the comment behind it."""
+    """One line of a YAML file: the dotted key, the default as written, and the comment."""
 
     name: str
-    default: str  # "" for a key that only holds others
+    default: str  # "" for a mapping
     comment: str
 
 
 def folders(config_dir: Path | None) -> list[Path]:
-    """Where YAML lies, the user's own folder first."""
+    """The folders of YAML files, the user's first."""
     packaged = Path(import_module("genimg.configs").__path__[0])
     return [packaged] if config_dir is None else [config_dir, packaged]
 
 
 def tasks(config_dir: Path | None) -> dict[str, str]:
-    """Each task (a root YAML) and its line, `train` first."""
+    """Each task (a root YAML file) with its description, `train` first."""
     found = _choices("", config_dir)
     return {"train": found["train"], **found}
 
 
 def groups(config_dir: Path | None) -> dict[str, dict[str, str]]:
-    """Each group with its choices and a line on each."""
+    """Each group with its choices and their descriptions."""
     names: set[str] = set()
     for folder in folders(config_dir):
         names |= {path.parent.relative_to(folder).as_posix() for path in folder.glob("*/**/*.yaml")}
@@ -46,13 +46,13 @@ def groups(config_dir: Path | None) -> dict[str, dict[str, str]]:
 
 
 def find(group: str, choice: str, config_dir: Path | None) -> Path | None:
-    """The file of a choice; of a task where `group` is empty."""
+    """The file of a choice, or of a task if `group` is empty."""
     files = (folder / group / f"{choice}.yaml" for folder in folders(config_dir))
     return next((file for file in files if file.is_file()), None)
 
 
 def keys(path: Path) -> list[Key]:
-    """The keys of one file, in its order; those of its defaults list are left out."""
+    """The keys of one file in order, without its defaults list."""
     found: list[Key] = []
     parents: list[tuple[int, str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -86,8 +86,8 @@ def defaults(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
-    """The keys of a choice and of the files its defaults list names, the later file winning, as in
-    composition; a key without a comment has that of the file before."""
+    """The keys of a choice and of the files in its defaults list. Later files take precedence, as in composition; a key
+    without a comment inherits one."""
     path = find(group, choice, config_dir)
     if path is None:
         return []
@@ -119,7 +119,7 @@ def _choices(group: str, config_dir: Path | None) -> dict[str, str]:
 
 
 def _headline(path: Path) -> str:
-    """The first comment line of a file, package directives aside."""
+    """The first comment line of a file that is not a package directive."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("#") and not line.startswith("# @package"):
             return line.lstrip("# ").strip()

@@ -65,7 +65,7 @@ class EvaluateSettings:
 def evaluate(settings: EvaluateSettings) -> Path:
     """Evaluates a run. Returns the folder with the results."""
     started = time.monotonic()
-    file = checkpoint_file(settings.run, settings.checkpoint, settings.outputs)
+    file = checkpoint_file(settings.run, settings.checkpoint)
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, settings.device, settings.trust)
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")

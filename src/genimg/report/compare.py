@@ -11,7 +11,7 @@ from typing import Any
 from genimg.common import sweep_table
 from genimg.common.errors import UserError, in_a_line
 from genimg.common.files import report_write_errors
-from genimg.common.run_folder import RunFolder, find_runs
+from genimg.common.run_folder import RunFolder, runs_at
 from genimg.report import pages
 from genimg.report.run import read, readable
 
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/compare.yaml describes. Returns the exit code."""
     given = config["runs"]
-    folders = find_runs(given, config["outputs"])
-    sweep = read_sweep_table(Path(given).expanduser()) if isinstance(given, str) else []
+    folders = runs_at(given)
+    sweep = read_sweep_table(Path(given)) if isinstance(given, str) else []
     default = Path(config["outputs"], "comparisons", f"{time.strftime('%Y-%m-%d-%H-%M-%S')}.html")
     path = Path(config["out"]).expanduser() if config["out"] else default
     path = path if path.suffix else path.with_suffix(".html")  # a browser shows a file without a suffix as text

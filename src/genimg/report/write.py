@@ -9,7 +9,7 @@ from typing import Any
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError, in_a_line
 from genimg.common.files import report_write_errors
-from genimg.common.run_folder import RunFolder, find_run
+from genimg.common.run_folder import RunFolder, run_at
 from genimg.report import pages
 from genimg.report.run import read
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def run(config: dict[str, Any]) -> int:
     """Writes the page that configs/report.yaml describes. Returns the exit code."""
-    found = find_run(config["run"], config["outputs"])
+    found = run_at(config["run"])
     if isinstance(found, Path):
         raise UserError("run", found, "a run folder: a checkpoint has no metrics over time", hint="run=last")
     with report_write_errors("run", found.path, "a run folder"):

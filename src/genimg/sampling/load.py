@@ -9,7 +9,7 @@ import torch
 
 from genimg.checkpoints.read import Checkpoint, load_checkpoint, rebuild_model
 from genimg.common.errors import UserError, first_line
-from genimg.common.run_folder import RunFolder, find_run
+from genimg.common.run_folder import RunFolder, find_run, path_of, run_at
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export import weights
 from genimg.sampling.sampler import Sampler
@@ -43,7 +43,7 @@ def load(
         >>> len(images)
         16
     """
-    file = checkpoint_file(run, checkpoint, outputs)
+    file = checkpoint_file(path_of(find_run(str(run), outputs)), checkpoint)
     if file.suffix == weights.SUFFIX:
         return _sampler(*weights.read(file, trust), device)
     return from_checkpoint(load_checkpoint(file), device, trust)
@@ -61,13 +61,13 @@ def _sampler(model: GenerativeModel, checkpoint: Checkpoint, device: str) -> Sam
     return Sampler(model, data["image_shape"], data["num_frames"], classes, pick_device(device))
 
 
-def checkpoint_file(run: str | Path, checkpoint: str = "best", outputs: str | Path = "outputs") -> Path:
-    """Returns the checkpoint file of a run; a run without a best checkpoint has its last one.
+def checkpoint_file(run: str | Path, checkpoint: str = "best") -> Path:
+    """Returns the checkpoint file at the path of a run; a run without a best checkpoint has its last one.
 
     Raises:
-        UserError: if there is no such run, or it has no checkpoint.
+        UserError: if the run has no checkpoint.
     """
-    found = find_run(str(run), outputs)
+    found = run_at(run)
     if not isinstance(found, RunFolder):
         return found
     if checkpoint not in ("best", "last"):

@@ -20,7 +20,7 @@ _UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # 
 def run(config: dict[str, Any]) -> int:
     """Draws the samples that configs/sample.yaml describes, logs their location and returns the exit code."""
     options = SampleOptions.from_config(config)
-    file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
+    file = checkpoint_file(config["run"], config["checkpoint"])
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
     folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)

@@ -1,4 +1,4 @@
-"""`task=compare`: write a page that compares runs."""
+"""`task=compare`: writes a page that compares runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`task=evaluate`: measure a trained model and write evaluation.json."""
+"""`task=evaluate`: measures a trained model and writes evaluation.json."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PATH_KEYS = ("run", "outputs", "out", "root", "weights", "cache")
 
 
 def run(config: dict[str, Any]) -> int:
-    """Runs the task and returns the exit code. The page of the run, if it is one, then shows the new figures."""
+    """Runs the task and returns the exit code. Updates the report of the run, if it is a run folder."""
     from genimg.evaluation.evaluate import EvaluateSettings, evaluate
     from genimg.report.write import leave_report
 

@@ -1,4 +1,4 @@
-"""`task=export`: write the generator of a model as a file for other programs."""
+"""`task=export`: exports the generator of a model to a file for other programs."""
 
 from dataclasses import asdict
 from typing import Any

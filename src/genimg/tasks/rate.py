@@ -1,4 +1,4 @@
-"""`task=rate`: make a study in which people judge samples, or count its answers."""
+"""`task=rate`: creates a study in which people judge samples, or counts its answers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`task=report`: write the page of a run."""
+"""`task=report`: writes the report of a run."""
 
 from typing import Any
 

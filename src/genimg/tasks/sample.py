@@ -1,4 +1,4 @@
-"""`task=sample`: draw samples from a trained model into a folder."""
+"""`task=sample`: draws samples from a trained model into a folder."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`task=train`: fit a model, keep its checkpoints, then draw samples from the best."""
+"""`task=train`: trains a model, writes its checkpoints, then draws samples from the best."""
 
 from typing import Any
 

@@ -4,9 +4,8 @@ import logging
 from typing import Any
 
 from genimg.checkpoints.schema import Checkpoint
-from genimg.common.declared import class_attribute
 from genimg.common.differences import differences, shown
-from genimg.common.run_config import PRUNING
+from genimg.common.run_config import PRUNING, passive_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +35,7 @@ def log_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint:
 def _compared(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of a configuration that decides the weights and the metrics."""
     parts = {name: config.get(name) for name in ("seed", "model", "ema", "health")}
-    callbacks = config["callbacks"].items()
-    parts["callbacks"] = {name: node for name, node in callbacks if name != PRUNING and not _is_passive(node)}
+    passive = (PRUNING, *passive_callbacks(config["callbacks"]))
+    parts["callbacks"] = {name: node for name, node in config["callbacks"].items() if name not in passive}
     parts["trainer"] = {name: config["trainer"].get(name) for name in ("precision", "deterministic")}
     return parts | {"data": config["data"] | {"digest": f"{fingerprint.get('digest')!s:.12}"}}
-
-
-def _is_passive(node: Any) -> bool:
-    """Returns whether a callback's node names one of this package's classes that change no metric and no weight."""
-    target = str(node.get("_target_")) if isinstance(node, dict) else ""
-    try:
-        return target.startswith("genimg.") and class_attribute(target, "passive") is True
-    except (LookupError, ImportError, ValueError):  # the checkpoint may be untrusted
-        return False

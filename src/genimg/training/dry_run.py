@@ -1,5 +1,6 @@
 """dry_run=true: estimates the time, memory and disk of a training run from a few steps; leaves no files."""
 
+import io
 import logging
 import resource
 import sys
@@ -14,7 +15,6 @@ from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
 from genimg.checkpoints.schema import Checkpoint
-from genimg.checkpoints.write import save_checkpoint
 from genimg.distributed.data_parallel import leave
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.clock import Budget
@@ -109,11 +109,10 @@ def synchronize(device: torch.device) -> None:
 
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> int:
-    """Returns the size of a checkpoint's file, by writing it to a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
-        path = Path(folder, "checkpoint.pt")
-        save_checkpoint(path, checkpoint)
-        return path.stat().st_size
+    """Returns the size of a checkpoint's file."""
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    return content.tell()
 
 
 def peak_memory(device: torch.device) -> int:

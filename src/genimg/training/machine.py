@@ -1,7 +1,7 @@
 """Resolves the `auto` settings of the trainer for this machine."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch.utils import deterministic
@@ -11,26 +11,19 @@ from genimg.training.settings import TrainerSettings
 
 
 @dataclass(frozen=True)
-class Machine:
-    """The trainer's settings with every `auto` resolved."""
+class Machine(TrainerSettings):
+    """The trainer's settings with every `auto` resolved, except that of `strategy`."""
 
-    accelerator: str
-    devices: int
-    num_nodes: int
-    precision: str
-    channels_last: bool
     fused: bool
-    deterministic: bool  # the GPU, too, adds in the same order each time
     threads: int
-    strategy: str
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if self.accelerator == "gpu" else f"CPU, {self.threads} threads"
         if self.processes > 1:
             where = f"{self.processes} x {where}"
-        layout = "channels_last" if self.channels_last else "contiguous"
         order = ", deterministic" if self.deterministic else ""
-        return f"{where}; {self.precision}, {layout}, {'fused' if self.fused else 'plain'} optimizers{order}"
+        fused = "fused" if self.fused else "plain"
+        return f"{where}; {self.precision}, {self.memory_format}, {fused} optimizers{order}"
 
     @property
     def processes(self) -> int:
@@ -46,8 +39,9 @@ class Machine:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     @property
-    def memory_format(self) -> torch.memory_format:
-        return torch.channels_last if self.channels_last else torch.contiguous_format
+    def layout(self) -> torch.memory_format:
+        """The memory format of convolutions."""
+        return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
 
 
 def choose(settings: TrainerSettings, bf16: bool | None = None) -> Machine:
@@ -66,18 +60,10 @@ def choose(settings: TrainerSettings, bf16: bool | None = None) -> Machine:
     if settings.deterministic:
         _use_deterministic_algorithms()
     bf16 = has_bf16(accelerator) if bf16 is None else bf16
-    return Machine(
-        accelerator=accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        precision=("bf16-mixed" if bf16 else "32-true") if settings.precision == "auto" else str(settings.precision),
-        # bfloat16 kernels need channels_last; in float32 it is faster too (docs/results.md, Speed)
-        channels_last=settings.memory_format in ("channels_last", "auto"),
-        fused=True if settings.fused == "auto" else bool(settings.fused),
-        deterministic=settings.deterministic,
-        threads=threads,
-        strategy=settings.strategy,
-    )
+    # bfloat16 kernels need channels_last; in float32 it is faster too (docs/results.md, Speed)
+    auto = {"precision": "bf16-mixed" if bf16 else "32-true", "memory_format": "channels_last", "fused": True}
+    resolved = {name: value if value != "auto" else auto.get(name, value) for name, value in asdict(settings).items()}
+    return Machine(**{**resolved, "accelerator": accelerator, "threads": threads})
 
 
 def has_bf16(accelerator: str) -> bool:

@@ -96,10 +96,6 @@ class TrainSettings:
         """Returns the settings with another run folder."""
         return replace(self, run_dir=run_dir, config={**self.config, "run_dir": str(run_dir)})
 
-    def with_model_answers(self, answers: dict[str, Any]) -> TrainSettings:
-        """Returns the settings with each `NAME: auto` of the model replaced by `answers[NAME]`."""
-        return replace(self, config={**self.config, "model": resolve_auto(self.config["model"], answers)})
-
 
 def read(kind: type[Settings], node: dict[str, Any]) -> Settings:
     """Returns a settings class made of the keys of the same names in `node`."""

@@ -3,6 +3,7 @@
 import difflib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
 from genimg.training.machine import Machine
-from genimg.training.settings import TrainSettings
+from genimg.training.settings import TrainSettings, resolve_auto
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,12 @@ def build_run(
     seed_everything(settings.seed, verbose=False)
     data = build_data(settings, builder)
     policy = ["translation"] if data.num_items < FEW_IMAGES else []
-    settings = settings.with_model_answers({"fused": machine.fused, "policy": policy})
+    node = resolve_auto(settings.config["model"], {"fused": machine.fused, "policy": policy})
+    settings = replace(settings, config={**settings.config, "model": node})
     model = build_model(settings, builder, data, resume)
     if resume is not None:
         restore_weights(settings, model, data, resume)
-    model = model.to(memory_format=machine.memory_format)  # pyright: ignore[reportCallIssue]
+    model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
     log.info("model     %s", describe_model(model))
@@ -64,7 +66,7 @@ def build_run(
     clock = Clock(Budget.from_settings(settings.budget, data.num_items), data.batch_size)
     ema = EMA(model, clock, settings.ema)
     if resume is not None:
-        clock.restore(resume["images_seen"], **resume["clock"])
+        clock.restore(resume["images_seen"], resume["clock"]["seconds"], resume["clock"]["expected_images"])
         ema.load_state_dict(resume["ema"])
     loggers = build_loggers(settings, builder, clock.images_seen)
     metrics = Metrics(model, clock, folder, settings.log_every_steps, hyperparameters(settings.config), loggers)

@@ -9,14 +9,14 @@ import pytest
 from genimg.common.monitored import Monitored
 from genimg.training.callbacks.base import Measured
 from genimg.training.callbacks.frechet_random import FrechetRandom
-from genimg.training.callbacks.health import Standing, Thresholds, symptoms
+from genimg.training.callbacks.health import Health, Standing, symptoms
 from tests.trained import run_folder
 
 HEALTHY = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0,
     "val_variance_ratio": 0.9,
 }  # fmt: skip
-LIMITS = Thresholds(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
+LIMITS = Health(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
 BEST = Monitored("frechet_random", 0.3, "min", 500)
 LATE = Standing(progress=0.9, best=BEST, best_at=0.5, since_best=3, best_speed=1000.0)
 

@@ -101,7 +101,7 @@ def _load_checkpoints(names: list[str], settings: RateSettings) -> dict[str, Che
     Raises:
         UserError: if their images cannot be compared.
     """
-    files = {name: checkpoint_file(name, settings.checkpoint, settings.outputs) for name in names}
+    files = {name: checkpoint_file(name, settings.checkpoint) for name in names}
     if len({file.resolve() for file in files.values()}) < len(names):
         raise UserError("runs", names, "different runs", hint="one run occurs twice")
     checkpoints = {name: load_checkpoint(file) for name, file in files.items()}

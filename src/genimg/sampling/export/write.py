@@ -26,7 +26,7 @@ def run(config: dict[str, Any], read_evaluation: Callable[[RunFolder], dict[str,
     """
     format, trust = config["format"], config["trust"]
     formats.check_installed(format)
-    file = checkpoint_file(config["run"], config["checkpoint"], config["outputs"])
+    file = checkpoint_file(config["run"], config["checkpoint"])
     checkpoint = load_checkpoint(file)
     generator = ExportableGenerator(from_checkpoint(checkpoint, "cpu", trust), config["num_frames"])
     run_folder = RunFolder(output_folder(file))

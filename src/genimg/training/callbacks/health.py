@@ -20,34 +20,17 @@ _SETTLED = 0.05, 200  # share of a run and batches before which no warning is gi
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Values beyond which `symptoms` warns; explained in `Health`."""
-
-    won: float
-    alike: float
-    silent: float
-    slow: float
-    stale: float
-
-
-@dataclass(frozen=True)
 class Standing:
-    """How a run stands besides its latest rows.
+    """The state of a run besides its latest rows."""
 
-    progress: share of the budget spent.
-    best: value of the best checkpoint; None before there is one. best_at: progress at that time.
-    since_best: measurements since then.
-    best_speed: the best median of images per second so far.
-    """
-
-    progress: float
-    best: Monitored | None = None
-    best_at: float = 0.0
-    since_best: int = 0
-    best_speed: float = 0.0
+    progress: float  # share of the budget spent
+    best: Monitored | None  # value of the best checkpoint
+    best_at: float  # progress when it was written
+    since_best: int  # measurements since then
+    best_speed: float  # the best median of images per second so far
 
 
-def symptoms(rows: list[Row], limits: Thresholds, run: Standing, has_logits: bool = True) -> dict[str, str]:
+def symptoms(rows: list[Row], limits: "Health", run: Standing, has_logits: bool = True) -> dict[str, str]:
     """Returns the failures that the latest rows show, by name, each with a setting to try.
 
     has_logits: False for a Wasserstein critic, whose outputs are not logits.
@@ -106,7 +89,7 @@ class Health(RunCallback):
     passive: ClassVar[bool] = True
 
     def __init__(self, won: float, alike: float, silent: float, slow: float, stale: float) -> None:
-        self.limits = Thresholds(won, alike, silent, slow, stale)
+        self.won, self.alike, self.silent, self.slow, self.stale = won, alike, silent, slow, stale
         self._warned: set[str] = set()
         self._rows: list[Row] = []
         self._best: Monitored | None = None
@@ -124,8 +107,7 @@ class Health(RunCallback):
             return
         self._best_speed = max(self._best_speed, median_speed(self._rows))
         standing = Standing(clock.progress, self._best, self._best_at, run.checkpoints.since_best, self._best_speed)
-        has_logits = run.model.has_logits
-        for name, sentence in symptoms(self._rows, self.limits, standing, has_logits).items():
+        for name, sentence in symptoms(self._rows, self, standing, run.model.has_logits).items():
             if name not in self._warned:
                 log.warning("health    at %s images: %s", f"{clock.images_seen:,}", sentence)
                 self._warned.add(name)

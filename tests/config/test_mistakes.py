@@ -83,7 +83,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "objective that is not registered": (
         ["model.objective=focal"],
-        ["model.objective", "for a user-defined loss see docs/own.md"],
+        ["model.objective", "for a user-defined loss see docs/extending.md"],
     ),
     "misspelt key of a packaged class": (["+model.discriminator.slope=0.1"], ["an existing key"]),
     "folder missing": (["data=image_folder", "data.root=nowhere"], ["data.root", "nowhere"]),

@@ -117,8 +117,8 @@ def test_keys_that_may_be_added_and_removed() -> None:
 
 def test_a_user_defined_class_takes_other_arguments(tmp_path: Path) -> None:
     own = "model.discriminator._target_=mine.Critic"
-    critic = _checked(own, "+model.discriminator.slope=0.1", "~model.discriminator.max_width").model.discriminator
-    assert critic.slope == 0.1 and "max_width" not in critic
+    critic = _checked(own, "+model.discriminator.slope=0.1", "~model.discriminator.shape").model.discriminator
+    assert critic.slope == 0.1 and "shape" not in critic
     with pytest.raises(UserError, match="an existing key"):  # the other network is a packaged class
         _checked(own, "+model.generator.slope=0.1")
     with pytest.raises(UserError, match="an existing key"):  # without + it is a misspelling

@@ -70,10 +70,10 @@ def test_an_experiment_and_a_file_that_replaces_a_packaged_one_are_changes(here:
     (own / "experiment" / "mine.yaml").write_text("# @package _global_\n# mine\nmodel:\n  width: 4\n")
     (own / "model").mkdir()
     packaged = Path(__file__).parents[2] / "configs" / "model" / "gan.yaml"
-    (own / "model" / "gan.yaml").write_text(packaged.read_text().replace("hidden: 128 ", "hidden: 64 "))
-    (own / "model" / "other.yaml").write_text(packaged.read_text().replace("hidden: 128 ", "hidden: 64 "))
+    (own / "model" / "gan.yaml").write_text(packaged.read_text().replace("latent_dim: 64 ", "latent_dim: 32 "))
+    (own / "model" / "other.yaml").write_text(packaged.read_text().replace("latent_dim: 64 ", "latent_dim: 32 "))
     words = ("--config-dir", str(own), "experiment=mine")
-    assert changed(*words) == {"model.width": ("16", "4"), "model.hidden": ("128", "64")}
+    assert changed(*words) == {"model.width": ("16", "4"), "model.latent_dim": ("64", "32")}
     assert changed(*words, "model=other") == {"model.width": ("16", "4")}  # a choice has its own defaults
 
 
@@ -114,6 +114,8 @@ def test_there_are_no_defaults_for_a_user_defined_root_that_the_package_cannot_c
     root = (Path(__file__).parents[2] / "configs" / "train.yaml").read_text()
     (here / "own" / "train.yaml").write_text(f"{root}\nmine: 4\n")
     packaged = Path(__file__).parents[2] / "configs" / "model" / "gan.yaml"
-    (here / "own" / "model" / "other.yaml").write_text(packaged.read_text().replace("width: 16 ", "width: ${mine} "))
-    assert run(["--config-dir", str(here / "own"), "model=other", "model.width=8"]) == 0
+    (here / "own" / "model" / "other.yaml").write_text(
+        packaged.read_text().replace("latent_dim: 64 ", "latent_dim: ${mine} ")
+    )
+    assert run(["--config-dir", str(here / "own"), "model=other", "model.latent_dim=8"]) == 0
     assert changes(read(list_runs("outputs")[-1])) is None

@@ -141,7 +141,8 @@ def test_the_keys_are_those_of_the_model_and_the_data_that_the_run_has(run: RunF
     config = _plain(_checked("resume=last", "allow_changes=true", "data=digits"))
     assert (config["data"]["name"], config["model"]["beta"]) == ("digits", 3)
     size = config["data"]["image_size"]
-    assert config["model"]["encoder"]["image_size"] == config["model"]["decoder"]["image_size"] == size != 16
+    networks = [config["model"][name]["shape"]["image_size"] for name in ("encoder", "decoder")]
+    assert networks == [size, size] and size != 16
 
 
 def test_changes_want_the_files_that_the_run_began_with(run: RunFolder, tmp_path: Path) -> None:

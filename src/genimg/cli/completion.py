@@ -139,7 +139,8 @@ def _names(task: str, before: list[str], config_dir: Path | None) -> list[str]:
     root = pages.find("", task, config_dir)
     found = ["task="]
     for group, choice in _chosen(task, before, config_dir).items():
-        found.append(f"{group}=")
+        nested = [name for name in pages.groups(config_dir) if name.startswith(f"{group}/")]
+        found += [f"{name}=" for name in (group, *nested)]
         found += [f"{group}.{key.name}=" for key in pages.all_keys(group, choice, config_dir) if key.default]
     found += [f"{key.name}=" for key in pages.keys(root) if key.default and key.name != "task"] if root else []
     return found

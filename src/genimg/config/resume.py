@@ -74,7 +74,7 @@ def starting_choices(run: RunFolder, composer: Composer, overrides: list[Overrid
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
     for word in run.overrides.read_text(encoding="utf-8", errors="replace").splitlines() if readable else []:
         group = word.partition("=")[0]
-        if group not in composer.chosen_groups():
+        if group.startswith("hydra") or group not in {*composer.chosen_groups(), *composer.groups()}:
             continue
         chosen = _chosen(composer, word)
         if chosen and set(chosen) <= set(composer.choices(group)):

@@ -1,0 +1,42 @@
+"""The config group model/network: a choice provides the networks of a model."""
+
+from pathlib import Path
+
+import pytest
+
+from genimg.common.errors import UserError
+from genimg.config.compose import Composer
+from genimg.launch.session import check
+
+NETWORKS = Path(__file__).parents[2] / "configs" / "model" / "network"
+DEFAULTS = {"gan": "slim", "vae": "conv", "rnn": "moving_layers"}
+
+
+@pytest.mark.parametrize("model", DEFAULTS)
+def test_every_model_has_a_default_architecture(model: str) -> None:
+    config, chosen = (
+        check(Composer("train"), [f"model={model}", *words], on_this_machine=False)
+        for words in ([], [f"model/network={DEFAULTS[model]}"])
+    )
+    assert config.model == chosen.model
+
+
+@pytest.mark.parametrize("model", DEFAULTS)
+@pytest.mark.parametrize("network", sorted(path.stem for path in NETWORKS.glob("*.yaml")))
+def test_a_network_of_another_model_is_refused(model: str, network: str) -> None:
+    words = [f"model={model}", f"model/network={network}"]
+    if network == DEFAULTS[model]:
+        check(Composer("train"), words, on_this_machine=False)
+        return
+    with pytest.raises(UserError, match=DEFAULTS[model]) as refused:
+        check(Composer("train"), words, on_this_machine=False)
+    assert refused.value.key == "model/network"
+
+
+def test_a_new_architecture_is_one_python_and_one_yaml_file(tmp_path: Path) -> None:
+    (tmp_path / "model" / "network").mkdir(parents=True)
+    text = (NETWORKS / "slim.yaml").read_text().replace("genimg.models.networks.slim.Generator", "mynets.Generator")
+    (tmp_path / "model" / "network" / "mine.yaml").write_text(text.replace("smallest: 4", "smallest: 2"))
+    config = check(Composer("train", tmp_path), ["model/network=mine"], on_this_machine=False)
+    assert config.model.generator._target_ == "mynets.Generator"
+    assert config.model.discriminator.shape.smallest == 2

@@ -100,6 +100,31 @@ class GenerativeModel(LightningModule):
         """
 
 
+class LatentModel(GenerativeModel):
+    """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim)."""
+
+    latent_dim: int
+
+    def sample_latents(self, num_images: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """z ~ N(0, I), shape (N, latent_dim)."""
+        return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
+
+    @abstractmethod
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
+
+    def sample(
+        self,
+        num_images: int,
+        *,
+        generator: torch.Generator,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """See the base class."""
+        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
+
+
 def cosine(progress: float, start: float, end: float) -> float:
     """Half a cosine from `start` at progress 0 to `end` at progress 1 (Loshchilov & Hutter 2017, eq. 5)."""
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))

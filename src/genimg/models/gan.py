@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused, cosine
+from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused, cosine
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
 
 
-class GAN(GenerativeModel):
+class GAN(LatentModel):
     """Alternating training: one discriminator step, then one generator step (Goodfellow et al. 2014, algorithm 1).
 
     Args:
@@ -161,10 +161,6 @@ class GAN(GenerativeModel):
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}
 
-    def sample_latents(self, num_images: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """z ~ N(0, I), shape (N, latent_dim)."""
-        return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
-
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
         return self._generate(z, labels).clamp(-1, 1)
@@ -172,17 +168,6 @@ class GAN(GenerativeModel):
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training: `leaky_tanh` of the generator's outputs."""
         return leaky_tanh(self.generator(z, labels).float())
-
-    def sample(
-        self,
-        num_images: int,
-        *,
-        generator: torch.Generator,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-    ) -> Tensor:
-        """See the base class."""
-        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

@@ -20,7 +20,13 @@ from genimg.models.bound import Bound, Path, check_clips, frame_error
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
-from genimg.models.objectives.variational import gaussian_kl, gaussian_kl_between, reparameterise, soft_bound
+from genimg.models.objectives.variational import (
+    gaussian_kl,
+    gaussian_kl_between,
+    normal_like,
+    reparameterise,
+    soft_bound,
+)
 from genimg.models.starts import KeptStarts
 
 #: Likelihoods that the sequence model can use: an optimal sigma would need all frames of a batch at once.
@@ -249,7 +255,7 @@ class RNN(GenerativeModel):
         observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
 
         def draw(latent: Latent) -> Tensor:
-            return reparameterise(*latent, _normal_like(latent[0], generator)) if noisy else latent[0]
+            return reparameterise(*latent, normal_like(latent[0], generator)) if noisy else latent[0]
 
         w = _bounded(clip_latent)
         step = self.dynamics.begin(draw(w), features[:, 0], start_maps[-1], layers.centroid_and_extent(), labels)
@@ -294,7 +300,3 @@ class RNN(GenerativeModel):
 def _bounded(gaussian: tuple[Tensor, Tensor]) -> Latent:
     mean, log_var = gaussian
     return mean.float(), soft_bound(log_var, *LOG_VAR_RANGE)
-
-
-def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(tensor.shape, generator=generator, device=tensor.device)

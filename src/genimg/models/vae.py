@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.distributed.data_parallel import all_reduce_mean
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
+from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
-from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
+from genimg.models.objectives.variational import gaussian_kl, normal_like, reparameterise, soft_bound
 
 PRIORS = ("normal", "fitted")
 
@@ -31,7 +31,7 @@ class LatentPrior(Protocol):
     def fit(self, latents: Tensor, labels: Tensor | None, *, generator: torch.Generator) -> None: ...
 
 
-class VAE(GenerativeModel):
+class VAE(LatentModel):
     """A VAE that is trained on the ELBO with a KL weight beta, and sampled from N(0, I) or a fitted prior.
 
     Latents have two forms. `noise` is standard normal: `sample_latents` draws it and `decode` takes it, so
@@ -141,7 +141,7 @@ class VAE(GenerativeModel):
         """The ELBO (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,)."""
         images, labels = batch["images"], self._labels_of(batch)
         mean, log_var = self.posterior(images, labels)
-        z = reparameterise(mean, log_var, _normal_like(mean, generator))
+        z = reparameterise(mean, log_var, normal_like(mean, generator))
         reconstruction = self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images)
         kl = gaussian_kl(mean, log_var)
         metrics = {"elbo": reconstruction - kl, "kl": kl, "reconstruction": reconstruction}
@@ -164,7 +164,7 @@ class VAE(GenerativeModel):
         mean, log_var = self.posterior(images, labels)
         weights = []
         for _ in range(samples):
-            noise = _normal_like(mean, generator)
+            noise = normal_like(mean, generator)
             z = reparameterise(mean, log_var, noise)
             prior_over_posterior = 0.5 * (noise.square() + log_var - z.square()).sum(1)
             weights.append(
@@ -180,7 +180,7 @@ class VAE(GenerativeModel):
     def encode(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> Tensor:
         """A sample of q(z | x) for each image, (B, latent_dim), for `fit_prior`."""
         mean, log_var = self.posterior(images, labels)
-        return reparameterise(mean, log_var, _normal_like(mean, generator))
+        return reparameterise(mean, log_var, normal_like(mean, generator))
 
     def fit_prior(self, latents: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
         """Fits the prior to latents (N, latent_dim) of training images, from `encode`, with int64 labels (N,).
@@ -190,26 +190,11 @@ class VAE(GenerativeModel):
         if self.prior == "fitted":
             self.mixture.fit(latents, labels if self.num_classes else None, generator=generator)
 
-    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor:
-        """Standard normal noise, shape (N, latent_dim)."""
-        return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
-
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Standard normal noise (N, latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
         labels = labels if self.num_classes else None
         z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
         return self._mean_image(z, labels)
-
-    def sample(
-        self,
-        num_images: int,
-        *,
-        generator: torch.Generator,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-    ) -> Tensor:
-        """See the base class."""
-        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean images (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
@@ -227,7 +212,3 @@ class VAE(GenerativeModel):
         if "labels" not in batch:
             raise UserError("model.conditional", True, "data with labels", "train with model.conditional=false")
         return batch["labels"]
-
-
-def _normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, device=x.device)

@@ -8,6 +8,7 @@ autocast by themselves: they compute in float32, divergences in nats, a value pe
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,6 +36,11 @@ def reparameterise(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
     Kingma & Welling 2013, section 2.4.
     """
     return mean.float() + (0.5 * log_var.float()).exp() * noise
+
+
+def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard normal noise with the shape and device of `x`, in float32."""
+    return torch.randn(x.shape, generator=generator, device=x.device)
 
 
 def soft_bound(x: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:

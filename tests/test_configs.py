@@ -9,6 +9,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config import yaml_text as pages
 from genimg.config.check import count_devices
@@ -50,13 +51,23 @@ def _targets(node: Any) -> set[str]:
 
 
 def _partners(choice: str) -> list[str]:
-    """`choice` and what it needs beside it to be a whole configuration: sequences need a sequence model."""
+    """`choice` and the choices that it requires: sequences a sequence model, and a network its model."""
+    if choice.startswith("model/network="):
+        models = [[f"model={model}", choice] for model in pages.groups(None)["model"]]
+        return next(words for words in models if _passes(words))
     composed = Composer("train").compose([choice])
     kind = OmegaConf.select(composed, "data.kind")
     model = OmegaConf.select(composed, "model.name")
     if choice.startswith("data=") and kind == "sequences" and model != "rnn":
         return [choice, "model=rnn"]
     return [choice]
+
+
+def _passes(words: list[str]) -> bool:
+    try:
+        return bool(_checked(words))
+    except UserError:
+        return False
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -199,8 +199,8 @@ def test_the_card_lists_the_metrics_of_the_run_and_untrusted_names_are_escaped(
     ("path", "value"),
     [
         (("config", "model", "generator", "_target_"), "os.system"),
-        (("config", "model", "generator", "width"), 10**9),
-        (("config", "model", "discriminator", "width"), 10**6),
+        (("config", "model", "generator", "shape", "width"), 10**9),
+        (("config", "model", "discriminator", "shape", "width"), 10**6),
         (("config", "model", "generator", "latent_dim"), 5),
         (("data", "image_shape"), [1, 10**6, 10**6]),
         (("data",), None),
@@ -220,6 +220,7 @@ def test_an_untrusted_export_is_checked_like_a_checkpoint(
     node = about
     for name in path[:-1]:
         node = node[name]
+    assert path[-1] in node
     node[path[-1]] = value
     save_file(state, tmp_path / "evil.safetensors", metadata={"genimg": json.dumps(about)})
     if path[2:3] == ("discriminator",):  # it is removed before it takes memory

@@ -137,9 +137,9 @@ def flatten(config: DictConfig) -> dict[str, object]:
     return found
 
 
-def is_missing(node: object) -> bool:
-    """Whether the value of a node is `???`."""
-    return isinstance(node, Node) and node._is_missing()
+def missing_keys(nodes: dict[str, object]) -> list[str]:
+    """The keys whose value is `???`."""
+    return [key for key, node in nodes.items() if isinstance(node, Node) and node._is_missing()]
 
 
 def interpolation(node: object) -> Any:

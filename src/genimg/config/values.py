@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError, nearest
 from genimg.config.compose import Composer, line
-from genimg.config.hydra_api import Override, is_missing, plain_value
+from genimg.config.hydra_api import Override, missing_keys, plain_value
 from genimg.config.names import OPEN
 from genimg.config.rules import Rule, integer, rule_for
 
@@ -53,9 +53,9 @@ def _is_number(value: object) -> bool:
 
 def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes: dict[str, object]) -> None:
     """Checks every value against the rule of its key, in whichever file or override it was set."""
+    for key in missing_keys(nodes):
+        raise UserError(key, None, "a value; it has no default", f"{key}=...", composer.source_of(key, words))
     for key, node in nodes.items():
-        if is_missing(node):
-            raise UserError(key, None, "a value; it has no default", f"{key}=...", composer.source_of(key, words))
         rule = rule_for(key)
         if rule is None or isinstance(node, DictConfig) or not _applies(rule, key, config):
             continue

@@ -41,6 +41,6 @@ def test_nodes_are_read_unresolved() -> None:
     nodes = hydra_api.flatten(config)
     assert list(nodes) == ["a", "c", "a.b", "a.d"]
     assert hydra_api.interpolation(nodes["a.b"]) == "${c}" and hydra_api.interpolation(nodes["c"]) is None
-    assert hydra_api.is_missing(nodes["a.d"]) and not hydra_api.is_missing(nodes["c"])
+    assert hydra_api.missing_keys(nodes) == ["a.d"]
     assert hydra_api.has_key(config, "a.b") and not hydra_api.has_key(config, "a.x")
     assert hydra_api.plain_value(config, "a.b") == [1]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 FLAGS = {
-    "--help": "print this text; with a task, its keys: genimg sample --help",
+    "--help": "print this text; with a task, print its keys: genimg sample --help",
     "--version": "print the version",
     "--cfg": "job, hydra or all: print the configuration and exit",
     "--resolve": "with --cfg: replace every ${...} by its value",
-    "--config-dir": "a folder of YAML files that add to and replace the packaged ones",
+    "--config-dir": "a folder of YAML files that add to or replace the packaged ones",
     "--config-name": "a root YAML file in --config-dir",
     "--multirun": "run every combination of comma-separated values: -m model=gan,vae",
     "--completion": "bash, zsh or fish: print the completion script",

@@ -16,7 +16,7 @@ HEALTHY = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0,
     "val_variance_ratio": 0.9,
 }  # fmt: skip
-LIMITS = Health(won=10, alike=0.1, silent=0.5, slow=0.4, stale=0.6)
+LIMITS = Health(max_logit_gap=10, min_variance_ratio=0.1, min_kl=0.5, min_speed=0.4, max_stagnation=0.6)
 BEST = Monitored("frechet_random", 0.3, "min", 500)
 LATE = Standing(progress=0.9, best=BEST, best_at=0.5, since_best=3, best_speed=1000.0)
 
@@ -30,9 +30,9 @@ def found(changed: dict[str, float], rows: int = 5, **options: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
-        ({"real_logits": 9.0, "fake_logits": -8.0}, "won"),
-        ({"val_variance_ratio": 0.02}, "alike"),
-        ({"kl": 0.1}, "silent"),
+        ({"real_logits": 9.0, "fake_logits": -8.0}, "discriminator_won"),
+        ({"val_variance_ratio": 0.02}, "mode_collapse"),
+        ({"kl": 0.1}, "posterior_collapse"),
         ({"images_per_second": 300.0}, "slow"),
     ],
 )
@@ -43,7 +43,7 @@ def test_each_symptom_is_found_in_its_metrics(changed: dict[str, float], name: s
 
 def test_a_run_without_a_better_checkpoint_for_long_is_stale() -> None:
     end = replace(LATE, progress=1.0, best_at=0.3)
-    assert set(symptoms([HEALTHY] * 5, LIMITS, end)) == {"stale"}
+    assert set(symptoms([HEALTHY] * 5, LIMITS, end)) == {"no_progress"}
     assert symptoms([HEALTHY] * 5, LIMITS, replace(end, since_best=2)) == {}, "too few measurements since"
 
 
@@ -71,7 +71,7 @@ def test_stale_needs_measurements(
     values = iter([1.0] + [2.0] * 9)
     monkeypatch.setattr(FrechetRandom, "measure", lambda *_: Measured({"frechet_random": next(values)}, 4))
     words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
-    words += ["budget.images=4800", "callbacks.health.stale=0.4", "log_every_steps=2"]
+    words += ["budget.images=4800", "callbacks.health.max_stagnation=0.4", "log_every_steps=2"]
     words += ["callbacks.frechet_random.num_images=4", f"callbacks.frechet_random.times={times}"]
     run_folder(tmp_path / "run", *words)
     assert ("frechet_random has not improved on 1, reached at" in caplog.text) is warned

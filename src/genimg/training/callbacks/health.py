@@ -38,30 +38,30 @@ def symptoms(rows: list[Row], limits: "Health", run: Standing, has_logits: bool 
     found = {}
     first, latest = rows[0], rows[-1]
     gaps = [row.get("real_logits", 0.0) - row.get("fake_logits", 0.0) for row in rows]
-    if min(gaps) > limits.won and has_logits:
-        found["won"] = (
+    if min(gaps) > limits.max_logit_gap and has_logits:
+        found["discriminator_won"] = (
             f"the discriminator has won: its logits are {gaps[-1]:.0f} apart, so the generator learns little from it. "
             "Try a larger model.gamma, or model.augmentation=[translation,cutout]."
         )
-    if latest.get("val_variance_ratio", 1.0) < limits.alike:
+    if latest.get("val_variance_ratio", 1.0) < limits.min_variance_ratio:
         setting = "a smaller model.beta" if "kl" in latest else "a larger model.gamma"
-        found["alike"] = (
+        found["mode_collapse"] = (
             f"mode collapse: the variance of the samples is {latest['val_variance_ratio']:.0%} of the data's. "
             f"Try {setting}, or a lower model.lr."
         )
     # while beta still rises, a small KL is normal
-    if latest.get("beta") == first.get("beta") and all("kl" in row and row["kl"] < limits.silent for row in rows):
-        found["silent"] = (
+    if latest.get("beta") == first.get("beta") and all("kl" in row and row["kl"] < limits.min_kl for row in rows):
+        found["posterior_collapse"] = (
             f"posterior collapse (kl {latest['kl']:.2g} nats): the decoder ignores z. "
             "Try a smaller model.beta or a longer model.kl_warmup."
         )
-    if run.best is not None and run.since_best >= _LOOKS and run.progress - run.best_at > limits.stale:
-        found["stale"] = (
+    if run.best is not None and run.since_best >= _LOOKS and run.progress - run.best_at > limits.max_stagnation:
+        found["no_progress"] = (
             f"{run.best.name} has not improved on {run.best.value:.3g}, reached at {run.best_at:.0%} of the run, which "
             "best.pt keeps. A longer run will not help; a lower model.lr or a larger model.width may."
         )
     speed = median_speed(rows)
-    if speed < limits.slow * run.best_speed:
+    if speed < limits.min_speed * run.best_speed:
         found["slow"] = (
             f"{speed:,.0f} images per second, after {run.best_speed:,.0f} at best: other work may share the machine. "
             "See trainer.threads."
@@ -78,18 +78,21 @@ class Health(RunCallback):
     """Warns once about each symptom. A value that is not finite stops the run instead: see `Metrics`.
 
     Args:
-        won: a difference of real_logits and fake_logits above this in every row means that the discriminator has won:
-            it separates both classes with certainty.
-        alike: `variance_ratio` below this is mode collapse; 1 is the variance of the data.
-        silent: `kl` below this, in nats per image at the full beta, is posterior collapse.
-        slow: training is slow below this share of the best speed so far.
-        stale: progress has stopped after this share of the run without a better value of the monitored metric.
+        max_logit_gap: if real_logits exceed fake_logits by more than this in every row, the discriminator has won: it
+            separates both classes with certainty.
+        min_variance_ratio: `variance_ratio` below this is mode collapse; 1 is the variance of the data.
+        min_kl: `kl` below this, in nats per image at the full beta, is posterior collapse.
+        min_speed: training is slow below this share of the best speed so far.
+        max_stagnation: progress has stopped after this share of the run without a better value of the monitored metric.
     """
 
     passive: ClassVar[bool] = True
 
-    def __init__(self, won: float, alike: float, silent: float, slow: float, stale: float) -> None:
-        self.won, self.alike, self.silent, self.slow, self.stale = won, alike, silent, slow, stale
+    def __init__(
+        self, max_logit_gap: float, min_variance_ratio: float, min_kl: float, min_speed: float, max_stagnation: float
+    ) -> None:
+        self.max_logit_gap, self.min_variance_ratio, self.min_kl = max_logit_gap, min_variance_ratio, min_kl
+        self.min_speed, self.max_stagnation = min_speed, max_stagnation
         self._warned: set[str] = set()
         self._rows: list[Row] = []
         self._best: Monitored | None = None

@@ -138,6 +138,18 @@ def resumed_search(outputs: Path) -> Search:
     return Search(composer, plan, sweep_config(composer, plan).hydra.sweeper)
 
 
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [("interval(1e-2,1e-3)", r"interval\(0\.001,0\.01\)"), ("tag(log,interval(0,1))", "numbers above 0")],
+)
+def test_an_impossible_interval_is_refused_before_anything_is_written(
+    interval: str, expected: str, outputs: Path
+) -> None:
+    with pytest.raises(UserError, match=expected) as refused:
+        run([*SEARCH, "hydra.sweeper.n_trials=2", f"model.lr={interval}"])
+    assert refused.value.key == "model.lr" and not outputs.exists()
+
+
 def test_a_search_refuses_a_folder_name_of_jobs(outputs: Path) -> None:
     with pytest.raises(UserError, match=r"hydra\.sweep\.subdir\n.*not set; a search names"):
         run([*SEARCH, "hydra.sweep.subdir=all", "model.lr=interval(0.1,1)"])

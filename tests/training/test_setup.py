@@ -21,6 +21,11 @@ def test_auto_and_ddp_are_data_parallel_and_other_names_are_lightnings() -> None
     assert choose_strategy(replace(TWO, strategy="fsdp")) == "fsdp"
 
 
+def test_a_strategy_that_starts_processes_is_refused() -> None:
+    with pytest.raises(UserError, match="ddp_spawn"):
+        choose_strategy(replace(TWO, strategy="ddp_spawn"))
+
+
 @pytest.mark.parametrize("machine", [ONE, TWO])
 def test_an_unknown_strategy_is_an_error_with_the_nearest_name(machine: object) -> None:
     with pytest.raises(UserError, match="did you mean fsdp"):

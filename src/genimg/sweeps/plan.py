@@ -170,11 +170,25 @@ def _probes(overrides: list[Override]) -> list[list[str]]:
         if sweep is None:
             choices.append([line(override)])
         elif isinstance(sweep, IntervalSweep):
+            _check_interval(override, sweep)
             choices.append([f"{override.get_key_element()}={end}" for end in (sweep.start, sweep.end)])
         else:
             choices.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
     longest = max((len(words) for words in choices), default=0) if all(choices) else 0
     return [[words[index % len(words)] for words in choices] for index in range(longest)]
+
+
+def _check_interval(override: Override, sweep: IntervalSweep) -> None:
+    """Raises UserError for an interval whose start is above its end, or a logarithmic one that contains 0."""
+    start, end = sweep.start, sweep.end
+    if start is None or end is None:
+        return
+    key, given = override.get_key_element(), line(override).partition("=")[2]
+    if start > end:
+        raise UserError(key, given, "an interval from low to high", f"'{key}=interval({end},{start})'")
+    if "log" in sweep.tags and start <= 0:
+        hint = f"'{key}=tag(log,interval(1e-4,{end}))'"
+        raise UserError(key, given, "a logarithmic interval of numbers above 0", hint)
 
 
 def _combinations(overrides: list[Override]) -> list[list[str]]:

@@ -27,8 +27,9 @@ def add_summary(logger: TensorBoardLogger, summary: Any, step: int | None = None
 
 
 def strategy_names() -> list[str]:
-    """Returns the strategies that Lightning knows by name."""
-    return sorted(StrategyRegistry.available_strategies())
+    """Returns the strategies that Lightning knows by name, without those that start processes: launch/ does that."""
+    names = StrategyRegistry.available_strategies()
+    return sorted(name for name in names if not any(part in name for part in ("spawn", "fork", "notebook")))
 
 
 def silence() -> None:

@@ -29,7 +29,7 @@ DATA_KEYS = {
     "batch_size",
     "minutes",
 }
-MODEL_KEYS = {"_target_", "name", "lr", "latent_dim", "width", "conditional", "num_classes"}
+MODEL_KEYS = {"_target_", "name", "lr", "conditional", "num_classes"}
 
 # one step of eight items, with little to validate and to draw
 ONE_STEP = [

@@ -10,6 +10,7 @@ from genimg.launch.session import check
 
 NETWORKS = Path(__file__).parents[2] / "configs" / "model" / "network"
 DEFAULTS = {"gan": "slim", "vae": "conv", "rnn": "moving_layers"}
+MODEL_OF = {"slim": "gan", "conv": "vae", "moving_layers": "rnn"}
 
 
 @pytest.mark.parametrize("model", DEFAULTS)
@@ -25,12 +26,20 @@ def test_every_model_has_a_default_architecture(model: str) -> None:
 @pytest.mark.parametrize("network", sorted(path.stem for path in NETWORKS.glob("*.yaml")))
 def test_a_network_of_another_model_is_refused(model: str, network: str) -> None:
     words = [f"model={model}", f"model/network={network}"]
-    if network == DEFAULTS[model]:
+    if MODEL_OF[network] == model:
         check(Composer("train"), words, on_this_machine=False)
         return
     with pytest.raises(UserError, match=DEFAULTS[model]) as refused:
         check(Composer("train"), words, on_this_machine=False)
     assert refused.value.key == "model/network"
+
+
+def test_a_network_may_define_helper_nodes(tmp_path: Path) -> None:
+    (tmp_path / "model" / "network").mkdir(parents=True)
+    helper = "\nmapping:\n  _target_: mynets.Mapping\n"
+    (tmp_path / "model" / "network" / "mine.yaml").write_text((NETWORKS / "slim.yaml").read_text() + helper)
+    config = check(Composer("train", tmp_path), ["model/network=mine"], on_this_machine=False)
+    assert config.model.mapping._target_ == "mynets.Mapping"
 
 
 def test_a_new_architecture_is_one_python_and_one_yaml_file(tmp_path: Path) -> None:

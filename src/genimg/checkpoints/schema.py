@@ -49,12 +49,14 @@ class Field:
     expected: what the value is, for messages.
     check: whether sampling and evaluation can use a value. Its second argument is the checkpoint.
     check_to_resume: whether a run can resume from a value.
+    to_sample: whether a sampler needs the value besides the weights and the configuration, so that exports contain it.
     """
 
     write: Callable[[RunState], Any]
     expected: str
     check: Callable[[Any, Checkpoint], bool] | None = None
     check_to_resume: Callable[[Any, Checkpoint], bool] | None = None
+    to_sample: bool = False
 
 
 def capture(run: RunState) -> Checkpoint:
@@ -157,7 +159,7 @@ def _is_count(value: object, least: int = 1) -> bool:
 
 #: In the order of the file. `config` comes before `data`, whose check reads it.
 FIELDS: dict[str, Field] = {
-    "versions": Field(lambda run: versions(), "a mapping", lambda value, _: isinstance(value, dict)),
+    "versions": Field(lambda run: versions(), "a mapping", lambda value, _: isinstance(value, dict), to_sample=True),
     "config": Field(
         lambda run: run.config,
         "a configuration of training",
@@ -175,13 +177,17 @@ FIELDS: dict[str, Field] = {
         _write_data,
         "a description of data: shape of the images, frames, classes and fingerprint",
         lambda value, checkpoint: isinstance(value, dict) and _check_data(value, checkpoint),
+        to_sample=True,
     ),
-    "images_seen": Field(lambda run: run.images_seen, "a number of images", lambda value, _: _is_count(value, 0)),
+    "images_seen": Field(
+        lambda run: run.images_seen, "a number of images", lambda value, _: _is_count(value, 0), to_sample=True
+    ),
     "clock": Field(
         lambda run: {"seconds": run.seconds, "expected_images": run.expected_images},
         "a time trained and an estimated number of images",
         lambda value, _: isinstance(value, dict) and isinstance(value.get("seconds"), int | float),
         lambda value, _: value.get("expected_images", 0.5) is None or _is_count(value.get("expected_images"), 0),
+        to_sample=True,
     ),
     "rollbacks": Field(
         lambda run: run.model.rollbacks, "a number", check_to_resume=lambda value, _: _is_count(value, 0)

@@ -16,7 +16,7 @@ from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
 from genimg.common.hardware import count_gpus
 from genimg.common.run_folder import find_run, find_runs, path_of
-from genimg.config.yaml_text import all_keys, groups
+from genimg.config.yaml_text import all_keys, groups, keys
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
 
@@ -69,25 +69,34 @@ def check_allow_changes(config: Config) -> None:
 
 
 def check_network(config: Config) -> None:
-    """The chosen model/network provides exactly the networks that the model needs."""
+    """The chosen model/network defines the networks that the model needs, and none that only another model needs."""
     model = config["model"]
-    target = str(model.get("_target_"))
-    try:
-        needed = set(class_attribute(target, "network_nodes") or ()) if target.startswith("genimg.") else set()
-    except LookupError:  # building the model reports an unknown class
-        needed = set()
-    provided = {name: _network_nodes(name) for name in groups(None)["model/network"]}
-    found = {node for nodes in provided.values() for node in nodes if node in model}
+    needed = _declared_networks(str(model.get("_target_")))
+    known = {name for path in _model_pages() for key in keys(path) for name in _declared_networks(key.default)}
+    provided = {name: _networks(name) & known for name in groups(None)["model/network"]}
+    found = known & model.keys()
     if needed and found != needed:
         suitable = " or ".join(name for name, nodes in provided.items() if nodes == needed)
         got = f"a network with {' and '.join(sorted(found))}"
         raise UserError("model/network", got, f"a network for {model.get('name')}: {suitable}")
 
 
-def _network_nodes(choice: str) -> set[str]:
-    """The networks that a choice of model/network defines."""
+def _model_pages() -> list[Path]:
+    return [page for name in groups(None)["model"] if (page := find_page("model", name, None)) is not None]
+
+
+def _declared_networks(target: str) -> set[str]:
+    """`network_nodes` of a model class of this package; empty for other targets."""
+    try:
+        return set(class_attribute(target, "network_nodes") or ()) if target.startswith("genimg.models.") else set()
+    except LookupError:  # building the model reports an unknown class
+        return set()
+
+
+def _networks(choice: str) -> set[str]:
+    """The nodes with a `_target_` that a choice of model/network defines."""
     names = {key.name for key in all_keys("model/network", choice, None)}
-    return {name for name in names if f"{name}._target_" in names} - {"shape"}
+    return {name for name in names if f"{name}._target_" in names}
 
 
 def check_kind(config: Config) -> None:

@@ -103,9 +103,8 @@ RULES: dict[str, Rule] = {
     "trainer.devices": Rule("integer", low=1, choices=("auto",)),
     "trainer.num_nodes": integer(1),
     "trainer.strategy": Rule("text"),
-    "trainer.precision": one_of(
-        "auto", "32-true", "bf16-mixed"
-    ),  # 16-mixed needs a gradient scaler, which checkpoints do not hold
+    # not 16-mixed: it needs a gradient scaler, which checkpoints do not hold
+    "trainer.precision": one_of("auto", "32-true", "bf16-mixed"),
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
     "trainer.deterministic": Rule("flag"),
@@ -178,7 +177,7 @@ RULES: dict[str, Rule] = {
     "temperature": Rule("number", low=0),
     "rows": integer(1, null=True),
     "columns": integer(1, null=True),
-    "interpolate": integer(2, null=True),
+    "interpolate": integer(1, null=True),
     "reconstruct": Rule("paths", null=True),
     "start": Rule("paths", null=True),
     "num_frames": integer(2, null=True),

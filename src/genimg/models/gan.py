@@ -12,7 +12,16 @@ from genimg.models.objectives.penalties import nearby, squared_gradient_estimate
 
 
 class GAN(LatentModel):
-    """Alternating training: one discriminator step, then one generator step (Goodfellow et al. 2014, algorithm 1).
+    """Alternating training: one discriminator step, then one generator step.
+
+        L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2)
+        L_G = mean generator_loss(D(x), D(G(z)))
+        R1 = mean |grad D(x)|^2,  R2 = mean |grad D(G(z))|^2
+
+    References:
+        Goodfellow et al. 2014, "Generative adversarial nets", algorithm 1, https://arxiv.org/abs/1406.2661
+        Mescheder et al. 2018, "Which training methods for GANs do actually converge?", eq. 9 and 10 (R1 and R2),
+        https://arxiv.org/abs/1801.04406
 
     Args:
         generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; `leaky_tanh` maps it close to [-1, 1].

@@ -1,4 +1,17 @@
-"""The training loop: `run` trains a model, keeps its checkpoints, and draws samples from the best one."""
+"""The training loop: `run` trains a model, keeps its checkpoints, and draws samples from the best one.
+
+Lightning's Trainer iterates over the batches and calls, in each step and in this order:
+
+    data.on_after_batch_transfer    uint8 to [-1, 1], on the device
+    Clock.on_train_batch_start      sets the learning rates and `progress`
+    model.training_step             losses and optimizer steps; returns the metrics of the step
+    on_train_batch_end of
+        Clock                       counts the images; stops the run when the budget is spent or a signal has arrived
+        EMA                         averages the weights
+        Metrics                     every `log_every_steps`: a row of metrics.jsonl; stops a run that diverged
+        the configured callbacks    validation, samples, health, progress, ... in the order of configs/callbacks
+        Signals, Checkpoints        the log line of a signal; `last.pt`
+"""
 
 import logging
 import math

@@ -8,7 +8,7 @@ import torch
 
 from genimg.checkpoints.archive import check_content
 from genimg.checkpoints.read import check_latents, check_weights, limit_tensors
-from genimg.checkpoints.schema import Checkpoint, check_fields
+from genimg.checkpoints.schema import FIELDS, Checkpoint, check_fields
 from genimg.common.build import Builder
 from genimg.common.errors import UserError, first_line
 from genimg.models.base import GenerativeModel
@@ -22,7 +22,7 @@ def write(generator: ExportableGenerator, checkpoint: Checkpoint, path: Path) ->
     """Writes the weights of `generator`, and the fields of its checkpoint that a sampler needs."""
     from safetensors.torch import save
 
-    fields = {name: checkpoint[name] for name in ("data", "images_seen", "clock", "versions")}
+    fields = {name: checkpoint[name] for name, field in FIELDS.items() if field.to_sample}
     metadata = {**fields, "config": {"model": checkpoint["config"]["model"], "data": {}}}
     state = {name: tensor.contiguous() for name, tensor in generator.model.state_dict().items()}
     path.write_bytes(save(state, metadata={_METADATA: json.dumps(metadata)}))

@@ -1,0 +1,236 @@
+"""Cases: each copies a valid artefact, mutates it, and runs a command on it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tests.hostile import mutate
+from tests.hostile.sandbox import Outcome, check, run_command
+from tests.hostile.valid import SMALL
+
+SAMPLE = ["sample", "run=target", "num_images=2", "out=drawn"]
+EVALUATE = ["evaluate", "run=target", "extractor=classifier", "num_images=16"]
+RESUME = ["resume=target", "budget.images=96"]
+REPORT = ["report", "run=target"]
+EXPORT = ["export", "run=target", "format=safetensors", "out=drawn"]
+TRAIN = [*SMALL, "budget.images=32", "outputs=made"]
+
+Draw = random.Random
+
+
+def run_config(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """RUN/config.yaml with other keys and values."""
+    target = _copy(valid / draw.choice(("gan", "vae", "rnn")), case)
+    file = target / draw.choice(("config.yaml", "config.yaml", "config.yaml", "defaults.yaml", "overrides.txt"))
+    if file.suffix == ".yaml" and draw.random() < 0.8:
+        content = mutate.tree(draw, yaml.safe_load(file.read_text()))
+        file.write_text(_yaml(content), errors="surrogatepass")
+    else:
+        file.write_bytes(mutate.text(draw, file.read_text()))
+    return draw.choice((RESUME, RESUME, RESUME, REPORT, SAMPLE))
+
+
+def checkpoint(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """Checkpoints with other fields, tensors, bytes and entries of the archive."""
+    target = _copy(valid / draw.choice(("gan", "vae", "rnn")), case)
+    file = target / "checkpoints" / "best.pt"
+    content = torch.load(file, weights_only=True)
+    kind = draw.randrange(4)
+    if kind == 0:
+        file.write_bytes(mutate.data(draw, file.read_bytes()))
+    elif kind == 1:
+        with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        name = draw.choice(sorted(parts))
+        parts[name] = mutate.data(draw, parts[name])
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part)
+    elif kind == 2:
+        content = {**content, "config": mutate.tree(draw, content["config"])}
+        torch.save(content, file)
+    else:
+        torch.save(_tensors(draw, mutate.tree(draw, content)), file)
+    for other in ("last.pt", "previous.pt"):
+        shutil.copy(file, target / "checkpoints" / other)
+    return draw.choice((SAMPLE, SAMPLE, RESUME, EVALUATE, EXPORT))
+
+
+def run_files(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """The JSON and text files of a run."""
+    target = _copy(valid / draw.choice(("gan", "vae", "rnn")), case)
+    names = ("metrics.jsonl", "metrics.jsonl", "best.json", "train.log", "overrides.txt", "samples/final/*.json")
+    files = sorted(target.glob(draw.choice(names))) or [target / "metrics.jsonl"]
+    _mutate_text(draw, files[0])
+    other = f"runs=[{case / 'target'},{valid / 'vae'}]"
+    return draw.choice((REPORT, REPORT, RESUME, ["compare", other, "out=drawn"]))
+
+
+def sweep(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """A sweep that is resumed."""
+    target = _copy(valid / "sweep", case)
+    files = sorted(target.rglob("*.json")) + sorted(target.glob("*/overrides.txt"))
+    _mutate_text(draw, draw.choice([target / "sweep.json", target / "sweep.json", *files]))
+    return ["-m", "sweep.resume=target"]
+
+
+def study(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """A study and the files of its raters."""
+    target = _copy(valid / "study", case)
+    key = json.loads((target / "key.json").read_text())
+    answers = {
+        "format": 1, "study": key.get("study"), "rater": "a", "seed": 1,
+        "answers": [{"trial": trial, "answer": "left"} for trial in range(4)],
+    }  # fmt: skip
+    (case / "a.json").write_text(json.dumps(answers))
+    _mutate_text(draw, draw.choice((target / "key.json", case / "a.json")))
+    return ["rate", "study=target", "results=a.json"]
+
+
+def exported(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """An export of weights."""
+    target = _copy(valid / "exported", case)
+    (file,) = target.glob("*.safetensors")
+    if draw.random() < 0.5:
+        file.write_bytes(mutate.data(draw, file.read_bytes()))
+    else:
+        content = file.read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        about = json.loads(header["__metadata__"]["genimg"])
+        header["__metadata__"]["genimg"] = json.dumps(mutate.tree(draw, about))
+        if draw.random() < 0.2:
+            header = mutate.tree(draw, header)
+        new = json.dumps(header).encode()
+        file.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
+    return ["sample", f"run={file}", "num_images=2", "out=drawn"]
+
+
+def images(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """Image and clip files, and folders of them."""
+    clips = draw.random() < 0.4
+    target = _copy(valid / ("clips" if clips else "images"), case)
+    files = sorted(path for path in target.rglob("*") if path.is_file())
+    for file in draw.sample(files, draw.choice((1, 4, len(files)))):
+        file.write_bytes(mutate.data(draw, file.read_bytes()))
+    if clips:
+        return ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
+    return ["data=image_folder", "data.root=target", *TRAIN]
+
+
+def places(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """Folders with links, pipes, odd names and files of code."""
+    name = draw.choice(("gan", "vae", "rnn", "images", "clips", "sweep", "study"))
+    target = _copy(valid / name, case)
+    mutate.folder(draw, target, case / "outside")
+    if name in ("images", "clips"):
+        kind = ["model=rnn", "data=frame_folder", "data.num_frames=3"] if name == "clips" else ["data=image_folder"]
+        return [*kind, "data.root=target", *TRAIN]
+    if name == "sweep":
+        return ["-m", "sweep.resume=target"]
+    return ["rate", "study=target", "results=[]"] if name == "study" else draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
+
+
+def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """Values on the command line."""
+    (case / "target").mkdir()
+    task = draw.choice(("train", "train", "sample", "evaluate", "export", "rate", "compare", "report"))
+    config = yaml.safe_load((valid / "gan" / "config.yaml").read_text())
+    names = list(_leaves(config)) if task == "train" else ["run", "num_images", "seed", "classes", "truncation", "out"]
+    words = [f"{draw.choice(names)}={_word(draw)}" for _ in range(draw.randint(1, 2))]
+    run = f"run={valid / 'gan'}"
+    own = {
+        "train": [*TRAIN, "dry_run=true"], "sample": [run, "num_images=2"], "evaluate": [run, "num_images=16"],
+        "export": [run], "rate": [f"runs={valid / 'gan'}"], "compare": [f"runs=[{valid / 'gan'},{valid / 'vae'}]"],
+        "report": [run],
+    }[task]  # fmt: skip
+    return [*([] if task == "train" else [task]), *own, *([] if task == "train" else ["outputs=made"]), *words]
+
+
+FAMILIES: dict[str, Callable[[Draw, Path, Path], list[str]]] = {
+    one.__name__: one for one in (run_config, checkpoint, run_files, sweep, study, exported, images, places, settings)
+}
+
+
+def run_case(family: str, seed: int, valid: Path, case: Path) -> tuple[list[str], Outcome, list[str]]:
+    """Runs one case in a new folder. Returns the words, the outcome, and the laws that it broke."""
+    draw = random.Random(f"{family} {seed}")
+    outside = case / "outside"
+    outside.mkdir(parents=True)
+    (outside / "secret.txt").write_text("secret")
+    words = FAMILIES[family](draw, valid, case)
+    before = _state(outside), _state(valid)
+    outcome = run_command(words, case, [case / "target", case / "drawn", case / "made", case / "outputs"])
+    broken = check(outcome)
+    if (_state(outside), _state(valid)) != before:
+        broken.append("files outside have changed")
+    if any(case.rglob("ran")):
+        broken.append("code of the folder ran")
+    return words, outcome, broken
+
+
+def _state(folder: Path) -> dict[str, tuple[int, int]]:
+    """The size and the time of every file of a folder."""
+    files = [path for path in folder.rglob("*") if not path.is_dir()]
+    return {str(path): ((status := path.lstat()).st_size, status.st_mtime_ns) for path in files}
+
+
+def _copy(source: Path, case: Path) -> Path:
+    return Path(shutil.copytree(source, case / "target", symlinks=True))
+
+
+def _yaml(content: Any) -> str:
+    try:
+        return yaml.safe_dump(content)
+    except (yaml.YAMLError, RecursionError):
+        return json.dumps(content, default=str)
+
+
+def _mutate_text(draw: Draw, file: Path) -> None:
+    content = file.read_text()
+    if draw.random() < 0.6:
+        lines = content.splitlines() if file.suffix == ".jsonl" else [content]
+        place = draw.randrange(len(lines)) if lines else 0
+        try:
+            lines[place] = json.dumps(mutate.tree(draw, json.loads(lines[place])))
+            file.write_text("\n".join(lines) + "\n", errors="surrogatepass")
+            return
+        except (ValueError, IndexError):
+            pass
+    file.write_bytes(mutate.text(draw, content))
+
+
+def _tensors(draw: Draw, node: Any) -> Any:
+    """A copy in which a few tensors have another shape, type or content."""
+    if isinstance(node, dict):
+        return {name: _tensors(draw, part) for name, part in node.items()}
+    if not isinstance(node, torch.Tensor) or draw.random() < 0.9:
+        return node
+    return draw.choice((
+        torch.zeros(0), torch.zeros(1).expand(10**9), node.double(), node.half() if node.is_floating_point() else node,
+        torch.full_like(node, float("nan")) if node.is_floating_point() else node, node.flatten(), torch.tensor(0),
+        node.long(),
+    ))  # fmt: skip
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, part in node.items():
+        yield from _leaves(part, f"{prefix}{name}.") if isinstance(part, dict) and part else [f"{prefix}{name}"]
+
+
+def _word(draw: Draw) -> str:
+    """A value as a user might type it. A word of a command has no NUL."""
+    value = mutate.value(draw)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return os.fsdecode(os.fsencode(text.replace("\x00", ""))) if "\ud800" not in text else text

@@ -1,0 +1,67 @@
+"""Valid artefacts, made once: runs of the three models, an export, a sweep, a study, and folders of images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SMALL = [
+    "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4", "model.hidden=8",
+    "trainer=cpu", "trainer.threads=1", "logger=none", "log_every_steps=2", "callbacks.validation.num_images=16",
+    "callbacks.samples.times=1", "callbacks.frechet_random.times=1", "callbacks.frechet_random.num_images=16",
+]  # fmt: skip
+MODELS = {
+    "gan": ["model=gan", "budget.images=64"],
+    "vae": ["model=vae", "budget.images=64", "callbacks.prior.num_images=64"],
+    "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4", "budget.images=32"],
+}
+
+
+def make(folder: Path) -> None:
+    """Writes the artefacts below `folder`: gan/, vae/, rnn/, sweep/, study/, exported/, images/ and clips/."""
+    _images(folder / "images")
+    _clips(folder / "clips")
+    for name, words in MODELS.items():
+        _command(folder, *words, *SMALL, f"outputs={folder / 'made' / name}")
+        (run,) = (folder / "made" / name).glob("*/*")
+        run.rename(folder / name)
+    _command(folder, *MODELS["gan"], *SMALL, "-m", "model.lr=1e-3,2e-3", f"outputs={folder / 'made' / 'sweep'}")
+    (sweep,) = (folder / "made" / "sweep").glob("*/*")
+    sweep.rename(folder / "sweep")
+    _command(folder, "export", f"run={folder / 'gan'}", "format=safetensors", f"out={folder / 'exported'}")
+    runs = f"runs=[{folder / 'gan'},{folder / 'vae'}]"
+    _command(folder, "rate", runs, f"study={folder / 'study'}", "trials=4", "repeats=0")
+
+
+def _command(folder: Path, *words: str) -> None:
+    command = [sys.executable, "-m", "genimg.cli.main", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ}, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _images(folder: Path) -> None:
+    """Two classes of twelve images, in every format that is read."""
+    draw = np.random.default_rng(0)
+    for number in range(24):
+        suffix = ("png", "jpg", "webp", "gif", "bmp", "tiff")[number % 6]
+        place = folder / ("cat", "dog")[number % 2] / f"{number}.{suffix}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 255, (12, 10, 3), dtype=np.uint8)).save(place)
+
+
+def _clips(folder: Path) -> None:
+    """Eight GIFs and a folder of frames."""
+    draw = np.random.default_rng(1)
+    for number in range(8):
+        frames = [Image.fromarray(draw.integers(0, 255, (12, 10), dtype=np.uint8)) for _ in range(6)]
+        place = folder / f"{number}.gif"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        frames[0].save(place, save_all=True, append_images=frames[1:])
+        for index, frame in enumerate(frames if number < 2 else []):
+            (folder / f"frames{number}").mkdir(exist_ok=True)
+            frame.save(folder / f"frames{number}" / f"{index}.png")

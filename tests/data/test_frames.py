@@ -193,3 +193,10 @@ def test_a_damaged_video_is_skipped_with_a_warning(folder: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert len(load(folder)) == 30
     assert "clip.mp4" in caplog.text
+
+
+def test_a_flat_folder_of_frames_is_explained(tmp_path: Path) -> None:
+    for number, image in enumerate(frames(0, 6)):
+        image.save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=r"(?s)1 clip of 4 frames.*a folder of frames is one clip"):
+        load(tmp_path)

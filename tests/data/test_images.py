@@ -188,3 +188,17 @@ def test_images_read_by_threads_stay_in_order(tmp_path: Path) -> None:
     for number in range(300):
         Image.fromarray(np.full((9, 9), number % 256, np.uint8)).save(tmp_path / f"{number:04d}.bmp")
     assert levels(load(tmp_path)) == [number % 256 for number in range(300)]
+
+
+def test_a_class_of_damaged_files_only_is_named(folder: Path) -> None:
+    (folder / "broken").mkdir()
+    (folder / "broken" / "a.png").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="no readable image of class broken"):
+        load(folder)
+
+
+def test_images_that_are_all_alike_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(10):
+        Image.new("L", (8, 8), 7).save(tmp_path / f"{number}.png")
+    load(tmp_path)
+    assert "all 10 images are alike" in caplog.text

@@ -6,9 +6,9 @@ import logging
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -56,10 +56,6 @@ class EvaluateSettings:
     out: str | None
     outputs: str
     trust: list[str]
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{field.name: config[field.name] for field in fields(cls)})
 
 
 def evaluate(settings: EvaluateSettings) -> Path:

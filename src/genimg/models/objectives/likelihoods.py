@@ -18,7 +18,7 @@ from genimg.models.objectives.variational import soft_bound
 #: Half the distance between neighbouring 8-bit levels in [-1, 1].
 HALF_LEVEL = 1 / 255
 
-#: The optimal sigma is kept softly above exp(-6). Rybkin et al. 2021 (sigma-VAE), section 4.
+#: The optimal sigma is at least exp(-6), a third of a level of 8 bits.
 MIN_LOG_SIGMA = -6.0
 
 #: The scale of the logistic is kept softly above exp(-7), a quarter of `HALF_LEVEL`.
@@ -53,10 +53,9 @@ def gaussian(mean: Tensor, log_sigma: Tensor, images: Tensor) -> Tensor:
 def optimal_log_sigma(mse: Tensor) -> Tensor:
     """log of the one sigma that maximises `gaussian` over a whole batch, from its mean squared error: sigma^2 = MSE.
 
-    Shape (). Softly above `MIN_LOG_SIGMA`. Rybkin et al. 2021 (sigma-VAE), eq. 6.
+    Shape (). Exact down to `MIN_LOG_SIGMA`, which it does not go below. Rybkin et al. 2021 (sigma-VAE), eq. 6.
     """
-    tiny = torch.finfo(torch.float32).tiny  # a perfect batch has log 0
-    return soft_bound(0.5 * (mse + tiny).log(), low=MIN_LOG_SIGMA)
+    return 0.5 * mse.float().clamp_min(math.exp(2 * MIN_LOG_SIGMA)).log()
 
 
 def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:

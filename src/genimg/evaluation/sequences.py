@@ -32,7 +32,7 @@ def num_clips(images: Images, requested: int) -> int:
     Raises:
         UserError: if there are too few clips.
     """
-    count = min(requested, _CLIPS, len(images.test), len(images.train))
+    count = min(requested, _CLIPS, len(images.reserved))
     if count < 2:
         raise UserError("num_images", count, "2 or more", too_few_hint(requested, len(images.test), "clips"))
     return count
@@ -42,7 +42,7 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     """The metrics of futures, and the Frechet distance of clip features."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
     chosen = evenly_spaced_indices(len(test), count)
-    real, floor = test[chosen], train[evenly_spaced_indices(len(train), count)]
+    real, floor = test[chosen], train[subject.images.floor(count)]
     firsts: list[Tensor] = []
     lpips = None if unavailable() else load_lpips(subject.device)
     generated = _generate(subject, chosen, firsts)

@@ -33,8 +33,8 @@ def ssim(made: Tensor, real: Tensor) -> Tensor:
 def ms_ssim(made: Tensor, real: Tensor) -> Tensor:
     """MS-SSIM of pairs of images (N, C, H, W) in [0, 1] -> float64 (N,). Wang et al. 2003, eq. 7.
 
-    A pixel of each of the four coarser scales is the mean of 2 x 2 pixels of the scale before; an odd last row or column
-    is dropped. A negative mean of a scale counts as 0.
+    A pixel of a coarser scale is the mean of 2 x 2 pixels of the scale before; an odd last row or column is dropped. A
+    negative mean of a scale counts as 0.
 
     Raises:
         ValueError: if a side is below `MS_SSIM_SMALLEST`.

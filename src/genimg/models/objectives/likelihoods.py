@@ -103,6 +103,7 @@ class Likelihood:
     scale: `none`; `learned`, one parameter for all pixels; or `optimal`, computed from the error of the batch.
     scale_metrics: log_scale -> the metric that reports the scale.
     not_a_probability: why log_prob is not a log-probability of 8-bit images; None if it is one.
+    is_density: whether log_prob is a log-probability or a log-density of grey images. If not, the objective is a loss.
     """
 
     log_prob: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -111,6 +112,17 @@ class Likelihood:
     scale: Literal["none", "learned", "optimal"]
     scale_metrics: Callable[[Tensor], dict[str, Tensor]]
     not_a_probability: str | None
+    is_density: bool = True
+
+    @property
+    def objective(self) -> tuple[str, Literal["min", "max"]]:
+        """The name of the metric that `bound` returns, and the direction in which it improves."""
+        return ("elbo", "max") if self.is_density else ("variational_loss", "min")
+
+    def bound(self, reconstruction: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        """{"elbo": reconstruction - kl}, or {"variational_loss": kl - reconstruction} if it is not a bound."""
+        name, direction = self.objective
+        return {name: reconstruction - kl if direction == "max" else kl - reconstruction}
 
 
 #: Every likelihood by the name that `model.likelihood` takes.
@@ -122,6 +134,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
         "none",
         lambda _: {},
         "model.likelihood=bernoulli treats grey levels as probabilities, so it is not a distribution over images",
+        is_density=False,
     ),
     "gaussian": Likelihood(
         gaussian,

@@ -16,6 +16,7 @@ from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.metrics.frechet import frechet_distance
 from genimg.evaluation.metrics.lpips import LPIPS, load_lpips, unavailable
+from genimg.evaluation.metrics.motion import motion
 from genimg.evaluation.metrics.similarity import COSINE, METRICS, Description, cosine_distance, similarity
 from genimg.evaluation.subject import Images, Subject, too_few_hint
 from genimg.sampling.images.sheets import to_float, to_uint8
@@ -49,7 +50,9 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     generated = _generate(subject, chosen, firsts)
     figures = future_figures(real, floor, generated, _FUTURES, subject.extractor, subject.device, lpips)
     still = real[:, :1].expand_as(real)
-    sets = (real, floor, torch.cat(firsts), still)
+    first = torch.cat(firsts)
+    figures += motion_figures(real, first)
+    sets = (real, floor, first, still)
     return [*figures, clip_frechet(*(clip_features(clips, subject.extractor, subject.device) for clips in sets))]
 
 
@@ -175,6 +178,20 @@ def diversity(futures: Tensor) -> Tensor:
         return torch.zeros(futures.shape[0], futures.shape[2], dtype=torch.float64)
     images = futures.double() / 255
     return torch.stack([(images[:, a] - images[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
+
+
+def motion_figures(real: Tensor, fake: Tensor) -> list[Figure]:
+    """The motion in generated clips, uint8 (N, T, C, H, W). Floor: the test clips."""
+    texts = {
+        "speed": ("pixels per frame", "of the centroid of intensity; floor: test clips"),
+        "unevenness of speed": ("pixels per frame", "standard deviation within a clip; floor: test clips"),
+        "turns inside": ("share", "changes of direction that are not at an edge; floor: test clips"),
+    }
+    values = zip(texts.items(), motion(fake), motion(real), strict=True)
+    return [
+        Figure("motion", name, value, "proxy", len(fake), "", floor, unit=unit, note=note)
+        for (name, (unit, note)), value, floor in values
+    ]
 
 
 def clip_features(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:

@@ -41,7 +41,7 @@ def num_clips(images: Images, requested: int) -> int:
 
 
 def sequence_figures(subject: Subject) -> list[Figure]:
-    """The metrics of futures, and the Frechet distance of clip features."""
+    """The metrics of futures, the Frechet distance of clip features, and the motion."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
     chosen = evenly_spaced_indices(len(test), count)
     real, floor = test[chosen], train[subject.images.floor(count)]
@@ -51,9 +51,9 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     figures = future_figures(real, floor, generated, _FUTURES, subject.extractor, subject.device, lpips)
     still = real[:, :1].expand_as(real)
     first = torch.cat(firsts)
-    figures += motion_figures(real, first)
     sets = (real, floor, first, still)
-    return [*figures, clip_frechet(*(clip_features(clips, subject.extractor, subject.device) for clips in sets))]
+    features = (clip_features(clips, subject.extractor, subject.device) for clips in sets)
+    return [*figures, clip_frechet(*features), *motion_figures(real, first)]
 
 
 def _generate(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
@@ -130,7 +130,7 @@ def future_figures(
     figures = []
     notes = {
         "mean": f"one future, mean of {count}; floor: the first frame repeated",
-        "best": f"best of {count}; floor: best of {count} training clips, which know nothing of the clip",
+        "best": f"best of {count}; floor: best of {count} training clips",
     }
     for which, note in notes.items():
         for name, reading in FRAME_METRICS.items():

@@ -18,6 +18,9 @@ Background = str | int | tuple[int, int, int]
 #: The formats tried on a file, whatever its name. Pillow reads more, and passes PostScript to an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
+# Larger blocks than glibc's threads keep for themselves (32 MB) go back to the system when they are freed.
+Image.core.set_block_size(2**26)  # pyright: ignore[reportAttributeAccessIssue]
+
 _STRIP = 2**20  # pixels converted at once: the intermediate values of a whole image could take several GB
 
 

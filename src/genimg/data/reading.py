@@ -74,4 +74,6 @@ def warn_about_skipped(skipped: Skipped, root: str) -> None:
         suffixes = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in skipped.others)
         kinds = ", ".join(f"{count} {printable(suffix)}" for suffix, count in suffixes.most_common(_LISTED))
         more = ", ..." if len(suffixes) > _LISTED else ""
-        log.warning("%d files in %s are of other formats and are not read: %s%s", len(skipped.others), shown, kinds, more)
+        log.warning(
+            "%d files in %s are of other formats and are not read: %s%s", len(skipped.others), shown, kinds, more
+        )

@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def names(root: Path, paths: tuple[str, ...]) -> list[str]:
+def names(root: Path, paths: Sequence[str]) -> list[str]:
     return [Path(path).relative_to(root).as_posix() for path in paths]
 
 

@@ -141,7 +141,7 @@ def test_idx_labels_fit_the_images(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"(?s){len(images) - 2} labels.*{len(images)}, one for each"):
         FashionMNIST(str(tmp_path)).load("train", (1, 28, 28))
     write_idx(path, np.full_like(labels, 10))
-    with pytest.raises(UserError, match="(?s)label 10.*0 to 9"):
+    with pytest.raises(UserError, match=r"(?s)label 10.*0 to 9"):
         FashionMNIST(str(tmp_path)).load("train", (1, 28, 28))
 
 

@@ -25,7 +25,8 @@ _UBYTE = b"\x00\x00\x08"  # two zeros and the type code of unsigned bytes; the n
 def read_idx(path: Path, axes: int) -> Tensor:
     """Returns the uint8 tensor of an IDX file with `axes` axes, gzipped or not (format: MNIST page of Y. LeCun).
 
-    Raises UserError for a file that is damaged or has other axes. Decompresses at most the size given in the header, which is at most `_LARGEST`.
+    Raises UserError for a file that is damaged or has other axes. Decompresses at most the size given in the header,
+    which is at most `_LARGEST`.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == _GZIP

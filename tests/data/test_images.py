@@ -202,3 +202,19 @@ def test_images_that_are_all_alike_are_told(tmp_path: Path, caplog: pytest.LogCa
         Image.new("L", (8, 8), 7).save(tmp_path / f"{number}.png")
     load(tmp_path)
     assert "all 10 images are alike" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{}, {"cache": True}, {"in_memory_bytes": 0}], ids=["memory", "cache", "lazy"])
+def test_file_names_may_be_any_bytes(
+    folder: Path, settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if "cache" in settings:
+        settings = {"cache": str(tmp_path / "cache")}
+    os.rename(folder / "odd", os.fsencode(folder) + b"/odd\xe9")
+    with open(os.fsencode(folder) + b"/odd\xe9/\xff\x1b[31m.png", "wb") as file:
+        file.write(b"damaged")
+    items = load(folder, **settings)
+    assert len(items) == COUNT and items.classes == ("even", "odd\\xe9")
+    assert len(all_of(items)) == COUNT
+    assert r"\xff\x1b[31m.png: UnidentifiedImageError" in caplog.text
+    caplog.text.encode()

@@ -1,5 +1,7 @@
 """Files of every mode are decoded to the pixels that a viewer shows."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +152,31 @@ def test_a_background_that_is_not_a_colour_is_an_error(given) -> None:
     with pytest.raises(UserError) as caught:
         as_rgb(given)
     assert caught.value.key == "data.background"
+
+
+_MEASURE = """
+import resource, sys
+from unittest import mock
+import numpy as np
+from PIL import Image
+from genimg.data.decode import Decoder
+from genimg.data.images import decode_all
+
+folder, mode, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
+paths = [f"{folder}/{mode}.png"] * 4
+out = np.empty((4, 3, 8, 8), np.uint8)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with mock.patch("os.cpu_count", return_value=4):
+    assert not decode_all(paths, Decoder((3, 8, 8), "crop", (255, 255, 255)), out)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "LA", "P"])
+def test_large_images_take_less_than_1_gb_with_any_number_of_threads(tmp_path: Path, mode: str) -> None:
+    side = 8192
+    Image.new(mode, (side, side)).save(tmp_path / f"{mode}.png", compress_level=1)
+    command = [sys.executable, "-c", _MEASURE, str(tmp_path), mode, str(side)]
+    megabytes = int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+    assert megabytes < 1000

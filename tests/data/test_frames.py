@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,34 @@ def test_a_damaged_video_is_skipped_with_a_warning(folder: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert len(load(folder)) == 30
     assert "clip.mp4" in caplog.text
+
+
+def test_a_flat_folder_of_frames_is_explained(tmp_path: Path) -> None:
+    for number, image in enumerate(frames(0, 6)):
+        image.save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=r"(?s)1 clip of 4 frames.*a folder of frames is one clip"):
+        load(tmp_path)
+
+
+def test_small_frames_on_a_large_canvas_are_refused_before_they_are_decoded(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "slow.gif").write_bytes(gif_of(1000, side=8192))
+    begin = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        assert len(load(folder)) == 30
+    assert time.monotonic() - begin < 5
+    assert "slow.gif: ValueError (67,108,864,000 pixels in all frames" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "webm"])
+def test_a_script_that_names_another_video_is_no_video(
+    folder: Path, tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("av")
+    write_gif(tmp_path / "outside.gif", frames(200, 6))
+    for number, name in enumerate(("../outside.gif", str(tmp_path / "outside.gif"))):
+        (folder / f"script{number}.{suffix}").write_text(f"ffconcat version 1.0\nfile '{name}'\n")
+    with caplog.at_level(logging.WARNING):
+        assert levels(load(folder)).max() < 200
+    assert "the content is not MP4" in caplog.text

@@ -188,3 +188,33 @@ def test_images_read_by_threads_stay_in_order(tmp_path: Path) -> None:
     for number in range(300):
         Image.fromarray(np.full((9, 9), number % 256, np.uint8)).save(tmp_path / f"{number:04d}.bmp")
     assert levels(load(tmp_path)) == [number % 256 for number in range(300)]
+
+
+def test_a_class_of_damaged_files_only_is_named(folder: Path) -> None:
+    (folder / "broken").mkdir()
+    (folder / "broken" / "a.png").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="no readable image of class broken"):
+        load(folder)
+
+
+def test_images_that_are_all_alike_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(10):
+        Image.new("L", (8, 8), 7).save(tmp_path / f"{number}.png")
+    load(tmp_path)
+    assert "all 10 images are alike" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{}, {"cache": True}, {"in_memory_bytes": 0}], ids=["memory", "cache", "lazy"])
+def test_file_names_may_be_any_bytes(
+    folder: Path, settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if "cache" in settings:
+        settings = {"cache": str(tmp_path / "cache")}
+    os.rename(folder / "odd", os.fsencode(folder) + b"/odd\xe9")
+    with open(os.fsencode(folder) + b"/odd\xe9/\xff\x1b[31m.png", "wb") as file:
+        file.write(b"damaged")
+    items = load(folder, **settings)
+    assert len(items) == COUNT and items.classes == ("even", "odd\\xe9")
+    assert len(all_of(items)) == COUNT
+    assert r"\xff\x1b[31m.png: UnidentifiedImageError" in caplog.text
+    caplog.text.encode()

@@ -1,9 +1,12 @@
 """Which files are images, classes and clips."""
 
+import os
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def names(root: Path, paths: tuple[str, ...]) -> list[str]:
+def names(root: Path, paths: Sequence[str]) -> list[str]:
     return [Path(path).relative_to(root).as_posix() for path in paths]
 
 
@@ -63,7 +66,7 @@ def test_links_inside_the_folder_are_followed_and_others_skipped(tmp_path: Path)
     (root / "b" / "circle").symlink_to(root)
     found = list_images(root)
     assert names(root, found.paths) == ["a/1.png", "a/inside.png", "b/2.png"]
-    assert sorted(names(root, found.skipped_links)) == ["a/out.png", "c"]
+    assert sorted(names(root, found.skipped.links)) == ["a/out.png", "c"]
     assert count_classes(root) == 2
     followed = list_images(root, follow_links=True)
     assert names(root, followed.paths) == ["a/1.png", "a/inside.png", "a/out.png", "b/2.png", "c/3.png"]
@@ -127,3 +130,51 @@ def test_listing_imports_nothing_heavy() -> None:
     code = "import sys, genimg.data.listing; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_an_image_with_another_suffix_or_none_is_listed_by_its_content(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "notes.txt", "README", "b.avif")
+    (tmp_path / "c.jfif").write_bytes(b"\xff\xd8\xff\xe0" + bytes(8))
+    (tmp_path / "d").write_bytes(b"RIFF\0\0\0\0WEBP")
+    found = list_images(tmp_path)
+    assert names(tmp_path, found.paths) == ["a.png", "c.jfif", "d"]
+    assert [Path(path).name for path in found.skipped.others] == ["README", "b.avif", "notes.txt"]
+
+
+def test_links_to_folders_that_are_listed_anyway_are_no_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "cat/1.png", "dog/2.png", ".store/emu/3.png")
+    (tmp_path / "again").symlink_to(".")
+    (tmp_path / "alias").symlink_to("cat")
+    (tmp_path / "emu").symlink_to(".store/emu")
+    assert list_images(tmp_path).classes == ("cat", "dog", "emu")
+    assert count_classes(tmp_path) == 3
+
+
+def test_an_unreadable_folder_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "cat/1.png", "dog/2.png", "locked/3.png")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    require_images(tmp_path)
+    found = list_images(tmp_path)
+    assert found.classes == ("cat", "dog") and count_classes(tmp_path) == 2
+    assert found.skipped.folders == [str(tmp_path / "locked")]
+    require_clips(tmp_path)
+
+
+def test_names_that_are_not_utf8_are_listed_and_classes_are_printable(tmp_path: Path) -> None:
+    for number in range(2):
+        folder = os.fsencode(tmp_path) + b"/caf\xe9%d" % number
+        os.mkdir(folder)
+        with open(folder + b"/\xff.png", "wb"):
+            pass
+    require_images(tmp_path)
+    found = list_images(tmp_path)
+    assert found.classes == ("caf\\xe90", "caf\\xe91") and len(found.paths) == 2
+    with pytest.raises(UserError, match="UTF-8"):
+        require_images(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe90"))

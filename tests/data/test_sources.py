@@ -121,14 +121,28 @@ def test_a_gzip_bomb_is_not_decompressed(claimed_size: int, tmp_path: Path) -> N
             file.write(bytes(2**20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError, match="damaged"):
-        read_idx(tmp_path / "bomb.gz")
+        read_idx(tmp_path / "bomb.gz", 1)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
-def test_idx_of_any_rank(tmp_path: Path) -> None:
-    values = pixels(3, 4, 5)
-    write_idx(tmp_path / "a", values)
-    assert read_idx(tmp_path / "a").tolist() == values.tolist()
+@pytest.mark.parametrize("axes", [1, 2, 4])
+def test_idx_images_of_other_axes_are_named(tmp_path: Path, axes: int) -> None:
+    fashion(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    write_idx(path, pixels(*[4] * axes))
+    with pytest.raises(UserError, match=f"(?s){path.name} with {axes} axes.*3 axes"):
+        FashionMNIST(str(tmp_path)).load("train", (1, 28, 28))
+
+
+def test_idx_labels_fit_the_images(tmp_path: Path) -> None:
+    images, labels = fashion(tmp_path)
+    path = tmp_path / "train-labels-idx1-ubyte.gz"
+    write_idx(path, labels[:-2])
+    with pytest.raises(UserError, match=f"(?s){len(images) - 2} labels.*{len(images)}, one for each"):
+        FashionMNIST(str(tmp_path)).load("train", (1, 28, 28))
+    write_idx(path, np.full_like(labels, 10))
+    with pytest.raises(UserError, match=r"(?s)label 10.*0 to 9"):
+        FashionMNIST(str(tmp_path)).load("train", (1, 28, 28))
 
 
 # data sets of torchvision

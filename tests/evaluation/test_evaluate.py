@@ -144,6 +144,28 @@ def test_the_classifier_is_the_default_for_data_with_labels(runs: dict[str, Path
     assert sorted(file.name.split("-")[0] for file in (tmp_path / "cache").iterdir()) == ["classifier", "reference"]
 
 
+def test_the_floor_is_of_images_that_the_classifier_has_not_seen(tmp_path: Path) -> None:
+    """Noise with random labels can only be memorised: the classifier is sure of the images that it has seen alone."""
+    generator = torch.Generator().manual_seed(0)
+    for index, noise in enumerate(torch.randint(0, 256, (240, 3, 8, 8), generator=generator, dtype=torch.uint8)):
+        folder = tmp_path / "noise" / f"class {index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        save_png(noise, folder / f"{index}.png")
+    data = ["data=image_folder", f"data.root={tmp_path / 'noise'}", "data.test_fraction=0.25", "data.image_size=8"]
+    run = run_folder(tmp_path / "run", "model=gan", *SHORT, *data)
+    evaluate.run(config(run, features="classifier", num_images=50, cache=str(tmp_path / "cache")))
+    (trained,), (kept,) = (list((tmp_path / "cache").glob(f"{name}-*.pt")) for name in ("classifier", "reference"))
+    state, features = (torch.load(file, weights_only=True) for file in (trained, kept))
+    confidence = {}
+    for part in ("train", "floor", "test"):
+        logits = features[part] @ state["state"]["head.weight"].T + state["state"]["head.bias"]
+        confidence[part] = float(logits.softmax(1).amax(1).mean())
+    assert len(features["floor"]) == 50
+    assert confidence["floor"] == pytest.approx(confidence["test"], abs=0.05) and confidence["train"] > 0.9
+    content = json.loads((run / "evaluation.json").read_text())
+    assert content["extractor"]["trained on"] == 171 - 60  # 60 of 171 training images are kept for floors
+
+
 def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     assert evaluate.run(config(runs["flat"], features="auto", out=str(tmp_path))) == 0

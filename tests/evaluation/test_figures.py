@@ -127,7 +127,9 @@ def drawn(made: Tensor) -> Iterator[Tensor]:
 def test_a_perfect_future_and_a_repeated_first_frame() -> None:
     truth = clips(5)
     still = truth[:, :1].expand_as(truth)
-    found = by_name(future_figures(truth, drawn(torch.stack([truth, still], dim=1)), 2, pixels(), CPU, None))
+    found = by_name(
+        future_figures(truth, truth.flip(0), drawn(torch.stack([truth, still], dim=1)), 2, pixels(), CPU, None)
+    )
     best, mean = found["mse, best"], found["mse, mean"]
     assert best.value == 0 and best.by_horizon == (0, 0, 0)
     assert mean.floor is not None and mean.value == pytest.approx(mean.floor / 2)
@@ -137,7 +139,24 @@ def test_a_perfect_future_and_a_repeated_first_frame() -> None:
     assert found["ssim, best"].value == pytest.approx(1)
     content = found["cosine distance of features, best"]
     assert content.value == pytest.approx(0, abs=1e-12)
+    content = found["cosine distance of features, mean"]
     assert content.floor_by_horizon == pytest.approx((2 / 3, 1, 1), rel=1e-5)  # a column of three is shared, then none
+
+
+def test_the_floor_of_the_best_future_is_the_best_of_as_many_guesses() -> None:
+    """Grey levels: the error of a guess is the squared difference of two levels."""
+    truth, unrelated = (
+        torch.tensor(levels, dtype=torch.uint8).view(-1, 1, 1, 1, 1).expand(-1, 3, 1, 4, 4)
+        for levels in ([0, 51, 102, 255], [0, 0, 51, 255])
+    )
+    made = truth.flip(0)[:, None].expand(-1, 2, -1, -1, -1, -1)
+    found = by_name(future_figures(truth, unrelated, iter([made[:1], made[1:]]), 2, pixels(), CPU, None))
+    levels = [[0.0, 0.2], [0.0, 1.0], [0.2, 0.0], [1.0, 0.0]]  # of the two guesses of each clip
+    best = [min((a - true) ** 2 for a in both) for both, true in zip(levels, (0.0, 0.2, 0.4, 1.0), strict=True)]
+    assert found["mse, best"].floor == pytest.approx(sum(best) / 4)
+    assert found["mse, best"].floor_by_horizon == pytest.approx([sum(best) / 4] * 2, rel=1e-5)
+    assert found["mse, mean"].floor == 0  # nothing moves: the first frame repeated is right
+    assert "floor: best of 2" in found["mse, best"].note
 
 
 def test_frames_have_the_metrics_of_images() -> None:
@@ -148,7 +167,7 @@ def test_frames_have_the_metrics_of_images() -> None:
     def darker(a: Tensor, b: Tensor) -> Tensor:  # replaces LPIPS
         return (a.float().mean((1, 2, 3)) - b.float().mean((1, 2, 3))).abs()
 
-    found = by_name(future_figures(truth, drawn(made[:, None]), 1, pixels(), CPU, darker))
+    found = by_name(future_figures(truth, truth.flip(0), drawn(made[:, None]), 1, pixels(), CPU, darker))
     for name in ("ms-ssim", "lpips", "ssim", "psnr", "mse", "cosine distance of features"):
         same = by_name(reconstruction_figures(truth[:, 1], lambda _, where: made[where, 1], pixels(), CPU, darker))[
             name
@@ -159,7 +178,7 @@ def test_frames_have_the_metrics_of_images() -> None:
             assert (of_frames.kind, of_frames.better, of_frames.unit) == (same.kind, same.better, same.unit)
     held = reconstruction_figures(truth[:, 1], lambda _, where: truth[where, 0], pixels(), CPU, darker)
     assert found["lpips, mean"].floor == pytest.approx(by_name(held)["lpips"].value, rel=1e-5)
-    small = by_name(future_figures(clips(5), drawn(clips(5)[:, None]), 1, pixels(), CPU, None))
+    small = by_name(future_figures(clips(5), clips(5), drawn(clips(5)[:, None]), 1, pixels(), CPU, None))
     assert not {"ms-ssim, mean", "lpips, mean"} & small.keys()
 
 
@@ -171,7 +190,7 @@ def test_diversity_of_one_future_and_of_equal_futures_is_zero() -> None:
 
 def test_the_floor_of_diversity_is_between_clips_far_apart() -> None:
     truth = torch.tensor([0, 51, 102, 255], dtype=torch.uint8).view(4, 1, 1, 1, 1).expand(4, 3, 1, 4, 4)
-    found = by_name(future_figures(truth, iter([truth[:1, None], truth[1:, None]]), 1, pixels(), CPU, None))[
+    found = by_name(future_figures(truth, truth, iter([truth[:1, None], truth[1:, None]]), 1, pixels(), CPU, None))[
         "diversity"
     ]
     assert found.value == 0 and found.floor == pytest.approx((0.4**2 + 0.8**2) / 2)

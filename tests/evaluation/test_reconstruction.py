@@ -1,7 +1,6 @@
 """SSIM and MS-SSIM against their papers' definitions, in float64 with scipy's filters; PSNR against torchmetrics.
 
-The papers do not define the border. As in torchmetrics, windows that exceed it use the mirrored image, and at the four
-finer scales of MS-SSIM only windows inside the image count.
+Only windows inside the image count, at every scale, as in the authors' code.
 """
 
 import math
@@ -14,11 +13,13 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from genimg.evaluation.metrics.similarity import MS_SSIM_SMALLEST, pixel_metrics
+from genimg.evaluation.metrics.similarity import pixel_metrics
+from genimg.evaluation.metrics.ssim import MS_SSIM_SMALLEST
 from genimg.evaluation.reconstruction import reconstruction_figures
 from tests.evaluation.test_figures import CPU, by_name, pixels, some_images
 
 C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, section III.B, of images in [0, 1]
+SCIKIT_IMAGE = [0.8492267794795867, 0.8526909131142579]  # see `test_ssim_equals_scikit_images`
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 4.1
 
 
@@ -33,16 +34,16 @@ def pair(height: int, width: int, channels: int = 3) -> tuple[Tensor, Tensor]:
 
 def gaussian(image: np.ndarray) -> np.ndarray:
     """Means under a window of 11 pixels with a deviation of 1.5."""
-    return scipy.ndimage.gaussian_filter(image, 1.5, radius=5, mode="mirror")
+    return scipy.ndimage.gaussian_filter(image, 1.5, radius=5)[5:-5, 5:-5]
 
 
 def flat(image: np.ndarray) -> np.ndarray:
     """Means of 7 x 7 pixels."""
-    return scipy.ndimage.uniform_filter(image, 7, mode="mirror")
+    return scipy.ndimage.uniform_filter(image, 7)[3:-3, 3:-3]
 
 
 def maps(a: np.ndarray, b: np.ndarray, window: Callable[[np.ndarray], np.ndarray] = gaussian) -> list[np.ndarray]:
-    """Luminance, and contrast times structure, around each pixel of one channel."""
+    """Luminance, and contrast times structure, of each window inside one channel."""
     mean_a, mean_b = window(a), window(b)
     var_a, var_b = window(a * a) - mean_a**2, window(b * b) - mean_b**2
     covariance = window(a * b) - mean_a * mean_b
@@ -59,25 +60,44 @@ def by_channel(one: Tensor, other: Tensor) -> list[tuple[np.ndarray, np.ndarray]
     return [(a.double().numpy(), b.double().numpy()) for a, b in zip(one, other, strict=True)]
 
 
-@pytest.mark.parametrize(("height", "width", "window"), [(28, 28, gaussian), (32, 48, gaussian), (8, 8, flat)])
+@pytest.mark.parametrize(
+    ("height", "width", "window"),
+    [(28, 28, gaussian), (32, 48, gaussian), (11, 64, gaussian), (8, 8, flat), (10, 13, flat)],
+)
 def test_ssim_equals_its_definition(height: int, width: int, window: Callable[[np.ndarray], np.ndarray]) -> None:
     """A uniform window of 7 pixels if the Gaussian window of 11 does not fit."""
     a, b = pair(height, width)
     channels = [by_channel(*both) for both in zip(a, b, strict=True)]
     expected = [np.mean([np.prod(maps(x, y, window), axis=0) for x, y in image]) for image in channels]
-    assert pixel_metrics(a, b)["ssim"].tolist() == pytest.approx(expected, rel=1e-4)
+    assert pixel_metrics(a, b)["ssim"].tolist() == pytest.approx(expected, rel=1e-9)
+
+
+def test_ssim_equals_scikit_images() -> None:
+    """Values of scikit-image 0.26: gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1."""
+    rows, columns = torch.meshgrid(*[torch.arange(28).double()] * 2, indexing="ij")
+    a = torch.stack([(rows * columns) % 17 / 16, (rows * rows + 3 * columns) % 23 / 22])[:, None]
+    b = (a + (rows + 2 * columns) % 5 / 10).clamp(0, 1)
+    assert pixel_metrics(a, b)["ssim"].tolist() == pytest.approx(SCIKIT_IMAGE, abs=1e-9)
+
+
+def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """MS-SSIM of one channel."""
+    product = 1.0
+    for weight in WEIGHTS[:-1]:
+        product *= np.mean(maps(x, y)[1]) ** weight
+        x, y = halved(x), halved(y)
+    return product * np.mean(np.prod(maps(x, y), axis=0)) ** WEIGHTS[-1]
 
 
 def test_ms_ssim_equals_its_definition() -> None:
     a, b = pair(176, 201)
-    expected = []
-    for both in zip(a, b, strict=True):
-        channels, product = by_channel(*both), 1.0
-        for weight in WEIGHTS[:-1]:
-            product *= np.mean([maps(x, y)[1][5:-5, 5:-5] for x, y in channels]) ** weight
-            channels = [(halved(x), halved(y)) for x, y in channels]
-        expected.append(product * np.mean([np.prod(maps(x, y), axis=0) for x, y in channels]) ** WEIGHTS[-1])
-    assert pixel_metrics(a, b)["ms-ssim"].tolist() == pytest.approx(expected, rel=1e-4)
+    expected = [np.mean([ms_ssim(x, y) for x, y in by_channel(*both)]) for both in zip(a, b, strict=True)]
+    assert pixel_metrics(a, b)["ms-ssim"].tolist() == pytest.approx(expected, rel=1e-9)
+
+
+def test_ms_ssim_of_inverted_structure_is_zero() -> None:
+    a = pair(176, 176)[0]
+    assert pixel_metrics(a, 1 - a)["ms-ssim"].tolist() == [0, 0]
 
 
 def test_psnr_equals_torchmetrics() -> None:

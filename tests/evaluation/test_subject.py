@@ -3,9 +3,17 @@
 import torch
 
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.subject import Images, Subject
+from genimg.evaluation.subject import Images, Subject, complement
 from genimg.sampling.sampler import Sampler
 from tests.stub_models import StubGenerator
+
+
+def test_training_images_for_floors_are_reserved() -> None:
+    images = Images(torch.zeros(10, 1, 8, 8), None, torch.zeros(3, 1, 8, 8), None)
+    assert images.reserved.tolist() == [0, 3, 6] and images.floor(2).tolist() == [0, 3]
+    assert complement(10, images.reserved).tolist() == [1, 2, 4, 5, 7, 8, 9]
+    few = Images(torch.zeros(3, 1, 8, 8), None, torch.zeros(9, 1, 8, 8), None)
+    assert few.reserved.tolist() == [0]  # at most half
 
 
 def test_classes_are_names() -> None:

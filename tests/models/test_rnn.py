@@ -155,12 +155,39 @@ def test_the_bound_is_below_the_likelihood() -> None:
     with torch.no_grad():
         weights = []
         for seed in range(400):
-            weights.append(model._bound(images, None, seeded(seed)).metrics()["elbo"].double())
+            weights.append(
+                -model._bound(images, None, seeded(seed)).metrics(model.likelihood)["variational_loss"].double()
+            )
     bounds = torch.stack(weights)
     error = bounds.std() / math.sqrt(len(bounds))
     tighter = bounds.view(-1, 20).logsumexp(1).mean() - math.log(20)
     assert bounds.mean() <= tighter + 3 * error
     assert (model.evaluate({"images": images}, seeded())["kl"] >= 0).all()
+
+
+@pytest.mark.parametrize(("likelihood", "name"), [("bernoulli", "variational_loss"), ("discretized_logistic", "elbo")])
+def test_only_a_bound_of_a_probability_is_called_elbo(likelihood: str, name: str) -> None:
+    model = tiny(likelihood=likelihood)
+    found = model.evaluate({"images": clips()}, seeded())
+    assert model.monitor == (name, "max" if name == "elbo" else "min")
+    assert (
+        {"elbo", "variational_loss"} & found.keys()
+        == {name}
+        == {"elbo", "variational_loss"} & model.training_step({"images": clips()}, 0).keys()
+    )
+    sign = 1 if name == "elbo" else -1
+    torch.testing.assert_close(found[name], sign * (found["reconstruction"] - found["kl"]))
+
+
+def test_validation_compares_the_best_future_with_the_mean_and_with_unrelated_clips() -> None:
+    model, images = tiny(), clips(6)
+    found = model.evaluate({"images": images}, seeded())
+    assert (found["mse_best"] < found["mse_mean"]).all()
+    shifts = [images.roll(shift, 0) for shift in (2, 4)]  # two futures: two of the five other clips
+    errors = [(0.5 * (other - images)[:, 1:]).square().sum((2, 3, 4)).mean(1) for other in shifts]
+    torch.testing.assert_close(found["mse_best_unrelated"], torch.stack(errors).amin(0))
+    alone = model.evaluate({"images": images[:1]}, seeded())
+    assert torch.equal(alone["mse_best_unrelated"], alone["mse_copy"])
 
 
 def test_the_gradient_is_clipped_at_one() -> None:

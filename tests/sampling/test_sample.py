@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.sampling.sample import new_folder, run
+from genimg.sampling.sample import new_folder
 from genimg.sampling.writer import SampleOptions
+from genimg.tasks import sample
 from tests.sampling.test_load import run_folder
 
 
@@ -32,15 +33,15 @@ def test_the_task_needs_only_the_checkpoint(tmp_path: Path, caplog: pytest.LogCa
     given = {"run": str(folder), "checkpoint": "best", "outputs": "outputs", "device": "cpu", "trust": []}
     config = {**asdict(SampleOptions.defaults(num_images=3)), **given}
     with caplog.at_level("INFO", "genimg"):
-        assert run({**config, "out": None}) == 0
-        assert run({**config, "out": None}) == 0
-        assert run({**config, "out": str(tmp_path / "mine")}) == 0
+        assert sample.run({**config, "out": None}) == 0
+        assert sample.run({**config, "out": None}) == 0
+        assert sample.run({**config, "out": str(tmp_path / "mine")}) == 0
     where = [folder / "samples" / "3-seed0", folder / "samples" / "3-seed0-2", tmp_path / "mine"]
     assert [line for line in caplog.messages if line.startswith("images")] == [
         f"images: {place / 'sheet.png'}" for place in where
     ]
     with pytest.raises(UserError, match="empty"):
-        run({**config, "out": str(tmp_path / "mine")})
+        sample.run({**config, "out": str(tmp_path / "mine")})
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="can be written"):
-        run({**config, "out": str(tmp_path / "file" / "below")})
+        sample.run({**config, "out": str(tmp_path / "file" / "below")})

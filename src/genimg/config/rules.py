@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from genimg.common.declared import registry
-from genimg.common.limits import SIDES
+from genimg.common.limits import MOST_CHANNELS, MOST_THREADS, SIDES
 
 
 class Rule(NamedTuple):
@@ -108,7 +108,7 @@ RULES: dict[str, Rule] = {
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Rule("flag", choices=("auto",)),
     "trainer.deterministic": Rule("flag"),
-    "trainer.threads": integer(1, null=True),
+    "trainer.threads": integer(1, MOST_THREADS, null=True),
     # launch
     "launch.rdzv_endpoint": Rule("text", null=True),
     "launch.node_rank": integer(0),
@@ -134,9 +134,9 @@ RULES: dict[str, Rule] = {
     # model
     "model.lr": Rule("number", above=0, everywhere=True),
     "model.*_lr": Rule("number", above=0),
-    "model.latent_dim": integer(1, everywhere=True),
-    "model.width": integer(1, everywhere=True),
-    "model.max_width": integer(1),
+    "model.latent_dim": integer(1, MOST_CHANNELS, everywhere=True),
+    "model.width": integer(1, MOST_CHANNELS, everywhere=True),
+    "model.max_width": integer(1, MOST_CHANNELS),
     "model.final_lr": Rule("number", low=0, high=1),
     "model.gamma": Rule("two", low=0),
     "model.gradient_penalty": Rule("number", low=0),
@@ -151,12 +151,12 @@ RULES: dict[str, Rule] = {
     "model.prior": registered("models.vae", "PRIORS"),
     "model.beta": Rule("number", low=0),
     "model.kl_warmup": Rule("number", low=0, high=1),
-    "model.components": integer(1),
-    "model.hidden": integer(1),
+    "model.components": integer(1, MOST_CHANNELS),
+    "model.hidden": integer(1, MOST_CHANNELS),
     "model.smallest": integer(1, 7),
     "model.recurrent": registered("models.networks.recurrent", "CORES"),
-    "model.features": integer(1),
-    "model.layers": integer(1),
+    "model.features": integer(1, MOST_CHANNELS),
+    "model.layers": integer(1, 1000),
     "model.first_sigma": Rule("number", above=0),
     "model.least_sigma": Rule("number", above=0),
     "model.grad_clip": Rule("number", above=0),

@@ -1,11 +1,12 @@
 """Decodes an image file of any mode to uint8 of the shape that the models need."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageOps
 
 from genimg.common.errors import UserError
 from genimg.common.limits import MOST_PIXELS
@@ -16,6 +17,11 @@ Background = str | int | tuple[int, int, int]
 
 #: The formats tried on a file, whatever its name. Pillow reads more, and passes PostScript to an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+# Larger blocks than glibc's threads keep for themselves (32 MB) go back to the system when they are freed.
+Image.core.set_block_size(2**26)  # pyright: ignore[reportAttributeAccessIssue]
+
+_STRIP = 2**20  # pixels converted at once: the intermediate values of a whole image could take several GB
 
 
 class TooLargeError(ValueError):
@@ -39,8 +45,48 @@ def open_image(path: str) -> Iterator[Image.Image]:
 
 def check_size(image: Image.Image) -> None:
     """Raises TooLargeError above `limits.MOST_PIXELS` pixels."""
-    if image.width * image.height > MOST_PIXELS:
-        raise TooLargeError(f"{image.width} x {image.height}, more than {MOST_PIXELS:,} pixels")
+    _check_size(image.width, image.height)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise TooLargeError(f"{width} x {height}, more than {MOST_PIXELS:,} pixels")
+
+
+class _PixelBudget:
+    """Limits the pixels that all threads decode at the same time, and with them the memory."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, pixels: int) -> Iterator[None]:
+        """Waits until `pixels`, at most those of the budget, are free."""
+        with self._changed:
+            self._changed.wait_for(lambda: pixels <= self._free)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_BUDGET = _PixelBudget(MOST_PIXELS)
+
+
+@contextmanager
+def room_for(width: int, height: int) -> Iterator[None]:
+    """Waits until the threads of this process decode few enough pixels for one more image: MOST_PIXELS together.
+
+    The memory of decoding, about 8 bytes for each pixel, does not depend on the number of threads. Raises
+    TooLargeError for an image above the limit.
+    """
+    _check_size(width, height)
+    with _BUDGET.hold(width * height):
+        yield
 
 
 @dataclass(frozen=True)
@@ -61,14 +107,18 @@ class Decoder:
         with open_image(path) as image:
             side = 2 * max(self.shape)
             image.draft(None, (side, side))  # a large JPEG is decoded at a half, a quarter, ...
-            return self.convert(image)
+            with room_for(*image.size):
+                try:
+                    return self.convert(image)
+                finally:
+                    image.close()  # frees the pixels, before another thread takes their place
 
     def convert(self, image: Image.Image) -> np.ndarray:
         """Returns uint8 (C, H, W) of an open image."""
         check_size(image)  # a later frame may be larger than the first
-        upright = _eight_bits(ImageOps.exif_transpose(image))
+        upright = _eight_bits(_upright(image))
         flat = _over(upright, self.background) if upright.has_transparency_data else upright
-        fitted = self._fitted(flat.convert("L" if self.shape[0] == 1 and _is_grey(flat) else "RGB"))
+        fitted = self._fitted(_as_mode(flat, "L" if self.shape[0] == 1 and _is_grey(flat) else "RGB"))
         pixels = np.asarray(fitted.convert("L" if self.shape[0] == 1 else "RGB"))
         return pixels.reshape(*self.shape[1:], self.shape[0]).transpose(2, 0, 1)
 
@@ -97,20 +147,47 @@ def as_rgb(background: Background) -> tuple[int, int, int]:
     return levels[0], levels[1], levels[2]
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Applies the EXIF orientation. Pillow copies an image that is upright already."""
+    return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
+
+
+def _as_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Converts to a mode. Pillow copies an image that has it already."""
+    return image if image.mode == mode else image.convert(mode)
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scales modes of 16 and 32 bits to 8 bits; Pillow's own conversion clips them at 255."""
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image).astype(np.float64)
     full_scale = 65535 if image.mode.startswith("I") else 1.0
-    if values.min() < 0 or values.max() > full_scale:
-        raise ValueError(f"values from {values.min():g} to {values.max():g}; supported are 0 to {full_scale:g}")
-    return Image.fromarray((values * (255 / full_scale)).round().astype(np.uint8))
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > full_scale:
+        raise ValueError(f"values from {low:g} to {high:g}; supported are 0 to {full_scale:g}")
+    out = np.empty(values.shape, np.uint8)
+    for top, bottom in _strips(image):
+        out[top:bottom] = (values[top:bottom].astype(np.float64) * (255 / full_scale)).round()
+    return Image.fromarray(out)
 
 
 def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer)
+    """Returns RGB: the image before the background."""
+    out = Image.new("RGB", image.size)
+    image.load()
+    for top, bottom in _strips(image):
+        layer = image.crop((0, top, image.width, bottom)).convert("RGBA")
+        below = Image.new("RGBA", layer.size, (*background, 255))
+        out.paste(Image.alpha_composite(below, layer).convert("RGB"), (0, top))
+    return out
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """The first and the last row, exclusive, of strips of about `_STRIP` pixels."""
+    rows = max(1, _STRIP // max(1, image.width))
+    for top in range(0, image.height, rows):
+        yield top, min(image.height, top + rows)
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -15,7 +15,7 @@ from genimg.data.fit import FITS, Fit
 from genimg.data.frames import read_clip
 from genimg.data.items import ImageShape, Part
 from genimg.data.listing import ClipListing, list_clips, require_clips
-from genimg.data.reading import read_each, warn_about_failures, warn_about_links
+from genimg.data.reading import read_each, warn_about_failures, warn_about_skipped
 
 FEWEST = 3  # clips: one each for training, validation and test
 
@@ -45,7 +45,7 @@ class FrameFolder:
             raise UserError("data.frame_stride", self.frame_stride, "1 or more")
         require_clips(self.root, self.follow_links)
         listed, skipped = list_clips(str(self.root), self.follow_links)
-        warn_about_links(skipped, str(self.root))
+        warn_about_skipped(skipped, str(self.root))
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
             got, hint = (

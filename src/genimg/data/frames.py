@@ -1,14 +1,15 @@
 """Reads the frames of one clip: an animation, a folder of images or a video."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageSequence
 
 from genimg.common.errors import UserError
-from genimg.common.limits import MOST_FRAMES
-from genimg.data.decode import Decoder, check_size, open_image
+from genimg.common.limits import MOST_ANIMATED_PIXELS, MOST_FRAMES
+from genimg.data.decode import Decoder, check_size, open_image, room_for
 from genimg.data.listing import ClipListing
 
 
@@ -22,39 +23,73 @@ def read_clip(
         Exception: the errors of the readers for a damaged file.
     """
     kept = []
-    for number, frame in enumerate(_READERS[clip.kind](clip)):
-        if number == max_read or len(kept) > max_frames:
-            raise ValueError(f"more than {min(max_frames, max_read):,} frames")
-        if number % stride == 0:
-            kept.append(decoder.convert(frame))
+    with closing(_READERS[clip.kind](clip)) as frames:
+        for number, frame in enumerate(frames):
+            if number == max_read or len(kept) > max_frames:
+                raise ValueError(f"more than {min(max_frames, max_read):,} frames")
+            if number % stride == 0:
+                kept.append(decoder.convert(frame))
     return np.stack(kept)
 
 
-def _animation(clip: ClipListing) -> Iterator[Image.Image]:
-    with open_image(clip.path) as image:
-        yield from ImageSequence.Iterator(image)
+def _animation(clip: ClipListing) -> Generator[Image.Image]:
+    with open_image(clip.path) as image, room_for(*image.size):
+        # every frame costs the time of the whole canvas, however small the part that it changes
+        _check_pixels(image.width * image.height * getattr(image, "n_frames", 1))
+        pixels = 0
+        for frame in ImageSequence.Iterator(image):
+            pixels += frame.width * frame.height  # a later frame may enlarge the canvas
+            _check_pixels(pixels)
+            yield frame
 
 
-def _folder(clip: ClipListing) -> Iterator[Image.Image]:
+def _check_pixels(pixels: int) -> None:
+    if pixels > MOST_ANIMATED_PIXELS:
+        raise ValueError(f"{pixels:,} pixels in all frames, more than {MOST_ANIMATED_PIXELS:,}")
+
+
+def _folder(clip: ClipListing) -> Generator[Image.Image]:
     for path in clip.frames:
-        with open_image(path) as image:
+        with open_image(path) as image, room_for(*image.size):
             yield image
 
 
-def _video(clip: ClipListing) -> Iterator[Image.Image]:
-    with _open_video(clip.path) as container:
-        for frame in container.decode(video=0):
-            check_size(frame)
-            yield frame.to_image()
+def _video(clip: ClipListing) -> Generator[Image.Image]:
+    av = _video_reader(clip.path)
+    # An open file and a named demuxer: others, such as that of playlists, open the files that the content names.
+    with open(clip.path, "rb") as file:
+        head = file.read(12)
+        file.seek(0)
+        with av.open(file, format=container_of(head)) as container:
+            stream = container.streams.video[0].codec_context
+            with room_for(stream.width, stream.height):
+                for frame in container.decode(video=0):
+                    check_size(frame)
+                    yield frame.to_image()
 
 
-def _open_video(path: str) -> Any:
+def container_of(head: bytes) -> str:
+    """Returns FFmpeg's name of the container of a video that begins with `head`, of at least 12 bytes.
+
+    Raises:
+        ValueError: for anything but MP4, QuickTime, AVI, Matroska and WebM.
+    """
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
+        return "mov"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return "matroska"
+    raise ValueError("the content is not MP4, QuickTime, AVI, Matroska or WebM")
+
+
+def _video_reader(path: str) -> Any:
     try:
         import av  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         hint = 'pip install "genimg-train[video]", or use GIFs, animated WebPs or folders of frames'
         raise UserError("data.root", path, "an installed video reader", hint) from error
-    return av.open(path)
+    return av
 
 
 _READERS = {"animation": _animation, "frames": _folder, "video": _video}

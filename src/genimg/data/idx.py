@@ -22,19 +22,23 @@ _LARGEST = 2**31  # decompressed bytes: three times those of the largest data se
 _UBYTE = b"\x00\x00\x08"  # two zeros and the type code of unsigned bytes; the number of axes follows
 
 
-def read_idx(path: Path) -> Tensor:
-    """Returns the uint8 tensor of an IDX file, gzipped or not (format: MNIST page of Y. LeCun).
+def read_idx(path: Path, axes: int) -> Tensor:
+    """Returns the uint8 tensor of an IDX file with `axes` axes, gzipped or not (format: MNIST page of Y. LeCun).
 
-    Decompresses at most the size given in the header, which is at most `_LARGEST`.
+    Raises UserError for a file that is damaged or has other axes. Decompresses at most the size given in the header,
+    which is at most `_LARGEST`.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == _GZIP
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
             head = file.read(4)
-            axes = head[3] if head[:3] == _UBYTE and len(head) == 4 else 0
-            shape = [int(size) for size in np.frombuffer(file.read(4 * axes), dtype=">u4")]
-            count = math.prod(shape) if axes and len(shape) == axes else -1
+            found = head[3] if head[:3] == _UBYTE and len(head) == 4 else 0
+            if found not in (0, axes):
+                expected = f"an IDX file of {axes} axes: images have 3 and labels 1"
+                raise UserError("data.root", f"{path} with {found} axes", expected)
+            shape = [int(size) for size in np.frombuffer(file.read(4 * found), dtype=">u4")]
+            count = math.prod(shape) if found and len(shape) == found else -1
             content = file.read(count + 1) if 0 <= count <= _LARGEST else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError("data.root", str(path), "a complete gzip file", f"decompression failed: {error}") from error
@@ -63,5 +67,11 @@ class FashionMNIST:
         image_file, label_file = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
         if not (image_file.is_file() and label_file.is_file()):
             return TorchvisionStills("FashionMNIST", self.root, self.download).load(part, shape)
-        images = fit_images(read_idx(image_file).unsqueeze(1), shape, fit="pad")
-        return TensorItems(images, read_idx(label_file).long(), classes=CLASSES)
+        images, labels = read_idx(image_file, 3), read_idx(label_file, 1).long()
+        if not images.numel():
+            raise UserError("data.root", str(image_file), "at least one image of at least one pixel")
+        if len(labels) != len(images):
+            raise UserError("data.root", f"{len(labels)} labels in {label_file}", f"{len(images)}, one for each image")
+        if int(labels.max()) >= len(CLASSES):
+            raise UserError("data.root", f"label {int(labels.max())} in {label_file}", f"0 to {len(CLASSES) - 1}")
+        return TensorItems(fit_images(images.unsqueeze(1), shape, fit="pad"), labels, classes=CLASSES)

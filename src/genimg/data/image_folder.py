@@ -9,7 +9,7 @@ from genimg.data.fit import FITS, Fit
 from genimg.data.images import IN_MEMORY_BYTES, ImageFiles, load_images
 from genimg.data.items import ImageShape, Items, Part
 from genimg.data.listing import list_images, require_images
-from genimg.data.reading import warn_about_links
+from genimg.data.reading import warn_about_skipped
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ImageFolder:
             raise UserError("data.fit", self.fit, ", ".join(FITS))
         require_images(self.root, self.follow_links)
         found = list_images(str(self.root), self.follow_links)
-        warn_about_links(found.skipped_links, str(self.root))
+        warn_about_skipped(found.skipped, str(self.root))
         files = ImageFiles(found.paths, found.labels, found.classes)
         decoder = Decoder(shape, self.fit, as_rgb(self.background))
         return load_images(files, decoder, cache_folder(self.cache, "images"), self.in_memory_bytes)

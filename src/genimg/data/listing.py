@@ -1,20 +1,39 @@
-"""Lists a folder of images or clips by file names alone. Torch-free: the command uses it too.
+"""Lists a folder of images or clips. Torch-free: the command uses it too.
 
-Names that start with a dot are skipped. Symbolic links inside the folder are followed; links out of it are skipped,
-unless `follow_links` is set.
+A file is an image or a video by its suffix. A file with another suffix, or none, is an image if it starts like one.
+Names that start with a dot are ignored, and links to a folder that is listed anyway. Symbolic links out of the folder
+are skipped, unless `follow_links` is set. Names may be any bytes: they are decoded as PEP 383 says.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from genimg.common.errors import UserError
+from genimg.common.text import printable
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
+
+# how the formats of `decode.FORMATS` begin
+_BEGINNINGS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Paths below a folder that are not listed.
+
+    links: links out of the folder, and broken links.
+    folders: folders that cannot be read.
+    others: files that are neither images nor, where clips are listed, videos.
+    """
+
+    links: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -23,14 +42,14 @@ class ImageListing:
 
     paths: sorted.
     labels: the class of each path; empty without classes.
-    classes: names of the class folders; empty if there are fewer than two.
-    skipped_links: links out of the folder, and broken links.
+    classes: names of the class folders, `printable`; empty if there are fewer than two.
+    skipped: what is not listed.
     """
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
     classes: tuple[str, ...]
-    skipped_links: tuple[str, ...]
+    skipped: Skipped
 
 
 @dataclass(frozen=True)
@@ -53,22 +72,23 @@ def count_classes(root: str | Path, follow_links: bool = False) -> int:
 
 def list_images(root: str | Path, follow_links: bool = False) -> ImageListing:
     """Lists all images below `root`: a flat folder, or one folder for each class, which may be nested."""
-    folder, skipped = str(root), list[str]()
+    folder, skipped = str(root), Skipped()
     paths = sorted(_walk(folder, IMAGES, follow_links, skipped))
     start = len(os.path.join(folder, ""))
     tops = [path[start:].partition(os.sep) for path in paths]
     classes = sorted({top for top, inside, _ in tops if inside})
     if len(classes) < 2 or not all(inside for _, inside, _ in tops):
-        return ImageListing(tuple(paths), (), (), tuple(skipped))
+        return ImageListing(tuple(paths), (), (), skipped)
     number = {name: label for label, name in enumerate(classes)}
-    return ImageListing(tuple(paths), tuple(number[top] for top, _, _ in tops), tuple(classes), tuple(skipped))
+    names = tuple(printable(name) for name in classes)
+    return ImageListing(tuple(paths), tuple(number[top] for top, _, _ in tops), names, skipped)
 
 
-def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipListing], list[str]]:
-    """Lists the clips below `root` (GIFs, animated WebPs, videos, folders of images), and the skipped links."""
+def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipListing], Skipped]:
+    """Lists the clips below `root` (GIFs, animated WebPs, videos, folders of images), and what is skipped."""
     clips: list[ClipListing] = []
     frames: dict[str, list[str]] = {}
-    skipped: list[str] = []
+    skipped = Skipped()
     for path in _walk(str(root), IMAGES | VIDEOS, follow_links, skipped):
         if _suffix(path) in VIDEOS:
             clips.append(ClipListing(path, "video"))
@@ -83,9 +103,8 @@ def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipL
 def images_in(folder: str | Path) -> list[str]:
     """Lists the images directly in a folder, sorted, without links out of it."""
     inside = os.path.join(os.path.realpath(folder), "")
-    with os.scandir(folder) as entries:
-        images = [one for one in entries if _suffix(one.name) in IMAGES and not one.name.startswith(".")]
-        return sorted(one.path for one in images if _is(one.is_file) and not _leads_out(one, inside))
+    images = [one for one in _visible(str(folder)) if _is(one.is_file) and _is_listed(one, IMAGES)]
+    return sorted(one.path for one in images if not _leads_out(one, inside))
 
 
 def require_images(root: str | Path | None, follow_links: bool = False) -> None:
@@ -107,7 +126,7 @@ def require_images(root: str | Path | None, follow_links: bool = False) -> None:
 def require_clips(root: str | Path | None, follow_links: bool = False) -> None:
     """Raises UserError if the folder of clips is missing or empty."""
     folder = _require_folder(root, "clips", "data=frame_folder data.root=FOLDER")
-    if next(_walk(folder, IMAGES | VIDEOS, follow_links, []), None) is None:
+    if next(_walk(folder, IMAGES | VIDEOS, follow_links, Skipped()), None) is None:
         kinds = f"GIFs, animated WebPs, folders of frames, or videos ({_names(VIDEOS)})"
         raise UserError("data.root", folder, f"a folder with clips: {kinds}")
 
@@ -118,44 +137,94 @@ def _require_folder(root: str | Path | None, content: str, example: str) -> str:
     if not os.path.isdir(root):
         hint = "it is a file" if os.path.exists(root) else f"there is no such folder (relative to {os.getcwd()})"
         raise UserError("data.root", str(root), f"the folder of your {content}", hint)
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise UserError("data.root", str(root), f"the folder of your {content}", "its permissions forbid reading it")
+    try:
+        str(root).encode()
+    except UnicodeEncodeError as error:  # a run's config.yaml is UTF-8
+        expected = "a folder with a path in UTF-8; the files in it may have any names"
+        raise UserError("data.root", printable(str(root)), expected, "rename it, or link to it") from error
     return str(root)
 
 
 def _has_images(folder: str) -> bool:
     """Whether there are images directly in the folder."""
-    return any(_suffix(name) in IMAGES and not name.startswith(".") for name in os.listdir(folder))
+    return any(_is(entry.is_file) and _is_listed(entry, IMAGES) for entry in _visible(folder))
 
 
 def _class_folders(folder: str, follow_links: bool) -> list[str]:
     """Names of the folders directly below that contain an image, at any depth."""
     inside = os.path.join(os.path.realpath(folder), "")
-    with os.scandir(folder) as entries:
-        folders = (entry for entry in entries if _is(entry.is_dir) and not entry.name.startswith("."))
-        names = [entry.name for entry in folders if follow_links or not _leads_out(entry, inside)]
-    return [name for name in sorted(names) if next(_walk(folder, IMAGES, follow_links, [], name), None)]
+    names = [
+        entry.name
+        for entry in _visible(folder)
+        if _is(entry.is_dir)
+        and not _is_listed_elsewhere(entry, inside)
+        and (follow_links or not _leads_out(entry, inside))
+    ]
+    return [name for name in names if next(_walk(folder, IMAGES, follow_links, Skipped(), name), None)]
 
 
-def _walk(
-    root: str, suffixes: frozenset[str], follow_links: bool, skipped: list[str], below: str = ""
-) -> Iterator[str]:
-    """Yields the files below `root`/`below` with one of the suffixes, and adds skipped links to `skipped`."""
+def _walk(root: str, suffixes: frozenset[str], follow_links: bool, skipped: Skipped, below: str = "") -> Iterator[str]:
+    """Yields the files below `root`/`below` with one of the suffixes, and adds the others to `skipped`."""
     inside = os.path.join(os.path.realpath(root), "")
     seen = {inside[:-1]}  # folders entered: links may form a cycle
     waiting = [os.path.join(root, below) if below else root]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                is_folder = _is(entry.is_dir)
-                if entry.name.startswith(".") or not (is_folder or _suffix(entry.name) in suffixes):
+        folder = waiting.pop()
+        try:
+            entries = _visible(folder)
+        except OSError:
+            skipped.folders.append(folder)
+            continue
+        for entry in entries:
+            if _is(entry.is_dir):
+                if _is_listed_elsewhere(entry, inside):
                     continue
                 if not follow_links and _leads_out(entry, inside):
-                    skipped.append(entry.path)
-                elif not is_folder:
-                    if _is(entry.is_file):
-                        yield entry.path
+                    skipped.links.append(entry.path)
                 elif (real := os.path.realpath(entry.path)) not in seen:
                     seen.add(real)
                     waiting.append(entry.path)
+            elif not follow_links and _leads_out(entry, inside):
+                if _suffix(entry.name) in suffixes:
+                    skipped.links.append(entry.path)
+            elif _is(entry.is_file):
+                if _is_listed(entry, suffixes):
+                    yield entry.path
+                else:
+                    skipped.others.append(entry.path)
+
+
+def _visible(folder: str) -> list[os.DirEntry[str]]:
+    """The entries of a folder by name, without those whose name starts with a dot. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _is_listed(entry: os.DirEntry[str], suffixes: frozenset[str]) -> bool:
+    """Whether a file has one of the suffixes or, with an unknown suffix, starts like an image."""
+    suffix = _suffix(entry.name)
+    return suffix in suffixes or (suffix not in VIDEOS and _starts_like_an_image(entry.path))
+
+
+def _starts_like_an_image(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith(_BEGINNINGS) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+
+
+def _is_listed_elsewhere(entry: os.DirEntry[str], inside: str) -> bool:
+    """Whether a link leads to a folder that is listed without it, or to one that contains it (`again -> .`)."""
+    if not entry.is_symlink():
+        return False
+    real = os.path.join(os.path.realpath(entry.path), "")
+    if inside.startswith(real):
+        return True
+    return real.startswith(inside) and not any(part.startswith(".") for part in real[len(inside) :].split(os.sep))
 
 
 def _is(kind: Callable[[], bool]) -> bool:
@@ -178,8 +247,11 @@ def _is_animated_webp(path: str) -> bool:
     """Reads the animation flag of the extended header (WebP container specification, chunk VP8X)."""
     if _suffix(path) != ".webp":
         return False
-    with open(path, "rb") as file:
-        head = file.read(21)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(21)
+    except OSError:  # the reader says why
+        return False
     return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 

@@ -3,12 +3,15 @@
 import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
 from genimg.common.errors import UserError
+from genimg.common.text import printable
+from genimg.data.listing import Skipped
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,8 @@ def read_each(paths: Sequence[str], read: Callable[[int], None]) -> Failures:
 def reason(path: str, error: Exception) -> str:
     """`cat.png: UnidentifiedImageError`, with the first line of the message unless it only repeats the path."""
     message = str(error).split("\n")[0]
-    return f"{path}: {type(error).__name__}" + (f" ({message})" if message and path not in message else "")
+    told = f" ({message})" if message and path not in message else ""
+    return printable(f"{path}: {type(error).__name__}{told}")
 
 
 def warn_about_failures(failures: Failures, total: int, kind: str) -> None:
@@ -53,12 +57,23 @@ def warn_about_failures(failures: Failures, total: int, kind: str) -> None:
         log.warning("%d of %d %s are skipped:%s%s", len(failures), total, kind, listed, more)
 
 
-def warn_about_links(skipped: Sequence[str], root: str) -> None:
-    """Warns about skipped links: those out of `root`, with the key that follows them, and broken ones."""
-    outside = [path for path in skipped if os.path.exists(path)]
-    broken = [path for path in skipped if not os.path.exists(path)]
+def warn_about_skipped(skipped: Skipped, root: str) -> None:
+    """Warns about what a listing of `root` skips: links, unreadable folders, and files of other kinds, by suffix."""
+    outside = [path for path in skipped.links if os.path.exists(path)]
+    broken = [path for path in skipped.links if not os.path.exists(path)]
+    shown = printable(root)
     if outside:
         message = "%d links out of %s are skipped, for example %s; data.follow_links=true follows them"
-        log.warning(message, len(outside), root, outside[0])
+        log.warning(message, len(outside), shown, printable(outside[0]))
     if broken:
-        log.warning("%d broken links in %s are skipped, for example %s", len(broken), root, broken[0])
+        log.warning("%d broken links in %s are skipped, for example %s", len(broken), shown, printable(broken[0]))
+    if skipped.folders:
+        message = "%d folders in %s cannot be read and are skipped, for example %s"
+        log.warning(message, len(skipped.folders), shown, printable(skipped.folders[0]))
+    if skipped.others:
+        suffixes = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in skipped.others)
+        kinds = ", ".join(f"{count} {printable(suffix)}" for suffix, count in suffixes.most_common(_LISTED))
+        more = ", ..." if len(suffixes) > _LISTED else ""
+        log.warning(
+            "%d files in %s are of other formats and are not read: %s%s", len(skipped.others), shown, kinds, more
+        )

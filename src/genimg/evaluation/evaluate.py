@@ -6,9 +6,9 @@ import logging
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -56,10 +56,6 @@ class EvaluateSettings:
     out: str | None
     outputs: str
     trust: list[str]
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{field.name: config[field.name] for field in fields(cls)})
 
 
 def evaluate(settings: EvaluateSettings) -> Path:
@@ -120,13 +116,16 @@ def _extractor(
     settings: EvaluateSettings, data: Any, images: Images, cache: Path | None, device: torch.device
 ) -> Extractor:
     """The extractor that `features` names; a classifier is cached for the data set."""
-    cached = None if cache is None else cache_file(cache, "classifier", data.fingerprint, len(images.train))
+    reserved = torch.arange(len(images.train) * (data.num_frames or 1)).view(len(images.train), -1)[images.reserved]
+    key = (data.fingerprint, len(images.train), len(images.reserved))
+    cached = None if cache is None else cache_file(cache, "classifier", *key)
     if settings.features in ("auto", "classifier") and data.classes and not (cached and cached.is_file()):
         log.info("training a classifier on the labels of the data, once: its features compare the images")
     request = Request(
         weights=settings.weights,
         train=_frames(images.train, images.train_labels),
         test=_frames(images.test, images.test_labels),
+        reserved=reserved.flatten(),
         num_classes=len(data.classes),
         cache_file=cached,
         device=device,

@@ -26,7 +26,7 @@ def num_samples(images: Images, requested: int) -> int:
     Raises:
         UserError: if there are too few images.
     """
-    count = min(requested, len(images.test), len(images.train) // 2)
+    count = min(requested, len(images.reserved))
     if count <= NEIGHBOURS:
         expected = f"more than {NEIGHBOURS}: the metrics use {NEIGHBOURS} neighbours"
         raise UserError("num_images", count, expected, too_few_hint(requested, len(images.test), "images"))
@@ -43,21 +43,24 @@ def image_figures(subject: Subject, folder: Path) -> list[Figure]:
     figures = sample_quality(real, fake, subject.extractor, None if labels is None else labels.cpu())
     shown = to_uint8(sampler.sample(min(_SHEET, count), seed=subject.seed))
     _, index = nearest(fake[: len(shown)], real.train)
-    save_png(side_by_side(shown, train[complement(len(train), count)[index]]), folder / "nearest.png")
+    save_png(
+        side_by_side(shown, train[complement(len(train), subject.images.floor(count))[index]]), folder / "nearest.png"
+    )
     return figures + _reconstructions(subject, evenly_spaced_indices(len(test), count))
 
 
 def _reference(subject: Subject, count: int) -> Reference:
-    """The cached reference of `count` test images, as many training images, and the other training images."""
+    """The cached reference of `count` test images, as many reserved training images, and the other training images."""
     images, extractor = subject.images, subject.extractor
+    floor = images.floor(count)
     key = ("reference", REFERENCE_VERSION, extractor.digest, count, len(images.train))
     path = subject.cache_file(*key) if extractor.cacheable else None
     if cached := read_cache(path):
         return Reference(**cached)
     parts = (
         images.test[evenly_spaced_indices(len(images.test), count)],
-        images.train[evenly_spaced_indices(len(images.train), count)],
-        images.train[complement(len(images.train), count)],
+        images.train[floor],
+        images.train[complement(len(images.train), floor)],
     )
     computed = reference(*(extractor(part, subject.device) for part in parts))
     write_cache(path, vars(computed))

@@ -1,6 +1,7 @@
 """Fidelity and diversity of samples by the features of an extractor, and the classes among them.
 
-The floor of each metric is its value for as many training images in place of the samples.
+The floor of each metric is its value for as many training images in place of the samples. Neither the extractor was
+trained on them, nor are they among the images that they are compared with.
 """
 
 import math
@@ -16,8 +17,9 @@ from genimg.evaluation.metrics.kid import kernel_distance
 from genimg.evaluation.metrics.precision_recall import copying, nearest, prdc
 
 NEIGHBOURS = 5  # k of precision, recall, density and coverage
-REFERENCE_VERSION = 1  # increase it if `reference` changes: cached references are then recomputed
+REFERENCE_VERSION = 2  # increase it if `reference` changes: cached references are then recomputed
 _SEED = 0  # of the subsets of the kernel distance
+_FLOOR = "floor: training images that the extractor has not seen"
 _INCEPTION_NAMES = {"frechet distance": "FID", "kernel distance": "KID"}
 
 
@@ -27,7 +29,8 @@ class Reference:
 
     Attributes:
         test, floor, train: features, float32 (N, D). `floor` holds training images, as many as `test`, which are
-            compared with `test` as samples are. `train` holds the other training images, for the copying metric.
+            compared with `test` as samples are, and on which the extractor was not trained. `train` holds the other
+            training images, for the copying metric.
         floors: {metric: its value for `floor`}.
         to_train: squared distances of `test` to the nearest of `train`, float64 (N,).
     """
@@ -57,8 +60,9 @@ def sample_quality(real: Reference, fake: Tensor, extractor: Extractor, labels: 
     figures = []
     for (name, better), (value, uncertainty) in _set_metrics(real.test, fake).items():
         shown = _INCEPTION_NAMES.get(name, name) if extractor.name == "inception" else name
+        floor = real.floors[name]
         figures.append(
-            Figure("sample quality", shown, value, "proxy", len(fake), better, real.floors[name], uncertainty)
+            Figure("sample quality", shown, value, "proxy", len(fake), better, floor, uncertainty, note=_FLOOR)
         )
     value = copying(nearest(fake, real.train)[0], real.to_train)
     note = "share nearer to the training set than a test image; above the floor: memorised"

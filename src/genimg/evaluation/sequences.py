@@ -1,6 +1,7 @@
 """The metrics of a sequence model: generated futures against the real continuation of held-out clips.
 
-A future is generated from the first frame of a clip. The baseline repeats that frame.
+A future is generated from the first frame of a clip. The baseline of one future repeats that frame. The best of K
+futures has a smaller error than one even if none knows anything, so its baseline is the best of K unrelated clips.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.metrics.frechet import frechet_distance
 from genimg.evaluation.metrics.lpips import LPIPS, load_lpips, unavailable
+from genimg.evaluation.metrics.motion import motion
 from genimg.evaluation.metrics.similarity import COSINE, METRICS, Description, cosine_distance, similarity
 from genimg.evaluation.subject import Images, Subject, too_few_hint
 from genimg.sampling.images.sheets import to_float, to_uint8
@@ -32,24 +34,26 @@ def num_clips(images: Images, requested: int) -> int:
     Raises:
         UserError: if there are too few clips.
     """
-    count = min(requested, _CLIPS, len(images.test), len(images.train))
+    count = min(requested, _CLIPS, len(images.reserved))
     if count < 2:
         raise UserError("num_images", count, "2 or more", too_few_hint(requested, len(images.test), "clips"))
     return count
 
 
 def sequence_figures(subject: Subject) -> list[Figure]:
-    """The metrics of futures, and the Frechet distance of clip features."""
+    """The metrics of futures, the Frechet distance of clip features, and the motion."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
     chosen = evenly_spaced_indices(len(test), count)
-    real, floor = test[chosen], train[evenly_spaced_indices(len(train), count)]
+    real, floor = test[chosen], train[subject.images.floor(count)]
     firsts: list[Tensor] = []
     lpips = None if unavailable() else load_lpips(subject.device)
     generated = _generate(subject, chosen, firsts)
-    figures = future_figures(real, generated, _FUTURES, subject.extractor, subject.device, lpips)
+    figures = future_figures(real, floor, generated, _FUTURES, subject.extractor, subject.device, lpips)
     still = real[:, :1].expand_as(real)
-    sets = (real, floor, torch.cat(firsts), still)
-    return [*figures, clip_frechet(*(clip_features(clips, subject.extractor, subject.device) for clips in sets))]
+    first = torch.cat(firsts)
+    sets = (real, floor, first, still)
+    features = (clip_features(clips, subject.extractor, subject.device) for clips in sets)
+    return [*figures, clip_frechet(*features), *motion_figures(real, first)]
 
 
 def _generate(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
@@ -71,16 +75,18 @@ def _generate(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterato
 
 def future_figures(
     clips: Tensor,
+    unrelated: Tensor,
     generated: Iterator[Tensor],
     count: int,
     extractor: Extractor,
     device: torch.device,
     lpips: LPIPS | None,
 ) -> list[Figure]:
-    """Metrics of futures by horizon. Floor: the first frame repeated.
+    """Metrics of futures by horizon. Floors: the first frame repeated; for the best, the best of unrelated clips.
 
     Args:
         clips: uint8 (N, T, C, H, W).
+        unrelated: as many clips of other content, of which `count` are the guesses for each of `clips`.
         generated: batches (n, count, T, C, H, W), uint8, in the order of the clips.
         count: futures per clip. The best is the one with the smallest MSE over the clip.
         lpips: None if it is not available.
@@ -90,14 +96,19 @@ def future_figures(
     for made in generated:
         truth = clips[position : position + len(made)]
         position += len(made)
+        where = torch.arange(position - len(made), position)
         futures = frame_metrics(made[:, :, 1:], truth[:, None, 1:].expand_as(made[:, :, 1:]), lpips)  # (n, K, T - 1)
+        guess = closest(guesses(unrelated, where, count), truth)  # (n, T, C, H, W)
+        guessed = frame_metrics(guess[:, 1:], truth[:, 1:], lpips)  # (n, T - 1)
         still = frame_metrics(truth[:, :1].expand_as(truth)[:, 1:], truth[:, 1:], lpips)  # (n, T - 1)
-        truth_features, made_features = (frame_features(x, extractor, device) for x in (truth, made[:, :, 1:]))
+        compared = (truth, made[:, :, 1:], guess[:, 1:])
+        truth_features, made_features, guess_features = (frame_features(x, extractor, device) for x in compared)
         futures[COSINE] = cosine_distance(made_features, truth_features[:, None, 1:])
+        guessed[COSINE] = cosine_distance(guess_features, truth_features[:, 1:])
         still[COSINE] = cosine_distance(truth_features[:, :1], truth_features[:, 1:])
         best = futures["mse"].mean(2).argmin(1)
         # clips half the set apart: neighbours can be from one video
-        others = (torch.arange(position - len(made), position) + len(clips) // 2) % len(clips)
+        others = (where + len(clips) // 2) % len(clips)
         batch = {
             "diversity": diversity(made[:, :, 1:]),
             "diversity floor": diversity(torch.stack([truth, clips[others]], dim=1)[:, :, 1:]),
@@ -105,7 +116,7 @@ def future_figures(
         for name, values in futures.items():
             batch[f"mean/{name}"] = values.mean(1)
             batch[f"best/{name}"] = values[torch.arange(len(values)), best]
-            batch[f"still/{name}"] = still[name]
+            batch[f"mean floor/{name}"], batch[f"best floor/{name}"] = still[name], guessed[name]
         for name, values in batch.items():
             parts.setdefault(name, []).append(values)
     horizon = {name: torch.cat(values).mean(0) for name, values in parts.items()}  # (T - 1,) each
@@ -117,15 +128,34 @@ def future_figures(
         return Figure("sequences", name, means[0], kind, len(clips), better, means[1], None, unit, note, *curves)
 
     figures = []
-    for which, text in (("mean", f"one future, mean of {count}"), ("best", f"best of {count}")):
-        note = f"{text}; floor: the first frame repeated"
+    notes = {
+        "mean": f"one future, mean of {count}; floor: the first frame repeated",
+        "best": f"best of {count}; floor: best of {count} training clips",
+    }
+    for which, note in notes.items():
         for name, reading in FRAME_METRICS.items():
             if f"{which}/{name}" in horizon:  # no MS-SSIM of small frames, no LPIPS without its weights
-                value, floor = horizon[f"{which}/{name}"], horizon[f"still/{name}"]
+                value, floor = horizon[f"{which}/{name}"], horizon[f"{which} floor/{name}"]
                 figures.append(figure(f"{name}, {which}", value, floor, reading, note))
     note = "mse between two futures of one start; 0: all are equal; floor: between two test clips"
     value, floor = horizon["diversity"], horizon["diversity floor"]
     return [*figures, figure("diversity", value, floor, Description(""), note)]
+
+
+def guesses(unrelated: Tensor, where: Tensor, count: int) -> Tensor:
+    """The `count` unrelated clips for each of the positions `where` (n,): (n, count, T, C, H, W), different ones if the
+    set (N, T, C, H, W) has as many."""
+    shifts = torch.arange(count) * len(unrelated) // count
+    return unrelated[(where[:, None] + shifts) % len(unrelated)]
+
+
+def closest(candidates: Tensor, truth: Tensor) -> Tensor:
+    """The candidate of each clip with the smallest MSE over the clip: uint8 (n, K, T, C, H, W) -> (n, T, C, H, W)."""
+    errors = [
+        (candidates[:, k, 1:].float() - truth[:, 1:].float()).square().flatten(1).mean(1)
+        for k in range(candidates.shape[1])
+    ]
+    return candidates[torch.arange(len(candidates)), torch.stack(errors, 1).argmin(1)]
 
 
 def frame_metrics(made: Tensor, real: Tensor, lpips: LPIPS | None) -> dict[str, Tensor]:
@@ -148,6 +178,20 @@ def diversity(futures: Tensor) -> Tensor:
         return torch.zeros(futures.shape[0], futures.shape[2], dtype=torch.float64)
     images = futures.double() / 255
     return torch.stack([(images[:, a] - images[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
+
+
+def motion_figures(real: Tensor, fake: Tensor) -> list[Figure]:
+    """The motion in generated clips, uint8 (N, T, C, H, W). Floor: the test clips."""
+    texts = {
+        "speed": ("pixels per frame", "of the centroid of intensity; floor: test clips"),
+        "unevenness of speed": ("pixels per frame", "standard deviation within a clip; floor: test clips"),
+        "turns inside": ("share", "changes of direction that are not at an edge; floor: test clips"),
+    }
+    values = zip(texts.items(), motion(fake), motion(real), strict=True)
+    return [
+        Figure("motion", name, value, "proxy", len(fake), "", floor, unit=unit, note=note)
+        for (name, (unit, note)), value, floor in values
+    ]
 
 
 def clip_features(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:

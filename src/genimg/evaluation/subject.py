@@ -33,6 +33,18 @@ class Images:
     test: Tensor
     test_labels: Tensor | None
 
+    @property
+    def reserved(self) -> Tensor:
+        """Indices of the training images for floors, on which no extractor is trained.
+
+        Evenly spaced; as many as test images, but at most half of the training images.
+        """
+        return evenly_spaced_indices(len(self.train), min(len(self.test), len(self.train) // 2))
+
+    def floor(self, count: int) -> Tensor:
+        """Indices of `count` of the reserved training images, evenly spaced."""
+        return self.reserved[evenly_spaced_indices(len(self.reserved), count)]
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -115,10 +127,10 @@ def read_split(data: Any, split: Literal["train", "test"], most: int) -> tuple[T
     return torch.cat([batch["images"] for batch in batches]), labels
 
 
-def complement(total: int, count: int) -> Tensor:
-    """The indices that `evenly_spaced_indices(total, count)` leaves out."""
+def complement(total: int, chosen: Tensor) -> Tensor:
+    """The indices of `total` that are not among `chosen`."""
     left = torch.ones(total, dtype=torch.bool)
-    left[evenly_spaced_indices(total, count)] = False
+    left[chosen] = False
     return left.nonzero().squeeze(1)
 
 

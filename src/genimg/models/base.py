@@ -33,7 +33,7 @@ class GenerativeModel(LightningModule):
     #: Classes of a conditional model; 0 for an unconditional one.
     num_classes: int = 0
     #: The validation metric that selects the best checkpoint, and the direction in which it improves.
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]]
+    monitor: tuple[str, Literal["min", "max"]]
     #: Configuration nodes that a `model/network` choice must provide for this model.
     network_nodes: ClassVar[tuple[str, ...]] = ()
     #: Prefixes of the parameters and buffers that the EMA follows; "" is the entire model.

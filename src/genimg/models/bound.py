@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.models.objectives.likelihoods import Likelihood
 
 
 class Path(NamedTuple):
@@ -26,12 +28,12 @@ class Bound(NamedTuple):
     tracking: Tensor  # not a term of the bound; see `objectives.tracking`
     frames: Tensor  # predicted frames 1 to T - 1, (B, T - 1, C, H, W)
 
-    def metrics(self) -> dict[str, Tensor]:
-        """Metrics in nats per predicted frame, (B,) each."""
+    def metrics(self, likelihood: Likelihood) -> dict[str, Tensor]:
+        """Metrics in nats per predicted frame, (B,) each. `likelihood` computed the reconstruction."""
         count = self.frames.shape[1]
         kl = self.kl_clip + self.kl_frames
         parts = {
-            "elbo": self.reconstruction - kl,
+            **likelihood.bound(self.reconstruction, kl),
             "reconstruction": self.reconstruction,
             "kl": kl,
             "kl_clip": self.kl_clip,
@@ -42,6 +44,17 @@ class Bound(NamedTuple):
 def frame_error(frames: Tensor, truth: Tensor) -> Tensor:
     """Squared error of pixels in [0, 1], summed over C, H, W and averaged over frames: (B,)."""
     return (0.5 * (frames - truth)).square().sum((2, 3, 4)).mean(1)
+
+
+def best_unrelated_error(truth: Tensor, guesses: int, alone: Tensor) -> Tensor:
+    """The smallest `frame_error` of up to `guesses` other clips of a batch (B, T, C, H, W) to each clip: (B,).
+
+    The other clips are evenly spaced in the batch, because neighbours can be from one video. `alone` is the value of a
+    batch of one clip.
+    """
+    count = len(truth)
+    shifts = {count * guess // (guesses + 1) for guess in range(1, guesses + 1)} - {0}
+    return torch.stack([frame_error(truth.roll(shift, 0), truth) for shift in sorted(shifts)] or [alone]).amin(0)
 
 
 def check_clips(images: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class GAN(LatentModel):
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
+    monitor: tuple[str, Literal["min", "max"]] = ("frechet_random", "min")
     network_nodes: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)

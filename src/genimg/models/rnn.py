@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
-from genimg.models.bound import Bound, Path, check_clips, frame_error
+from genimg.models.bound import Bound, Path, best_unrelated_error, check_clips, frame_error
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
@@ -63,7 +63,6 @@ class RNN(GenerativeModel):
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "sequences"
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("elbo", "max")
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
@@ -97,6 +96,7 @@ class RNN(GenerativeModel):
         self.encoder, self.dynamics, self.decoder, self.optimizer = encoder, dynamics, decoder, optimizer
         self.num_frames, self.num_classes = num_frames, num_classes
         self.likelihood = LIKELIHOODS[likelihood]
+        self.monitor = self.likelihood.objective
         self.latent_dim: int = self.dynamics.latent_dim
         self.curriculum = curriculum
         self.grad_clip, self.futures, self.final_lr = grad_clip, futures, final_lr
@@ -135,15 +135,17 @@ class RNN(GenerativeModel):
             + curriculum.tracking_weight(progress) * bound.tracking
             - bound.reconstruction
         )
-        metrics = {name: value.mean().detach() for name, value in bound.metrics().items()}
+        metrics = {name: value.mean().detach() for name, value in bound.metrics(self.likelihood).items()}
         return {"loss": loss.mean() / clips[0, 1:].numel()} | metrics
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The bound and its terms in nats per frame, and the errors of free-running roll-outs, each (B,).
 
-        `mse_best` is the error of the best of `futures` roll-outs, and `mse_copy` that of a static copy of the start
-        image: squared errors of pixels in [0, 1], summed over a frame and averaged over frames.
+        `mse_mean` is the mean error of `futures` roll-outs and `mse_best` that of the best one. `mse_copy` is that of a
+        static copy of the start image, and `mse_best_unrelated` that of the best of as many other clips of the batch,
+        because the best of several guesses has a small error even if none knows anything. Errors are squared errors of
+        pixels in [0, 1], summed over a frame and averaged over frames.
         """
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         start, truth = clips[:, 0], clips[:, 1:]
@@ -151,9 +153,13 @@ class RNN(GenerativeModel):
             self.sample, len(clips), generator=generator, labels=labels, start=start, num_frames=clips.shape[1]
         )
         errors = [frame_error(free()[:, 1:], truth) for _ in range(self.futures)]
-        return self._bound(clips, labels, generator).metrics() | {
-            "mse_best": torch.stack(errors).amin(0),
-            "mse_copy": frame_error(start.unsqueeze(1), truth),
+        rolled = torch.stack(errors)
+        copy = frame_error(start.unsqueeze(1), truth)
+        return self._bound(clips, labels, generator).metrics(self.likelihood) | {
+            "mse_mean": rolled.mean(0),
+            "mse_best": rolled.amin(0),
+            "mse_best_unrelated": best_unrelated_error(truth, self.futures, copy),
+            "mse_copy": copy,
         }
 
     def sample(

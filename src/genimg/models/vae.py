@@ -57,7 +57,7 @@ class VAE(LatentModel):
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("frechet_random", "min")
+    monitor: tuple[str, Literal["min", "max"]] = ("frechet_random", "min")
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
@@ -111,7 +111,7 @@ class VAE(LatentModel):
         reconstruction = self.likelihood.log_prob(outputs, log_scale, images).mean()
         kl = gaussian_kl(mean, log_var).mean()
         metrics = {
-            "elbo": reconstruction - kl,
+            **self.likelihood.bound(reconstruction, kl),
             "kl": kl,
             "reconstruction": reconstruction,
             "beta": kl.new_full((), self.beta_now()),
@@ -138,13 +138,16 @@ class VAE(LatentModel):
         return self.beta * (min(1.0, self.progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0)
 
     def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The ELBO (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,)."""
+        """The objective (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,).
+
+        The objective is `elbo`, or `variational_loss` if the likelihood is not a density.
+        """
         images, labels = batch["images"], self._labels_of(batch)
         mean, log_var = self.posterior(images, labels)
         z = reparameterise(mean, log_var, normal_like(mean, generator))
         reconstruction = self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images)
         kl = gaussian_kl(mean, log_var)
-        metrics = {"elbo": reconstruction - kl, "kl": kl, "reconstruction": reconstruction}
+        metrics = {**self.likelihood.bound(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
         if self.likelihood.not_a_probability is None:
             metrics["bits_per_dim"] = (kl - reconstruction) / (images[0].numel() * math.log(2))
         return metrics

@@ -23,24 +23,29 @@ _WHITE = (255, 255, 255)  # behind transparent pixels, as image viewers show the
 
 
 def class_numbers(classes: Classes | None, names: Sequence[str]) -> list[int]:
-    """Returns the labels of `classes`. Each class is a name or a number; names take precedence. None = all classes."""
+    """Returns the labels of `classes`: each is a name or a number, and None stands for all classes.
+
+    Where a class is named by a number, as in folders 1, 2 and 10, numbers are names.
+    """
     if classes is None:
         return list(range(len(names)))
     wanted = [str(one) for one in ([classes] if isinstance(classes, str | int) else classes)]
     folded = [name.casefold() for name in names]
     numbers = []
+    numbered = any(name.isdecimal() for name in names)
     for one in wanted:
         if one in names:  # an exact match first: names may differ in case only
             numbers.append(names.index(one))
         elif one.casefold() in folded:
             numbers.append(folded.index(one.casefold()))
-        elif one.isdecimal() and int(one) < len(names):
+        elif not numbered and one.isdecimal() and int(one) < len(names):
             numbers.append(int(one))
         else:
             near = difflib.get_close_matches(one.casefold(), folded, n=1)
             known = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
             hint = f"did you mean {names[folded.index(near[0])]}?" if near else None
-            raise UserError("classes", one, f"one of {known}, or 0 to {len(names) - 1}", hint)
+            expected = f"one of {known}" + ("" if numbered else f", or 0 to {len(names) - 1}")
+            raise UserError("classes", one, expected, hint)
     if not numbers:
         raise UserError("classes", "[]", "at least one class, or null for all classes")
     return numbers

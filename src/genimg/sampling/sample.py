@@ -1,9 +1,8 @@
 """The work of task=sample: draws samples from a trained model into a folder."""
 
 import logging
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.files import check_empty, report_write_errors, unused_path
@@ -17,20 +16,29 @@ _LONGEST_NAME = 100  # characters of the default folder's name
 _UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options that it does not name
 
 
-def run(config: dict[str, Any]) -> int:
-    """Draws the samples that configs/sample.yaml describes, logs their location and returns the exit code."""
-    options = SampleOptions.from_config(config)
-    file = checkpoint_file(config["run"], config["checkpoint"])
+@dataclass(frozen=True)
+class SampleSettings:
+    """The model and the folder of configs/sample.yaml, which describes them; its other keys are `SampleOptions`."""
+
+    run: str
+    checkpoint: str
+    device: str
+    out: str | None
+    trust: list[str]
+
+
+def sample(settings: SampleSettings, options: SampleOptions) -> None:
+    """Draws samples from a checkpoint into a folder and logs the location of the files."""
+    file = checkpoint_file(settings.run, settings.checkpoint)
     checkpoint = load_checkpoint(file)
-    sampler = from_checkpoint(checkpoint, config["device"], config["trust"])
-    folder = Path(config["out"]).expanduser() if config["out"] else new_folder(file, options)
+    sampler = from_checkpoint(checkpoint, settings.device, settings.trust)
+    folder = Path(settings.out).expanduser() if settings.out else new_folder(file, options)
     with report_write_errors("out", folder, hint="out=FOLDER"):
         first_look = write_samples(sampler, options, check_empty(folder))
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     log.info("images: %s", first_look)
     if options.interpolate is not None:
         log.info("interpolation: %s", first_look.with_name("interpolation.gif"))
-    return 0
 
 
 def new_folder(checkpoint: Path, options: SampleOptions) -> Path:

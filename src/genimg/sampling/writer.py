@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from itertools import islice
@@ -17,6 +17,7 @@ import yaml
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.settings import read_settings
 from genimg.sampling.images.files import save_frames, save_gif, save_many, save_png
 from genimg.sampling.images.sheets import (
     contact_sheet,
@@ -55,15 +56,10 @@ class SampleOptions:
     individual: bool
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SampleOptions:
-        """Returns the options among the keys of a resolved configuration."""
-        return cls(**{field.name: config[field.name] for field in fields(cls)})
-
-    @classmethod
     def defaults(cls, **changes: Any) -> SampleOptions:
         """Returns the defaults of configs/sample.yaml with `changes`."""
         text = resources.files("genimg.configs").joinpath("sample.yaml").read_text(encoding="utf-8")
-        return cls.from_config({**yaml.safe_load(text), **changes})
+        return read_settings(cls, {**yaml.safe_load(text), **changes})
 
     @property
     def noise(self) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +16,6 @@ from rich.table import Table
 
 from genimg.common import sweep_table
 from genimg.common.errors import STOPPED
-from genimg.common.intervals import mean_interval
 from genimg.common.monitored import Monitored, comparable, read_best
 from genimg.common.run_folder import RunFolder
 from genimg.sweeps.folder import Job, Record, SweepFolder
@@ -78,6 +79,22 @@ def seed_means(results: Sequence[Result]) -> list[SeedMean]:
         SeedMean(list(words), len(values), *mean_interval([one.value for one in values] if comparable(values) else []))
         for words, values in groups.items()
     ]
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float | None, float | None]:
+    """Returns the mean and half the width of its interval by Student's t; None for what too few values do not define.
+
+    Student 1908: the mean of n normal values lies within t_{n-1} s / sqrt(n) of the expected value.
+    """
+    if not values:
+        return None, None
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None
+    from scipy.special import stdtrit  # the quantile of t; imported here since most commands do not need it
+
+    quantile = float(stdtrit(len(values) - 1, 0.5 + confidence / 2))
+    return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _without_seed(job: Job) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from genimg.common.run_folder import RunFolder
+from genimg.common.settings import read_settings
 from genimg.config.cross_checks import Check, check_features, check_files, resolve_run
 
 CHECKS = (
@@ -18,7 +19,7 @@ def run(config: dict[str, Any]) -> int:
     from genimg.evaluation.evaluate import EvaluateSettings, evaluate
     from genimg.report.write import leave_report
 
-    folder = RunFolder(evaluate(EvaluateSettings.from_config(config)))
+    folder = RunFolder(evaluate(read_settings(EvaluateSettings, config)))
     if folder.config.is_file():
         leave_report(folder)
     return 0

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from genimg.common.settings import read_settings
 from genimg.config.cross_checks import Check, resolve_run
 
 CHECKS = (Check(resolve_run, needs_machine=True),)
@@ -12,6 +13,7 @@ PATH_KEYS = ("run", "outputs", "out")
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
     from genimg.report.run import read
-    from genimg.sampling.export.write import run
+    from genimg.sampling.export.write import ExportSettings, export
 
-    return run(config, lambda folder: asdict(found) if (found := read(folder).evaluation) else {})
+    settings = read_settings(ExportSettings, config)
+    return export(settings, lambda folder: asdict(found) if (found := read(folder).evaluation) else {})

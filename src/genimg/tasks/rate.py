@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genimg.common.settings import read_settings
 from genimg.config.cross_checks import Check, check_study, resolve_rated_runs
 
 CHECKS = (
@@ -15,5 +16,5 @@ def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
     from genimg.evaluation.rating.rate import RateSettings, rate
 
-    rate(RateSettings.from_config(config))
+    rate(read_settings(RateSettings, config))
     return 0

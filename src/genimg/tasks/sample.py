@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genimg.common.settings import read_settings
 from genimg.config.cross_checks import Check, check_images, resolve_run
 
 CHECKS = (
@@ -13,6 +14,8 @@ PATH_KEYS = ("run", "outputs", "out", "start", "reconstruct")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
-    from genimg.sampling.sample import run
+    from genimg.sampling.sample import SampleSettings, sample
+    from genimg.sampling.writer import SampleOptions
 
-    return run(config)
+    sample(read_settings(SampleSettings, config), read_settings(SampleOptions, config))
+    return 0

@@ -69,9 +69,11 @@ def dry_run(settings: TrainSettings, machine: Machine) -> int:
     timer, end = StepTimer(TIMED), CaptureEnd()
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         short = replace(
-            settings.with_run_dir(Path(run_dir)),
+            settings,
+            run_dir=Path(run_dir),
             budget=BudgetSettings(images=None, epochs=None, minutes=60),
-            config={**settings.config, "callbacks": {}, "logger": {}},
+            callbacks={},
+            logger={},
         )
         trainer, run = build_run(short, machine, None, [timer, end])
         trainer.fit(run.model, datamodule=run.data)
@@ -79,22 +81,20 @@ def dry_run(settings: TrainSettings, machine: Machine) -> int:
             return run.clock.exit_code
         leave()
         if trainer.is_global_zero:
-            resolved = {**settings.config, "model": run.settings.config["model"]}
-            report(resolved, settings.budget, end.checkpoint, run, timer)
+            report(replace(settings, model=run.settings.model), end.checkpoint, run, timer)
     return 0
 
 
-def report(
-    config: dict[str, Any], limits: BudgetSettings, checkpoint: Checkpoint, run: RunContext, timer: StepTimer
-) -> None:
+def report(settings: TrainSettings, checkpoint: Checkpoint, run: RunContext, timer: StepTimer) -> None:
     """Prints the resolved configuration, then the estimated speed, time, memory and disk of the run."""
     speed = timer.num_steps * run.data.batch_size / timer.seconds
-    budget = Budget.from_settings(limits, run.data.num_items)
+    budget = Budget.from_settings(settings.budget, run.data.num_items)
     size = checkpoint_bytes(checkpoint)
     minutes = [budget.minutes] if budget.minutes else []
     minutes += [budget.images / speed / 60] if budget.images else []
     images = min([speed * 60 * min(minutes)] + ([budget.images] if budget.images else []))
-    print(OmegaConf.to_yaml(OmegaConf.create({name: value for name, value in config.items() if name != "run_dir"})))
+    shown = {name: value for name, value in settings.stored.items() if name != "run_dir"}
+    print(OmegaConf.to_yaml(OmegaConf.create(shown)))
     log.info("speed     %s images/s, from %d steps after %d", f"{speed:,.0f}", TIMED, WARM_UP)
     log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
     log.info("memory    %s peak so far", format_bytes(peak_memory(run.model.device)))

@@ -17,6 +17,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
@@ -60,7 +61,7 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
     rendezvous = join(machine.device)
     if settings.dry_run:
         return dry_run(settings, machine)
-    settings = settings.with_run_dir(all_gather(settings.run_dir)[0])  # only rank 0's command created one
+    settings = replace(settings, run_dir=all_gather(settings.run_dir)[0])  # only rank 0's command created one
     folder = RunFolder(settings.run_dir)
     resume = load_newest(folder) if settings.resume or (restarts() and folder.has_checkpoint()) else None
     log_start(folder, machine, resume)
@@ -96,7 +97,7 @@ def fit(
             all_gather(None)  # all processes have looked before rank 0 changes the folder
             return trainer, run.clock.exit_code
         if resume is not None and rollbacks == resume["rollbacks"]:  # not after a rollback in this session
-            log_changes(run.settings.config, run.data.fingerprint, resume)
+            log_changes(run.settings.stored, run.data.fingerprint, resume)
         trainer.fit(run.model, datamodule=run.data)
         clock = run.clock
         log.info("trained   %s images in %.0f s%s", f"{clock.images_seen:,}", clock.seconds, time_spent(trainer))
@@ -160,7 +161,7 @@ def check_unfinished(run: RunContext) -> None:
         "epochs": math.ceil(run.clock.images_seen / run.data.num_items),
         "minutes": round(run.clock.seconds / 60, 1),
     }
-    limits = run.settings.config["budget"]
+    limits = asdict(run.settings.budget)
     larger = {name: limit and max(limit, reached[name]) for name, limit in limits.items()}
     raise UserError(
         key="resume",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from genimg.common.run_config import mapped
-
-Settings = TypeVar("Settings")
+from genimg.common.settings import Node, read_settings
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class CheckpointSettings:
 class TrainSettings:
     """The settings of a training run, explained in configs/train.yaml.
 
-    config: the resolved configuration, as checkpoints store it. Its groups `model`, `data`, `callbacks` and `logger`
-        are nodes for the builder.
+    callbacks, logger: a node per name.
+    config: the resolved configuration as it was given. Only `stored` reads it.
     """
 
     seed: int
@@ -71,6 +70,10 @@ class TrainSettings:
     budget: BudgetSettings
     checkpoint: CheckpointSettings
     ema: EMASettings
+    model: Node
+    data: Node
+    callbacks: dict[str, Node]
+    logger: dict[str, Node]
     config: dict[str, Any]
 
     @classmethod
@@ -85,21 +88,22 @@ class TrainSettings:
             run_dir=Path(config["run_dir"] or ""),
             log_every_steps=config["log_every_steps"],
             rollback=config["health"]["on_divergence"] == "rollback",
-            trainer=read(TrainerSettings, config["trainer"]),
-            budget=read(BudgetSettings, config["budget"]),
-            checkpoint=read(CheckpointSettings, config["checkpoint"]),
-            ema=read(EMASettings, config["ema"]),
+            trainer=read_settings(TrainerSettings, config["trainer"]),
+            budget=read_settings(BudgetSettings, config["budget"]),
+            checkpoint=read_settings(CheckpointSettings, config["checkpoint"]),
+            ema=read_settings(EMASettings, config["ema"]),
+            model=config["model"],
+            data=config["data"],
+            callbacks=config["callbacks"],
+            logger=config["logger"],
             config=config,
         )
 
-    def with_run_dir(self, run_dir: Path) -> TrainSettings:
-        """Returns the settings with another run folder."""
-        return replace(self, run_dir=run_dir, config={**self.config, "run_dir": str(run_dir)})
-
-
-def read(kind: type[Settings], node: dict[str, Any]) -> Settings:
-    """Returns a settings class made of the keys of the same names in `node`."""
-    return kind(**{field.name: node[field.name] for field in fields(kind)})  # pyright: ignore[reportArgumentType]
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The complete configuration, which a checkpoint stores and a resumed run compares with the checkpoint's."""
+        nodes = {"model": self.model, "data": self.data, "callbacks": self.callbacks, "logger": self.logger}
+        return {**self.config, **nodes, "run_dir": str(self.run_dir)}
 
 
 def resolve_auto(node: Any, answers: dict[str, Any]) -> Any:

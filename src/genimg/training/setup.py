@@ -17,6 +17,7 @@ from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.ranks import rank
 from genimg.common.run_folder import RunFolder
+from genimg.common.settings import Node
 from genimg.data.module import GenerativeData
 from genimg.distributed.batch_norm import SynchronizedLayers
 from genimg.distributed.data_parallel import AveragedGradients, cluster_environment
@@ -52,8 +53,7 @@ def build_run(
     seed_everything(settings.seed, verbose=False)
     data = build_data(settings, builder)
     policy = ["translation"] if data.num_items < FEW_IMAGES else []
-    node = resolve_auto(settings.config["model"], {"fused": machine.fused, "policy": policy})
-    settings = replace(settings, config={**settings.config, "model": node})
+    settings = replace(settings, model=resolve_auto(settings.model, {"fused": machine.fused, "policy": policy}))
     model = build_model(settings, builder, data, resume)
     if resume is not None:
         restore_weights(settings, model, data, resume)
@@ -69,12 +69,10 @@ def build_run(
         clock.restore(resume["images_seen"], resume["clock"]["seconds"], resume["clock"]["expected_images"])
         ema.load_state_dict(resume["ema"])
     loggers = build_loggers(settings, builder, clock.images_seen)
-    metrics = Metrics(model, clock, folder, settings.log_every_steps, hyperparameters(settings.config), loggers)
+    metrics = Metrics(model, clock, folder, settings.log_every_steps, hyperparameters(settings), loggers)
     checkpoints = Checkpoints(settings, folder, data, model, clock, ema, metrics, resume)
     run = RunContext(settings, folder, data, model, clock, ema, metrics, checkpoints)
-    configured = [
-        builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.config["callbacks"].items()
-    ]
+    configured = [builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()]
     # the clock comes first, because the others read it; checkpoints come last, because they store what a step changed
     callbacks = [clock, ema, metrics, *configured, *extra_callbacks, Signals(clock), checkpoints]
     for callback in callbacks:
@@ -85,9 +83,9 @@ def build_run(
 
 def build_data(settings: TrainSettings, builder: Builder) -> GenerativeData:
     """Returns the data module, with its training and validation items loaded."""
-    data: GenerativeData = builder.build(settings.config["data"], "data", "data")
+    data: GenerativeData = builder.build(settings.data, "data", "data")
     data.setup("fit")
-    if settings.config["model"].get("conditional") and not data.classes:
+    if settings.model.get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
     return data
 
@@ -96,7 +94,7 @@ def build_model(
     settings: TrainSettings, builder: Builder, data: GenerativeData, resume: Checkpoint | None
 ) -> GenerativeModel:
     """Returns the model with its initial weights, if its configuration fits the checkpoint to resume from."""
-    node = settings.config["model"]
+    node = settings.model
     if resume is not None:
         check_fits(node, resume["model"], builder, key="resume")
     model: GenerativeModel = builder.build(node, "model")
@@ -124,7 +122,7 @@ def restore_weights(
     data.images_seen = checkpoint["images_seen"]
 
 
-def check_optimizers(model: GenerativeModel, node: dict[str, Any]) -> None:
+def check_optimizers(model: GenerativeModel, node: Node) -> None:
     """Raises UserError for an optimizer that does not accept the arguments in the YAML: RMSprop has no `betas`."""
     try:
         model.configure_optimizers()
@@ -139,7 +137,7 @@ def build_loggers(settings: TrainSettings, builder: Builder, images_seen: int) -
 
     TensorBoard's `purge_step` hides what an earlier session wrote after `images_seen`.
     """
-    nodes = [dict(node) for node in settings.config["logger"].values()] if rank() == 0 else []
+    nodes = [dict(node) for node in settings.logger.values()] if rank() == 0 else []
     for node in nodes:
         if node["_target_"].endswith(".TensorBoardLogger"):
             node["purge_step"] = images_seen + 1
@@ -190,13 +188,14 @@ def choose_strategy(machine: Machine) -> Strategy | str:
     return AveragedGradients() if name in ("auto", "ddp") else name
 
 
-def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+def hyperparameters(settings: TrainSettings) -> dict[str, Any]:
     """Returns the settings to compare runs by: the seed, and the plain values of the model and the data."""
-    flat = {f"{group}/{name}": value for group in ("model", "data") for name, value in config[group].items()}
+    nodes = {"model": settings.model, "data": settings.data}
+    flat = {f"{group}/{name}": value for group, node in nodes.items() for name, value in node.items()}
     plain = {name: value for name, value in flat.items() if isinstance(value, bool | int | float | str)}
-    if plain.get("data/seed") == config["seed"]:  # the default
+    if plain.get("data/seed") == settings.seed:  # the default
         del plain["data/seed"]
-    return {"seed": config["seed"], **{name: value for name, value in plain.items() if not name.endswith("/_target_")}}
+    return {"seed": settings.seed, **{name: value for name, value in plain.items() if not name.endswith("/_target_")}}
 
 
 def describe_data(data: GenerativeData) -> str:

@@ -106,7 +106,7 @@ def test_kernel_distance_is_unbiased_and_has_a_standard_deviation() -> None:
 
 
 def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
-    """Precision, recall, density and coverage by loops over all pairs."""
+    """Precision, recall (closed balls), density and coverage (open balls) by loops over all pairs."""
 
     def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.array([[np.linalg.norm(one - other) for other in y] for one in x])
@@ -114,9 +114,9 @@ def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
     reach_real = np.sort(distances(real, real), axis=1)[:, k]
     reach_fake = np.sort(distances(fake, fake), axis=1)[:, k]
     across = distances(real, fake)
-    inside = across <= reach_real[:, None]
+    inside = across < reach_real[:, None]
     return [
-        inside.any(0).mean(),
+        (across <= reach_real[:, None]).any(0).mean(),
         (across <= reach_fake).any(1).mean(),
         inside.sum(0).mean() / k,
         inside.any(1).mean(),
@@ -126,6 +126,21 @@ def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
 def test_prdc_equals_its_definition() -> None:
     real, fake = features(70, 0).double(), features(60, 1, shift=0.4, scale=0.8).double()
     assert list(prdc(real, fake, k=5)) == pytest.approx(by_definition(real.numpy(), fake.numpy(), 5), rel=1e-9)
+
+
+def test_prdc_equals_its_definition_with_ties() -> None:
+    real, fake = (
+        torch.randint(0, 4, (60, 3), generator=torch.Generator().manual_seed(seed)).double() for seed in (0, 1)
+    )
+    expected = by_definition(real.numpy(), fake.numpy(), 3)
+    assert list(prdc(real / 3, fake / 3, k=3)) == pytest.approx(expected, rel=1e-9)  # thirds are rounded
+
+
+def test_prdc_equals_the_package_of_the_authors() -> None:
+    """Values of prdc 0.2, by Naeem et al. 2020."""
+    rows = torch.arange(60.0).double()[:, None] * torch.tensor([1.0, 2.0, 3.0, 5.0])
+    real, fake = rows.sin(), 0.8 * (rows + 0.3).cos() + 0.2
+    assert list(prdc(real, fake[:50], k=5)) == pytest.approx([1.0, 31 / 60, 1.096, 5 / 6])
 
 
 @pytest.mark.parametrize("tile", [3, 16])  # the last tile is smaller; 3 is smaller than k
@@ -140,8 +155,9 @@ def test_the_size_of_a_tile_changes_nothing(tile: int) -> None:
 
 def test_a_set_covers_itself() -> None:
     a = features(200, 0)
-    assert prdc(a, a)[:2] == (1.0, 1.0)
-    assert prdc(a, a).coverage == 1.0
+    assert (
+        prdc(a, a) == prdc(a, a.flip(0)) == (1.0, 1.0, 1.0, 1.0)
+    )  # the balls are open: the density is 1, not 1 + 1 / k
 
 
 def test_dropped_classes_lower_recall_and_coverage_and_raise_the_distances() -> None:

@@ -78,14 +78,19 @@ def test_the_optimal_sigma_is_the_best_one() -> None:
     likelihood = gaussian(mean, best, images).sum()
     for step in (-0.1, 0.1):
         assert gaussian(mean, best + step, images).sum() < likelihood
-    torch.testing.assert_close(best.exp(), (images - mean).square().mean().sqrt(), rtol=0.02, atol=0)
+    torch.testing.assert_close(best.exp(), (images - mean).square().mean().sqrt(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("mse", [1.0, 1e-2, 1e-4, 1e-5])
+def test_the_optimal_sigma_is_the_root_mean_squared_error(mse: float) -> None:
+    torch.testing.assert_close(optimal_log_sigma(torch.tensor(mse)).exp(), torch.tensor(mse**0.5))
 
 
 def test_the_optimal_sigma_of_a_perfect_image_is_finite() -> None:
     images = torch.zeros(2, 1, 4, 4)
     mean = torch.zeros(2, 1, 4, 4, requires_grad=True)
     log_sigma = optimal_log_sigma((images - mean).square().mean())
-    assert log_sigma.item() >= MIN_LOG_SIGMA
+    assert log_sigma.item() == pytest.approx(MIN_LOG_SIGMA)
     gaussian(mean, log_sigma, images).sum().backward()
     assert mean.grad is not None
     assert mean.grad.isfinite().all()

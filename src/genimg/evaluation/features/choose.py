@@ -13,6 +13,7 @@ from genimg.evaluation.features import pretrained
 from genimg.evaluation.features.classifier import classifier
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
+from genimg.evaluation.subject import complement
 
 Labelled = tuple[Tensor, Tensor | None]  # uint8 (N, C, H, W), int64 (N,)
 
@@ -24,11 +25,13 @@ class Request:
     Attributes:
         weights: a file, for `inception`.
         train, test, num_classes, cache_file: see `classifier`.
+        reserved: indices of the training images that no extractor may be trained on: floors are computed from them.
     """
 
     weights: str | None
     train: Labelled
     test: Labelled
+    reserved: Tensor
     num_classes: int
     cache_file: Path | None
     device: torch.device
@@ -42,7 +45,8 @@ def _classifier(request: Request) -> Extractor:
     (images, labels), (test_images, test_labels) = request.train, request.test
     if labels is None or test_labels is None:
         raise UserError("features", "classifier", "data with labels", hint="features=efficientnet_lite0 needs none")
-    train, test = (images, labels), (test_images, test_labels)
+    rest = complement(len(images), request.reserved)
+    train, test = (images[rest], labels[rest]), (test_images, test_labels)
     return classifier(train, test, request.num_classes, request.cache_file, request.device)
 
 

@@ -18,7 +18,7 @@ from genimg.evaluation.features.extractor import Extractor
 log = logging.getLogger(__name__)
 
 FEATURES = 64
-_VERSION = 1  # increase it if the network or its training changes: cached classifiers are then trained again
+_VERSION = 2  # increase it if the network or its training changes: cached classifiers are then trained again
 _SEED = 0
 _BATCH = 128
 _LR = 4e-3
@@ -61,7 +61,7 @@ def classifier(
 ) -> Extractor:
     """Returns the classifier, from its cache file if it exists, or trained and cached.
 
-    The extractor's facts are `accuracy`, on the test images, and `classes`.
+    The extractor's facts are `accuracy`, on the test images, `classes`, and `trained on`, the number of images.
 
     Args:
         train, test: uint8 images (N, C, H, W) and their labels, int64 (N,).
@@ -79,7 +79,7 @@ def classifier(
             cached = {"version": _VERSION, "state": network.state_dict(), "accuracy": accuracy(network, *test)}
             write_cache(cache_file, cached)
     network.load_state_dict(cached["state"])
-    facts = {"accuracy": cached["accuracy"], "classes": num_classes}
+    facts = {"accuracy": cached["accuracy"], "classes": num_classes, "trained on": len(train[0])}
     return Extractor("classifier", network.eval(), "pixels from -1 to 1 at the data's own size", facts, network.head)
 
 

@@ -1,7 +1,8 @@
 """Nearest-neighbour metrics in feature space: precision, recall, density, coverage and data copying.
 
-The manifold of a set is the union of closed balls around its vectors; the radius of each ball is the distance to the
-k-th nearest neighbour in the same set.
+The manifold of a set is the union of balls around its vectors; the radius of each ball is the distance to the k-th
+nearest neighbour in the same set. Precision and recall use closed balls (Kynkaanniemi et al. 2019, eq. 1), density and
+coverage open ones (the code of Naeem et al. 2020): without ties the two agree, and a set has density 1 in itself.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 TILE = 1024  # rows and columns of a block of the distance matrix: 8 MB, which fit in a processor's cache
+_ROUNDING = 1e-12  # of a squared distance by a matrix product, relative to the squared norms
 
 
 class PRDC(NamedTuple):
@@ -34,15 +36,19 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5, *, tile: int = TILE) -> PRDC:
             raise ValueError(f"k = {k} needs more than {k} vectors, got {len(features)}")
     real, fake = _centred(real, fake)
     real_radius, fake_radius = _radius(real, k, tile), _radius(fake, k, tile)
+    tie = _ROUNDING * torch.cat([real, fake]).square().sum(1).max()  # smaller differences of distances are rounding
     balls = torch.zeros(len(fake), dtype=torch.int64, device=real.device)  # balls of real vectors around each fake one
+    realistic = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
     recalled, covered = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
     for rows, columns, distances in _tiles(real, fake, tile):
-        within_real = distances <= real_radius[rows, None]
-        balls[columns] += within_real.sum(0)
-        covered[rows] |= within_real.any(1)
-        recalled[rows] |= (distances <= fake_radius[columns]).any(1)
+        radius = real_radius[rows, None]
+        inside = distances < radius - tie
+        balls[columns] += inside.sum(0)
+        covered[rows] |= inside.any(1)
+        realistic[columns] |= (distances <= radius + tie).any(0)
+        recalled[rows] |= (distances <= fake_radius[columns] + tie).any(1)
     return PRDC(
-        precision=float((balls > 0).double().mean()),
+        precision=float(realistic.double().mean()),
         recall=float(recalled.double().mean()),
         density=float(balls.double().mean() / k),
         coverage=float(covered.double().mean()),
@@ -105,7 +111,7 @@ def _tiles(a: Tensor, b: Tensor, tile: int) -> Iterator[tuple[slice, slice, Tens
         for columns in _slices(len(b), tile):
             norms = a[rows].square().sum(1)[:, None] + b[columns].square().sum(1)
             distances = torch.addmm(norms, a[rows], b[columns].T, alpha=-2)
-            yield rows, columns, distances.masked_fill_(distances <= norms.mul_(1e-12), 0.0)
+            yield rows, columns, distances.masked_fill_(distances <= norms.mul_(_ROUNDING), 0.0)
 
 
 def _slices(count: int, tile: int) -> Iterator[slice]:

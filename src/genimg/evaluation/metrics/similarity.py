@@ -1,23 +1,13 @@
-"""Metrics between pairs of images: MSE, PSNR, SSIM, MS-SSIM, LPIPS and the cosine distance of features.
-
-SSIM and MS-SSIM are computed by torchmetrics on images in [0, 1] with `data_range=1`.
-"""
+"""Metrics between pairs of images: MSE, PSNR, SSIM, MS-SSIM, LPIPS and the cosine distance of features."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    structural_similarity_index_measure,
-)
 
 from genimg.evaluation.figure import Better
 from genimg.evaluation.metrics.lpips import LPIPS
-
-_WINDOW = 11  # pixels of the SSIM window
-_SCALES = 5  # of MS-SSIM: the window must fit after four halvings
-MS_SSIM_SMALLEST = _WINDOW * 2 ** (_SCALES - 1)  # pixels: 176
+from genimg.evaluation.metrics.ssim import MS_SSIM_SMALLEST, ms_ssim, ssim
 
 
 class Description(NamedTuple):
@@ -50,20 +40,8 @@ def pixel_metrics(made: Tensor, real: Tensor) -> dict[str, Tensor]:
     error = (made - real).square().flatten(1).mean(1)
     values = {"mse": error, "psnr": psnr(error), "ssim": ssim(made, real)}
     if min(real.shape[2:]) >= MS_SSIM_SMALLEST:
-        values["ms-ssim"] = multiscale_structural_similarity_index_measure(
-            made, real, data_range=1.0, reduction="none", normalize="relu"
-        )
+        values["ms-ssim"] = ms_ssim(made, real)
     return values
-
-
-def ssim(made: Tensor, real: Tensor) -> Tensor:
-    """SSIM (N,) with a Gaussian window of 11 pixels (Wang et al. 2004); a uniform window if the image is smaller."""
-    shorter = min(real.shape[2:])
-    window = min(_WINDOW, shorter - 1 + shorter % 2)
-    smaller = {"gaussian_kernel": False, "kernel_size": window} if window < _WINDOW else {}
-    values = structural_similarity_index_measure(made, real, data_range=1.0, reduction="none", **smaller)
-    assert isinstance(values, Tensor)
-    return values.reshape(len(made))
 
 
 def psnr(error: Tensor) -> Tensor:

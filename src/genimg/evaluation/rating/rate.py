@@ -6,9 +6,8 @@ import json
 import logging
 import tempfile
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
 
 import torch
 from rich.console import Console
@@ -50,10 +49,6 @@ class RateSettings:
     device: str
     outputs: str
     trust: list[str]
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{field.name: config[field.name] for field in fields(cls)})
 
 
 def rate(settings: RateSettings) -> None:

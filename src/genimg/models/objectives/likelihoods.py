@@ -18,7 +18,7 @@ from genimg.models.objectives.variational import soft_bound
 #: Half the distance between neighbouring 8-bit levels in [-1, 1].
 HALF_LEVEL = 1 / 255
 
-#: The optimal sigma is kept softly above exp(-6). Rybkin et al. 2021 (sigma-VAE), section 4.
+#: The optimal sigma is at least exp(-6), a third of a level of 8 bits.
 MIN_LOG_SIGMA = -6.0
 
 #: The scale of the logistic is kept softly above exp(-7), a quarter of `HALF_LEVEL`.
@@ -53,10 +53,9 @@ def gaussian(mean: Tensor, log_sigma: Tensor, images: Tensor) -> Tensor:
 def optimal_log_sigma(mse: Tensor) -> Tensor:
     """log of the one sigma that maximises `gaussian` over a whole batch, from its mean squared error: sigma^2 = MSE.
 
-    Shape (). Softly above `MIN_LOG_SIGMA`. Rybkin et al. 2021 (sigma-VAE), eq. 6.
+    Shape (). Exact down to `MIN_LOG_SIGMA`, which it does not go below. Rybkin et al. 2021 (sigma-VAE), eq. 6.
     """
-    tiny = torch.finfo(torch.float32).tiny  # a perfect batch has log 0
-    return soft_bound(0.5 * (mse + tiny).log(), low=MIN_LOG_SIGMA)
+    return 0.5 * mse.float().clamp_min(math.exp(2 * MIN_LOG_SIGMA)).log()
 
 
 def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:
@@ -104,6 +103,7 @@ class Likelihood:
     scale: `none`; `learned`, one parameter for all pixels; or `optimal`, computed from the error of the batch.
     scale_metrics: log_scale -> the metric that reports the scale.
     not_a_probability: why log_prob is not a log-probability of 8-bit images; None if it is one.
+    is_density: whether log_prob is a log-probability or a log-density of grey images. If not, the objective is a loss.
     """
 
     log_prob: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -112,6 +112,17 @@ class Likelihood:
     scale: Literal["none", "learned", "optimal"]
     scale_metrics: Callable[[Tensor], dict[str, Tensor]]
     not_a_probability: str | None
+    is_density: bool = True
+
+    @property
+    def objective(self) -> tuple[str, Literal["min", "max"]]:
+        """The name of the metric that `bound` returns, and the direction in which it improves."""
+        return ("elbo", "max") if self.is_density else ("variational_loss", "min")
+
+    def bound(self, reconstruction: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        """{"elbo": reconstruction - kl}, or {"variational_loss": kl - reconstruction} if it is not a bound."""
+        name, direction = self.objective
+        return {name: reconstruction - kl if direction == "max" else kl - reconstruction}
 
 
 #: Every likelihood by the name that `model.likelihood` takes.
@@ -123,6 +134,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
         "none",
         lambda _: {},
         "model.likelihood=bernoulli treats grey levels as probabilities, so it is not a distribution over images",
+        is_density=False,
     ),
     "gaussian": Likelihood(
         gaussian,

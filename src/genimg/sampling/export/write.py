@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,20 +19,32 @@ log = logging.getLogger(__name__)
 FAILED = 1  # exit code
 
 
-def run(config: dict[str, Any], read_evaluation: Callable[[RunFolder], dict[str, Any]]) -> int:
-    """Writes the export that configs/export.yaml describes, and returns the exit code.
+@dataclass(frozen=True)
+class ExportSettings:
+    """The settings of configs/export.yaml, which describes them."""
+
+    run: str
+    checkpoint: str
+    format: str
+    num_frames: int | None
+    out: str | None
+    trust: list[str]
+
+
+def export(settings: ExportSettings, read_evaluation: Callable[[RunFolder], dict[str, Any]]) -> int:
+    """Writes an export and returns the exit code.
 
     Args:
         read_evaluation: reads the evaluation.json of a run, for the card.
     """
-    format, trust = config["format"], config["trust"]
+    format, trust = settings.format, settings.trust
     formats.check_installed(format)
-    file = checkpoint_file(config["run"], config["checkpoint"])
+    file = checkpoint_file(settings.run, settings.checkpoint)
     checkpoint = load_checkpoint(file)
-    generator = ExportableGenerator(from_checkpoint(checkpoint, "cpu", trust), config["num_frames"])
+    generator = ExportableGenerator(from_checkpoint(checkpoint, "cpu", trust), settings.num_frames)
     run_folder = RunFolder(output_folder(file))
     default = unused_path(run_folder.exports / format)
-    folder = check_empty(Path(config["out"]).expanduser()) if config["out"] else default
+    folder = check_empty(Path(settings.out).expanduser()) if settings.out else default
     evaluation = read_evaluation(run_folder) if run_folder.config.is_file() else {}
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     with report_write_errors("out", folder, hint="out=FOLDER"):

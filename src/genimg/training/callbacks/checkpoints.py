@@ -39,7 +39,7 @@ class Checkpoints(Callback):
     the next checkpoint is tried.
 
     Args:
-        settings: its configuration is stored in each checkpoint.
+        settings: each checkpoint contains `settings.stored`.
         resume: the checkpoint to continue from, or None.
     """
 
@@ -71,7 +71,7 @@ class Checkpoints(Callback):
         """Restores what `training/setup.py` has not: weights, EMA, clock and data position are restored there."""
         if self.resume is None:
             return
-        reconfigured = self.resume["config"]["model"] != self.settings.config["model"]
+        reconfigured = self.resume["config"]["model"] != self.settings.model
         optimizers.restore(trainer.optimizers, self.resume["optimizers"], reconfigured)
         check_generators(self.resume, trainer.strategy.root_device)
         self.metrics.latest = dict(self.resume["metrics"])
@@ -132,7 +132,7 @@ class Checkpoints(Callback):
         """Returns the state of the run between two steps. All processes must call it; only rank 0's is complete."""
         return capture(
             RunState(
-                config=self.settings.config,
+                config=self.settings.stored,
                 model=self.model,
                 ema=self.ema.state_dict(),
                 optimizers=trainer.optimizers,

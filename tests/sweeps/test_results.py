@@ -1,4 +1,4 @@
-"""Intervals over repeated runs cover the mean as often as they say."""
+"""The interval of a mean over repeated runs covers the mean as often as it says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import pytest
 from scipy.stats import t
 
-from genimg.common.intervals import mean_interval
+from genimg.sweeps.results import mean_interval
 
 
 def test_the_interval_is_students() -> None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from pytorch_lightning import Trainer
 
+from genimg.common.noise import Noise
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
@@ -55,13 +56,13 @@ class FrechetRandom(Measurement):
         model = self.context.model
         if self._extractor is None:
             self._extractor = self._extract_real(model.device, num_images)
-        generator = torch.Generator(model.device).manual_seed(_SEED)
         labels = self._labels.to(model.device) if model.num_classes else None
         parts = []
         for start in range(0, len(self._real), _CHUNK):
             count = min(_CHUNK, len(self._real) - start)
             wanted = None if labels is None else labels[start : start + count]
-            parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
+            noise = Noise(_SEED, torch.arange(start, start + count), model.device)
+            parts.append(to_uint8(model.sample(noise, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
         variance = max(float(self._real.var(dim=0).sum()), 1e-12)
         metrics = {

@@ -6,6 +6,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 
+from genimg.common.noise import Noise
 from genimg.training.callbacks.base import Measured, Measurement
 
 _SEED = 1234  # of every validation of every run, so that values compare
@@ -32,11 +33,11 @@ class Validation(Measurement):
     def measure(self, num_images: int) -> Measured:
         """Returns means over the first `num_images` held-out items; each item has the same weight."""
         model = self.context.model
-        generator = torch.Generator(model.device).manual_seed(_SEED)
         sums: dict[str, Tensor] = {}
         count = 0
         for batch in self.context.validation_batches(num_images):
-            for name, value in model.evaluate(batch, generator).items():
+            noise = Noise(_SEED, batch["indices"].cpu(), model.device)
+            for name, value in model.evaluate(batch, noise).items():
                 sums[name] = sums.get(name, torch.zeros((), device=model.device)) + value.float().sum()
             count += len(batch["images"])
         return Measured({name: float(total / count) for name, total in sums.items()}, count)

@@ -1,5 +1,6 @@
 """Two processes on the CPU: equal weights, different noise, and the same training as one process."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.together import run_together
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4",
-    "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none", "callbacks=none",
+    "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none",
     "budget.images=96",
 ]  # fmt: skip
 
@@ -110,8 +111,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for processes in (1, 2):
         devices = f"trainer.devices={processes}"
-        files = [config_file(folder / name, *words, devices) for name, words in MODELS.items() if processes == 2]
-        shared = [config_file(folder / f"{name}-{processes}", *words, devices) for name, words in WHOLE.items()]
+        files = [
+            config_file(folder / name, *words, devices, "callbacks=none")
+            for name, words in MODELS.items()
+            if processes == 2
+        ]
+        measured = [devices, "~callbacks.samples", "~callbacks.progress"]
+        shared = [config_file(folder / f"{name}-{processes}", *words, *measured) for name, words in WHOLE.items()]
         run_together(PROCESS, [*(f"{file}@own" for file in files), *(f"{file}@shared" for file in shared)], processes)
     return folder
 
@@ -157,3 +163,19 @@ def test_two_halves_of_a_batch_train_like_the_complete_batch(model: str, runs: P
     whole, halves = (ended(runs / f"{model}-{processes}")["model"] for processes in (1, 2))
     for name, weight in whole.items():
         assert torch.allclose(weight, halves[name], rtol=1e-5, atol=1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", WHOLE)
+def test_validation_and_the_best_checkpoint_do_not_depend_on_the_number_of_processes(model: str, runs: Path) -> None:
+    def measured(processes: int) -> tuple[dict[str, float], dict[str, Any]]:
+        folder = RunFolder(runs / f"{model}-{processes}")
+        rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+        values = {name: value for row in rows if row["stage"] == "val" for name, value in row.items()}
+        return values, json.loads(folder.best_metric.read_text())
+
+    (alone, best), (together, best_together) = measured(1), measured(2)
+    for found, expected in ((together, alone), (best_together, best)):
+        numbers = {name for name, value in expected.items() if not isinstance(value, str)} - {"seconds"}
+        for name in numbers:
+            assert found[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-5), name

@@ -116,7 +116,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for name, words in MODELS.items()
             if processes == 2
         ]
-        measured = [devices, "~callbacks.samples", "~callbacks.progress"]
+        # without the fitted prior, whose axes are not a continuous function of the weights
+        measured = [devices, "~callbacks.samples", "~callbacks.progress", "~callbacks.prior"]
         shared = [config_file(folder / f"{name}-{processes}", *words, *measured) for name, words in WHOLE.items()]
         run_together(PROCESS, [*(f"{file}@own" for file in files), *(f"{file}@shared" for file in shared)], processes)
     return folder

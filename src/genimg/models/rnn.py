@@ -144,16 +144,18 @@ class RNN(GenerativeModel):
         """The bound and its terms in nats per frame, and the errors of free-running roll-outs, each (B,).
 
         `mse_best` is the error of the best of `futures` roll-outs, and `mse_copy` that of a static copy of the start
-        image: squared errors of pixels in [0, 1], summed over a frame and averaged over frames.
+        image: squared errors of pixels in [0, 1], summed over a frame and averaged over frames. `motion` is the same
+        between a roll-out and its start image; that of the data is `mse_copy`.
         """
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         start, truth = clips[:, 0], clips[:, 1:]
         free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1])
-        futures = (free(noise.of_future(future)) for future in range(self.futures))
-        errors = [frame_error(future[:, 1:], truth) for future in futures]
+        futures = [free(noise.of_future(future))[:, 1:] for future in range(self.futures)]
+        errors = [frame_error(future, truth) for future in futures]
         return self._bound(clips, labels, noise.normal(clips.shape[1], self.latent_dim)).metrics() | {
             "mse_best": torch.stack(errors).amin(0),
             "mse_copy": frame_error(start.unsqueeze(1), truth),
+            "motion": frame_error(futures[0], start.unsqueeze(1)),
         }
 
     def sample(

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from genimg.common.noise import Noise
 from genimg.evaluation.features.extractor import Extractor

@@ -114,6 +114,21 @@ def test_futures_without_given_starts_share_a_start_of_the_model() -> None:
     assert torch.equal(more.unflatten(0, (3, 4))[:, :2].flatten(0, 1), clips[:6]), "more futures keep the first"
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_sequence_does_not_depend_on_what_else_is_drawn(given: bool) -> None:
+    starts = image_sampler().sample(3 * CHUNK) if given else None
+
+    def draw(count: int, futures: int, num_frames: int = 5) -> torch.Tensor:
+        start = None if starts is None else starts[:count]
+        clips = sequence_sampler().sample(count, seed=3, start=start, futures=futures, num_frames=num_frames)
+        return clips.unflatten(0, (count, futures))
+
+    most = draw(3 * CHUNK, futures=3)
+    for count, futures in ((2, 1), (CHUNK, 2), (CHUNK + 1, 1)):
+        torch.testing.assert_close(draw(count, futures), most[:count, :futures])
+    torch.testing.assert_close(draw(2, 1, num_frames=9)[:, :, :5], most[:2, :1])
+
+
 def test_reconstructions_keep_the_order() -> None:
     images = image_sampler().sample(CHUNK + 3)
     assert torch.equal(Sampler(StubAutoencoder(), SHAPE).reconstruct(images), -images)

@@ -48,10 +48,10 @@ class FrameFolder:
         warn_about_skipped(skipped, str(self.root))
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
-            got, hint = (
-                f"{len(clips)} clips of {self.num_frames} frames or more",
-                "reduce data.num_frames",
-            )
+            noun = "clip" if len(clips) == 1 else "clips"
+            got = f"{len(clips)} {noun} of {self.num_frames} frames or more"
+            folders = all(clip.kind == "frames" for clip in listed)
+            hint = "a folder of frames is one clip: one folder for each" if folders else "reduce data.num_frames"
             raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
         return join_clips(clips, self.num_frames)
 

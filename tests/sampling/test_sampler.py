@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genimg.common.errors import UserError
-from genimg.sampling.sampler import CHUNK, Sampler
+from genimg.sampling.sampler import CHUNK, Sampler, StreamOptions
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
 
 SHAPE = (1, 8, 8)
@@ -73,10 +73,8 @@ def test_classes_are_drawn_in_turn() -> None:
 
 
 def test_truncation_and_low_temperature_reduce_the_variation() -> None:
-    deviation = [
-        image_sampler().sample(64, **options).std(0).mean()
-        for options in ({}, {"truncation": 0.5}, {"truncation": 0.1}, {"temperature": 0.0})
-    ]
+    choices: list[StreamOptions] = [{}, {"truncation": 0.5}, {"truncation": 0.1}, {"temperature": 0.0}]
+    deviation = [image_sampler().sample(64, **options).std(0).mean() for options in choices]
     assert all(wider > narrower for wider, narrower in pairwise(deviation))
     assert deviation[-1] == 0
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.data.decode import Background, Decoder, as_rgb
-from genimg.data.fit import FITS, Fit
 from genimg.data.frames import read_clip
 from genimg.data.items import ImageShape, Part
 from genimg.data.listing import ClipListing, list_clips, require_clips
 from genimg.data.reading import read_each, warn_about_failures, warn_about_skipped
+from genimg.data.resize import FITS, Fit
 
 FEWEST = 3  # clips: one each for training, validation and test
 

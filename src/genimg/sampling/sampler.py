@@ -6,7 +6,7 @@ the size of a batch; image i of a seed is then the same, bit for bit, for any nu
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,18 @@ from genimg.sampling.inputs import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
 
 CHUNK = 16  # images drawn at once
+
+
+class StreamOptions(TypedDict, total=False):
+    """The keyword arguments of `Sampler.stream`, which describes them."""
+
+    seed: int
+    classes: Classes | None
+    temperature: float
+    truncation: float | None
+    start: Tensor | None
+    num_frames: int | None
+    futures: int
 
 
 class Sampler:
@@ -67,7 +79,7 @@ class Sampler:
         """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
 
-    def sample(self, num_images: int, **options: Any) -> Tensor:
+    def sample(self, num_images: int, **options: Unpack[StreamOptions]) -> Tensor:
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         return torch.cat(list(self.stream(num_images, **options)))
 

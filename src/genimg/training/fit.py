@@ -37,7 +37,7 @@ from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.metrics import DIVERGED
 from genimg.training.changes import log_changes
 from genimg.training.dry_run import dry_run
-from genimg.training.machine import Machine, choose
+from genimg.training.machine import Machine, configure
 from genimg.training.settings import TrainSettings
 from genimg.training.setup import build_run
 
@@ -57,7 +57,7 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
         The exit code: 0; 1 if training diverged; 130 or 143 after a signal.
     """
     settings = TrainSettings.from_config(config)
-    machine = choose(settings.trainer)
+    machine = configure(settings.trainer)
     rendezvous = join(machine.device)
     if settings.dry_run:
         return dry_run(settings, machine)

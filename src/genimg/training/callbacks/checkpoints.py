@@ -79,7 +79,9 @@ class Checkpoints(Callback):
         kept = load_best(self.folder.best) if trainer.is_global_zero else None
         comparable = kept is not None and kept["data"]["fingerprint"] == self.data.fingerprint
         # from best.pt, because after a crash it may be newer than the checkpoint that the run resumes from
-        self.best = trainer.strategy.broadcast(monitored(kept["metrics"], self.model) if kept and comparable else None)
+        best = monitored(kept["metrics"], self.model) if kept and comparable else None
+        fields = trainer.strategy.broadcast(None if best is None else asdict(best))
+        self.best = None if fields is None else Monitored(**fields)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

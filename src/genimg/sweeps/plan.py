@@ -38,7 +38,6 @@ class Plan(NamedTuple):
     slots: Slots | None  # for jobs side by side on this machine
     fail_fast: bool
     downloads: bool = True  # into data.root: not if only an untrusted folder names it
-
     is_new: bool = True  # its folder does not exist yet
 
     @property

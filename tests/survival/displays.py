@@ -63,9 +63,9 @@ _IN_A_TERMINAL = 'script -qec "stty columns %d; $(printf \'%%q \' "$@")" /dev/nu
 
 BROKEN = {
     "a closed pipe": Display('"$@" 2>&1 | head -n 1; exit ${PIPESTATUS[0]}'),
-    "a full disk": Display('"$@" > /dev/full 2> /dev/full'),
-    "closed descriptors": Display('"$@" <&- >&- 2>&-'),
-    "no standard output": Display('"$@" >&-'),
+    "a full disk": Display('exec "$@" > /dev/full 2> /dev/full'),
+    "closed descriptors": Display('exec "$@" <&- >&- 2>&-'),
+    "no standard output": Display('exec "$@" >&-'),
     "ASCII in a terminal": Display(
         _IN_A_TERMINAL % 60, (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONIOENCODING", "ascii"), ("TERM", "xterm"))
     ),

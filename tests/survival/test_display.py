@@ -60,9 +60,22 @@ def test_a_signal_to_a_pipeline_saves(number: signal.Signals, killed: Start) -> 
     os.killpg(tee.pid, number)
     assert tee.wait(60) == -number
     assert command.wait(60) == 128 + number
-    assert run.run.has_checkpoint() and run.run.final.is_dir() == (number == signal.SIGINT)
+    assert run.run.has_checkpoint() and not run.run.final.is_dir(), "as without a pipe"
     assert any(f"{number.name}: saving and stopping" in line for line in logged(run.run))
     assert run.all_gone()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_in_a_pipeline_is_resumed_like_one_without(processes: int, straight: Straight, killed: Start) -> None:
+    run = killed("gan", processes)
+    command, tee = start_in_a_pipeline(run)
+    run.wait_for_images(700)
+    os.killpg(tee.pid, signal.SIGINT)
+    assert (tee.wait(60), command.wait(60)) == (-signal.SIGINT, 130)
+    code, out = run.finish("resume=last")
+    assert code == 0, out
+    assert run.result() == straight("gan", processes)
 
 
 def test_a_terminal_that_closes_is_a_signal_to_save(killed: Start) -> None:

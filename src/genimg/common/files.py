@@ -9,7 +9,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -115,7 +115,7 @@ def append_text(path: Path, text: str) -> None:
     with open(path, "ab", buffering=0, opener=open_no_link) as file:
         end = file.tell()
         try:
-            data = text.encode()
+            data = text.encode(errors="surrogateescape")  # a file name may be any bytes
             if file.write(data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except OSError:
@@ -131,8 +131,23 @@ def open_no_link(path: str, flags: int) -> int:
 
 def unused_path(folder: Path) -> Path:
     """Returns `folder` if it does not exist, otherwise with the first free number: 10-seed0, then 10-seed0-2."""
-    names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
-    return next(path for path in names if not path.exists())
+    return next(path for path in _numbered(folder) if not path.exists())
+
+
+def create_numbered(folder: Path, create: Callable[[Path], object]) -> Path:
+    """Creates and returns the first of the names of `unused_path` that no other process has created.
+
+    create: creates a folder; raises FileExistsError if it exists.
+    """
+    for path in _numbered(folder):
+        with suppress(FileExistsError):
+            create(path)
+            return path
+    raise AssertionError
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    return (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
 
 
 def check_empty(folder: Path, key: str = "out") -> Path:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
-from genimg.common.files import open_no_link, report_write_errors, write_json
+from genimg.common.files import create_numbered, open_no_link, report_write_errors, write_json
 from genimg.config.hydra_api import Override
 
 
@@ -77,6 +77,11 @@ class SweepFolder:
     def output(self, job_name: str) -> Path:
         """The output of a job, if jobs run side by side."""
         return self._records / f"{job_name}.log"
+
+    def create(self) -> SweepFolder:
+        """Creates the folder, with a number appended if it exists: two sweeps may begin in the same second."""
+        with report_write_errors("outputs", self.path):
+            return SweepFolder(create_numbered(self.path, lambda path: path.mkdir(parents=True)))
 
     def save_plan(self, words: list[str], jobs: list[Job]) -> None:
         write_json(self.plan, {"words": words, "jobs": [job._asdict() for job in jobs]})

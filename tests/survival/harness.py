@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,19 @@ class Killed:
     folder: Path
     words: list[str]
 
-    def start(self, *more: str, **environment: str) -> subprocess.Popen[str]:
-        """Starts the command with the run's words, or only with `more` if that resumes it."""
+    def start(
+        self, *more: str, prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Starts the command with the run's words, or only with `more` if that resumes it.
+
+        prefix: a program, which is given the command. environment: variables beside those of this process.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
-            [*COMMAND, *([] if any("resume=" in word for word in more) else self.words), *more],
+            [*prefix, *COMMAND, *([] if any("resume=" in word for word in more) else self.words), *more],
             cwd=self.folder,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options},
         )
 
     def finish(self, *more: str, timeout: float = 240) -> tuple[int, str]:
@@ -72,11 +76,12 @@ class Killed:
         return [RunFolder(config.parent) for config in jobs or self.folder.glob("outputs/*/*/config.yaml")]
 
     def resume_words(self) -> list[str]:
-        """The words that resume what was killed; none without a checkpoint."""
+        """The words that resume what was killed, with as many processes; none without a checkpoint."""
+        processes = [word for word in self.words if word.startswith("trainer.devices=")]
         for plan in self.folder.glob("outputs/*/*/sweep.json"):
-            return ["-m", f"sweep.resume={plan.parent}"]
+            return ["-m", f"sweep.resume={plan.parent}", *processes]
         if any(run.has_checkpoint() for run in self.runs):
-            return ["resume=last"]
+            return ["resume=last", *processes]
         for place in self.folder.glob("outputs/*/*"):  # the next start creates another run
             place.rename(self.folder / f"never-began-{len(list(self.folder.iterdir()))}")
         return []

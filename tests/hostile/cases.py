@@ -74,7 +74,7 @@ def run_files(draw: Draw, valid: Path, case: Path) -> list[str]:
     files = sorted(target.glob(draw.choice(names))) or [target / "metrics.jsonl"]
     _mutate_text(draw, files[0])
     other = f"runs=[{case / 'target'},{valid / 'vae'}]"
-    return draw.choice((REPORT, REPORT, RESUME, ["compare", other, "out=drawn"]))
+    return draw.choice((REPORT, REPORT, RESUME, ["compare", other, "out=made/drawn.html"]))
 
 
 def sweep(draw: Draw, valid: Path, case: Path) -> list[str]:

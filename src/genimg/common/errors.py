@@ -6,9 +6,6 @@ import signal
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
-from genimg.common.text import printable
-
-_LONGEST = 2000  # characters of a part of a message
 EXIT_CODE = 2  # of the command after a UserError
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a run that Ctrl-C or SIGTERM stopped
 
@@ -32,21 +29,15 @@ class UserError(Exception):
         self.hint, self.default_in = hint, default_in
 
     def __str__(self) -> str:
-        """The message. Its parts may come from files: each is one line without control characters, and not long."""
         lines = [
-            _part(self.key) if self.got is None else f"{_part(self.key)}: got {_part(self.got)}",
-            f"expected: {_part(self.expected)}",
+            self.key if self.got is None else f"{self.key}: got {self.got}",
+            f"expected: {self.expected}",
         ]
         if self.hint:
-            lines.append(f"hint:     {_part(self.hint)}")
+            lines.append(f"hint:     {self.hint}")
         if self.default_in:
-            lines.append(f"default:  set in {_part(self.default_in)}")
+            lines.append(f"default:  set in {self.default_in}")
         return "\n  ".join(lines)
-
-
-def _part(value: object) -> str:
-    text = printable(str(value))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}... {text[-16:]}"
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

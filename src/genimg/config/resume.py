@@ -6,8 +6,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError
-from genimg.common.reading import LARGEST_YAML
-from genimg.common.run_config import passive_callbacks, read_config
+from genimg.common.run_config import MAX_BYTES, passive_callbacks, read_config
 from genimg.common.run_folder import RunFolder, find_run
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
@@ -71,7 +70,7 @@ def starting_choices(run: RunFolder, composer: Composer, overrides: list[Overrid
         UserError: with allow_changes=true, if a choice does not exist here.
     """
     found: dict[str, str] = {}
-    readable = run.overrides.is_file() and run.overrides.stat().st_size <= LARGEST_YAML
+    readable = run.overrides.is_file() and run.overrides.stat().st_size <= MAX_BYTES
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
     for word in run.overrides.read_text(encoding="utf-8", errors="replace").splitlines() if readable else []:
         group = word.partition("=")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 
 from genimg.common.errors import UserError, in_a_line
 from genimg.common.monitored import read_best
-from genimg.common.reading import read_json_lines
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Better, counted
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]  # of metrics.jsonl
 _LOG_LINE = re.compile(r"\S+ \S+ (?P<level>[A-Z]+) +\S+: (?P<message>.*)")  # further lines of a message do not match
 _LARGEST = 2**26  # bytes of a file that a page reads
-MOST_METRICS = 200  # different names in metrics.jsonl that a page shows: a model has 20
 _DIGITS = 9  # of images_seen in the name of a sheet
 
 
@@ -125,7 +124,7 @@ def read(folder: RunFolder) -> Run:
         machine=machine,
         changed=changed,
         error=error,
-        rows=_rows(folder.metrics) if readable(folder.metrics, folder) else [],
+        rows=[row for line in lines(folder.metrics) if (row := _row(line, folder.metrics))],
         evaluation=_evaluation("\n".join(lines(folder.path / FILE)), folder.path / FILE),
     )
 
@@ -148,25 +147,19 @@ def _defaults(folder: RunFolder) -> dict[str, Any] | None:
         return None
 
 
-def _rows(path: Path) -> list[Row]:
-    """The rows of metrics.jsonl: numbers, null if not finite, and the stage. A warning counts the damaged lines."""
-    rows, damaged = list[Row](), list[int]()
-    names: dict[str, int] = {}  # in order of appearance
-    for number, row in read_json_lines(path):
-        if not (isinstance(row, dict) and is_integer(row.get("images_seen")) and is_number(row.get("seconds"))):
-            damaged.append(number)
-            continue
-        for name in row:
-            names.setdefault(name, len(names))
-        numbers = {
-            name: value
-            for name, value in row.items()
-            if names[name] < MOST_METRICS and (value is None or is_number(value))
-        }
-        rows.append(numbers | {"stage": str(row.get("stage"))})
-    if damaged:
-        log.warning("%s: skipped %d damaged lines, the first is line %d", path, len(damaged), damaged[0])
-    return rows
+def _row(text: str, path: Path) -> Row | None:
+    """The numbers in a line of metrics.jsonl, null if not finite, and its stage; None if it is damaged."""
+    if not text:
+        return None
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        log.warning("%s: skipped a line that is not JSON", path)
+        return None
+    if not (isinstance(row, dict) and is_integer(row.get("images_seen")) and is_number(row.get("seconds"))):
+        return None
+    numbers = {name: value for name, value in row.items() if value is None or is_number(value)}
+    return numbers | {"stage": str(row.get("stage"))}
 
 
 def _evaluation(text: str, path: Path) -> Evaluation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from typing import NamedTuple
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.files import create_numbered, open_no_link, report_write_errors, write_json
-from genimg.common.reading import read_json
 from genimg.config.hydra_api import Override
 
 
@@ -89,7 +89,7 @@ class SweepFolder:
     def load_plan(self) -> tuple[list[str], list[Job]]:
         """Returns the arguments of `save_plan`. Raises UserError if the folder contains no plan."""
         try:
-            plan = read_json(self.plan)
+            plan = json.loads(self.plan.read_text(encoding="utf-8"))
             jobs = [Job(_strings(job["words"]), *_strings([job["name"]])) for job in plan["jobs"]]
             return _strings(plan["words"]), jobs
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -156,7 +156,7 @@ def _strings(node: object) -> list[str]:
 
 def _read_record(path: Path) -> Record | None:
     try:
-        record = Record(**read_json(path))
+        record = Record(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     numbers = isinstance(record.seconds, int | float) and isinstance(record.pid, int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +11,6 @@ from pathlib import Path
 import torch
 
 from genimg.common.errors import UserError
-from genimg.common.reading import read_json
 from genimg.evaluation.rating.statistics import bradley_terry, fleiss_kappa, proportion
 from genimg.evaluation.rating.study import ANSWERS, FORMAT, Key, mirrored, order
 
@@ -64,7 +64,9 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
 def _read(path: Path, key: Key) -> Rater:
     expected = "a file of answers saved from rate.html"
     try:
-        content = read_json(path, _LARGEST)
+        if path.stat().st_size > _LARGEST:
+            raise ValueError("it is too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         if content["study"] != key.study:

@@ -5,6 +5,7 @@ Lightning's CSVLogger does not serve: when a run resumes, it deletes the rows th
 
 import csv
 import io
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from genimg.common.files import atomic_write
-from genimg.common.reading import read_json_lines
 from genimg.common.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class CsvTable(Logger):
 
     def write(self) -> None:
         """Writes the table, with a column for every metric of any row, in order of appearance."""
-        rows = [row for _, row in read_json_lines(self.run.metrics) if isinstance(row, dict)]  # not damaged lines
+        rows = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
         text = io.StringIO()
         table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         table.writeheader()

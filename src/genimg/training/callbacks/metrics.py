@@ -5,7 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from itertools import takewhile
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from genimg.common.files import append_text
 from genimg.common.monitored import Monitored
-from genimg.common.reading import parse_json
 from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import all_reduce_max
 from genimg.models.base import GenerativeModel
@@ -60,8 +59,11 @@ class Metrics(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = (self.clock.images_seen, self.clock.seconds)
-        if trainer.is_global_zero:
-            drop_rows_after(self.folder.metrics, self.clock.images_seen)  # they will be written again
+        file = self.folder.metrics
+        if file.exists() and trainer.is_global_zero:  # rows after the checkpoint will be written again
+            rows = file.read_bytes().splitlines(keepends=True)
+            kept = takewhile(lambda row: _images_seen(row) <= self.clock.images_seen, rows)
+            os.truncate(file, sum(map(len, kept)))  # works on a full disk
 
         def start(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger):
@@ -80,8 +82,8 @@ class Metrics(Callback):
         """Continues from `state`, after training has started. Rows that were written since are dropped."""
         self.pending = [{name: value.to(device) for name, value in step.items()} for step in pending]
         file = self.folder.metrics
-        written = set(file.read_bytes().splitlines()) if file.exists() else set()
-        self._unwritten = [row for row in unwritten if json.dumps(row).encode() not in written]
+        written = set(file.read_text(encoding="utf-8").splitlines()) if file.exists() else set()
+        self._unwritten = [row for row in unwritten if json.dumps(row) not in written]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes TensorBoard's hyperparameters with the final metrics.
@@ -216,30 +218,9 @@ def for_each_logger(trainer: Trainer, call: Callable[[Logger], None]) -> None:
             trainer.loggers = [other for other in trainer.loggers if other is not logger]
 
 
-def drop_rows_after(file: Path, images_seen: int) -> None:
-    """Removes the rows of metrics.jsonl at more images, and an incomplete last line. Damaged lines before them stay.
-
-    Rows are in order, so those to remove are at the end. The file is truncated, which works on a full disk.
-    """
-    if not file.exists():
-        return
-    content = file.read_bytes()
-    end = content.rfind(b"\n") + 1
-    while end > 0:
-        begin = content.rfind(b"\n", 0, end - 1) + 1
-        seen = _images_seen(content[begin:end])
-        if seen is not None and seen <= images_seen:
-            break
-        end = begin
-    if all(_images_seen(line) is None for line in content[end:].splitlines()):
-        end = content.rfind(b"\n") + 1
-    os.truncate(file, end)
-
-
-def _images_seen(row: bytes) -> int | None:
-    """The images seen of a line of metrics.jsonl; None for a damaged line."""
+def _images_seen(row: bytes) -> float:
+    """Returns the images seen of a line of metrics.jsonl; infinity for a line that is cut off or is no row."""
     try:
-        seen = parse_json(row.decode())["images_seen"]
+        return float(json.loads(row)["images_seen"]) if row.endswith(b"\n") else math.inf
     except (ValueError, TypeError, KeyError):
-        return None
-    return seen if isinstance(seen, int) else None
+        return math.inf

@@ -31,7 +31,6 @@ def test_json_that_is_not_plain_is_refused_with_one_line(tmp_path: Path, content
         "a: !!binary aGk=",
         "a: !!set {x}",
         "? [1, 2]\n: 3",
-        "a: 2024-13-45",
         "x" * 300_000,
     ],
 )
@@ -45,7 +44,7 @@ def test_yaml_that_is_no_configuration_is_refused_in_time(tmp_path: Path, conten
 def test_a_pipe_a_folder_and_a_missing_file_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "missing"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="regular|No such"):
             read_json(path)
 
 

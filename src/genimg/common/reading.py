@@ -152,11 +152,13 @@ def _finite(digits: str) -> float:
 
 
 def _check(value: Any) -> None:
-    """Raises ValueError for deep nesting and surrogates, without recursion."""
+    """Raises ValueError for deep nesting, surrogates and types that JSON does not have, without recursion."""
     level = [value]
     for _ in range(DEPTH + 1):
-        for text in level:
-            if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+        for one in level:
+            if not isinstance(one, str | int | float | dict | list | None):
+                raise ValueError(f"it has a value of type {type(one).__name__}")
+            if isinstance(one, str) and any("\ud800" <= char <= "\udfff" for char in one):
                 raise ValueError("its text has surrogates")
         level = [part for one in level for part in _parts(one)]
         if not level:

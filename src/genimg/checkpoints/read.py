@@ -4,6 +4,7 @@
 """
 
 import logging
+import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
         check_content(checkpoint, path.stat().st_size)
     except FileNotFoundError as error:
         raise UserError(key, str(path), expected, hint="there is no such file") from error
+    except pickle.UnpicklingError as error:  # torch's message advises to load the file unsafely
+        raise UserError(key, str(path), expected, hint="it contains more than plain values and tensors") from error
     except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
         raise UserError(key, str(path), expected, hint=f"it cannot be read: {first_line(error)}") from error
     if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:

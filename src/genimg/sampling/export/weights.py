@@ -11,6 +11,7 @@ from genimg.checkpoints.read import check_latents, check_weights, limit_tensors
 from genimg.checkpoints.schema import FIELDS, Checkpoint, check_fields
 from genimg.common.build import Builder
 from genimg.common.errors import UserError, first_line
+from genimg.common.reading import parse_json
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export.generator import ExportableGenerator, remove_training_parts
 
@@ -41,7 +42,7 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
         raise needs_extra("safetensors") from error
     try:
         with safe_open(path, framework="pt") as file:
-            fields = json.loads((file.metadata() or {}).get(_METADATA, "null"))
+            fields = parse_json((file.metadata() or {}).get(_METADATA, "null"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         content = {**fields, "model": state, "ema": {}} if isinstance(fields, dict) else {}
         check_content(content, path.stat().st_size)

@@ -51,9 +51,11 @@ def test_settings_that_may_change(run: RunFolder) -> None:
 def test_a_setting_that_the_saved_configuration_lacks_has_its_default(run: RunFolder) -> None:
     saved = cast(DictConfig, OmegaConf.load(run.config))
     del saved.trainer["deterministic"], saved.health
+    saved.launch.max_restarts = 7
     OmegaConf.save(saved, run.config)
     config = _checked("resume=last")
     assert config.trainer.deterministic is False and config.health.on_divergence == "stop"
+    assert config.launch.max_restarts == 7
     assert _checked("resume=last", "trainer.deterministic=true").trainer.deterministic is True
 
 

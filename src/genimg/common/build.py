@@ -13,7 +13,6 @@ from genimg.common.errors import UserError, first_line
 #: hold tensors and open nothing. Allowing all of `genimg.` would allow classes that write files and start processes.
 ALLOWED = (r"genimg\.models\.((networks|objectives)\.)?\w+\.[A-Z]\w*", r"torch\.optim\.[A-Z]\w*")
 
-_OURS = ("_target_", "_partial_")  # Hydra's own keys that our YAML files use
 _TARGET = re.compile(r"\b_target_: *[\"']?([\w.]+)")
 
 
@@ -93,9 +92,6 @@ def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
         if "_target_" in node:
             check_name(f"{key}._target_".lstrip("."), str(node["_target_"]), trust)
         for name, child in node.items():
-            if re.fullmatch("_.*_", str(name)) and name not in _OURS:
-                expected = "arguments by name, as in every saved configuration"
-                raise UserError(f"{key}.{name}".lstrip("."), str(child)[:60], expected)
             check_names(name, trust, key)
             check_names(child, trust, f"{key}.{name}".lstrip("."))
     elif isinstance(node, str):

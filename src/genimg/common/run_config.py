@@ -45,12 +45,7 @@ def _is_passive(target: str) -> bool:
 
 
 def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
-    """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`.
-
-    The items of a list have no key; only the values inside them change.
-    """
-    if isinstance(node, list):
-        return [mapped(part, change) for part in node]
+    """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`."""
     if not isinstance(node, dict):
         return node
     return {name: mapped(change(name, value), change) for name, value in node.items()}

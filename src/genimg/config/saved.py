@@ -1,7 +1,5 @@
 """Trust rules for the saved configuration of a run, which is untrusted.
 
-It says how the run was trained, and nothing about this machine: `COMMAND_LINE` lists what it may not set.
-
 It may name the classes of genimg, torch's optimizers, and the classes that the user names on this command line: with
 `trust=`, in an override, or in the YAML of `--config-dir`. It may write only into its own run folder. Only the data
 folder is read from where the run found it; the digest of the data is checked later.
@@ -23,12 +21,6 @@ from genimg.config.hydra_api import Override
 
 _GROUPS = ("callbacks", "data", "logger")  # groups that may name every class in the packaged YAML of the group
 _PLACES = ("root", "cache")  # keys of the data that give a location, not the content
-#: Keys that only the command line sets: what to do, with which processes and hosts, and whom to trust. A saved value is
-#: replaced by the default of this command line.
-COMMAND_LINE = (
-    "allow_changes", "dry_run", "launch", "outputs", "resume", "run_dir", "sweep", "task", "trust",
-    "trainer.devices", "trainer.num_nodes", "trainer.strategy",
-)  # fmt: skip
 #: Keys of `data` that a resumed run may change, because they do not change the result.
 MOVABLE = tuple(f"data.{name}" for name in (*_PLACES, "workers"))
 
@@ -40,29 +32,30 @@ def load_trusted(run: RunFolder, overrides: list[Override], config_dir: Path | N
         chosen: composed from the choices of groups; it supplies the keys that the file lacks.
 
     Raises:
-        UserError: if the file names a class or a folder that it may not, or has an unknown key or the wrong structure.
+        UserError: if the file names a class or a folder that it may not, or has the wrong structure.
     """
     config = read_config(run.config, "resume")
-    _check_keys(config, OmegaConf.to_container(chosen), run)
     trust = named_by_user(overrides, config_dir)
-    old, new = str(config.get("run_dir")), str(run.path)
     if isinstance(callbacks := config.get("callbacks"), dict):  # a search adds its own pruning callback
         config["callbacks"] = {name: node for name, node in callbacks.items() if name != PRUNING}
-    for key in (*COMMAND_LINE, *(o.key_or_group for o in overrides if o.key_or_group in ("callbacks", "logger"))):
-        group, _, name = key.rpartition(".")
-        node = config.get(group) if group else config
-        if isinstance(node, dict):
-            node.pop(name, None)  # the command line replaces it
+    for name in (
+        "trust",
+        "allow_changes",
+        *(o.key_or_group for o in overrides if o.key_or_group in ("callbacks", "logger")),
+    ):
+        config.pop(name, None)  # the override replaces it
     for name, node in config.items():
         check_names(node, (*packaged(name), *trust) if name in _GROUPS else trust, name)
+    old, new = str(config.get("run_dir")), str(run.path)
     for name in ("callbacks", "logger"):
         if name in config:
             config[name] = mapped(config[name], lambda _, value: new if value == old else value)
             _check_paths(config[name], new, name)
     config = _completed(config, OmegaConf.to_container(chosen), run)
     given = {override.key_or_group: override.value() for override in overrides if not override.is_delete()}
-    # an untrusted file chooses neither whether and where arrays are cached nor where data are downloaded to
-    config["data"] = replaced(config["data"], "cache", False)
+    if isinstance(config["data"].get("cache"), str):
+        config["data"] = replaced(config["data"], "cache", False)
+    # an untrusted file chooses neither where arrays are cached nor where data are downloaded to
     config["data"] = replaced(config["data"], "download", "data.root" in given)
     for name in _PLACES:
         if f"data.{name}" in given:
@@ -86,14 +79,6 @@ def named_by_user(overrides: list[Override], config_dir: Path | None) -> list[st
     return named
 
 
-def _check_keys(config: dict[str, Any], chosen: Any, run: RunFolder) -> None:
-    """Raises UserError for a key that no run writes, and for another task than training."""
-    if unknown := sorted(str(key) for key in config if key not in chosen):
-        raise UserError("resume", f"{run.config} with {unknown[0]}", "the configuration of a training run")
-    if config.get("task", "train") != "train":
-        raise UserError("resume", f"{run.config} with task: {config['task']}", "the configuration of a training run")
-
-
 def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str, Any]:
     """`config` with the keys it lacks. Raises UserError if a part of it has the wrong structure."""
 
@@ -106,7 +91,7 @@ def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str,
     for key, needed in (("model", {"_target_", "name"}), ("data", {"_target_", "name", "kind", "source"})):
         if not needed <= config[key].keys():
             raise refuse(key, f"a {key} with {', '.join(sorted(needed))}")
-    for key in ("budget", "checkpoint", "ema", "health", "trainer"):
+    for key in ("budget", "checkpoint", "ema", "health", "launch", "trainer"):
         if unknown := config[key].keys() - chosen[key].keys():
             raise refuse(key, f"{key} without {', '.join(sorted(map(str, unknown)))}")
         config[key] = {**chosen[key], **config[key]}

@@ -23,8 +23,8 @@ from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_
 from genimg.common.run_folder import RunFolder
 from genimg.launch.environment import worker_environment
 
-WORKER = (sys.executable, "-m", "genimg.launch.worker")
-AGENT = (sys.executable, "-m", "genimg.launch.agent")  # starts one worker for each device
+WORKER = (sys.executable, "-P", "-m", "genimg.launch.worker")  # -P: nothing of the working folder is imported
+AGENT = (sys.executable, "-P", "-m", "genimg.launch.agent")  # starts one worker for each device
 
 
 def start(

@@ -46,6 +46,8 @@ def _is_passive(target: str) -> bool:
 
 def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
     """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`."""
+    if isinstance(node, list):
+        return [mapped(one, change) for one in node]
     if not isinstance(node, dict):
         return node
     return {name: mapped(change(name, value), change) for name, value in node.items()}

@@ -107,7 +107,8 @@ def merged(
         began: composed from the choices of groups that the run started with; it tells which key follows which.
         chosen: composed from the same choices and those of the overrides (`logger=csv`).
     """
-    config = load_trusted(run, overrides, composer.config_dir, without_hydra(chosen))
+    machine = composer.defaults([line(override) for override in overrides if override.key_or_group == "trainer"])
+    config = load_trusted(run, overrides, composer.config_dir, without_hydra(chosen), without_hydra(machine))
     trust = list(config.trust)
     _restore_interpolations(config, without_hydra(began))
     with open_dict(config), open_dict(chosen):

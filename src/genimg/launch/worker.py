@@ -69,7 +69,7 @@ def _run(config_path: str) -> tuple[int, bool]:
     except RunFinished:
         return 0, True
     except PeersUnavailable as error:
-        _log_failure(f"error: {error}: the run ends; to continue it, give resume=RUN on each machine")
+        _log_failure(f"error: {error}: the run ends; to continue it, repeat each machine's command with resume=RUN")
         if files is not None:
             files.set_exit_code(1)
         return 1, False

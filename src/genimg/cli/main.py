@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genimg import __version__
+from genimg.common.display import protect_standard_streams, show
 from genimg.common.errors import EXIT_CODE, UserError, nearest
 from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
 
@@ -27,9 +28,9 @@ class Command(NamedTuple):
 
 def main(worker: Sequence[str] | None = None) -> int:
     """The console script. Exit codes: 0 done, 1 failed, 2 user error, 130 Ctrl-C, 143 SIGTERM."""
-    words = sys.argv[1:]
+    protect_standard_streams()
     try:
-        return run(words, worker)
+        return run(sys.argv[1:], worker)
     except UserError as error:
         if os.environ.get("GENIMG_TRACE") == "1":
             raise
@@ -37,9 +38,6 @@ def main(worker: Sequence[str] | None = None) -> int:
         return EXIT_CODE
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of the output has exited, as in `| head`
-        sys.stdout = None
-        return 0
 
 
 def run(words: list[str], worker: Sequence[str] | None = None) -> int:
@@ -53,17 +51,17 @@ def run(words: list[str], worker: Sequence[str] | None = None) -> int:
         return complete(words[1:])
     command = read(words)
     if "--version" in command.flags:
-        print(f"genimg-train {__version__}")
+        show(f"genimg-train {__version__}\n")
         return 0
     if "--completion" in command.flags:
         from genimg.cli.completion import script
 
-        print(script(command.flags["--completion"]))
+        show(script(command.flags["--completion"]) + "\n")
         return 0
     if "--help" in command.flags:
         from genimg.cli.help import text
 
-        print(text(command.task if _names_task(words) else None, command.words, FLAGS, command.config_dir))
+        show(text(command.task if _names_task(words) else None, command.words, FLAGS, command.config_dir) + "\n")
         return 0
     from genimg.launch.session import Session
 

@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import processes
+from genimg.common.display import protect_standard_streams
 from genimg.common.processes import ProcessGroupFiles, end_with_parent
 from genimg.common.run_folder import RunFolder
 
@@ -30,6 +31,7 @@ RUN_ID = "genimg"  # the same on every machine
 
 def main(config_path: str) -> int:
     """Runs `python -m genimg.launch.worker config_path` once for each device of this machine."""
+    protect_standard_streams()
     command = processes.parent_pid()
     end_with_parent(signal.SIGTERM, command)
     os.environ.update(processes.parent_environment())

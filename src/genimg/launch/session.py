@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from genimg.common.display import show
 from genimg.config import check as config_check
 from genimg.config.choices import check_run_keys
 from genimg.config.compose import Composer, without_hydra
@@ -39,7 +40,7 @@ class Session:
         """Prints a part of the configuration (`cfg`: job, hydra or all), or runs it. Returns the exit code."""
         config = check(self.composer, self.words, on_this_machine=cfg is None)
         if cfg is not None:
-            print(_printed(config, cfg, resolve), end="")
+            show(_printed(config, cfg, resolve))
             return 0
         for override in self.composer.parse(self.words):
             check_run_keys(override)

@@ -23,6 +23,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from genimg.common import ranks
+from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, PeerLost, PeersUnavailable, RunFinished, UserError
 from genimg.common.processes import ProcessGroupFiles, end_with_parent, parent_pid, unblock_interrupts
 from genimg.common.run_folder import RunFolder
@@ -32,6 +33,7 @@ log = logging.getLogger("genimg")
 
 def main(config_path: str) -> int:
     """Runs the task of the configuration at `config_path` and returns the exit code of the process."""
+    protect_standard_streams()
     files = ProcessGroupFiles.from_environment()
     end_with_parent(signal.SIGTERM if files is None else signal.SIGKILL, parent_pid())
     if files is None:
@@ -135,9 +137,9 @@ def _set_up_logging(log_file: Path | None) -> None:
     console.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [console]
     if log_file:
-        file = logging.FileHandler(log_file, encoding="utf-8")
+        file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-        handlers.append(file)
+        handlers.insert(0, file)  # a terminal that is paused holds up no line of the file
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     log.setLevel(logging.INFO)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.common.files import hold_lock
 from genimg.common.processes import end_with_parent
@@ -51,6 +52,7 @@ class RunJob:
 
     def __call__(self, config: DictConfig) -> int | None:
         """Returns the exit code of the job; None if the sweep was stopped before it."""
+        protect_standard_streams()  # a launcher has started this process
         hydra = HydraConfig.get()
         run, name = RunFolder(Path(hydra.runtime.output_dir)), str(hydra.sweep.subdir)
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genimg.common.noise import Noise
 from genimg.models.base import Batch, GenerativeModel
 
 
@@ -22,13 +23,12 @@ class StubModel(GenerativeModel):
     def networks(self) -> dict[str, nn.Module]:
         return {"layer": self.layer}
 
-    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         return {}
 
 
 class StubGenerator(StubModel):
-    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor:
-        return torch.randn(num_images, 8, generator=generator)
+    latent_dim = 8
 
     def decode(self, z: Tensor, labels: Tensor | None) -> Tensor:
         images = torch.tanh(self.layer(z)).view(-1, *self.shape)
@@ -36,16 +36,9 @@ class StubGenerator(StubModel):
             images[torch.arange(len(z)), :, labels] = 1.0
         return images
 
-    def sample(
-        self,
-        num_images: int,
-        *,
-        generator: torch.Generator,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-    ) -> Tensor:
+    def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         self.calls += 1
-        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
+        return self.decode(temperature * noise.normal(self.latent_dim), labels)
 
 
 class StubAutoencoder(StubGenerator):
@@ -60,9 +53,8 @@ class StubSequences(StubModel):
 
     def sample(
         self,
-        num_images: int,
+        noise: Noise,
         *,
-        generator: torch.Generator,
         labels: Tensor | None = None,
         temperature: float = 1.0,
         start: Tensor | None = None,
@@ -70,9 +62,8 @@ class StubSequences(StubModel):
     ) -> Tensor:
         self.calls += 1
         if start is None:
-            start = torch.tanh(self.layer(torch.randn(num_images, 8, generator=generator)))
-        frames = [start.view(num_images, *self.shape)]
-        for _ in range((num_frames or 5) - 1):
-            noise = 0.3 * temperature * torch.randn(num_images, *self.shape, generator=generator)
-            frames.append((frames[-1] + noise).clamp(-1, 1))
+            start = torch.tanh(self.layer(noise.of_start().normal(8)))
+        frames = [start.view(len(noise), *self.shape)]
+        for step in noise.normal((num_frames or 5) - 1, *self.shape).unbind(1):
+            frames.append((frames[-1] + 0.3 * temperature * step).clamp(-1, 1))
         return torch.stack(frames, dim=1)

@@ -41,11 +41,11 @@ class Minimal(GenerativeModel):
         images = batch["images"]
         return {"loss": (self.draw(torch.randn(len(images), 4)) - images).square().mean()}
 
-    def evaluate(self, batch, generator):
+    def evaluate(self, batch, noise):
         return {}
 
-    def sample(self, num_images, *, generator, labels=None, temperature=1.0):
-        return self.draw(temperature * torch.randn(num_images, 4, generator=generator))
+    def sample(self, noise, *, labels=None, temperature=1.0):
+        return self.draw(temperature * noise.normal(4))
 """
 MINIMAL_YAML = """# A linear layer
 _target_: mynets.Minimal

@@ -80,7 +80,7 @@ def test_a_trusted_package_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trust_in_one_class_does_not_extend_to_its_package() -> None:
     node = {"_target_": "genimg.data.digits.Digits"}
     assert Builder(["genimg.data.digits.Digits"]).build(node).margin == 1
-    for wrong in (["genimg.data.digits.Digit"], ["genimg.data.fit"]):
+    for wrong in (["genimg.data.digits.Digit"], ["genimg.data.resize"]):
         with pytest.raises(UserError):
             Builder(wrong).build(node)
 

@@ -20,7 +20,7 @@ from genimg.models.vae import VAE
 
 
 @pytest.mark.parametrize("model", [GAN, VAE, RNN])
-@pytest.mark.parametrize("name", ["produces", "monitor"])
+@pytest.mark.parametrize("name", ["produces", "network_nodes"])
 def test_a_class_attribute_is_the_imported_one(model: type, name: str) -> None:
     assert class_attribute(f"{model.__module__}.{model.__name__}", name) == getattr(model, name)
 

@@ -3,19 +3,40 @@
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.common.files import append_text, hold_lock, remove_unfinished, report_write_errors
+from genimg.common.files import append_text, atomic_write, hold_lock, remove_unfinished, report_write_errors
 
 
 def test_only_files_of_an_interrupted_write_are_removed(tmp_path: Path) -> None:
-    for name in (".last.pt.123.tmp", "last.pt", ".hidden", "notes.tmp", ".mine.tmp"):
+    with suppress(ZeroDivisionError), atomic_write(tmp_path / "a"):  # what a process that is killed leaves
+        (left,) = tmp_path.iterdir()
+        raise ZeroDivisionError
+    for name in (left.name, "last.pt", ".hidden", "notes.tmp", ".mine.tmp"):
         (tmp_path / name).touch()
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", ".hidden", "notes.tmp", ".mine.tmp"}
+
+
+def test_no_file_is_written_through_a_link(tmp_path: Path) -> None:
+    """A folder may be someone else's, with links at the names that a writer would use."""
+    secret, folder = tmp_path / "secret", tmp_path / "folder"
+    secret.write_text("kept")
+    folder.mkdir()
+    for name in (f".last.pt.{os.getpid()}.tmp", "last.pt", "previous.tmp", "lock", "metrics.jsonl"):
+        (folder / name).symlink_to(secret)
+    with atomic_write(folder / "last.pt") as file:
+        file.write(b"new")
+    with pytest.raises(OSError, match="symbolic links"):
+        append_text(folder / "metrics.jsonl", "row\n")
+    with hold_lock(folder / "lock", "resume") as lock:
+        assert lock == []
+    assert secret.read_text() == "kept"
+    assert (folder / "last.pt").read_bytes() == b"new" and not (folder / "last.pt").is_symlink()
 
 
 def test_a_line_that_does_not_fit_on_the_disk_is_not_appended_at_all(tmp_path: Path) -> None:

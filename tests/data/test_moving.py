@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.hashing import hash_int
+from genimg.common.hashing import hash_int
 from genimg.data.items import Items
 from genimg.data.module import GenerativeData
 from genimg.data.moving import MovingStills, reflect

@@ -19,9 +19,9 @@ from sklearn.datasets import load_digits
 from genimg.common.errors import UserError
 from genimg.data.celeba import CelebA
 from genimg.data.digits import Digits
-from genimg.data.fit import fit_images
 from genimg.data.idx import FashionMNIST, read_idx
 from genimg.data.items import Part
+from genimg.data.resize import fit_images
 from genimg.data.torchvision_sets import TorchvisionStills
 
 RNG = np.random.default_rng(0)

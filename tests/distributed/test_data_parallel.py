@@ -1,5 +1,6 @@
 """Two processes on the CPU: equal weights, different noise, and the same training as one process."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.together import run_together
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4",
-    "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none", "callbacks=none",
+    "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none",
     "budget.images=96",
 ]  # fmt: skip
 
@@ -35,10 +36,10 @@ world, model_of = int(os.environ["WORLD_SIZE"]), {}
 
 def share_noise():
     steps = itertools.count()
-    def latents(self, count, *, generator=None):
+    def latents(self, count):
         table = torch.randn(count * world, self.latent_dim, generator=torch.Generator().manual_seed(next(steps)))
         return table[rank()::world]
-    GAN.sample_latents = latents
+    GAN.draw_latents = latents
     vae.reparameterise = rnn.reparameterise = lambda mean, log_var, noise: mean
     # Adam divides a gradient by its size, so that a rounding error becomes a full step
     def descend(self):
@@ -46,9 +47,22 @@ def share_noise():
         alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
         return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
     GAN.configure_optimizers = vae.VAE.configure_optimizers = rnn.RNN.configure_optimizers = descend
+drawn = {}  # what training drew at random, by function and shape
+def record(name):
+    draw = getattr(torch, name)
+    def recording(*given, **options):
+        values = draw(*given, **options)
+        if options.get("generator") is None and values.ndim:
+            drawn.setdefault((name, tuple(values.shape)), []).append(values.clone())
+        return values
+    setattr(torch, name, recording)
+for name in ("randn", "randn_like", "rand", "randint"):
+    record(name)
 class Remember(Callback):
     def on_fit_start(self, trainer, pl_module):
         model_of["it"] = pl_module
+    def on_train_start(self, trainer, pl_module):
+        drawn.clear()
 train.draw_samples = train.leave_report = lambda *given: None
 join(torch.device("cpu"))
 train.join = train.leave = lambda *given: None  # one group for all runs
@@ -57,7 +71,8 @@ for word in sys.argv[1:]:
     if noise == "shared":
         share_noise()
     assert train.run(OmegaConf.to_container(OmegaConf.load(file)), [Remember()]) == 0
-    torch.save({"model": model_of["it"].state_dict(), "random": torch.get_rng_state()}, f"{file}.{rank()}")
+    state = {"model": model_of["it"].state_dict(), "random": torch.get_rng_state(), "drawn": drawn}
+    torch.save(state, f"{file}.{rank()}")
 leave()
 os._exit(0)  # as a worker ends
 """
@@ -71,7 +86,8 @@ def config_file(folder: Path, *words: str) -> Path:
 
 
 MODELS = {
-    "gan": ["model=gan", "model.conditional=true"],
+    "gan": ["model=gan", "model.conditional=true", "model.augmentation=[translation,color]"],
+    "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }
@@ -95,8 +111,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for processes in (1, 2):
         devices = f"trainer.devices={processes}"
-        files = [config_file(folder / name, *words, devices) for name, words in MODELS.items() if processes == 2]
-        shared = [config_file(folder / f"{name}-{processes}", *words, devices) for name, words in WHOLE.items()]
+        files = [
+            config_file(folder / name, *words, devices, "callbacks=none")
+            for name, words in MODELS.items()
+            if processes == 2
+        ]
+        # without the fitted prior, whose axes are not a continuous function of the weights
+        measured = [devices, "~callbacks.samples", "~callbacks.progress", "~callbacks.prior"]
+        shared = [config_file(folder / f"{name}-{processes}", *words, *measured) for name, words in WHOLE.items()]
         run_together(PROCESS, [*(f"{file}@own" for file in files), *(f"{file}@shared" for file in shared)], processes)
     return folder
 
@@ -111,10 +133,29 @@ def ended(folder: Path, rank: int = 0) -> dict[str, Any]:
 def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: Path) -> None:
     first, second = (ended(runs / model, rank) for rank in (0, 1))
     assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
-    assert not torch.equal(first["random"], second["random"])
     saved = load_checkpoint(RunFolder(runs / model).last)
     assert [torch.equal(s["random"], p["random"]) for s, p in zip(saved["processes"], (first, second), strict=True)]
     assert all(torch.equal(saved["model"][name], first["model"][name]) for name in first["model"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        # z, directions of the penalty, shifts, and changes of colour
+        ("gan", {("randn", (8, 4)), ("randn", (4, 1, 8, 8)), ("randint", (16, 1)), ("rand", (3, 16, 1, 1, 1))}),
+        ("wasserstein", {("randn", (8, 4)), ("rand", (8, 1, 1, 1))}),  # z, and places of the penalty
+        ("vae", {("randn_like", (8, 4))}),
+        ("rnn", {("randn", (8, 4, 4))}),  # of the clip and of each frame
+    ],
+)
+def test_processes_draw_different_noise(model: str, expected: set[Any], runs: Path) -> None:
+    first, second = (ended(runs / model, rank)["drawn"] for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert expected <= first.keys()
+    for name, values in first.items():
+        own, other = torch.stack(values).double().flatten(), torch.stack(second[name]).double().flatten()
+        assert abs(torch.corrcoef(torch.stack([own, other]))[0, 1]) < 5 * len(own) ** -0.5, name
 
 
 @pytest.mark.slow
@@ -123,3 +164,19 @@ def test_two_halves_of_a_batch_train_like_the_complete_batch(model: str, runs: P
     whole, halves = (ended(runs / f"{model}-{processes}")["model"] for processes in (1, 2))
     for name, weight in whole.items():
         assert torch.allclose(weight, halves[name], rtol=1e-5, atol=1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", WHOLE)
+def test_validation_and_the_best_checkpoint_do_not_depend_on_the_number_of_processes(model: str, runs: Path) -> None:
+    def measured(processes: int) -> tuple[dict[str, float], dict[str, Any]]:
+        folder = RunFolder(runs / f"{model}-{processes}")
+        rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+        values = {name: value for row in rows if row["stage"] == "val" for name, value in row.items()}
+        return values, json.loads(folder.best_metric.read_text())
+
+    (alone, best), (together, best_together) = measured(1), measured(2)
+    for found, expected in ((together, alone), (best_together, best)):
+        numbers = {name for name, value in expected.items() if not isinstance(value, str)} - {"seconds"}
+        for name in numbers:
+            assert found[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-5), name

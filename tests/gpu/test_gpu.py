@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning import Callback
 
 from genimg.sampling.load import load
-from genimg.training.machine import choose
+from genimg.training.machine import configure
 from genimg.training.settings import TrainSettings
 from genimg.training.setup import build_run
 from tests.survival.harness import COMMAND, MODELS, SMALL, Killed
@@ -93,7 +93,7 @@ def test_no_step_waits_for_the_gpu(model: str, tmp_path: Path) -> None:
     words = [*(w for w in MODELS[model] if "budget" not in w), "budget.images=100000", "log_every_steps=1000"]
     given = config(tmp_path, *words, "trainer.accelerator=gpu")
     settings = TrainSettings.from_config({**given, "callbacks": {}, "logger": {}})
-    trainer, run = build_run(settings, choose(settings.trainer), extra_callbacks=[Watch()])
+    trainer, run = build_run(settings, configure(settings.trainer), extra_callbacks=[Watch()])
     try:
         with warnings.catch_warnings(record=True) as waited:
             warnings.simplefilter("always")

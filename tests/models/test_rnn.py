@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 from genimg.models.networks.dynamics import Dynamics, Gaussian, Observation
 from genimg.models.networks.frames import FrameDecoder, FrameEncoder
 from genimg.models.networks.shape import NetworkShape
@@ -63,10 +64,6 @@ def clips(count: int = 2, frames: int = FRAMES, image_size: int | tuple[int, int
     return 2 * noise - 1
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("image_size", SIZES)
@@ -80,38 +77,37 @@ def test_every_size_trains_and_every_parameter_gets_a_gradient(
     assert all(torch.isfinite(value) for value in metrics.values())
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
-    assert model.sample(2, generator=seeded(), start=batch["images"][:, 0]).shape == batch["images"].shape
+    assert model.sample(Noise.of_first(2, 0), start=batch["images"][:, 0]).shape == batch["images"].shape
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
 def test_a_sample_starts_with_its_start_and_has_any_length(recurrent: str) -> None:
     model, start = tiny(recurrent=recurrent), clips()[:, 0]
-    long = model.sample(2, generator=seeded(), start=start, num_frames=40)
+    long = model.sample(Noise.of_first(2, 0), start=start, num_frames=40)
     assert long.shape == (2, 40, 1, 16, 16)
     assert torch.equal(long[:, 0], start)
     assert long.abs().max() <= 1
-    assert model.sample(2, generator=seeded(), start=start, num_frames=1).shape[1] == 1
+    assert model.sample(Noise.of_first(2, 0), start=start, num_frames=1).shape[1] == 1
 
 
 def test_seeds_repeat_and_differ() -> None:
     model, start = tiny(), clips()[:, 0]
-    first, again, other = (model.sample(2, generator=seeded(s), start=start) for s in (0, 0, 1))
+    first, again, other = (model.sample(Noise.of_first(2, s), start=start) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.allclose(first[:, 1:], other[:, 1:])
 
 
 def test_a_longer_animation_begins_like_a_shorter_one() -> None:
     model, start = tiny(), clips()[:, 0]
-    short, long = (model.sample(2, generator=seeded(), start=start, num_frames=n) for n in (6, 40))
+    short, long = (model.sample(Noise.of_first(2, 0), start=start, num_frames=n) for n in (6, 40))
     torch.testing.assert_close(long[:, :6], short)
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
 def test_a_sample_does_not_depend_on_its_batch(recurrent: str) -> None:
     model, start = tiny(recurrent=recurrent), clips(3)[:, 0]
-    sample = partial(model.sample, temperature=0.0)  # no noise, whose draws are shared out by the batch
-    together = sample(3, generator=seeded(), start=start)
-    alone = sample(1, generator=seeded(), start=start[1:2])
+    together = model.sample(Noise.of_first(3, 0), start=start)
+    alone = model.sample(Noise(0, torch.tensor([1])), start=start[1:2])
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-4)
 
 
@@ -119,10 +115,10 @@ def test_free_running_never_sees_the_truth() -> None:
     model, true = tiny(), clips()
     false = true.clone()
     false[:, 1:] = -false[:, 1:]
-    free = [model.sample(2, generator=seeded(), start=c[:, 0], num_frames=c.shape[1])[:, 1:] for c in (true, false)]
+    free = [model.sample(Noise.of_first(2, 0), start=c[:, 0], num_frames=c.shape[1])[:, 1:] for c in (true, false)]
     assert torch.equal(free[0], free[1])
     # and the bound, which may see it, does
-    seen = [model.evaluate({"images": c}, seeded())["kl"] for c in (true, false)]
+    seen = [model.evaluate({"images": c}, Noise.of_first(2, 0))["kl"] for c in (true, false)]
     assert not torch.allclose(seen[0], seen[1])
 
 
@@ -137,10 +133,10 @@ def test_training_and_free_running_walk_the_same_path() -> None:
 
     dynamics.observe = blind
     dynamics.posterior = lambda step, seen, t: dynamics.prior(step)
-    free = model.sample(2, generator=seeded(), start=images[:, 0])
-    taught = model._bound(images, None, noisy=False).frames
+    free = model.sample(Noise.of_first(2, 0), start=images[:, 0])
+    taught = model._bound(images, None, torch.zeros(*images.shape[:2], model.latent_dim)).frames
     torch.testing.assert_close(
-        model.sample(2, generator=seeded(), start=images[:, 0], temperature=0.0)[:, 1:],
+        model.sample(Noise.of_first(2, 0), start=images[:, 0], temperature=0.0)[:, 1:],
         taught.detach(),
         atol=1e-5,
         rtol=1e-4,
@@ -156,19 +152,22 @@ def test_the_bound_is_below_the_likelihood() -> None:
         weights = []
         for seed in range(400):
             weights.append(
-                -model._bound(images, None, seeded(seed)).metrics(model.likelihood)["variational_loss"].double()
+                -model._bound(images, None, Noise.of_first(1, seed).normal(3, model.latent_dim))
+                .metrics(model.likelihood)["variational_loss"]
+                .double()
             )
     bounds = torch.stack(weights)
     error = bounds.std() / math.sqrt(len(bounds))
     tighter = bounds.view(-1, 20).logsumexp(1).mean() - math.log(20)
     assert bounds.mean() <= tighter + 3 * error
-    assert (model.evaluate({"images": images}, seeded())["kl"] >= 0).all()
+    assert (model.evaluate({"images": images}, Noise.of_first(1, 0))["kl"] >= 0).all()
 
 
 @pytest.mark.parametrize(("likelihood", "name"), [("bernoulli", "variational_loss"), ("discretized_logistic", "elbo")])
 def test_only_a_bound_of_a_probability_is_called_elbo(likelihood: str, name: str) -> None:
     model = tiny(likelihood=likelihood)
-    found = model.evaluate({"images": clips()}, seeded())
+    images = clips()
+    found = model.evaluate({"images": images}, Noise.of_first(len(images), 0))
     assert model.monitor == (name, "max" if name == "elbo" else "min")
     assert (
         {"elbo", "variational_loss"} & found.keys()
@@ -181,12 +180,12 @@ def test_only_a_bound_of_a_probability_is_called_elbo(likelihood: str, name: str
 
 def test_validation_compares_the_best_future_with_the_mean_and_with_unrelated_clips() -> None:
     model, images = tiny(), clips(6)
-    found = model.evaluate({"images": images}, seeded())
+    found = model.evaluate({"images": images}, Noise.of_first(6, 0))
     assert (found["mse_best"] < found["mse_mean"]).all()
     shifts = [images.roll(shift, 0) for shift in (2, 4)]  # two futures: two of the five other clips
     errors = [(0.5 * (other - images)[:, 1:]).square().sum((2, 3, 4)).mean(1) for other in shifts]
     torch.testing.assert_close(found["mse_best_unrelated"], torch.stack(errors).amin(0))
-    alone = model.evaluate({"images": images[:1]}, seeded())
+    alone = model.evaluate({"images": images[:1]}, Noise.of_first(1, 0))
     assert torch.equal(alone["mse_best_unrelated"], alone["mse_copy"])
 
 
@@ -212,20 +211,20 @@ def test_clips_grow_with_the_run() -> None:
 def test_kept_starts_make_samples_without_data() -> None:
     model, images = tiny(), clips(5)
     with pytest.raises(UserError, match="start"):
-        model.sample(2, generator=seeded())
+        model.sample(Noise.of_first(2, 0))
     model.keep_starts(images[:, 0])
     copy = tiny()
     copy.load_state_dict(model.state_dict())
-    kept = copy.sample(7, generator=seeded())[:, 0]  # more than are kept: they take turns
+    kept = copy.sample(Noise.of_first(7, 0))[:, 0]  # more than are kept: they take turns
     torch.testing.assert_close(kept, images[torch.arange(7) % 5, 0], atol=1 / 255, rtol=0)
 
 
 def test_classes_choose_among_the_kept_starts() -> None:
     model, images = tiny(num_classes=10), clips(4)
     model.keep_starts(images[:, 0], torch.tensor([3, 7, 3, 1]))
-    drawn = model.sample(3, generator=seeded(), labels=torch.tensor([7, 1, 7]))[:, 0]
+    drawn = model.sample(Noise.of_first(3, 0), labels=torch.tensor([7, 1, 7]))[:, 0]
     torch.testing.assert_close(drawn, images[[1, 3, 1], 0], atol=1 / 255, rtol=0)
-    other = model.sample(1, generator=seeded(), labels=torch.tensor([5]))[0, 0]  # a class of which none was kept
+    other = model.sample(Noise.of_first(1, 0), labels=torch.tensor([5]))[0, 0]  # a class of which none was kept
     assert any(torch.allclose(other, kept, atol=1 / 255) for kept in images[:, 0])
 
 
@@ -238,10 +237,10 @@ def test_as_many_classes_as_possible_keep_a_start() -> None:
 
 def test_the_class_changes_the_animation() -> None:
     model, start = tiny(num_classes=10), clips(1)[:, 0]
-    one, two = (model.sample(1, generator=seeded(), start=start, labels=torch.tensor([c])) for c in (1, 2))
+    one, two = (model.sample(Noise.of_first(1, 0), start=start, labels=torch.tensor([c])) for c in (1, 2))
     assert not torch.allclose(one, two)
     with pytest.raises(UserError, match="class"):
-        model.sample(1, generator=seeded(), start=start)
+        model.sample(Noise.of_first(1, 0), start=start)
 
 
 def test_reconstructions_keep_the_first_frame_and_the_shape() -> None:

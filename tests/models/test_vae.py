@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 from genimg.models.networks.prior import ClassMixtures
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.networks.slim import Encoder, Generator
@@ -73,7 +74,7 @@ def test_every_size_takes_a_step_and_samples(size: Any, channels: int, likelihoo
     metrics = train(model, batch, 1)
     assert all(value.ndim == 0 and value.isfinite() for value in metrics.values())
     assert any(not torch.equal(a, b) for a, b in zip(before, model.decoder.parameters(), strict=True))
-    sample = model.sample(3, generator=seeded()).detach()
+    sample = model.sample(Noise.of_first(3, 0)).detach()
     assert sample.shape == (3, *batch["images"].shape[1:])
     assert sample.abs().max() <= 1
 
@@ -107,9 +108,9 @@ def test_beta_rises_over_the_warm_up(progress: float, kl_warmup: float, expected
 def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: str) -> None:
     model = vae(likelihood=likelihood).eval()
     batch = {"images": some_images(5)}
-    first = model.evaluate(batch, seeded(3))
+    first = model.evaluate(batch, Noise.of_first(5, 3))
     torch.manual_seed(99)
-    second = model.evaluate(batch, seeded(3))
+    second = model.evaluate(batch, Noise.of_first(5, 3))
     assert {"kl", "reconstruction"} <= first.keys()
     assert ("elbo" in first) == ("variational_loss" not in first) == (likelihood != "bernoulli")
     assert ("bits_per_dim" in first) == (likelihood == "discretized_logistic")
@@ -122,10 +123,10 @@ def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: s
 def test_the_same_generator_gives_the_same_sample(prior: str) -> None:
     model = vae(prior=prior)
     model.fit_prior(torch.randn(200, LATENT_DIM, generator=seeded(1)) * 0.5 + 2, None, seeded(1))
-    first, second, other = (model.sample(4, generator=seeded(seed)) for seed in (5, 5, 6))
+    first, second, other = (model.sample(Noise.of_first(4, seed)) for seed in (5, 5, 6))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
-    decoded = model.decode(model.sample_latents(4, generator=seeded(5)))
+    decoded = model.decode(Noise.of_first(4, 5).normal(LATENT_DIM))
     assert torch.equal(first, decoded)
 
 
@@ -133,16 +134,16 @@ def test_the_fitted_prior_is_where_the_latents_are() -> None:
     model = vae()
     latents = torch.randn(4000, LATENT_DIM, generator=seeded(1)) * 0.3 + torch.tensor([2.0, 0.0, -1.0, 0.0])
     model.fit_prior(latents, None, seeded(1))
-    z = model.mixture.transport(model.sample_latents(4000, generator=seeded(2)), None)
+    z = model.mixture.transport(Noise.of_first(4000, 2).normal(LATENT_DIM), None)
     torch.testing.assert_close(z.mean(0), latents.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(z.std(0), latents.std(0), rtol=0, atol=0.05)
 
 
 def test_under_the_normal_prior_fitting_changes_nothing() -> None:
     model = vae(prior="normal")
-    before = model.sample(4, generator=seeded())
+    before = model.sample(Noise.of_first(4, 0))
     model.fit_prior(torch.randn(200, LATENT_DIM) + 5, None, seeded())
-    assert torch.equal(before, model.sample(4, generator=seeded()))
+    assert torch.equal(before, model.sample(Noise.of_first(4, 0)))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -150,10 +151,10 @@ def test_training_makes_reconstructions_better(likelihood: str) -> None:
     model, images = vae(likelihood=likelihood), some_images(24)
     before = (model.reconstruct(images) - images).square().mean()
     name, direction = model.likelihood.objective
-    untrained = model.evaluate({"images": images}, seeded())[name].mean()
+    untrained = model.evaluate({"images": images}, Noise.of_first(24, 0))[name].mean()
     train(model, {"images": images}, 150)
     assert (model.reconstruct(images) - images).square().mean() < 0.5 * before
-    trained = model.evaluate({"images": images}, seeded())[name].mean()
+    trained = model.evaluate({"images": images}, Noise.of_first(24, 0))[name].mean()
     assert trained > untrained if direction == "max" else trained < untrained
 
 
@@ -165,7 +166,7 @@ def test_the_running_sigma_follows_the_optimal_one() -> None:
 
 def test_a_conditional_model_decodes_by_class() -> None:
     model = vae(num_classes=3)
-    noise = model.sample_latents(2, generator=seeded())
+    noise = Noise.of_first(2, 0).normal(LATENT_DIM)
     zero, one = (model.decode(noise, torch.full((2,), label)) for label in (0, 1))
     assert not torch.equal(zero, one)
     train(model, {"images": some_images(3), "labels": torch.arange(3)}, 1)
@@ -174,7 +175,7 @@ def test_a_conditional_model_decodes_by_class() -> None:
 def test_a_conditional_model_says_that_it_needs_classes() -> None:
     model = vae(num_classes=3)
     with pytest.raises(UserError, match="conditional"):
-        model.sample(2, generator=seeded())
+        model.sample(Noise.of_first(2, 0))
     with pytest.raises(UserError, match="data with labels"):
         model.training_step({"images": some_images(3)}, 0)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from genimg.common.noise import Noise
 from genimg.models.objectives.likelihoods import bernoulli
 from tests.models.test_vae import LATENT_DIM, seeded, some_images, vae
 
@@ -38,7 +39,7 @@ def test_the_elbo_of_evaluate_is_the_bound_by_sampling() -> None:
     model = vae(likelihood="bernoulli", kl_warmup=0.5, beta=3.0)  # neither may matter
     torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.1)  # pyright: ignore
     images = some_images(3).sign()
-    draws = [-model.evaluate({"images": images}, seeded(i))["variational_loss"] for i in range(400)]
+    draws = [-model.evaluate({"images": images}, Noise.of_first(3, i))["variational_loss"] for i in range(400)]
     mean, log_var = model.posterior(images)
     posterior = Normal(mean, (0.5 * log_var).exp())
     z = posterior.sample(torch.Size([400]))
@@ -55,7 +56,9 @@ def test_more_draws_tighten_the_bound_and_one_is_the_elbo() -> None:
     with torch.no_grad():
         torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.3)  # far from the true posterior
         bounds = [float(model.log_likelihood(images, None, samples=k, generator=seeded()).mean()) for k in (1, 8, 64)]
-        elbo = torch.stack([model.evaluate({"images": images}, seeded(s))["elbo"].mean() for s in range(20)]).mean()
+        elbo = torch.stack(
+            [model.evaluate({"images": images}, Noise.of_first(len(images), s))["elbo"].mean() for s in range(20)]
+        ).mean()
         ones = [model.log_likelihood(images, None, samples=1, generator=seeded(s)).mean() for s in range(20)]
     assert bounds[0] < bounds[1] < bounds[2]
     assert float(torch.stack(ones).mean()) == pytest.approx(float(elbo), rel=0.02)

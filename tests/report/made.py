@@ -29,6 +29,8 @@ def make_run(folder: Path, lr: float = 0.1, frechet: float = 2.0, note: str = ""
     rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 32, "elbo": 1 / frechet, "loss_d": None})
     rows.append({"images_seen": 191936, "seconds": 3000, "stage": "val", "n": 500, "frechet_random": frechet})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best = {"name": "frechet_random", "value": frechet, "direction": "min", "n": 500, "images_seen": 191936}
+    run.best_metric.write_text(json.dumps(best))
     for index, level in enumerate((0, 100, 200)):
         image = torch.full((1, 8, 8), level, dtype=torch.uint8)
         save_png(image, run.samples / "during" / f"{64 * (index + 1):09d}.png")

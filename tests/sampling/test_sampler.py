@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genimg.common.errors import UserError
-from genimg.sampling.sampler import CHUNK, Sampler
+from genimg.sampling.sampler import CHUNK, Sampler, StreamOptions
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
 
 SHAPE = (1, 8, 8)
@@ -73,10 +73,8 @@ def test_classes_are_drawn_in_turn() -> None:
 
 
 def test_truncation_and_low_temperature_reduce_the_variation() -> None:
-    deviation = [
-        image_sampler().sample(64, **options).std(0).mean()
-        for options in ({}, {"truncation": 0.5}, {"truncation": 0.1}, {"temperature": 0.0})
-    ]
+    choices: list[StreamOptions] = [{}, {"truncation": 0.5}, {"truncation": 0.1}, {"temperature": 0.0}]
+    deviation = [image_sampler().sample(64, **options).std(0).mean() for options in choices]
     assert all(wider > narrower for wider, narrower in pairwise(deviation))
     assert deviation[-1] == 0
 
@@ -112,6 +110,21 @@ def test_futures_without_given_starts_share_a_start_of_the_model() -> None:
     assert torch.equal(clips[0::2, 0], clips[1::2, 0])
     more = sequence_sampler().sample(3, futures=4)
     assert torch.equal(more.unflatten(0, (3, 4))[:, :2].flatten(0, 1), clips[:6]), "more futures keep the first"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_sequence_does_not_depend_on_what_else_is_drawn(given: bool) -> None:
+    starts = image_sampler().sample(3 * CHUNK) if given else None
+
+    def draw(count: int, futures: int, num_frames: int = 5) -> torch.Tensor:
+        start = None if starts is None else starts[:count]
+        clips = sequence_sampler().sample(count, seed=3, start=start, futures=futures, num_frames=num_frames)
+        return clips.unflatten(0, (count, futures))
+
+    most = draw(3 * CHUNK, futures=3)
+    for count, futures in ((2, 1), (CHUNK, 2), (CHUNK + 1, 1)):
+        torch.testing.assert_close(draw(count, futures), most[:count, :futures])
+    torch.testing.assert_close(draw(2, 1, num_frames=9)[:, :, :5], most[:2, :1])
 
 
 def test_reconstructions_keep_the_order() -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,19 @@ class Killed:
     folder: Path
     words: list[str]
 
-    def start(self, *more: str, **environment: str) -> subprocess.Popen[str]:
-        """Starts the command with the run's words, or only with `more` if that resumes it."""
+    def start(
+        self, *more: str, prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Starts the command with the run's words, or only with `more` if that resumes it.
+
+        prefix: a program, which is given the command. environment: variables beside those of this process.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
-            [*COMMAND, *([] if any("resume=" in word for word in more) else self.words), *more],
+            [*prefix, *COMMAND, *([] if any("resume=" in word for word in more) else self.words), *more],
             cwd=self.folder,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options},
         )
 
     def finish(self, *more: str, timeout: float = 240) -> tuple[int, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from subprocess import Popen
 from typing import NamedTuple
 
+from tests.survival.displays import BROKEN, start_in_a_pipeline, start_in_a_terminal
 from tests.survival.harness import MODELS, SMALL, Killed
 
 DISK = "8m"  # a run takes 4
@@ -55,8 +58,33 @@ def as_the_disk_is_full(run: Killed, seconds: float, draw: random.Random) -> Ite
     ballast.unlink()
 
 
+Started = tuple[Popen[str], Callable[[], object] | None]
+
+
+def plainly(run: Killed, *more: str) -> Started:
+    return run.start(*more), None
+
+
+def in_a_pipeline(run: Killed, *more: str) -> Started:
+    """Ends by Ctrl-C, which `tee` receives too."""
+    command, tee = start_in_a_pipeline(run, *more)
+    return command, lambda: (os.killpg(tee.pid, signal.SIGINT), tee.wait())
+
+
+def in_a_terminal(run: Killed, *more: str) -> Started:
+    """Ends when the terminal is closed."""
+    command, terminal = start_in_a_terminal(run, *more)
+    return command, lambda: os.close(terminal)
+
+
+def on(display: str) -> Callable[..., Started]:
+    return lambda run, *more: (BROKEN[display].start(run, *more), None)
+
+
 class Kind(NamedTuple):
     """A kind of run.
+
+    start: starts the command; returns its process, and what ends it instead of SIGKILL, if that is another way.
 
     moment: waits, from the start of a run, until it is to be killed; it is given the duration of a complete run.
     lost: parts of the result that may differ.
@@ -64,6 +92,7 @@ class Kind(NamedTuple):
 
     words: list[str]
     moment: Callable[[Killed, float, random.Random], AbstractContextManager[None]] = at_any_time
+    start: Callable[..., Started] = plainly
     exit_code: int = 0
     on_small_disk: bool = False
     lost: tuple[str, ...] = ()
@@ -80,6 +109,11 @@ KINDS |= {
     "as the last images are drawn": Kind(GAN, as_it_ends),
     "as the last images are drawn, 2 processes": Kind([*GAN, "trainer.devices=2"], as_it_ends),
     f"a full disk of {DISK}B": Kind(GAN, as_the_disk_is_full, on_small_disk=True, lost=("images",)),
+    "Ctrl-C in a pipeline": Kind(GAN, start=in_a_pipeline),
+    "Ctrl-C in a pipeline, 2 processes": Kind([*GAN, "trainer.devices=2"], start=in_a_pipeline),
+    "a terminal closes": Kind(GAN, start=in_a_terminal),
+    "a full disk under the output": Kind(GAN, start=on("a full disk")),
+    "closed descriptors": Kind(GAN, start=on("closed descriptors")),
     "a sweep, one job fails": Kind(SWEEP, exit_code=1),
     "a sweep by joblib": Kind([*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], exit_code=1),
     "a sweep by submitit": Kind([*SWEEP, "hydra/launcher=submitit_local"], exit_code=1),

@@ -91,10 +91,15 @@ def kill(run: Killed, kind: Kind, seconds: float, draw: random.Random, count: Co
     """Starts and kills a run a few times. Returns what was killed, and when."""
     moments = []
     for _ in range(KILLS_OF_A_RUN):
-        process = run.start(*run.resume_words())
+        process, end = kind.start(run, *run.resume_words())
         started = time.monotonic()
         with kind.moment(run, seconds, draw):
-            if living := run.processes():
+            living = run.processes()
+            if end is not None:
+                end()
+                count["kills"] += 1
+                moments.append(f"after {time.monotonic() - started:.1f} s")
+            elif living:
                 # one of them, or all at once, as when the machine goes down
                 victims = living if draw.random() < 0.2 else [draw.choice(living)]
                 for victim in victims:

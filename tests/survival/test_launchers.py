@@ -37,7 +37,9 @@ def test_tasks_of_srun(straight: Straight, tmp_path: Path) -> None:
     run = Killed(tmp_path, [*small, *MODELS["gan"], "trainer.devices=2"])
     step = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}  # srun --ntasks=2
-    started = [run.start(**step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
+    started = [
+        run.start(environment={**step, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)}) for rank in (0, 1)
+    ]
     output = finished(started)
     assert "images" in output[0] and output[1] == "", "only rank 0 prints"
     assert run.result() == straight("gan", 2)

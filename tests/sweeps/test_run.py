@@ -216,3 +216,10 @@ def test_a_single_run_refuses_sweep_keys(outputs: Path) -> None:
     with pytest.raises(UserError, match=r"sweep\.seeds.*\n.*-m"):
         run(["sweep.seeds=3"])
     assert not outputs.exists()
+
+
+def test_sweeps_that_begin_in_the_same_second_have_their_own_folders(outputs: Path) -> None:
+    words = ["-m", "seed=0,3", "hydra.sweep.dir=outputs/2026-01-01/10-00-00-sweep"]
+    assert [run(words), run(words)] == [0, 0]
+    assert {path.parent.name for path in outputs.glob("*/*/sweep.csv")} == {"10-00-00-sweep", "10-00-00-sweep-2"}
+    assert {path.parent.parent.name for path in outputs.glob("*/*/*/started")} == {"10-00-00-sweep", "10-00-00-sweep-2"}

@@ -17,7 +17,7 @@ AUTO = TrainerSettings(
 
 @pytest.mark.parametrize("bf16", [True, False])
 def test_auto_precision_follows_the_hardware(bf16: bool) -> None:
-    chosen = machine.choose(AUTO, bf16)
+    chosen = machine.configure(AUTO, bf16)
     assert chosen.precision == ("bf16-mixed" if bf16 else "32-true")
     assert chosen.layout == torch.channels_last
     with chosen.autocast():
@@ -26,7 +26,7 @@ def test_auto_precision_follows_the_hardware(bf16: bool) -> None:
 
 
 def test_every_choice_can_be_overridden() -> None:
-    chosen = machine.choose(replace(AUTO, precision="32-true", memory_format="contiguous", fused=False))
+    chosen = machine.configure(replace(AUTO, precision="32-true", memory_format="contiguous", fused=False))
     assert (chosen.precision, chosen.layout, chosen.fused) == ("32-true", torch.contiguous_format, False)
     assert "32-true" in str(chosen) and "contiguous" in str(chosen) and "1 threads" in str(chosen)
 
@@ -42,9 +42,9 @@ def test_threads_are_limited_by_the_environment(
     monkeypatch.setenv("OMP_NUM_THREADS", omp_num_threads)
     before = torch.get_num_threads()
     try:
-        assert machine.choose(replace(AUTO, threads=None)).threads == threads
-        assert machine.choose(replace(AUTO, threads=None, devices=4)).threads == 1
-        assert machine.choose(replace(AUTO, threads=2)).threads == 2, "an explicit setting wins"
+        assert machine.configure(replace(AUTO, threads=None)).threads == threads
+        assert machine.configure(replace(AUTO, threads=None, devices=4)).threads == 1
+        assert machine.configure(replace(AUTO, threads=2)).threads == 2, "an explicit setting wins"
     finally:
         torch.set_num_threads(before)
 
@@ -59,14 +59,14 @@ def test_the_default_of_one_thread_that_torchrun_sets_is_ignored(monkeypatch: py
 
 def test_deterministic_enables_torchs_deterministic_algorithms() -> None:
     try:
-        assert "deterministic" in str(machine.choose(replace(AUTO, deterministic=True)))
+        assert "deterministic" in str(machine.configure(replace(AUTO, deterministic=True)))
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
 
 
 def test_the_machine_has_kernels_for_the_chosen_precision() -> None:
-    chosen = machine.choose(AUTO)
+    chosen = machine.configure(AUTO)
     convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=chosen.layout)
     with chosen.autocast():
         assert convolution(torch.ones(1, 2, 5, 5)).isfinite().all()

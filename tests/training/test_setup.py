@@ -6,11 +6,11 @@ import pytest
 
 from genimg.common.errors import UserError
 from genimg.distributed.data_parallel import AveragedGradients
-from genimg.training.machine import choose
+from genimg.training.machine import configure
 from genimg.training.setup import choose_strategy
 from tests.training.test_machine import AUTO
 
-ONE = choose(AUTO, bf16=False)
+ONE = configure(AUTO, bf16=False)
 TWO = replace(ONE, devices=2)
 
 

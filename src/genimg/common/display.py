@@ -67,5 +67,5 @@ def _protected(stream: TextIO | None, number: int) -> TextIO:
         io.BufferedWriter(_Descriptor(number)),
         encoding=stream.encoding if stream is not None else "utf-8",
         errors="backslashreplace",
-        line_buffering=stream.line_buffering if stream is not None else True,
+        line_buffering=stream is None or bool(stream.line_buffering),
     )

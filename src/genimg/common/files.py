@@ -6,9 +6,10 @@ import json
 import math
 import os
 import re
+import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -21,12 +22,14 @@ from genimg.common.errors import UserError
 def atomic_write(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """Opens a temporary file that replaces `path` atomically. A failure leaves the previous file unchanged.
 
+    The folder may be someone else's: the temporary file has a random name and is created, never opened through a link.
+
     sync: whether to wait for the disk, so that even a crash of the machine leaves a complete file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             if sync:
@@ -43,6 +46,11 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
         os.close(folder)
 
 
+def temporary_name(path: Path) -> Path:
+    """Returns an unpredictable name beside `path`, which `remove_unfinished` recognises."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
 @contextmanager
 def report_write_errors(key: str, path: Path, kind: str = "a folder", hint: str | None = None) -> Iterator[None]:
     """Raises UserError for an OSError in the block, for example on a full disk. `kind`: what `path` is."""
@@ -55,7 +63,7 @@ def report_write_errors(key: str, path: Path, kind: str = "a folder", hint: str 
 def remove_unfinished(folder: Path) -> None:
     """Removes the files that an interrupted `atomic_write` has left in a folder. No process may be writing into it."""
     for path in folder.glob(".*.tmp"):
-        if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
+        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", path.name):
             with suppress(OSError):
                 path.unlink()
 
@@ -71,7 +79,7 @@ def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
         UserError: with the key `key`, if another process still holds the lock after `seconds`.
     """
     try:
-        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError:
         yield []
         return
@@ -100,11 +108,14 @@ def _locked(file: int) -> bool:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends `text` to a file completely, or raises OSError (for example on a full disk) and appends nothing."""
-    with open(path, "ab", buffering=0) as file:
+    """Appends `text` to a file completely, or raises OSError (for example on a full disk) and appends nothing.
+
+    A link at `path` is not followed.
+    """
+    with open(path, "ab", buffering=0, opener=open_no_link) as file:
         end = file.tell()
         try:
-            data = text.encode()
+            data = text.encode(errors="surrogateescape")  # a file name may be any bytes
             if file.write(data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except OSError:
@@ -113,10 +124,30 @@ def append_text(path: Path, text: str) -> None:
             raise
 
 
+def open_no_link(path: str, flags: int) -> int:
+    """An `opener` for `open` that does not follow a link at `path`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def unused_path(folder: Path) -> Path:
     """Returns `folder` if it does not exist, otherwise with the first free number: 10-seed0, then 10-seed0-2."""
-    names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
-    return next(path for path in names if not path.exists())
+    return next(path for path in _numbered(folder) if not path.exists())
+
+
+def create_numbered(folder: Path, create: Callable[[Path], object]) -> Path:
+    """Creates and returns the first of the names of `unused_path` that no other process has created.
+
+    create: creates a folder; raises FileExistsError if it exists.
+    """
+    for path in _numbered(folder):
+        with suppress(FileExistsError):
+            create(path)
+            return path
+    raise AssertionError
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    return (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
 
 
 def check_empty(folder: Path, key: str = "out") -> Path:

@@ -36,6 +36,23 @@ def count_threads() -> int:
     return min(int(given), count_cores())
 
 
+def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Returns the bytes that a new process can use without swapping; None if the system does not say.
+
+    In a container it is the limit of the container, if that is smaller.
+    """
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError, IndexError):  # not Linux
+        return None
+    try:
+        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return free
+    return min(free, max(0, limit - used))
+
+
 def _count_installed_gpus() -> int:
     driver = Path("/proc/driver/nvidia/gpus")
     if driver.is_dir():

@@ -18,7 +18,7 @@ def write_page(path: Path, package: str, template: str, filters: dict[str, Calla
     environment.filters.update(filters)
     page = environment.get_template(template).render(**content)
     with atomic_write(path) as file:
-        file.write(page.encode())
+        file.write(page.encode(errors="backslashreplace"))  # file names may be no UTF-8
     return path
 
 

@@ -54,7 +54,7 @@ def write(path: Path, rows: Iterable[Row], seeds: bool) -> None:
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(text.getvalue().encode(errors="backslashreplace"))  # file names may be no UTF-8
 
 
 def parse(text: str) -> list[Row]:

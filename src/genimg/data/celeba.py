@@ -5,9 +5,9 @@ from pathlib import Path
 
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Decoder
-from genimg.data.fit import Fit
 from genimg.data.images import ImageFiles, load_images
 from genimg.data.items import ImageShape, Items, Part
+from genimg.data.resize import Fit
 from genimg.data.torchvision_sets import open_torchvision
 
 

@@ -10,8 +10,8 @@ from PIL import ExifTags, Image, ImageColor, ImageOps
 
 from genimg.common.errors import UserError
 from genimg.common.limits import MOST_PIXELS
-from genimg.data.fit import Fit, crop_box, padded_size
 from genimg.data.items import ImageShape
+from genimg.data.resize import Fit, crop_box, padded_size
 
 Background = str | int | tuple[int, int, int]
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from genimg.common.errors import UserError
-from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, TensorItems
+from genimg.data.resize import fit_images
 
 
 @dataclass(frozen=True)

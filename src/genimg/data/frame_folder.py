@@ -11,11 +11,11 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.data.decode import Background, Decoder, as_rgb
-from genimg.data.fit import FITS, Fit
 from genimg.data.frames import read_clip
 from genimg.data.items import ImageShape, Part
 from genimg.data.listing import ClipListing, list_clips, require_clips
 from genimg.data.reading import read_each, warn_about_failures, warn_about_skipped
+from genimg.data.resize import FITS, Fit
 
 FEWEST = 3  # clips: one each for training, validation and test
 
@@ -48,10 +48,10 @@ class FrameFolder:
         warn_about_skipped(skipped, str(self.root))
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
-            got, hint = (
-                f"{len(clips)} clips of {self.num_frames} frames or more",
-                "reduce data.num_frames",
-            )
+            noun = "clip" if len(clips) == 1 else "clips"
+            got = f"{len(clips)} {noun} of {self.num_frames} frames or more"
+            folders = all(clip.kind == "frames" for clip in listed)
+            hint = "a folder of frames is one clip: one folder for each" if folders else "reduce data.num_frames"
             raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
         return join_clips(clips, self.num_frames)
 

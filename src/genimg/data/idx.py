@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.fit import fit_images
 from genimg.data.items import ImageShape, Part, TensorItems
+from genimg.data.resize import fit_images
 from genimg.data.torchvision_sets import TorchvisionStills
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from genimg.common.errors import UserError
 from genimg.data.cache import cache_folder
 from genimg.data.decode import Background, Decoder, as_rgb
-from genimg.data.fit import FITS, Fit
 from genimg.data.images import IN_MEMORY_BYTES, ImageFiles, load_images
 from genimg.data.items import ImageShape, Items, Part
 from genimg.data.listing import list_images, require_images
 from genimg.data.reading import warn_about_skipped
+from genimg.data.resize import FITS, Fit
 
 
 @dataclass(frozen=True)

@@ -35,21 +35,21 @@ class ImageFiles:
 def load_images(
     files: ImageFiles, decoder: Decoder, cache: Path | None, in_memory_bytes: int = IN_MEMORY_BYTES
 ) -> Items:
-    """Returns the readable files as items, in order. A warning lists the other files.
+    """Returns the readable files as items, in order. Warnings list the other files, and tell if all images are alike.
 
     Args:
         cache: folder of decoded images; None = no cache.
         in_memory_bytes: without a cache, more decoded bytes than this are decoded when they are fetched.
 
     Raises:
-        UserError: if fewer than FEWEST files can be read.
+        UserError: if fewer than FEWEST files can be read, or no file of a class.
     """
     shape = (len(files.paths), *decoder.shape)
     labels = torch.tensor(files.labels, dtype=torch.int64) if files.labels else None
     if cache is None and np.prod(shape, dtype=np.int64) > in_memory_bytes:
         failures = _check_headers(files.paths)
         lazy = LazyImages(np.array(files.paths), decoder, labels, files.classes)
-        return lazy.subset(_readable(files.paths, failures))
+        return lazy.subset(_readable(files, failures))
 
     def fill(array: np.ndarray) -> Failures:
         log.info("reading %d images", len(files.paths))
@@ -60,7 +60,10 @@ def load_images(
         failures = fill(array)
     else:
         array, failures = Cache(cache, key_of(files.paths, decoder)).get(shape, fill)
-    return TensorItems(torch.from_numpy(array), labels, files.classes).subset(_readable(files.paths, failures))
+    rows = _readable(files, failures)
+    if all(np.array_equal(array[row], array[rows[0]]) for row in rows.tolist()):  # stops at the first that differs
+        log.warning("all %d images are alike: a model can learn nothing but this image", len(rows))
+    return TensorItems(torch.from_numpy(array), labels, files.classes).subset(rows)
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,16 @@ def _check_headers(paths: Sequence[str]) -> Failures:
     return read_each(paths, check)
 
 
-def _readable(paths: Sequence[str], failures: Failures) -> Tensor:
+def _readable(files: ImageFiles, failures: Failures) -> Tensor:
     """Returns the rows of the readable files and warns about the others. Raises UserError if too few are left."""
-    rows = [row for row, path in enumerate(paths) if path not in failures]
-    warn_about_failures(failures, len(paths), "images")
+    rows = [row for row, path in enumerate(files.paths) if path not in failures]
+    warn_about_failures(failures, len(files.paths), "images")
     if len(rows) < FEWEST:
         raise UserError("data.root", f"{len(rows)} readable images", f"at least {FEWEST} readable images")
+    if files.labels:
+        read = {files.labels[row] for row in rows}
+        missing = [name for label, name in enumerate(files.classes) if label not in read]
+        if missing:
+            got = f"no readable image of class {', '.join(missing)}"
+            raise UserError("data.root", got, "a readable image of each class", hint="remove the folder")
     return torch.tensor(rows, dtype=torch.int64)

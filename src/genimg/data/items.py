@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, Self
 import torch
 from torch import Tensor
 
-from genimg.data.hashing import hash_int
+from genimg.common.hashing import hash_int
 
 ImageShape = tuple[int, int, int]  # (C, H, W)
 Part = Literal["train", "test"]

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from genimg.data.hashing import Use, hash_int
+from genimg.common.hashing import Use, hash_int
 from genimg.data.items import Items
 from genimg.data.order import Request
 

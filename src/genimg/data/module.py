@@ -14,11 +14,11 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.hashing import Use, hash_int, hash_words
 from genimg.common.limits import LARGEST_ITEM, check_sides
-from genimg.data.hashing import Use, hash_int, hash_words
 from genimg.data.items import ImageShape, Items, Source, fingerprint
 from genimg.data.loader import Batch, Batches
-from genimg.data.order import EvaluationOrder, TrainOrder, evenly_spaced_indices
+from genimg.data.order import TrainOrder, evaluation_requests, evenly_spaced_indices
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 _EVALUATION_SEED = 0  # validation and test clips do not depend on the seed of the run
@@ -145,20 +145,22 @@ class GenerativeData(LightningDataModule):
         )
 
     def val_dataloader(self) -> Iterable[Batch]:
-        return self._evaluation(_VALIDATION, self.rank, self.world_size)
+        """All held-out items, on every rank: rank 0 alone validates, and the items do not depend on the devices."""
+        return self._evaluation(_VALIDATION)
 
     def test_dataloader(self) -> Iterable[Batch]:
-        return self._evaluation(_TEST, self.rank, self.world_size)
+        """All test items, on every rank."""
+        return self._evaluation(_TEST)
 
-    def evenly_spaced(self, split: Literal["train", "test"], most: int) -> Iterable[Batch]:
+    def evenly_spaced(self, split: Literal["train", "validation", "test"], most: int) -> Iterable[Batch]:
         """Batches of at most `most` evenly spaced items of a split, not mirrored, the same on every rank."""
-        return self._evaluation({"train": _TRAIN, "test": _TEST}[split], most=most)
+        return self._evaluation({"train": _TRAIN, "validation": _VALIDATION, "test": _TEST}[split], most)
 
-    def _evaluation(self, split: int, rank: int = 0, world_size: int = 1, most: int | None = None) -> Batches:
+    def _evaluation(self, split: int, most: int | None = None) -> Batches:
         items = self._splits[split]
-        count = len(items) if most is None else min(most, len(items))
-        order = EvaluationOrder(evenly_spaced_indices(len(items), count), self.batch_size, rank, world_size)
-        return Batches(items, lambda: order, _EVALUATION_SEED, split, augment=False, workers=self.workers)
+        chosen = evenly_spaced_indices(len(items), len(items) if most is None else min(most, len(items)))
+        requests = evaluation_requests(chosen, self.batch_size)
+        return Batches(items, lambda: requests, _EVALUATION_SEED, split, augment=False, workers=self.workers)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """Mirrors the images if the batch is augmented, and converts uint8 to float32 in [-1, 1]."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.data.hashing import Use, uniform
+from genimg.common.hashing import Use, uniform
 from genimg.data.items import ImageShape, Items, Part, Source
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genimg.data.hashing import Use, hash_int
+from genimg.common.hashing import Use, hash_int
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,6 @@ class TrainOrder:
             epoch, first = epoch + 1, 0
 
 
-@dataclass(frozen=True)
-class EvaluationOrder:
-    """The given items once, in order. A rank takes every world_size-th item of each batch."""
-
-    indices: Tensor
-    batch_size: int
-    rank: int = 0
-    world_size: int = 1
-
-    def __iter__(self) -> Iterator[Request]:
-        for batch in self.indices.split(self.batch_size):
-            own = batch[self.rank :: self.world_size]
-            if len(own):
-                yield Request(own, epoch=0)
+def evaluation_requests(indices: Tensor, batch_size: int) -> list[Request]:
+    """Returns requests for the given items once, in order."""
+    return [Request(batch, epoch=0) for batch in indices.split(batch_size) if len(batch)]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from genimg.common.errors import UserError, first_line
 from genimg.data.cache import user_folder
-from genimg.data.fit import Fit, fit_images
 from genimg.data.items import ImageShape, Part, TensorItems
+from genimg.data.resize import Fit, fit_images
 
 _BY_FLAG: dict[Part, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 _BY_NAME: dict[Part, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}

@@ -24,6 +24,7 @@ from torch.autograd import Function
 
 from genimg.common import ranks
 from genimg.common.errors import PeerLost
+from genimg.distributed import messages
 from genimg.distributed.rendezvous import Rendezvous
 
 Value = TypeVar("Value")
@@ -48,7 +49,7 @@ class AveragedGradients(DDPStrategy):
 
     def broadcast(self, obj: Value, src: int = 0) -> Value:
         with _raise_peer_lost():
-            return super().broadcast(obj, src)
+            return messages.broadcast(obj, src)
 
     def reduce(self, tensor: Tensor, group: Any = None, reduce_op: Any = "mean") -> Tensor:
         with _raise_peer_lost():
@@ -121,13 +122,11 @@ def all_reduce_max(trainer: Trainer, values: list[float]) -> list[float]:
 
 
 def all_gather(value: Value) -> list[Value]:
-    """Returns the `value` of every process, by rank."""
+    """Returns the `value` of every process, by rank; see `messages.encode` for what a value may be."""
     if not dist.is_initialized():
         return [value]
-    values: list[Any] = [None] * dist.get_world_size()
     with _raise_peer_lost():
-        dist.all_gather_object(values, value)
-    return values
+        return messages.all_gather(value)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Starts and watches the processes of a run on several devices, with torchrun's elastic agent.
 
-    python -m genimg.launch.agent RUN/config.yaml
+    python -P -m genimg.launch.agent RUN/config.yaml
 
 The agent is a process beside the command because it imports torch. Its exit code is that of the run, which the workers
 leave in the group's files, or 1 if one of them died.
@@ -30,7 +30,7 @@ RUN_ID = "genimg"  # the same on every machine
 
 
 def main(config_path: str) -> int:
-    """Runs `python -m genimg.launch.worker config_path` once for each device of this machine."""
+    """Runs `python -P -m genimg.launch.worker config_path` once for each device of this machine."""
     protect_standard_streams()
     command = processes.parent_pid()
     end_with_parent(signal.SIGTERM, command)
@@ -66,7 +66,7 @@ def _run(config: DictConfig, config_path: str, files: ProcessGroupFiles) -> int:
         **_rendezvous_settings(config),
     )
     try:
-        elastic_launch(settings, sys.executable)("-m", "genimg.launch.worker", config_path)
+        elastic_launch(settings, sys.executable)("-P", "-m", "genimg.launch.worker", config_path)
         return files.exit_code() or 0
     except SignalException as error:
         exit_code = 128 + int(error.sigval)

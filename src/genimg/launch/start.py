@@ -18,13 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
-from genimg.common.files import append_text, atomic_write, hold_lock, report_write_errors
+from genimg.common.files import append_text, atomic_write, create_numbered, hold_lock, report_write_errors
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
 from genimg.common.run_folder import RunFolder
 from genimg.launch.environment import worker_environment
 
-WORKER = (sys.executable, "-m", "genimg.launch.worker")
-AGENT = (sys.executable, "-m", "genimg.launch.agent")  # starts one worker for each device
+WORKER = (sys.executable, "-P", "-m", "genimg.launch.worker")  # -P: nothing of the working folder is imported
+AGENT = (sys.executable, "-P", "-m", "genimg.launch.agent")  # starts one worker for each device
 
 
 def start(
@@ -116,12 +116,7 @@ def _write(config: DictConfig, path: Path) -> Path:
 def _create_dated(outputs: Path, name: str) -> Path:
     """Creates `outputs/<date>/<time>-<name>/`, with a number appended if that exists."""
     base = outputs / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{name}"
-    number = 1
-    while True:
-        try:
-            return _create(base if number == 1 else base.with_name(f"{base.name}-{number}"))
-        except FileExistsError:
-            number += 1
+    return create_numbered(base, _create)
 
 
 def _create(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """One process of a run: reads the resolved configuration and runs its task. Hydra is not involved.
 
-    python -m genimg.launch.worker RUN/config.yaml
+    python -P -m genimg.launch.worker RUN/config.yaml
 
 In a distributed run the process reads its rank from the environment. Rank 0 logs to the terminal and to train.log,
 the others to files of their own beside it. Exit codes: 0 done; 1 failed; 2 an invalid input that only the task found;
@@ -27,6 +27,7 @@ from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, PeerLost, PeersUnavailable, RunFinished, UserError
 from genimg.common.processes import ProcessGroupFiles, end_with_parent, parent_pid, unblock_interrupts
 from genimg.common.run_folder import RunFolder
+from genimg.launch.imports import allow_own_classes
 
 log = logging.getLogger("genimg")
 
@@ -57,6 +58,7 @@ def _run(config_path: str) -> tuple[int, bool]:
     files = ProcessGroupFiles.from_environment()
     try:
         unblock_interrupts()
+        allow_own_classes(config)
         return import_module(f"genimg.tasks.{config['task']}").run(config), True
     except UserError as error:
         _log_failure(f"error: {error}")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Batch = dict[str, Any]
@@ -79,22 +80,19 @@ class GenerativeModel(LightningModule):
         return {name: sum(p.numel() for p in network.parameters()) for name, network in self.networks().items()}
 
     @abstractmethod
-    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Validation metrics of a normalised batch, each of shape (B,); the caller averages over items."""
+    def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Validation metrics of a normalised batch, each of shape (B,); the caller averages over items.
+
+        Args:
+            noise: the random numbers of the B items, on the model's device. Nothing else may be random.
+        """
 
     @abstractmethod
-    def sample(
-        self,
-        num_images: int,
-        *,
-        generator: torch.Generator,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-    ) -> Tensor:
+    def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """New images (N, C, H, W) in [-1, 1], or sequences (N, T, C, H, W) from a sequence model.
 
         Args:
-            generator: on the model's device; the same state gives the same samples.
+            noise: the random numbers of the N samples, on the model's device. Nothing else may be random.
             labels: classes, int64 (N,); required by a conditional model.
             temperature: scales the noise of the latents; below 1, samples are more typical and less varied.
         """
@@ -105,24 +103,13 @@ class LatentModel(GenerativeModel):
 
     latent_dim: int
 
-    def sample_latents(self, num_images: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """z ~ N(0, I), shape (N, latent_dim)."""
-        return torch.randn(num_images, self.latent_dim, generator=generator, device=self.device)
-
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
 
-    def sample(
-        self,
-        num_images: int,
-        *,
-        generator: torch.Generator,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-    ) -> Tensor:
+    def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """See the base class."""
-        return self.decode(temperature * self.sample_latents(num_images, generator=generator), labels)
+        return self.decode(temperature * noise.normal(self.latent_dim), labels)
 
 
 def cosine(progress: float, start: float, end: float) -> float:
@@ -145,7 +132,8 @@ def check_unused(arguments: Mapping[str, Any]) -> None:
 class Decodes(Protocol):
     """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim)."""
 
-    def sample_latents(self, num_images: int, *, generator: torch.Generator) -> Tensor: ...
+    latent_dim: int
+
     def decode(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused, cosine
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
@@ -105,7 +106,7 @@ class GAN(LatentModel):
 
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
-        fake = self._generate(self.sample_latents(len(real)), labels)
+        fake = self._generate(self.draw_latents(len(real)), labels)
         metrics, real_logits = self.discriminator_loss(real, fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
@@ -118,6 +119,10 @@ class GAN(LatentModel):
         generator_optimizer.step()
         self.discriminator.requires_grad_(True)
         return {name: value.detach() for name, value in metrics.items()}
+
+    def draw_latents(self, count: int) -> Tensor:
+        """z ~ N(0, I) for training, (count, latent_dim), from torch's generator."""
+        return torch.randn(count, self.latent_dim, device=self.device)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
         """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images."""
@@ -165,7 +170,7 @@ class GAN(LatentModel):
         """Logits (B,) in float32."""
         return self.discriminator(images, labels).float()
 
-    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}

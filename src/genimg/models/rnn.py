@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
 from genimg.models.bound import Bound, Path, best_unrelated_error, check_clips, frame_error
 from genimg.models.objectives.curriculum import Curriculum
@@ -23,7 +24,6 @@ from genimg.models.objectives.tracking import tracking_error
 from genimg.models.objectives.variational import (
     gaussian_kl,
     gaussian_kl_between,
-    normal_like,
     reparameterise,
     soft_bound,
 )
@@ -128,7 +128,8 @@ class RNN(GenerativeModel):
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         curriculum, progress = self.curriculum, self.progress
         clips = clips[:, : curriculum.frames(progress, clips.shape[1])]
-        bound = self._bound(clips, labels, opening=curriculum.opening(progress))
+        noise = torch.randn(*clips.shape[:2], self.latent_dim, device=clips.device)
+        bound = self._bound(clips, labels, noise, curriculum.opening(progress))
         loss = (
             curriculum.clip_kl_weight(progress) * bound.kl_clip
             + curriculum.frame_kl_weight(progress) * bound.kl_frames
@@ -139,34 +140,34 @@ class RNN(GenerativeModel):
         return {"loss": loss.mean() / clips[0, 1:].numel()} | metrics
 
     @torch.no_grad()
-    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The bound and its terms in nats per frame, and the errors of free-running roll-outs, each (B,).
 
         `mse_mean` is the mean error of `futures` roll-outs and `mse_best` that of the best one. `mse_copy` is that of a
         static copy of the start image, and `mse_best_unrelated` that of the best of as many other clips of the batch,
         because the best of several guesses has a small error even if none knows anything. Errors are squared errors of
-        pixels in [0, 1], summed over a frame and averaged over frames.
+        pixels in [0, 1], summed over a frame and averaged over frames. `motion` is the same between a roll-out and its
+        start image; that of the data is `mse_copy`.
         """
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         start, truth = clips[:, 0], clips[:, 1:]
-        free = partial(
-            self.sample, len(clips), generator=generator, labels=labels, start=start, num_frames=clips.shape[1]
-        )
-        errors = [frame_error(free()[:, 1:], truth) for _ in range(self.futures)]
-        rolled = torch.stack(errors)
+        free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1])
+        futures = [free(noise.of_future(future))[:, 1:] for future in range(self.futures)]
+        errors = torch.stack([frame_error(future, truth) for future in futures])
         copy = frame_error(start.unsqueeze(1), truth)
-        return self._bound(clips, labels, generator).metrics(self.likelihood) | {
-            "mse_mean": rolled.mean(0),
-            "mse_best": rolled.amin(0),
+        bound = self._bound(clips, labels, noise.normal(clips.shape[1], self.latent_dim))
+        return bound.metrics(self.likelihood) | {
+            "mse_mean": errors.mean(0),
+            "mse_best": errors.amin(0),
             "mse_best_unrelated": best_unrelated_error(truth, self.futures, copy),
             "mse_copy": copy,
+            "motion": frame_error(futures[0], start.unsqueeze(1)),
         }
 
     def sample(
         self,
-        num_images: int,
+        noise: Noise,
         *,
-        generator: torch.Generator,
         labels: Tensor | None = None,
         temperature: float = 1.0,
         start: Tensor | None = None,
@@ -179,30 +180,29 @@ class RNN(GenerativeModel):
             num_frames: T, of any length; None is the length of training clips.
         """
         if start is None:
-            start, labels = self.starts.draw(num_images, generator, labels if self.num_classes else None)
-        if start.shape[0] != num_images:
-            raise ValueError(f"{num_images} animations need {num_images} start images, got shape {tuple(start.shape)}")
+            start, labels = self.starts.draw(noise.of_start(), labels if self.num_classes else None)
+        if start.shape[0] != len(noise):
+            raise ValueError(f"{len(noise)} animations need {len(noise)} start images, got shape {tuple(start.shape)}")
         if self.num_classes and labels is None:
             raise UserError("classes", None, "the class of every start image, because this model is conditional")
         length = self.num_frames if num_frames is None else num_frames
-        return torch.cat(list(self.stream(start, length, generator, labels, temperature)), dim=1)
+        return torch.cat(list(self.stream(start, length, noise, labels, temperature)), dim=1)
 
     @torch.no_grad()
     def stream(
         self,
         start: Tensor,
         num_frames: int,
-        generator: torch.Generator,
+        noise: Noise,
         labels: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Iterator[Tensor]:
         """Yields `sample` in pieces (N, t, C, H, W) of at most `CHUNK` frames, in bounded memory."""
 
-        def noise(_: int) -> Tensor:
-            shape = (len(start), self.dynamics.latent_dim)
-            return temperature * torch.randn(shape, generator=generator, device=start.device)
+        def drawn(times: range) -> Tensor:
+            return temperature * noise.normal(len(times), self.latent_dim, skip=times.start * self.latent_dim)
 
-        yield from self._roll_out(start, num_frames, noise, labels)
+        yield from self._roll_out(start, num_frames, drawn, labels)
 
     @torch.no_grad()
     def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -212,47 +212,49 @@ class RNN(GenerativeModel):
             start: (N, C, H, W) in [-1, 1].
             noise: standard normal (N, T, latent_dim): row 0 for the clip, row t for frame t.
         """
-        return torch.cat(list(self._roll_out(start, noise.shape[1], lambda t: noise[:, t], labels)), dim=1)
+        frames = self._roll_out(start, noise.shape[1], lambda times: noise[:, times.start : times.stop], labels)
+        return torch.cat(list(frames), dim=1)
 
     def _roll_out(
-        self, start: Tensor, num_frames: int, noise: Callable[[int], Tensor], labels: Tensor | None
+        self, start: Tensor, num_frames: int, noise: Callable[[range], Tensor], labels: Tensor | None
     ) -> Iterator[Tensor]:
-        """Yields frames from the priors. noise: t -> standard normal (N, latent_dim), for w at t = 0 and for z_t."""
+        """Yields frames from the priors.
+
+        Args:
+            noise: times -> standard normal (N, len(times), latent_dim), for w at time 0 and for z_t at time t.
+        """
         yield start.unsqueeze(1)
         context, maps = self.encoder(start)
         layers = self.decoder.split(start, maps)
-        step = self.dynamics.begin(
-            noise(0), context, maps[-1], layers.centroid_and_extent(), labels if self.num_classes else None
-        )
+        w, labels = noise(range(1)).squeeze(1), labels if self.num_classes else None
+        step = self.dynamics.begin(w, context, maps[-1], layers.centroid_and_extent(), labels)
 
-        def from_prior(step: Any, t: int) -> Tensor:
-            mean, log_var = _bounded(self.dynamics.prior(step))
-            return reparameterise(mean, log_var, noise(t))
+        def prior(step: Any, t: int) -> Latent:
+            return _bounded(self.dynamics.prior(step))
 
         for begin in range(1, num_frames, CHUNK):
-            path = self._run_dynamics(step, from_prior, range(begin, min(begin + CHUNK, num_frames)))
+            times = range(begin, min(begin + CHUNK, num_frames))
+            path = self._run_dynamics(step, prior, noise(times), times)
             step = path.step
             yield self._draw(layers, path)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their first frame and the means of their latents."""
-        bound = self._bound(images, labels if self.num_classes else None, noisy=False)
+        means = torch.zeros(*images.shape[:2], self.latent_dim, device=images.device)
+        bound = self._bound(images, labels if self.num_classes else None, means)
         return torch.cat([images[:, :1], bound.frames], dim=1)
 
     def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Stores up to 32 start images (N, C, H, W), uint8 or in [-1, 1], with their classes in the checkpoint."""
         self.starts.keep(images, labels)
 
-    def _bound(
-        self,
-        clips: Tensor,
-        labels: Tensor | None,
-        generator: torch.Generator | None = None,
-        opening: float = 1.0,
-        noisy: bool = True,
-    ) -> Bound:
-        """The bound with latents drawn from the posteriors, or with their means if not `noisy`."""
+    def _bound(self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0) -> Bound:
+        """The bound with latents drawn from the posteriors.
+
+        Args:
+            noise: standard normal (N, T, latent_dim): row 0 for w, row t for z_t. Zeros give the posteriors' means.
+        """
         count, length = clips.shape[:2]
         features, maps = self.encoder(clips.flatten(0, 1))  # all frames in one call
         features = features.unflatten(0, (count, length))
@@ -260,19 +262,17 @@ class RNN(GenerativeModel):
         layers = self.decoder.split(clips[:, 0], start_maps)
         observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
 
-        def draw(latent: Latent) -> Tensor:
-            return reparameterise(*latent, normal_like(latent[0], generator)) if noisy else latent[0]
-
         w = _bounded(clip_latent)
-        step = self.dynamics.begin(draw(w), features[:, 0], start_maps[-1], layers.centroid_and_extent(), labels)
+        first = reparameterise(*w, noise[:, 0])
+        step = self.dynamics.begin(first, features[:, 0], start_maps[-1], layers.centroid_and_extent(), labels)
         kl_frames: list[Tensor] = []
 
-        def from_posterior(step: Any, t: int) -> Tensor:
+        def latent(step: Any, t: int) -> Latent:
             posterior = _bounded(self.dynamics.posterior(step, observation, t))
             kl_frames.append(gaussian_kl_between(*posterior, *_bounded(self.dynamics.prior(step))))
-            return draw(posterior)
+            return posterior
 
-        path = self._run_dynamics(step, from_posterior, range(1, length))
+        path = self._run_dynamics(step, latent, noise[:, 1:], range(1, length))
         frames = self._draw(layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, 1:]),
@@ -282,11 +282,11 @@ class RNN(GenerativeModel):
             frames=frames,
         )
 
-    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Tensor], times: range) -> Path:
-        """Runs the dynamics at `times`; `latent` gives z_t from the previous step."""
+    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, times: range) -> Path:
+        """Runs the dynamics at `times`; z_t is drawn from `latent(previous step, t)` with noise (N, len(times), D)."""
         steps = []
-        for t in times:
-            step = self.dynamics(latent(step, t), step)
+        for t, drawn in zip(times, noise.unbind(1), strict=True):
+            step = self.dynamics(reparameterise(*latent(step, t), drawn), step)
             steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))
 

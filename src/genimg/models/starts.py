@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 
 CAPACITY = 32
 
@@ -36,17 +37,18 @@ class KeptStarts(nn.Module):
             self.labels[: len(images)] = labels[chosen[:CAPACITY]]
         self.count.fill_(len(images))
 
-    def draw(self, count: int, generator: torch.Generator, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) in [-1, 1] and their classes (N,): in order, or at random within each requested class."""
+    def draw(self, noise: Noise, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) in [-1, 1] and their classes (N,): in turn, or at random within each requested class."""
         kept = int(self.count)
         if not kept:
             raise UserError("start", None, "a start image, because this model stores none")
         if labels is None:
-            chosen = torch.arange(count, device=self.images.device) % kept
+            chosen = noise.indices.to(self.images.device) % kept
         else:
             matches = labels[:, None] == self.labels[:kept]  # (N, kept)
             matches |= ~matches.any(1, keepdim=True)  # a class without an image uses those of other classes
-            chosen = torch.multinomial(matches.float(), 1, generator=generator).squeeze(1)
+            number = (noise.uniform(1).to(matches.device) * matches.sum(1, keepdim=True)).long()  # of the matches
+            chosen = (matches.cumsum(1) <= number).sum(1)
         return self.images[chosen].float() / 127.5 - 1, self.labels[chosen]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
@@ -34,8 +35,8 @@ class LatentPrior(Protocol):
 class VAE(LatentModel):
     """A VAE that is trained on the ELBO with a KL weight beta, and sampled from N(0, I) or a fitted prior.
 
-    Latents have two forms. `noise` is standard normal: `sample_latents` draws it and `decode` takes it, so
-    interpolation and truncation mean the same under both priors. z is the encoder's output and the decoder's input.
+    Latents have two forms. `noise` is standard normal: `decode` takes it, so interpolation and
+    truncation mean the same under both priors. z is the encoder's output and the decoder's input.
 
     Args:
         encoder: images [, labels] -> mean and log-variance (B, latent_dim).
@@ -137,14 +138,14 @@ class VAE(LatentModel):
         """The weight of the KL at the present progress."""
         return self.beta * (min(1.0, self.progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0)
 
-    def evaluate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The objective (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,).
 
         The objective is `elbo`, or `variational_loss` if the likelihood is not a density.
         """
         images, labels = batch["images"], self._labels_of(batch)
         mean, log_var = self.posterior(images, labels)
-        z = reparameterise(mean, log_var, normal_like(mean, generator))
+        z = reparameterise(mean, log_var, noise.normal(self.latent_dim))
         reconstruction = self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images)
         kl = gaussian_kl(mean, log_var)
         metrics = {**self.likelihood.bound(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genimg.common.declared import class_attribute
 from genimg.common.errors import UserError, in_a_line
+from genimg.common.monitored import read_best
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Better, counted
@@ -70,15 +70,9 @@ class Run:
 
     @property
     def monitor(self) -> dict[str, Better]:
-        """The metric that selects the best checkpoint and its direction; empty for a class of another package."""
-        target = self.group("model").get("_target_")
-        if not isinstance(target, str) or not target.startswith("genimg.models."):
-            return {}
-        try:
-            name, direction = class_attribute(target, "monitor")
-        except (LookupError, ImportError, TypeError, ValueError):  # no such class, or one without a monitor
-            return {}
-        return {name: "higher" if direction == "max" else "lower"}
+        """The metric that selects the best checkpoint and its direction; empty before it is measured."""
+        best = read_best(self.folder.best_metric)
+        return {} if best is None else {best.name: "higher" if best.direction == "max" else "lower"}
 
     @property
     def sheets(self) -> list[tuple[int, Path]]:

@@ -1,23 +1,35 @@
 """Seeded sampling from a trained model.
 
-Images are drawn in chunks of `CHUNK`. A chunk is always drawn completely, by its own generator, which is seeded by
-(seed, index of the chunk). Image i of a seed therefore does not depend on the number of images, and memory is bounded
-by one chunk.
+The noise of an image is a function of (seed, index), that of a sequence of (seed, index, future). Images are drawn in
+chunks of `CHUNK`, so memory is bounded by one chunk. A chunk is always drawn completely, because rounding may depend on
+the size of a batch; image i of a seed is then the same, bit for bit, for any number of images.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
 from genimg.models.base import Decodes, GenerativeModel, Reconstructs
 from genimg.sampling.inputs import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
 
-CHUNK = 16  # images drawn at once; a constant, because the noise of an image depends on it
+CHUNK = 16  # images drawn at once
+
+
+class StreamOptions(TypedDict, total=False):
+    """The keyword arguments of `Sampler.stream`, which describes them."""
+
+    seed: int
+    classes: Classes | None
+    temperature: float
+    truncation: float | None
+    start: Tensor | None
+    num_frames: int | None
+    futures: int
 
 
 class Sampler:
@@ -67,7 +79,7 @@ class Sampler:
         """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
 
-    def sample(self, num_images: int, **options: Any) -> Tensor:
+    def sample(self, num_images: int, **options: Unpack[StreamOptions]) -> Tensor:
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         return torch.cat(list(self.stream(num_images, **options)))
 
@@ -87,7 +99,8 @@ class Sampler:
 
         Args:
             num_images: number of images, or of start images of a sequence model; 1 or more.
-            seed: 0 or more. The same seed gives the same images.
+            seed: 0 or more. The same seed gives the same images. Image i does not depend on `num_images`, nor sequence
+                (i, future) on the number of start images and of futures.
             classes: names or numbers of a conditional model's classes, drawn in turn; None = all classes.
             temperature: scale of the latent noise, 0 or more; below 1, samples are more typical and less varied.
             truncation: truncates the latents at this many standard deviations (Brock et al. 2019, BigGAN, section
@@ -126,13 +139,13 @@ class Sampler:
         self, num_images: int, seed: int, labels: Tensor | None, temperature: float, truncation: float | None
     ) -> Iterator[Tensor]:
         for begin in range(0, num_images, CHUNK):
-            generator = self._generator(seed, begin // CHUNK)
+            noise = self._noise(seed, range(begin, begin + CHUNK))
             chosen = None if labels is None else labels[begin : begin + CHUNK]
             if truncation is None:
-                images = self.model.sample(CHUNK, generator=generator, labels=chosen, temperature=temperature)
+                images = self.model.sample(noise, labels=chosen, temperature=temperature)
             else:
                 model = self._decoder("truncation", truncation)
-                z = truncate(model.sample_latents(CHUNK, generator=generator), truncation)
+                z = truncate(noise.normal(model.latent_dim), truncation)
                 images = model.decode(temperature * z, chosen)
             yield _to_cpu(images[: num_images - begin])
 
@@ -149,17 +162,16 @@ class Sampler:
     ) -> Iterator[Tensor]:
         model = cast(Any, self.model)
         for begin in range(0, num_images, CHUNK):
-            # given start images need no complete chunk: their number is part of the request
-            count = CHUNK if start is None else min(CHUNK, num_images - begin)
+            # given start images make no complete chunk; their sequences are equal up to rounding
+            end = begin + CHUNK if start is None else min(begin + CHUNK, num_images)
+            noise = self._noise(seed, range(begin, end))
             shared: dict[str, Any] = {
-                "generator": self._generator(seed, begin // CHUNK),
-                "labels": None if labels is None else labels[begin : begin + count],
+                "labels": None if labels is None else labels[begin:end],
                 "temperature": temperature,
+                "start": None if start is None else start[begin:end].to(self.device),
+                "num_frames": num_frames,
             }
-            first = None if start is None else start[begin : begin + count].to(self.device)
-            if first is None and futures > 1:
-                first = model.sample(count, **shared, num_frames=2)[:, 0]
-            drawn = [model.sample(count, **shared, start=first, num_frames=num_frames) for _ in range(futures)]
+            drawn = [model.sample(noise.of_future(future), **shared) for future in range(futures)]
             kept = torch.stack(drawn, dim=1)[: num_images - begin]  # (count, futures, T, C, H, W)
             yield _to_cpu(kept.flatten(0, 1))
 
@@ -196,9 +208,8 @@ class Sampler:
         _check_at_least("num_images", num_images, 2, "with interpolate, which needs two images")
         self._check_truncation(truncation)
         model = self._decoder("interpolate", steps)
-        chunks = range(-(-num_images // CHUNK))
-        z = torch.cat([model.sample_latents(CHUNK, generator=self._generator(seed, chunk)) for chunk in chunks])
-        z = temperature * (z if truncation is None else truncate(z, truncation))[:num_images]
+        z = self._noise(seed, range(num_images)).normal(model.latent_dim)
+        z = temperature * (z if truncation is None else truncate(z, truncation))
         labels = self.labels(classes, num_images)
         if labels is not None:
             order = self.grouped_by_class(classes, num_images)
@@ -261,9 +272,8 @@ class Sampler:
             expected = f"the class of the images: one for all {count}, or one for each"
             raise UserError("classes", classes, expected, hint="this model is conditional")
 
-    def _generator(self, seed: int, chunk: int) -> torch.Generator:
-        word = np.random.SeedSequence((seed, chunk)).generate_state(1, np.uint64)[0]
-        return torch.Generator(self.device).manual_seed(int(word))
+    def _noise(self, seed: int, indices: range) -> Noise:
+        return Noise(seed, torch.arange(indices.start, indices.stop), self.device)
 
     def _decoder(self, key: str, got: object) -> Decodes:
         if self.makes_sequences or not isinstance(self.model, Decodes):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
-from genimg.common.files import report_write_errors, write_json
+from genimg.common.files import create_numbered, open_no_link, report_write_errors, write_json
 from genimg.config.hydra_api import Override
 
 
@@ -78,6 +78,11 @@ class SweepFolder:
         """The output of a job, if jobs run side by side."""
         return self._records / f"{job_name}.log"
 
+    def create(self) -> SweepFolder:
+        """Creates the folder, with a number appended if it exists: two sweeps may begin in the same second."""
+        with report_write_errors("outputs", self.path):
+            return SweepFolder(create_numbered(self.path, lambda path: path.mkdir(parents=True)))
+
     def save_plan(self, words: list[str], jobs: list[Job]) -> None:
         write_json(self.plan, {"words": words, "jobs": [job._asdict() for job in jobs]})
 
@@ -116,7 +121,7 @@ class SweepFolder:
         """Locks the folder for this command, and allows jobs to start. Raises UserError if the sweep is running."""
         with report_write_errors("outputs", self.path):
             self._records.mkdir(parents=True, exist_ok=True)
-            lock = open(self._records / "lock", "w")  # noqa: SIM115
+            lock = open(self._records / "lock", "w", opener=open_no_link)  # noqa: SIM115
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -38,6 +38,7 @@ class Plan(NamedTuple):
     slots: Slots | None  # for jobs side by side on this machine
     fail_fast: bool
     downloads: bool = True  # into data.root: not if only an untrusted folder names it
+    is_new: bool = True  # its folder does not exist yet
 
     @property
     def repeats(self) -> bool:
@@ -66,7 +67,8 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     if _job_words(composer, plan.words) != _job_words(composer, saved):
         was = " ".join(word for word in saved if not word.startswith("hydra"))
         raise UserError("sweep.resume", " ".join(words), f"the overrides of the sweep: {was}", "omit them")
-    return plan._replace(jobs=jobs, downloads=any(override.key_or_group == "data.root" for override in given))
+    downloads = any(override.key_or_group == "data.root" for override in given)
+    return plan._replace(jobs=jobs, downloads=downloads, is_new=False)
 
 
 def _plan(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:

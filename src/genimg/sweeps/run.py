@@ -26,6 +26,8 @@ def sweep(session: Session) -> int:
     invalid job, before anything is written.
     """
     plan = make_plan(session.composer, session.words)
+    if plan.is_new:
+        plan = plan._replace(folder=plan.folder.create())
     config = sweep_config(session.composer, plan)
     best = None
     with plan.folder.hold(), forward_to_jobs(plan.folder, wait=plan.launcher in LOCAL) as stop:

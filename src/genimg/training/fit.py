@@ -18,6 +18,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
@@ -37,7 +38,7 @@ from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.metrics import DIVERGED
 from genimg.training.changes import log_changes
 from genimg.training.dry_run import dry_run
-from genimg.training.machine import Machine, choose
+from genimg.training.machine import Machine, configure
 from genimg.training.settings import TrainSettings
 from genimg.training.setup import build_run
 
@@ -57,11 +58,13 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
         The exit code: 0; 1 if training diverged; 130 or 143 after a signal.
     """
     settings = TrainSettings.from_config(config)
-    machine = choose(settings.trainer)
+    machine = configure(settings.trainer)
     rendezvous = join(machine.device)
     if settings.dry_run:
         return dry_run(settings, machine)
-    settings = replace(settings, run_dir=all_gather(settings.run_dir)[0])  # only rank 0's command created one
+    settings = replace(
+        settings, run_dir=Path(all_gather(str(settings.run_dir))[0])
+    )  # only rank 0's command created one
     folder = RunFolder(settings.run_dir)
     resume = load_newest(folder) if settings.resume or (restarts() and folder.has_checkpoint()) else None
     log_start(folder, machine, resume)

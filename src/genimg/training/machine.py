@@ -44,7 +44,7 @@ class Machine(TrainerSettings):
         return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
 
 
-def choose(settings: TrainerSettings, bf16: bool | None = None) -> Machine:
+def configure(settings: TrainerSettings, bf16: bool | None = None) -> Machine:
     """Resolves the `trainer` settings (configs/trainer/auto.yaml) and sets torch's number of threads.
 
     bf16: whether `precision: auto` is bf16-mixed; None asks the hardware.

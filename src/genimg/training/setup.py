@@ -30,6 +30,7 @@ from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
 from genimg.training.machine import Machine
+from genimg.training.memory import check_memory
 from genimg.training.settings import TrainSettings, resolve_auto
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ def build_model(
     node = settings.model
     if resume is not None:
         check_fits(node, resume["model"], builder, key="resume")
+    check_memory(node, builder)
     model: GenerativeModel = builder.build(node, "model")
     check_optimizers(model, node)
     if isinstance(model, KeepsStarts):  # so that a checkpoint can animate without the data

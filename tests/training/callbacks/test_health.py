@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from genimg.common.monitored import Monitored
+from genimg.models.gan import GAN
 from genimg.training.callbacks.base import Measured
 from genimg.training.callbacks.frechet_random import FrechetRandom
 from genimg.training.callbacks.health import Health, Standing, symptoms
@@ -14,9 +17,13 @@ from tests.trained import run_folder
 
 HEALTHY = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0,
-    "val_variance_ratio": 0.9,
+    "val_variance_ratio": 0.9, "val_between_class_ratio": 0.9, "val_within_class_ratio": 0.9,
+    "val_motion": 50.0, "val_mse_best": 50.0, "val_mse_copy": 60.0,
 }  # fmt: skip
-LIMITS = Health(max_logit_gap=10, min_variance_ratio=0.1, min_kl=0.5, min_speed=0.4, max_stagnation=0.6)
+LIMITS = Health(
+    max_logit_gap=10, min_variance_ratio=0.1, min_class_ratio=0.1, min_motion=0.1, min_progress=0.5, min_kl=0.5,
+    min_speed=0.4, max_stagnation=0.6,
+)  # fmt: skip
 BEST = Monitored("frechet_random", 0.3, "min", 500)
 LATE = Standing(progress=0.9, best=BEST, best_at=0.5, since_best=3, best_speed=1000.0)
 
@@ -32,6 +39,10 @@ def found(changed: dict[str, float], rows: int = 5, **options: Any) -> set[str]:
     [
         ({"real_logits": 9.0, "fake_logits": -8.0}, "discriminator_won"),
         ({"val_variance_ratio": 0.02}, "mode_collapse"),
+        ({"val_between_class_ratio": -0.01}, "equal_classes"),
+        ({"val_within_class_ratio": 0.02}, "ignored_latents"),
+        ({"val_motion": 2.0}, "no_motion"),
+        ({"val_mse_best": 61.0}, "worse_than_copy"),
         ({"kl": 0.1}, "posterior_collapse"),
         ({"images_per_second": 300.0}, "slow"),
     ],
@@ -75,3 +86,25 @@ def test_stale_needs_measurements(
     words += ["callbacks.frechet_random.num_images=4", f"callbacks.frechet_random.times={times}"]
     run_folder(tmp_path / "run", *words)
     assert ("frechet_random has not improved on 1, reached at" in caplog.text) is warned
+
+
+def ignore_classes(self: GAN, z: Tensor, labels: Tensor) -> Tensor:
+    return (z[:, :1, None, None] * torch.linspace(-1, 1, 8)).expand(-1, 1, 8, 8).tanh()
+
+
+def ignore_latents(self: GAN, z: Tensor, labels: Tensor) -> Tensor:
+    return (labels.view(-1, 1, 1, 1) / 5 - 1 + torch.linspace(-1, 1, 8)).expand(-1, 1, 8, 8).tanh()
+
+
+@pytest.mark.parametrize(
+    ("decode", "told", "not_told"),
+    [(ignore_classes, "classes hardly", "ignores z"), (ignore_latents, "ignores z", "classes hardly")],
+)
+def test_a_collapsed_conditional_generator_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, decode: Any, told: str,
+    not_told: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(GAN, "decode", decode)
+    words = ["model=gan", "model.conditional=true", "data.image_size=8", "data.batch_size=16", "model.width=4"]
+    run_folder(tmp_path / "run", *words, "budget.images=9600", "log_every_steps=2", "logger=none")
+    assert told in caplog.text and not_told not in caplog.text

@@ -54,8 +54,7 @@ class ExportableGenerator(nn.Module):
         elif not self.makes_sequences and isinstance(model, Decodes):
             if num_frames is not None:
                 raise UserError("num_frames", num_frames, "not set; this model produces still images")
-            latent_dim = model.sample_latents(1, generator=torch.Generator(sampler.device)).shape[1]
-            self.inputs = [Input("z", (latent_dim,), "float32", "standard normal")]
+            self.inputs = [Input("z", (model.latent_dim,), "float32", "standard normal")]
         else:
             expected = "a model with decode(z, labels), or animate(start, noise, labels) for sequences"
             raise UserError("run", type(model).__name__, expected)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from genimg.common.monitored import Monitored
 from genimg.common.run_folder import RunFolder
@@ -35,19 +34,17 @@ class RunContext:
     checkpoints: Checkpoints
 
     def validation_batches(self, num_images: int) -> Iterator[Batch]:
-        """Yields the first validation items, at most `num_images`, as `to_device` does."""
-        return self.to_device(self.data.val_dataloader(), num_images)
+        """Yields at most `num_images` evenly spaced validation items, normalised and on the model's device.
 
-    def to_device(self, batches: Iterable[Batch], num_images: int) -> Iterator[Batch]:
-        """Yields batches of at most `num_images` items in all, normalised and on the model's device."""
+        The items are the same on every number of devices: a data set may be sorted by class, so they are spaced.
+        """
+        return self.to_device(self.data.evenly_spaced("validation", num_images))
+
+    def to_device(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yields the batches, normalised and on the model's device."""
         for batch in batches:
-            count = min(num_images, len(batch["images"]))
-            cut = {name: value[:count] if isinstance(value, Tensor) else value for name, value in batch.items()}
-            moved = self.data.transfer_batch_to_device(cut, self.model.device, 0)
+            moved = self.data.transfer_batch_to_device(batch, self.model.device, 0)
             yield self.data.on_after_batch_transfer(moved, 0)
-            num_images -= count
-            if num_images == 0:
-                return
 
 
 class RunCallback(Callback):

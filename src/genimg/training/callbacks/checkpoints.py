@@ -16,6 +16,7 @@ from genimg.checkpoints.schema import Checkpoint, RunState, capture, process_sta
 from genimg.checkpoints.write import copy_to_cpu, save_checkpoint
 from genimg.common.errors import STOPPED, UserError, in_a_line
 from genimg.common.files import remove_unfinished, write_json
+from genimg.common.hashing import Use, hash_int
 from genimg.common.monitored import Monitored, comparable
 from genimg.common.run_folder import RunFolder
 from genimg.data.module import GenerativeData
@@ -78,7 +79,9 @@ class Checkpoints(Callback):
         kept = load_best(self.folder.best) if trainer.is_global_zero else None
         comparable = kept is not None and kept["data"]["fingerprint"] == self.data.fingerprint
         # from best.pt, because after a crash it may be newer than the checkpoint that the run resumes from
-        self.best = trainer.strategy.broadcast(monitored(kept["metrics"], self.model) if kept and comparable else None)
+        best = monitored(kept["metrics"], self.model) if kept and comparable else None
+        fields = trainer.strategy.broadcast(None if best is None else asdict(best))
+        self.best = None if fields is None else Monitored(**fields)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -171,7 +174,10 @@ class Checkpoints(Callback):
             self._failed.add(name)
 
     def _restore_process(self, trainer: Trainer) -> None:
-        """Restores what `process_state` returns. A process that the checkpoint does not have is seeded by its rank."""
+        """Restores what `process_state` returns. A process that the checkpoint does not have is seeded by its rank.
+
+        And by the images seen, so that a process which leaves the run and returns does not repeat its noise.
+        """
         states = self.resume["processes"] if self.resume is not None else []
         rank, device = trainer.global_rank, trainer.strategy.root_device
         if rank < len(states):
@@ -180,7 +186,7 @@ class Checkpoints(Callback):
             if "cuda" in states[rank] and device.type == "cuda":
                 torch.cuda.set_rng_state(states[rank]["cuda"])
         elif rank > 0:  # rank 0 continues from the seed that initialised the networks
-            torch.manual_seed((rank << 32) + self.settings.seed)
+            torch.manual_seed(hash_int(Use.PROCESS, self.settings.seed, rank, self.clock.images_seen))
 
 
 def _write(folder: RunFolder, checkpoint: Checkpoint, best: Monitored | None) -> None:

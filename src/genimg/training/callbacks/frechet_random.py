@@ -4,7 +4,9 @@ from typing import ClassVar
 
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
+from genimg.common.noise import Noise
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
@@ -27,7 +29,9 @@ class FrechetRandom(Measurement):
     evaluate` measures the quality.
 
     `variance_ratio` is the total variance of the samples' features divided by that of the images'. Far below 1, the
-    samples are nearly identical.
+    samples are nearly identical. A conditional model has two more: `between_class_ratio` compares the variances of the
+    classes' means, and is near 0 if the classes do not differ; `within_class_ratio` compares the variances around the
+    means, and is near 0 if the generator ignores z.
 
     Args:
         times: measurements per run, at most.
@@ -55,20 +59,28 @@ class FrechetRandom(Measurement):
         model = self.context.model
         if self._extractor is None:
             self._extractor = self._extract_real(model.device, num_images)
-        generator = torch.Generator(model.device).manual_seed(_SEED)
         labels = self._labels.to(model.device) if model.num_classes else None
         parts = []
         for start in range(0, len(self._real), _CHUNK):
             count = min(_CHUNK, len(self._real) - start)
             wanted = None if labels is None else labels[start : start + count]
-            parts.append(to_uint8(model.sample(count, generator=generator, labels=wanted)))
+            noise = Noise(_SEED, torch.arange(start, start + count), model.device)
+            parts.append(to_uint8(model.sample(noise, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
         variance = max(float(self._real.var(dim=0).sum()), 1e-12)
         metrics = {
             "frechet_random": frechet_distance(self._real, fake) / variance,
             "variance_ratio": float(fake.var(dim=0).sum()) / variance,
         }
+        if labels is not None:
+            metrics |= self._class_ratios(fake)
         return Measured(metrics, len(self._real))
+
+    def _class_ratios(self, fake: Tensor) -> dict[str, float]:
+        """The two parts of `variance_ratio` of a conditional model, whose samples have the classes of the images."""
+        (real_between, real_within), (between, within) = (class_variances(x, self._labels) for x in (self._real, fake))
+        ratios = {"between_class_ratio": (between, real_between), "within_class_ratio": (within, real_within)}
+        return {name: value / real for name, (value, real) in ratios.items() if real > 1e-12}
 
     def _extract_real(self, device: torch.device, num_images: int) -> Extractor:
         """Stores the features of the training images, and returns the extractor."""
@@ -80,3 +92,22 @@ class FrechetRandom(Measurement):
         if data.classes:
             self._labels = torch.cat([batch["labels"] for batch in batches])
         return extractor
+
+
+def class_variances(features: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Total variance of features (N, D) between the means of classes, and within classes; 0 with one image per class.
+
+    The estimates of a one-way analysis of variance with random effects (Searle et al. 1992, "Variance components",
+    section 3.6). They are unbiased, so the first may be negative.
+    """
+    features, (names, index) = features.double(), labels.unique(return_inverse=True)
+    counts = index.bincount(minlength=len(names)).double()
+    total, classes = len(features), len(names)
+    if classes < 2 or total <= classes:
+        return 0.0, 0.0
+    means = torch.zeros(classes, features.shape[1], dtype=features.dtype).index_add_(0, index, features)
+    means /= counts[:, None]
+    within = float((features - means[index]).square().sum()) / (total - classes)
+    between = float((counts[:, None] * (means - features.mean(0)).square()).sum()) / (classes - 1)
+    size = (total - float(counts.square().sum()) / total) / (classes - 1)  # of a class; the mean if all are equal
+    return (between - within) / size, within

@@ -49,6 +49,9 @@ def symptoms(rows: list[Row], limits: "Health", run: Standing, has_logits: bool 
             f"mode collapse: the variance of the samples is {latest['val_variance_ratio']:.0%} of the data's. "
             f"Try {setting}, or a lower model.lr."
         )
+    found |= _class_symptoms(latest, limits)
+    if run.progress > limits.min_progress:
+        found |= _motion_symptoms(latest, limits)
     # while beta still rises, a small KL is normal
     if latest.get("beta") == first.get("beta") and all("kl" in row and row["kl"] < limits.min_kl for row in rows):
         found["posterior_collapse"] = (
@@ -69,6 +72,39 @@ def symptoms(rows: list[Row], limits: "Health", run: Standing, has_logits: bool 
     return found
 
 
+def _class_symptoms(latest: Row, limits: "Health") -> dict[str, str]:
+    """Failures of a conditional generator."""
+    found = {}
+    if (ratio := latest.get("val_between_class_ratio", 1.0)) < limits.min_class_ratio:
+        found["equal_classes"] = (
+            f"the classes hardly differ: the variance between them is {max(0.0, ratio):.0%} of the data's. "
+            "Try a longer run, a larger model.width, or classes with more images."
+        )
+    if (ratio := latest.get("val_within_class_ratio", 1.0)) < limits.min_class_ratio:
+        found["ignored_latents"] = (
+            f"the generator ignores z: the variance within a class is {ratio:.0%} of the data's. "
+            "Try a lower model.lr, and for a GAN a larger model.gamma."
+        )
+    return found
+
+
+def _motion_symptoms(latest: Row, limits: "Health") -> dict[str, str]:
+    """Failures of a sequence model."""
+    found = {}
+    copy = latest.get("val_mse_copy", 0.0)
+    if latest.get("val_motion", copy) < limits.min_motion * copy:
+        found["no_motion"] = (
+            f"the animations stand still: they change by {latest['val_motion'] / copy:.0%} of what the data change. "
+            "Try a longer run, or more or longer clips."
+        )
+    if latest.get("val_mse_best", copy) > copy:
+        found["worse_than_copy"] = (
+            f"the best predicted clip is worse than repeating its start image: squared errors of "
+            f"{latest['val_mse_best']:.3g} and {copy:.3g}. Try a longer run, more clips, or a lower model.lr."
+        )
+    return found
+
+
 def median_speed(rows: list[Row]) -> float:
     """Returns the median of images per second."""
     return statistics.median(row["images_per_second"] for row in rows)
@@ -81,6 +117,10 @@ class Health(RunCallback):
         max_logit_gap: if real_logits exceed fake_logits by more than this in every row, the discriminator has won: it
             separates both classes with certainty.
         min_variance_ratio: `variance_ratio` below this is mode collapse; 1 is the variance of the data.
+        min_class_ratio: `between_class_ratio` or `within_class_ratio` below this: the classes of a conditional model do
+            not differ, or its generator ignores z.
+        min_motion: `motion` below this share of `mse_copy`: the animations stand still.
+        min_progress: share of a run before which animations are not judged: a sequence model learns to move late.
         min_kl: `kl` below this, in nats per image at the full beta, is posterior collapse.
         min_speed: training is slow below this share of the best speed so far.
         max_stagnation: progress has stopped after this share of the run without a better value of the monitored metric.
@@ -89,9 +129,18 @@ class Health(RunCallback):
     passive: ClassVar[bool] = True
 
     def __init__(
-        self, max_logit_gap: float, min_variance_ratio: float, min_kl: float, min_speed: float, max_stagnation: float
+        self,
+        max_logit_gap: float,
+        min_variance_ratio: float,
+        min_class_ratio: float,
+        min_motion: float,
+        min_progress: float,
+        min_kl: float,
+        min_speed: float,
+        max_stagnation: float,
     ) -> None:
         self.max_logit_gap, self.min_variance_ratio, self.min_kl = max_logit_gap, min_variance_ratio, min_kl
+        self.min_class_ratio, self.min_motion, self.min_progress = min_class_ratio, min_motion, min_progress
         self.min_speed, self.max_stagnation = min_speed, max_stagnation
         self._warned: set[str] = set()
         self._rows: list[Row] = []

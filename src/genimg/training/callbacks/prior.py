@@ -41,7 +41,7 @@ class FitPrior(RunCallback):
         generator = torch.Generator(device).manual_seed(_SEED)
         count = self.context.clock.affordable(self.num_images, _SHARE, self.times, _FEWEST)
         latents, labels = [], []
-        for batch in self.context.to_device(self.context.data.evenly_spaced("train", count), count):
+        for batch in self.context.to_device(self.context.data.evenly_spaced("train", count)):
             latents.append(model.encode(batch["images"], batch.get("labels"), generator=generator))
             labels.append(batch.get("labels"))
         known = None if labels[0] is None else torch.cat(labels)

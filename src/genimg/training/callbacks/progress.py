@@ -1,4 +1,4 @@
-"""Shows the progress of a run: a bar in a terminal, a line at intervals elsewhere."""
+"""Shows the progress of a run: a bar in a terminal that can draw it, a line at intervals elsewhere."""
 
 import logging
 import sys
@@ -6,6 +6,7 @@ import time
 from typing import ClassVar
 
 from pytorch_lightning import LightningModule, Trainer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
@@ -13,12 +14,26 @@ from genimg.training.callbacks.base import RunCallback
 
 log = logging.getLogger(__name__)
 
+_NARROWEST = 40  # columns; below, the bar would leave no room for the time that is left
+_CHARACTERS = "━╸╺…"  # of rich's bar, and of text that is cut off
+
+
+def draws_bars() -> bool:
+    """Whether sys.stdout is a terminal that can move its cursor, is wide enough and encodes the characters of a bar."""
+    console = Console()
+    try:
+        _CHARACTERS.encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    terminal = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+    return terminal and console.width >= _NARROWEST
+
 
 class ProgressDisplay(RunCallback):
     """Shows losses, images per second and the time left.
 
     Args:
-        every_seconds: interval between two lines where there is no terminal.
+        every_seconds: interval between two lines where no bar can be drawn.
     """
 
     passive: ClassVar[bool] = True
@@ -30,7 +45,7 @@ class ProgressDisplay(RunCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._line_at = time.monotonic()
-        if sys.stdout.isatty() and trainer.is_global_zero:
+        if trainer.is_global_zero and draws_bars():
             self._bar = Progress(
                 BarColumn(bar_width=12, table_column=Column(min_width=12)),
                 TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),

@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
+from genimg.common.noise import Noise
 from genimg.models.base import Reconstructs
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
@@ -50,10 +51,9 @@ class Samples(RunCallback):
     def draw(self, trainer: Trainer) -> None:
         """Writes the sheets of this step."""
         model, data, images_seen = self.context.model, self.context.data, self.context.clock.images_seen
-        generator = torch.Generator(model.device).manual_seed(_SEED)
         count = self.num_images if data.num_frames is None else self.num_clips
         labels = torch.arange(count, device=model.device) % len(data.classes) if model.num_classes else None
-        images = to_uint8(model.sample(count, generator=generator, labels=labels))
+        images = to_uint8(model.sample(Noise.of_first(count, _SEED, model.device), labels=labels))
         file = self.context.folder.samples / "during" / f"{images_seen:09d}"
         if isinstance(model, Reconstructs):
             sheet = self._reconstructions(model)

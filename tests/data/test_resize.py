@@ -2,7 +2,7 @@
 
 import pytest
 
-from genimg.data.fit import crop_box
+from genimg.data.resize import crop_box
 
 
 @pytest.mark.parametrize("target", [(100, 100), (50, 50), (64, 48), (28, 28), (7, 250)])

@@ -100,14 +100,22 @@ def test_a_run_under_nohup_outlives_its_terminal(killed: Start) -> None:
 
 def test_names_may_be_any_bytes(killed: Start, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
-    run = Killed(folder, [*killed("gan", 1, QUICK).words, f'outputs="{os.fsdecode(bytes([255]))}"'])
+    words = [word for word in killed("gan", 1, QUICK).words if word != "logger=none"]
+    run = Killed(folder, [*words, f'outputs="{os.fsdecode(bytes([255]))}"'])
     code, out = run.finish()
     assert code == 0, out
     (path,) = folder.glob("*/*/*-gan-digits")
     found = f'"{path}"'
-    for words in ([f"resume={found}", "budget.images=128"], ["sample", f"run={found}"], ["report", f"run={found}"]):
+    for words in (
+        [f"resume={found}", "budget.images=128"],
+        ["sample", f"run={found}"],
+        ["evaluate", f"run={found}", "num_images=16"],
+    ):
         code, out = Killed(folder, words).finish()
         assert code == 0, out
+    code, out = Killed(folder, ["export", f"run={found}"]).finish()
+    assert code == 2 and "expected: a folder with a path in UTF-8\n  hint:     out=FOLDER" in out
+    assert not RunFolder(path).exports.exists()
     assert b'outputs="\xff"' in RunFolder(path).overrides.read_bytes()
     assert RunFolder(path).is_complete()
 

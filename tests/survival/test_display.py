@@ -28,7 +28,12 @@ def logged(run: RunFolder) -> list[str]:
     return [line[24:] for line in run.log.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", BROKEN)
+QUICKLY_TESTED = ("closed descriptors", "ASCII in a terminal")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICKLY_TESTED else pytest.mark.slow) for name in BROKEN]
+)
 def test_a_run_trains_without_its_display(name: str, killed: Start) -> None:
     run = killed("gan", 1, QUICK)
     process = BROKEN[name].start(run)
@@ -51,7 +56,7 @@ def test_the_result_is_that_of_a_run_with_a_display(
     assert run.result() == straight("gan", processes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_a_pipeline_saves(number: signal.Signals, killed: Start) -> None:
     """Ctrl-C reaches the whole foreground group: `tee` ends before the run has printed its last lines."""
     run = killed("gan", 1, FOREVER)
@@ -78,6 +83,7 @@ def test_ctrl_c_in_a_pipeline_is_resumed_like_one_without(processes: int, straig
     assert run.result() == straight("gan", processes)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_closes_is_a_signal_to_save(killed: Start) -> None:
     run = killed("gan", 1, FOREVER)
     process, terminal = start_in_a_terminal(run)
@@ -89,6 +95,7 @@ def test_a_terminal_that_closes_is_a_signal_to_save(killed: Start) -> None:
     assert run.all_gone()
 
 
+@pytest.mark.slow
 def test_a_run_under_nohup_outlives_its_terminal(killed: Start) -> None:
     run = killed("gan", 1, "budget.images=9600")
     process, terminal = start_in_a_terminal(run, ignored=True)
@@ -98,6 +105,7 @@ def test_a_run_under_nohup_outlives_its_terminal(killed: Start) -> None:
     assert run.run.is_complete() and any("trained   9,600 images" in line for line in logged(run.run))
 
 
+@pytest.mark.slow
 def test_names_may_be_any_bytes(killed: Start, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     words = [word for word in killed("gan", 1, QUICK).words if word != "logger=none"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,6 +94,20 @@ def test_a_terminal_that_closes_is_a_signal_to_save(killed: Start) -> None:
     assert run.run.has_checkpoint()
     assert any("SIGTERM: saving and stopping" in line for line in logged(run.run))
     assert run.all_gone()
+
+
+@pytest.mark.slow
+def test_a_paused_terminal_pauses_nothing(killed: Start) -> None:
+    run = killed("gan", 1, FOREVER)
+    process, terminal = start_in_a_terminal(run)
+    run.wait_for_images(200)
+    os.write(terminal, b"\x13")  # Ctrl-S
+    time.sleep(2)  # the bar is drawn four times a second
+    process.terminate()
+    assert process.wait(60) == 143
+    assert run.run.has_checkpoint()
+    assert any("SIGTERM: saving and stopping" in line for line in logged(run.run))
+    os.close(terminal)
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from typing import TextIO
 
 from genimg.common.errors import UserError
 
-
 PATIENCE = 5.0  # seconds without room for output, after which a terminal counts as frozen and output is dropped
 _UNLIMITED = 86_400.0  # seconds
 

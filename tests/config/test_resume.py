@@ -51,12 +51,52 @@ def test_settings_that_may_change(run: RunFolder) -> None:
 def test_a_setting_that_the_saved_configuration_lacks_has_its_default(run: RunFolder) -> None:
     saved = cast(DictConfig, OmegaConf.load(run.config))
     del saved.trainer["deterministic"], saved.health
-    saved.launch.max_restarts = 7
     OmegaConf.save(saved, run.config)
     config = _checked("resume=last")
     assert config.trainer.deterministic is False and config.health.on_divergence == "stop"
-    assert config.launch.max_restarts == 7
     assert _checked("resume=last", "trainer.deterministic=true").trainer.deterministic is True
+
+
+OF_THE_COMMAND = {
+    "trainer.devices": 2,
+    "trainer.num_nodes": 2,
+    "trainer.strategy": "deepspeed",
+    "trainer.threads": 200,
+    "launch.rdzv_endpoint": "203.0.113.1:29400",
+    "launch.node_rank": 1,
+    "launch.max_restarts": 7,
+    "launch.unknown": 1,
+    "outputs": "/elsewhere",
+    "dry_run": True,
+    "allow_changes": True,
+    "trust": ["os"],
+    "run_dir": "/elsewhere",
+}
+
+
+def test_machines_and_commands_come_from_the_command_line(run: RunFolder) -> None:
+    before = _plain(_checked(f"resume={run.path}"))
+    for key, value in OF_THE_COMMAND.items():
+        if key != "run_dir":  # it says which paths are the run's own
+            _rewritten(run, key, value)
+    assert _plain(_checked(f"resume={run.path}")) == before
+    words = ["trainer.num_nodes=2", "launch.rdzv_endpoint=127.0.0.1:1", "launch.node_rank=1", "launch.max_restarts=3"]
+    config = _checked(f"resume={run.path}", *words)
+    assert config.trainer.num_nodes == 2
+    assert config.launch == {"rdzv_endpoint": "127.0.0.1:1", "node_rank": 1, "max_restarts": 3}
+
+
+def test_a_choice_in_a_saved_run_starts_no_further_processes(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.overrides.write_text("trainer=ddp\n")
+    monkeypatch.setattr("genimg.config.check.count_gpus", lambda: 4)
+    assert (_checked("resume=last").trainer.devices, _checked("resume=last").trainer.strategy) == (1, "auto")
+
+
+def test_no_cache_of_a_saved_run_is_used_at_any_depth(run: RunFolder) -> None:
+    _rewritten(run, "data.source.cache", "/elsewhere")
+    _rewritten(run, "data.source.more", [{"cache": "/elsewhere"}])
+    found = _plain(_checked("resume=last"))["data"]["source"]
+    assert (found["cache"], found["more"][0]["cache"]) == (False, False)
 
 
 def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
@@ -210,6 +250,20 @@ def _rewritten(run: RunFolder, key: str, value: Any) -> None:
         ("logger.tensorboard.save_dir", "/tmp"),
         ("logger.tensorboard.name", "../../elsewhere"),
         ("logger.tensorboard.version", ".."),
+        ("logger.tensorboard.save_dir", [["/tmp"]]),
+        ("logger.tensorboard._args_", ["/tmp"]),
+        ("data.source._args_", ["/tmp"]),
+        ("callbacks.samples._recursive_", False),
+        ("task", "compare"),
+        ("task", ["train"]),
+        ("runs", ["a"]),
+        ("out", "/tmp/page.html"),
+        ("study", "x"),
+        ("trainer.plugins", "x"),
+        ("trainer.precision", "64-true"),
+        ("trainer.fused", "no"),
+        ("seed", -1),
+        ("log_every_steps", 0),
         ("budget", 5),
         ("budget.evil", 5),
         ("model", {"_target_": "genimg.models.gan.GAN"}),

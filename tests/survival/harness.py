@@ -80,7 +80,7 @@ class Killed:
         for plan in self.folder.glob("outputs/*/*/sweep.json"):
             return ["-m", f"sweep.resume={plan.parent}"]
         if any(run.has_checkpoint() for run in self.runs):
-            return ["resume=last"]
+            return ["resume=last", *(word for word in self.words if word.startswith("trainer.devices="))]
         for place in self.folder.glob("outputs/*/*"):  # the next start creates another run
             place.rename(self.folder / f"never-began-{len(list(self.folder.iterdir()))}")
         return []

@@ -79,7 +79,7 @@ def test_ctrl_c_stops_both_after_the_same_step_and_they_are_resumed(straight: St
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130, out
     assert run.all_gone()
-    code, out = run.finish("resume=last")
+    code, out = run.finish("resume=last", "trainer.devices=2")
     assert code == 0, out
     assert run.result() == straight("gan", 2)
 

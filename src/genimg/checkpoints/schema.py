@@ -93,7 +93,9 @@ def _write_data(run: RunState) -> dict[str, Any]:
 
 def _check_data(value: Any, checkpoint: Checkpoint) -> bool:
     shape, frames, classes, prints = (value.get(n) for n in ("image_shape", "num_frames", "classes", "fingerprint"))
-    if not (_is_list(shape, _is_count) and len(shape) == 3 and (frames is None or _is_count(frames))):
+    if "num_frames" not in value:
+        return False
+    if not (_is_list(shape, _is_count) and len(shape) == 3 and (frames is None or _is_count(frames, 2))):
         return False
     if math.prod(shape) * (frames or 1) > LARGEST_ITEM:
         raise ValueError(f"its images are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
@@ -142,7 +144,10 @@ def _is_optimizer(state: Any) -> bool:
 
 
 def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
-    return isinstance(value, dict) and all(isinstance(one, Tensor) for one in value.values())
+    # without elements a weight may have a side of 10^9, and a model would allocate for it
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(one, Tensor) and one.numel() > 0 for name, one in value.items()
+    )
 
 
 def _has_mappings(value: object, *names: str) -> bool:
@@ -166,8 +171,8 @@ FIELDS: dict[str, Field] = {
         lambda value, _: _has_mappings(value, "model", "data"),
         lambda value, _: _has_mappings(value, "trainer", "callbacks", "health"),
     ),
-    "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name", _are_weights),
-    "ema": Field(lambda run: run.ema, "tensors by name", _are_weights),
+    "model": Field(lambda run: dict(run.model.state_dict()), "tensors with elements, by name", _are_weights),
+    "ema": Field(lambda run: run.ema, "tensors with elements, by name", _are_weights),
     "optimizers": Field(
         lambda run: [optimizer.state_dict() for optimizer in run.optimizers],
         "a list of states of optimizers",
@@ -201,7 +206,8 @@ FIELDS: dict[str, Field] = {
         lambda run: run.metrics,
         "numbers by name",
         check_to_resume=lambda value, _: (
-            isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values())
+            isinstance(value, dict)
+            and all(isinstance(name, str) and isinstance(one, int | float) for name, one in value.items())
         ),
     ),
 }

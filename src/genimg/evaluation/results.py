@@ -1,12 +1,12 @@
 """The results of an evaluation: evaluation.json, written and read, and TensorBoard scalars."""
 
-import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from genimg.common.files import write_json
+from genimg.common.reading import parse_json
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Figure
 
@@ -50,7 +50,7 @@ def parse_evaluation(text: str) -> Evaluation:
         ValueError: if it is damaged or of another version.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         found = Evaluation(

@@ -1,5 +1,6 @@
 """Damaged checkpoints and full disks."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,17 @@ def test_a_full_disk_on_resume_drops_tensorboard_only(
     assert caplog.text.count("TensorBoardLogger stops") == 1
     assert load_checkpoint(RunFolder(tmp_path).last)["images_seen"] == 128
     assert (tmp_path / "samples" / "during" / "000000128.png").exists()
+
+
+def test_a_folder_that_is_not_utf8_drops_tensorboard_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    settings = config(tmp_path, f'run_dir="{folder}"', "logger=tensorboard", "budget.images=64")
+    (tmp_path / "config.yaml").rename(folder / "config.yaml")
+    assert train.run(settings) == 0
+    assert caplog.text.count("TensorBoardLogger stops") == 1
+    assert load_checkpoint(RunFolder(folder).last)["images_seen"] == 64
+    assert (folder / "samples" / "during" / "000000064.png").exists()
 
 
 def test_an_optimizer_that_does_not_accept_its_arguments_is_an_error(tmp_path: Path) -> None:

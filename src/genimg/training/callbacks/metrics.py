@@ -211,7 +211,8 @@ def for_each_logger(trainer: Trainer, call: Callable[[Logger], None]) -> None:
         try:
             call(logger)
         except (OSError, ValueError) as error:  # Lightning's TensorBoardLogger raises ValueError from an OSError
-            if not isinstance(error.__cause__ or error, OSError):
+            # TensorBoard opens only paths in UTF-8
+            if not isinstance(error.__cause__ or error, OSError | UnicodeEncodeError):
                 raise
             log.warning("%s stops: %s. The run continues.", type(logger).__name__, error.__cause__ or error)
             trainer.loggers = [other for other in trainer.loggers if other is not logger]

@@ -95,7 +95,9 @@ def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
             check_name(f"{key}._target_".lstrip("."), str(node["_target_"]), trust)
         for name, child in node.items():
             if re.fullmatch(r"_\w+_", str(name)) and name not in _SPECIAL:
-                raise UserError(f"{key}.{name}".lstrip("."), None, "every parameter by its name")
+                raise UserError(
+                    f"{key}.{name}".lstrip("."), None, "parameters by name; only _target_ and _partial_ are special"
+                )
             check_names(name, trust, key)
             check_names(child, trust, f"{key}.{name}".lstrip("."))
     elif isinstance(node, str):

@@ -44,7 +44,7 @@ def test_yaml_that_is_no_configuration_is_refused_in_time(tmp_path: Path, conten
 def test_a_pipe_a_folder_and_a_missing_file_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "missing"):
-        with pytest.raises(ValueError, match="regular|No such"):
+        with pytest.raises(ValueError, match=r"regular|No such"):
             read_json(path)
 
 

@@ -180,17 +180,6 @@ def test_unwritten_metrics_survive_a_kill(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen == list(range(32, 321, 32))
 
 
-@pytest.mark.parametrize("line", ["{}", "[3]", '{"images_seen": "x"}'])
-def test_metrics_after_a_damaged_line_are_removed_on_resume(line: str, tmp_path: Path) -> None:
-    words = ["budget.images=64", "log_every_steps=2"]
-    assert train.run(config(tmp_path, *words)) == 0
-    table = RunFolder(tmp_path).metrics
-    good = table.read_text().splitlines()[0]
-    table.write_text(f"{good}\n{line}\n")
-    assert train.run(config(tmp_path, *words, f"resume={tmp_path}", "budget.images=128")) == 0
-    assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"] == [32, 96, 128]
-
-
 def test_a_full_disk_on_resume_drops_tensorboard_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -223,3 +212,20 @@ def test_an_optimizer_that_does_not_accept_its_arguments_is_an_error(tmp_path: P
     with pytest.raises(UserError, match="betas") as caught:
         train.run(config(tmp_path, *words))
     assert "model.generator_optimizer" in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b"{}", b"[3]", b'{"images_seen": "x"}', b"\xed\xa0\x80"])
+def test_a_resume_keeps_the_rows_after_a_damaged_line_and_cuts_those_beyond_the_checkpoint(
+    line: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train.run(config(tmp_path, "budget.images=64", "log_every_steps=1")) == 0
+    table = RunFolder(tmp_path).metrics
+    first, *others = table.read_bytes().splitlines(keepends=True)
+    beyond = b'{"images_seen": 9999, "seconds": 1, "stage": "train"}\n'
+    damaged = line + b"\n"
+    table.write_bytes(b"".join([first, damaged, *others, beyond, b'{"images_seen": 6']))
+    assert train.run(config(tmp_path, "budget.images=96", "log_every_steps=1", f"resume={tmp_path}")) == 0
+    content = table.read_bytes()
+    assert content.startswith(b"".join([first, damaged, *others]))
+    assert b"9999" not in content
+    assert f"{table}: 1 damaged line is skipped, the first is line 2" in caplog.text

@@ -49,14 +49,12 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
         raise UserError(key, str(path), expected, hint=f"it cannot be read: {first_line(error)}") from error
     if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:
         raise UserError(key, str(path), expected, hint="the file has other content")
-    if type(checkpoint["format"]) is not int or checkpoint["format"] != FORMAT:
-        versions = checkpoint.get("versions")
-        writer = versions.get("genimg") if isinstance(versions, dict) else None
+    if checkpoint["format"] != FORMAT:
         raise UserError(
             key,
-            f"{path} of format {checkpoint['format']!r:.20}",
+            f"{path} of format {checkpoint['format']}",
             f"format {FORMAT}, which genimg {__version__} reads",
-            hint=f"use genimg {writer!s:.20}, which wrote it, or train again",
+            hint=f"use genimg {checkpoint.get('versions', {}).get('genimg')}, which wrote it, or train again",
         )
     try:
         check_fields(checkpoint)
@@ -108,18 +106,8 @@ def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> G
     node, state = checkpoint["config"]["model"], {**checkpoint["model"], **checkpoint["ema"]}
     check_fits(node, state, builder)
     model = builder.build(node, "model")
-    check_kind(model, checkpoint)
     model.load_state_dict(state)
     return model.eval()
-
-
-def check_kind(model: object, checkpoint: Checkpoint, key: str = "run") -> None:
-    """Raises UserError unless a model generates what the checkpoint's data are: images, or sequences."""
-    if not isinstance(model, GenerativeModel):
-        raise UserError(key, f"a {type(model).__name__}", "a configuration of a generative model")
-    data = "images" if checkpoint["data"]["num_frames"] is None else "sequences"
-    if model.produces != data:
-        raise UserError(key, f"a {type(model).__name__}, which produces {model.produces}", f"a model of {data}")
 
 
 def check_fits(node: Any, state: dict[str, Tensor], builder: Builder, key: str = "run") -> None:

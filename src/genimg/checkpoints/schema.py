@@ -93,9 +93,7 @@ def _write_data(run: RunState) -> dict[str, Any]:
 
 def _check_data(value: Any, checkpoint: Checkpoint) -> bool:
     shape, frames, classes, prints = (value.get(n) for n in ("image_shape", "num_frames", "classes", "fingerprint"))
-    if "num_frames" not in value:
-        return False
-    if not (_is_list(shape, _is_count) and len(shape) == 3 and (frames is None or _is_count(frames, 2))):
+    if not (_is_list(shape, _is_count) and len(shape) == 3 and (frames is None or _is_count(frames))):
         return False
     if math.prod(shape) * (frames or 1) > LARGEST_ITEM:
         raise ValueError(f"its images are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
@@ -144,10 +142,7 @@ def _is_optimizer(state: Any) -> bool:
 
 
 def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
-    # without elements a weight may have a side of 10^9, and a model would allocate for it
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(one, Tensor) and one.numel() > 0 for name, one in value.items()
-    )
+    return isinstance(value, dict) and all(isinstance(one, Tensor) for one in value.values())
 
 
 def _has_mappings(value: object, *names: str) -> bool:
@@ -171,8 +166,8 @@ FIELDS: dict[str, Field] = {
         lambda value, _: _has_mappings(value, "model", "data"),
         lambda value, _: _has_mappings(value, "trainer", "callbacks", "health"),
     ),
-    "model": Field(lambda run: dict(run.model.state_dict()), "tensors with elements, by name", _are_weights),
-    "ema": Field(lambda run: run.ema, "tensors with elements, by name", _are_weights),
+    "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name", _are_weights),
+    "ema": Field(lambda run: run.ema, "tensors by name", _are_weights),
     "optimizers": Field(
         lambda run: [optimizer.state_dict() for optimizer in run.optimizers],
         "a list of states of optimizers",
@@ -206,8 +201,7 @@ FIELDS: dict[str, Field] = {
         lambda run: run.metrics,
         "numbers by name",
         check_to_resume=lambda value, _: (
-            isinstance(value, dict)
-            and all(isinstance(name, str) and isinstance(one, int | float) for name, one in value.items())
+            isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values())
         ),
     ),
 }

@@ -8,14 +8,44 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.common.files import append_text, hold_lock, remove_unfinished, report_write_errors
+from genimg.common.files import append_text, atomic_write, hold_lock, remove_unfinished, report_write_errors, temporary_name
 
 
 def test_only_files_of_an_interrupted_write_are_removed(tmp_path: Path) -> None:
-    for name in (".last.pt.123.tmp", "last.pt", ".hidden", "notes.tmp", ".mine.tmp"):
+    for name in ("last.pt", ".hidden", "notes.tmp", ".mine.tmp", ".last.pt.123.tmp"):
         (tmp_path / name).touch()
+    (tmp_path / f".folder.{'0' * 16}.tmp").mkdir()
+    before = set(tmp_path.iterdir())
+    temporary_name(tmp_path / "last.pt").touch()
     remove_unfinished(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", ".hidden", "notes.tmp", ".mine.tmp"}
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_no_file_is_written_through_a_link(tmp_path: Path) -> None:
+    """Links at the names of another process, of the table and of the lock leave the file outside as it was."""
+    outside, folder = tmp_path / "outside", tmp_path / "run"
+    outside.write_text("mine")
+    folder.mkdir()
+    for name in (f".page.{os.getpid()}.tmp", "page", "rows", ".lock"):
+        (folder / name).symlink_to(outside)
+    with atomic_write(folder / "page") as file:
+        file.write(b"new")
+    with pytest.raises(OSError, match="symbolic link"):
+        append_text(folder / "rows", "new")
+    with hold_lock(folder / ".lock", "resume") as files:
+        assert files == []
+    assert outside.read_text() == "mine"
+    assert (folder / "page").read_text() == "new"
+    assert not (folder / "page").is_symlink()
+
+
+def test_a_temporary_file_that_exists_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outside").write_text("mine")
+    monkeypatch.setattr("secrets.token_hex", lambda count: "guessed")
+    (tmp_path / ".page.guessed.tmp").symlink_to(tmp_path / "outside")
+    with pytest.raises(FileExistsError), atomic_write(tmp_path / "page"):
+        pass
+    assert (tmp_path / "outside").read_text() == "mine"
 
 
 def test_a_line_that_does_not_fit_on_the_disk_is_not_appended_at_all(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from genimg.checkpoints.schema import Checkpoint
-from genimg.common.files import atomic_write
+from genimg.common.files import atomic_write, temporary_name
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = None) -> None:
@@ -18,9 +18,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = 
     previous: second name for the existing file, so that it is kept.
     """
     if previous is not None and path.exists():
-        second_name = previous.with_suffix(".tmp")
+        second_name = temporary_name(previous)
         with contextlib.suppress(OSError):  # a file system without hard links keeps one file
-            second_name.unlink(missing_ok=True)
             os.link(path, second_name)
             os.replace(second_name, previous)
     content = io.BytesIO()  # torch's own file writer reports a full disk as a format error

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO
 
 from genimg.common.errors import UserError
 
+_TOKEN_BYTES = 8  # random bytes in the name of a temporary file
+
 
 @contextmanager
 def atomic_write(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
@@ -24,9 +27,10 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     sync: whether to wait for the disk, so that even a crash of the machine leaves a complete file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
-        with open(temporary, "wb") as file:
+        # O_EXCL: never through a link, or into a file, that somebody has put there
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
             yield file
             file.flush()
             if sync:
@@ -52,10 +56,16 @@ def report_write_errors(key: str, path: Path, kind: str = "a folder", hint: str 
         raise UserError(key, path, f"{kind} that can be written ({error.strerror or error})", hint) from error
 
 
+def temporary_name(path: Path) -> Path:
+    """Returns an unpredictable name beside `path`. Nothing can wait there for the program to write into it."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Removes the files that an interrupted `atomic_write` has left in a folder. No process may be writing into it."""
+    """Removes the files with a `temporary_name` that an interruption has left. No process may be writing into it."""
     for path in folder.glob(".*.tmp"):
-        if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
+        unfinished = re.fullmatch(rf"\..+\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}\.tmp", path.name)
+        if unfinished and path.is_file() and not path.is_symlink():
             with suppress(OSError):
                 path.unlink()
 
@@ -65,13 +75,13 @@ def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
     """Locks the file `lock`, and so its folder, for this process and the children that inherit the yielded descriptors.
 
     The kernel releases the lock when the last of these processes ends, in whatever way. On a file system without locks,
-    or one that cannot be written, nothing is locked.
+    or one that cannot be written, nothing is locked; neither is a link.
 
     Raises:
         UserError: with the key `key`, if another process still holds the lock after `seconds`.
     """
     try:
-        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError:
         yield []
         return
@@ -100,8 +110,11 @@ def _locked(file: int) -> bool:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends `text` to a file completely, or raises OSError (for example on a full disk) and appends nothing."""
-    with open(path, "ab", buffering=0) as file:
+    """Appends `text` to a file completely, or raises OSError (for example on a full disk) and appends nothing.
+
+    A link at `path` is an OSError too.
+    """
+    with open(path, "ab", buffering=0, opener=_without_links) as file:
         end = file.tell()
         try:
             data = text.encode()
@@ -111,6 +124,10 @@ def append_text(path: Path, text: str) -> None:
             with suppress(OSError):
                 file.truncate(end)
             raise
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def unused_path(folder: Path) -> Path:

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
-from genimg.common.files import append_text, atomic_write, hold_lock, remove_unfinished, report_write_errors, temporary_name
+from genimg.common.files import (
+    append_text,
+    atomic_write,
+    hold_lock,
+    remove_unfinished,
+    report_write_errors,
+    temporary_name,
+)
 
 
 def test_only_files_of_an_interrupted_write_are_removed(tmp_path: Path) -> None:

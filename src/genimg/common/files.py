@@ -114,7 +114,7 @@ def append_text(path: Path, text: str) -> None:
 
     A link at `path` is an OSError too.
     """
-    with open(path, "ab", buffering=0, opener=_without_links) as file:
+    with open(path, "ab", buffering=0, opener=without_links) as file:
         end = file.tell()
         try:
             data = text.encode()
@@ -126,7 +126,8 @@ def append_text(path: Path, text: str) -> None:
             raise
 
 
-def _without_links(path: str, flags: int) -> int:
+def without_links(path: str, flags: int) -> int:
+    """Opener for `open`: a link at `path` is an OSError."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 

@@ -1,11 +1,13 @@
 """Data parallelism: every process trains on its share of each batch, and all have the same weights.
 
 After each backward pass the processes average their gradients, after each step they agree on the clock. Rank 0 alone
-measures, draws samples and writes files; where the others need its result, it broadcasts it.
+measures, draws samples and writes files; where the others need its result, it broadcasts it. Messages are plain types
+and tensors, which `torch.load(weights_only=True)` reads.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +30,8 @@ from genimg.distributed.rendezvous import Rendezvous
 
 Value = TypeVar("Value")
 
+LARGEST_MESSAGE = 2**26  # bytes; the state of a process with 10,000 unwritten metrics has about 10^7
+
 
 class AveragedGradients(DDPStrategy):
     """Data parallelism without DistributedDataParallel: one all-reduce of all gradients after each backward pass.
@@ -47,8 +51,7 @@ class AveragedGradients(DDPStrategy):
         broadcast_tensors(list(self.lightning_module.state_dict().values()))
 
     def broadcast(self, obj: Value, src: int = 0) -> Value:
-        with _raise_peer_lost():
-            return super().broadcast(obj, src)
+        return broadcast_plain(obj, src)
 
     def reduce(self, tensor: Tensor, group: Any = None, reduce_op: Any = "mean") -> Tensor:
         with _raise_peer_lost():
@@ -121,13 +124,60 @@ def all_reduce_max(trainer: Trainer, values: list[float]) -> list[float]:
 
 
 def all_gather(value: Value) -> list[Value]:
-    """Returns the `value` of every process, by rank."""
+    """Returns the `value` of every process, by rank: plain types and tensors on the CPU."""
     if not dist.is_initialized():
         return [value]
-    values: list[Any] = [None] * dist.get_world_size()
+    message = _pack(value)
+    sizes = [message.new_empty(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
     with _raise_peer_lost():
-        dist.all_gather_object(values, value)
-    return values
+        dist.all_gather(sizes, _size_of(message))
+    lengths = [_checked(size) for size in sizes]
+    padded = torch.nn.functional.pad(message, (0, max(lengths) - len(message)))
+    messages = [torch.empty_like(padded) for _ in lengths]
+    with _raise_peer_lost():
+        dist.all_gather(messages, padded)
+    return [_unpack(one[:length]) for one, length in zip(messages, lengths, strict=True)]
+
+
+def broadcast_plain(value: Value, src: int = 0) -> Value:
+    """Returns the `value` of the process `src`: plain types and tensors on the CPU."""
+    if not dist.is_initialized():
+        return value
+    message = _pack(value if dist.get_rank() == src else None)
+    size = _size_of(message)
+    with _raise_peer_lost():
+        dist.broadcast(size, src)
+    if dist.get_rank() != src:
+        message = message.new_empty(_checked(size))
+    with _raise_peer_lost():
+        dist.broadcast(message, src)
+    return _unpack(message)
+
+
+def _pack(value: object) -> Tensor:
+    """Returns plain types and tensors as bytes (N,), on the device of the process group."""
+    file = io.BytesIO()
+    torch.save(value, file)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    message = torch.frombuffer(file.getbuffer(), dtype=torch.uint8).to(device)
+    _checked(_size_of(message))
+    return message
+
+
+def _unpack(message: Tensor) -> Any:
+    # weights_only: another process of the run cannot have this one execute code
+    return torch.load(io.BytesIO(message.cpu().numpy().tobytes()), map_location="cpu", weights_only=True)
+
+
+def _size_of(message: Tensor) -> Tensor:
+    return torch.tensor([len(message)], device=message.device)
+
+
+def _checked(size: Tensor) -> int:
+    length = int(size)
+    if not 0 < length <= LARGEST_MESSAGE:
+        raise ValueError(f"a message between processes has 1 to {LARGEST_MESSAGE:,} bytes, got {length:,}")
+    return length
 
 
 @contextmanager

@@ -78,7 +78,8 @@ class Checkpoints(Callback):
         kept = load_best(self.folder.best) if trainer.is_global_zero else None
         comparable = kept is not None and kept["data"]["fingerprint"] == self.data.fingerprint
         # from best.pt, because after a crash it may be newer than the checkpoint that the run resumes from
-        self.best = trainer.strategy.broadcast(monitored(kept["metrics"], self.model) if kept and comparable else None)
+        best = trainer.strategy.broadcast(kept["metrics"] if kept and comparable else None)
+        self.best = monitored(best, self.model) if best else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

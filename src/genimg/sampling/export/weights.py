@@ -55,6 +55,9 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
     check_produces(model, content)
     remove_training_parts(model)
     check_weights(model, state, "run")
+    for name, weight in model.state_dict().items():  # `assign` would replace the type
+        if state[name].dtype != weight.dtype:
+            raise UserError("run", f"{name} of type {state[name].dtype}", f"{weight.dtype}, as in its configuration")
     model.load_state_dict(state, assign=True)
     return model.eval(), content
 

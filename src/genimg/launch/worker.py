@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from omegaconf import OmegaConf
 from genimg.common import ranks
 from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, PeerLost, PeersUnavailable, RunFinished, UserError
+from genimg.common.files import open_no_link
 from genimg.common.processes import ProcessGroupFiles, end_with_parent, parent_pid, unblock_interrupts
 from genimg.common.run_folder import RunFolder
 from genimg.common.text import printable
@@ -140,6 +142,13 @@ def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     log.error("a thread failed: %r", failure.exc_value, extra={"file_only": True})
 
 
+class _LogFile(logging.FileHandler):
+    """Appends to a file, but not through a link, which an untrusted run folder may contain."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=open_no_link)
+
+
 def _set_up_logging(log_file: Path | None) -> None:
     """Logs plain lines to the terminal and, with the time, to `log_file`. Python warnings are logged too."""
     logging.captureWarnings(True)
@@ -149,7 +158,7 @@ def _set_up_logging(log_file: Path | None) -> None:
     console.setFormatter(_Printable("%(message)s"))
     handlers: list[logging.Handler] = [console]
     if log_file:
-        file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8
+        file = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8
         file.setFormatter(_Printable("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         handlers.insert(0, file)  # a terminal that is paused holds up no line of the file
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)

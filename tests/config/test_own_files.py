@@ -14,6 +14,7 @@ GLOBAL = "# @package _global_\n"
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        (b"# Mine.\n" + GLOBAL.encode() + b"seed: 7\n", "make its first line # @package _global_"),
         (b"seed: 7\n", "make its first line # @package _global_"),
         (b"\xef\xbb\xbf" + GLOBAL.encode() + b"seed: 7\n", "byte order mark"),
         (GLOBAL.encode() + b"- seed: 7\n", "not a list"),
@@ -30,9 +31,9 @@ def test_an_experiment_without_effect_is_a_message(tmp_path: Path, content: byte
     assert told in str(error.value)
 
 
-def test_an_experiment_may_follow_comments(tmp_path: Path) -> None:
+def test_an_experiment_has_an_effect_with_its_header(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("# Mine.\n# @package _global_\nseed: 7\n")
+    (tmp_path / "experiment" / "mine.yaml").write_text("\n# @package _global_\n# Mine.\nseed: 7\n")
     assert check(Composer("train", tmp_path), ["experiment=mine"], on_this_machine=False).seed == 7
 
 

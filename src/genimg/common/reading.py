@@ -26,6 +26,8 @@ MAX_YAML = 2**18  # bytes; ours have a few thousand
 DEPTH = 64
 DIGITS = 300  # of a number, so that every integer is a finite float
 _REASON = 200  # characters
+# U+DC80 to U+DCFF stand for the bytes of file names that are not UTF-8 (PEP 383)
+_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _NUMBER = re.compile(r"[-+0-9a-fA-FxXoO_.:]+")  # also in YAML's other bases
 
 
@@ -158,7 +160,7 @@ def _check(value: Any) -> None:
         for one in level:
             if not isinstance(one, str | int | float | dict | list | None):
                 raise ValueError(f"it has a value of type {type(one).__name__}")
-            if isinstance(one, str) and any("\ud800" <= char <= "\udfff" for char in one):
+            if isinstance(one, str) and _SURROGATE.search(one):
                 raise ValueError("its text has surrogates")
         level = [part for one in level for part in _parts(one)]
         if not level:

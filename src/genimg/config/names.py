@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from itertools import takewhile
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -82,12 +81,13 @@ def _check_experiment(path: Path) -> None:
         text = path.read_bytes()
     except (ValueError, OSError) as error:
         raise UserError("experiment", path, f"a YAML file of settings: {error}") from error
-    comments = takewhile(lambda line: not line.strip() or line.lstrip().startswith(b"#"), text.splitlines())
+    # Hydra reads it only before every other comment
+    header = next((line for line in text.splitlines() if line.strip()), b"")
     if text.startswith(codecs.BOM_UTF8):
         raise UserError("experiment", path, "UTF-8 without a byte order mark", "save it again without the mark")
     if not isinstance(page, dict):
         raise UserError("experiment", path, f"a mapping of settings, not a {type(page).__name__}", "key: value")
-    if not any(line.split() == _GLOBAL.encode().split() for line in comments):
+    if header.split() != _GLOBAL.encode().split():
         raise UserError("experiment", path, "settings of the whole run", f"make its first line {_GLOBAL}")
     hydra = page.get("hydra")
     sweeper = hydra.get("sweeper") if isinstance(hydra, dict) else None

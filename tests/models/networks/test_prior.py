@@ -1,6 +1,7 @@
 """The fitted prior: it recovers a known mixture, and its map leads from N(0, I) to it."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -150,8 +151,10 @@ def test_each_class_has_its_own_latents() -> None:
 def test_a_trace_moves_each_latent_to_its_own_class_as_the_loop_does() -> None:
     mixtures = ClassMixtures(3, components=2, num_classes=3)
     for label in range(3):
-        mixture = mixtures._of_class(label)
+        mixture: Any = mixtures.mixtures[label]
         mixture.means.copy_(torch.tensor([[label, 1.0, 0.0], [-label, 0.0, 2.0]]))
         mixture.variances.fill_(0.2 + 0.1 * label)
     noise, labels = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
-    torch.testing.assert_close(mixtures._transport_each(noise, labels), mixtures.transport(noise, labels))
+    traced = torch.jit.trace(lambda z, y: mixtures.transport(z, y), (noise, labels))
+    for other in (labels, labels.flip(0)):
+        torch.testing.assert_close(traced(noise, other), mixtures.transport(noise, other))

@@ -158,7 +158,7 @@ def test_a_file_that_draws_other_images_is_not_kept(
     made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(made["gan"], tmp_path / "mine.pt")
-    monkeypatch.setattr(formats, "read", lambda *_: lambda z: torch.zeros(len(z), 1, 8, 8) + 0.9)
+    monkeypatch.setattr(torch.jit, "load", lambda *_: lambda z: torch.zeros(len(z), 1, 8, 8) + 0.9)
     assert export.run(config(tmp_path / "mine.pt", format="torchscript")) == 1
     assert list((tmp_path / "export").iterdir()) == []
 

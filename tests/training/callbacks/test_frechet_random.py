@@ -58,7 +58,7 @@ def test_the_distance_is_small_to_images_of_the_same_kind_and_large_to_worse_one
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "vae"])
-def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, model: str) -> None:
+def test_the_measurements_cost_less_than_a_twentieth_of_a_run(tmp_path: Path, model: str) -> None:
     """Two measurements of 504 images in 16,800 are the share of a run of any length. Compares processor times, because
     other work on the machine slows one more than the other.
     """

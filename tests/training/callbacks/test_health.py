@@ -63,7 +63,7 @@ def test_the_outputs_of_a_wasserstein_critic_are_not_logits() -> None:
 
 
 @pytest.mark.parametrize(("times", "warned"), [(10, True), (2, False)])
-def test_stale_needs_measurements(
+def test_a_run_is_stale_only_after_several_measurements(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, times: int, warned: bool
 ) -> None:
     """The first value stays the best. If it is measured only once more, at the end, nothing is known in between."""

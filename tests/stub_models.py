@@ -1,4 +1,4 @@
-"""Small models that keep the promises of `GenerativeModel` without having learned anything."""
+"""Small untrained models with the interface of `GenerativeModel`."""
 
 from __future__ import annotations
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import pickle
 import resource
 import time
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from genimg.checkpoints.pickled import check_pickle
 from genimg.checkpoints.read import check_fits, load_checkpoint, load_to_resume, rebuild_model
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
@@ -113,6 +117,13 @@ def test_a_valid_checkpoint_is_opened(name: str, valid: dict[str, Any], tmp_path
         ("gan", "images_seen", "many"),
         ("gan", "clock", {}),
         ("gan", "versions", 3),
+        ("gan", "versions", ["0.5"]),
+        ("gan", "data/num_frames", 4),
+        ("rnn", "data/num_frames", None),
+        ("gan", "config/model/latent_dim", None),
+        ("gan", "config/model/latent_dim", True),
+        ("gan", "format", torch.zeros(3)),
+        ("gan", "data/fingerprint/name", 3),
         pytest.param("gan", "format", 10**5000, id="format of 5000 digits"),
         ("gan", "format", [[]]),
     ],
@@ -234,6 +245,48 @@ def test_no_function_is_called(
     with pytest.raises(UserError, match="plain types"):
         opened({**valid["gan"], "more": call}, tmp_path)
     assert os.listdir(tmp_path) == ["best.pt"]
+
+
+def hidden(content: dict[str, Any]) -> dict[str, Any]:
+    """A dictionary whose attribute, set by the operation BUILD, replaces the method that lists its values."""
+    harmless = OrderedDict()
+    harmless.__dict__["values"] = [0] * 10
+    return {**content, "more": harmless}
+
+
+def colliding_keys(content: dict[str, Any]) -> dict[str, Any]:
+    """Python's hashes of these integers are equal."""
+    return {**content, "more": dict.fromkeys(number * (2**61 - 1) for number in range(1, 3000))}
+
+
+def colliding_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """Python's hashes of -1 and -2 are equal, and so are those of the tuples."""
+    return {**content, "more": dict.fromkeys(itertools.product((-1, -2), repeat=11))}
+
+
+class Pairs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OrderedDict, ([[number * (2**61 - 1), 0] for number in range(1, 3000)],)
+
+
+def colliding_pairs(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "more": Pairs()}
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [(hidden, "BUILD"), (colliding_keys, "other keys"), (colliding_tuples, "other keys"), (colliding_pairs, "nothing")],
+)
+def test_a_pickle_that_plain_types_do_not_need_is_not_read(
+    harm: Callable[[Any], Any], reason: str, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        opened(harm(valid["gan"]), tmp_path)
+
+
+def test_the_number_of_operations_is_limited() -> None:
+    with pytest.raises(ValueError, match="operations"):
+        check_pickle(pickle.dumps([None] * 10**6, 2))
 
 
 def repacked(path: Path, change: Callable[[zipfile.ZipInfo, bytes], bytes], compression: int) -> None:

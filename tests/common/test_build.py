@@ -146,3 +146,11 @@ def test_the_error_of_a_refused_value_names_its_key() -> None:
     with pytest.raises(UserError) as error:
         Builder().build(node, key="model")
     assert error.value.key == "model._args_0"
+
+
+@pytest.mark.parametrize("special", ["_args_", "_recursive_", "_convert_"])
+def test_a_file_gives_no_parameter_without_its_name(special: str) -> None:
+    node = {"model": {"_target_": "torch.optim.Adam", special: ["elsewhere"]}}
+    with pytest.raises(UserError, match="by name") as error:
+        Builder(trust=()).build(node)
+    assert error.value.key == f"model.{special}"

@@ -54,3 +54,23 @@ def test_a_slow_reader_of_a_non_blocking_pipe_gets_everything() -> None:
     with open(reader, "rb") as file:
         assert len(file.read()) == len("a line … ".encode() + b"\\udcff") * 100_000 + 1
     assert process.wait() == 0
+
+
+FROZEN = """
+import signal, sys
+from genimg.common import display
+display.PATIENCE = 0.2
+display.protect_standard_streams()
+for number in range(2000):
+    print("x" * 97, number, flush=True)
+"""
+
+
+def test_a_frozen_reader_stops_nobody() -> None:
+    """The far side of a pipe and of a terminal keeps them open and reads nothing, as an SSH client without network."""
+    for far, near in (os.pipe(), os.openpty()):
+        process = subprocess.Popen([sys.executable, "-c", FROZEN], stdout=near)
+        assert process.wait(30) == 0
+        os.close(near)
+        with open(far, "rb", buffering=0) as file:
+            assert file.read(99).startswith(b"x" * 97 + b" 0"), "what fits is there"

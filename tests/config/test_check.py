@@ -88,7 +88,7 @@ def test_classes_behind_links_count_where_links_are_followed(tmp_path: Path) -> 
 
 
 def test_apple_silicon_has_no_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "Path", lambda _: tmp_path / "no driver")
+    monkeypatch.setattr(Path, "is_dir", lambda _: False)
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="arm64"))
     monkeypatch.setenv("PATH", str(tmp_path))

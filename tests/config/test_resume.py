@@ -32,7 +32,7 @@ def _checked(*words: str) -> DictConfig:
     return check(Composer("train"), list(words))
 
 
-def test_the_saved_configuration_goes_on(run: RunFolder) -> None:
+def test_a_resumed_run_uses_the_saved_configuration(run: RunFolder) -> None:
     config = _checked("resume=last")
     assert (config.model.lr, config.seed, config.budget.images) == (0.125, 7, 1000)
     assert (config.resume, config.run_dir) == (str(run.path), str(run.path))
@@ -55,6 +55,48 @@ def test_a_setting_that_the_saved_configuration_lacks_has_its_default(run: RunFo
     config = _checked("resume=last")
     assert config.trainer.deterministic is False and config.health.on_divergence == "stop"
     assert _checked("resume=last", "trainer.deterministic=true").trainer.deterministic is True
+
+
+OF_THE_COMMAND = {
+    "trainer.devices": 2,
+    "trainer.num_nodes": 2,
+    "trainer.strategy": "deepspeed",
+    "trainer.threads": 200,
+    "launch.rdzv_endpoint": "203.0.113.1:29400",
+    "launch.node_rank": 1,
+    "launch.max_restarts": 7,
+    "launch.unknown": 1,
+    "outputs": "/elsewhere",
+    "dry_run": True,
+    "allow_changes": True,
+    "trust": ["os"],
+    "run_dir": "/elsewhere",
+}
+
+
+def test_machines_and_commands_come_from_the_command_line(run: RunFolder) -> None:
+    before = _plain(_checked(f"resume={run.path}"))
+    for key, value in OF_THE_COMMAND.items():
+        if key != "run_dir":  # it says which paths are the run's own
+            _rewritten(run, key, value)
+    assert _plain(_checked(f"resume={run.path}")) == before
+    words = ["trainer.num_nodes=2", "launch.rdzv_endpoint=127.0.0.1:1", "launch.node_rank=1", "launch.max_restarts=3"]
+    config = _checked(f"resume={run.path}", *words)
+    assert config.trainer.num_nodes == 2
+    assert config.launch == {"rdzv_endpoint": "127.0.0.1:1", "node_rank": 1, "max_restarts": 3}
+
+
+def test_a_choice_in_a_saved_run_starts_no_further_processes(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.overrides.write_text("trainer=ddp\n")
+    monkeypatch.setattr("genimg.config.check.count_gpus", lambda: 4)
+    assert (_checked("resume=last").trainer.devices, _checked("resume=last").trainer.strategy) == (1, "auto")
+
+
+def test_no_cache_of_a_saved_run_is_used_at_any_depth(run: RunFolder) -> None:
+    _rewritten(run, "data.source.cache", "/elsewhere")
+    _rewritten(run, "data.source.more", [{"cache": "/elsewhere"}])
+    found = _plain(_checked("resume=last"))["data"]["source"]
+    assert (found["cache"], found["more"][0]["cache"]) == (False, False)
 
 
 def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
@@ -113,17 +155,17 @@ def test_a_setting_of_the_machine_reaches_what_follows_it(run: RunFolder) -> Non
 
 
 @pytest.mark.parametrize("word", ["experiment=fashion_gan", "run_dir=x", "sweep.seeds=2", "~model.lr", "model.zdmi=3"])
-def test_some_things_never_change(word: str, run: RunFolder) -> None:
+def test_some_settings_cannot_be_changed_on_resume(word: str, run: RunFolder) -> None:
     with pytest.raises(UserError):
         _checked(f"resume={run.path}", "allow_changes=true", word)
 
 
-def test_a_word_that_allows_neither_is_told_before_what_it_would_allow(run: RunFolder) -> None:
+def test_an_invalid_allow_changes_is_reported_before_the_changes(run: RunFolder) -> None:
     with pytest.raises(UserError, match=r"allow_changes: got maybe\n.*true or false"):
         _checked("resume=last", "allow_changes=maybe", "model.lr=1")
 
 
-def test_what_one_resume_was_allowed_the_next_is_not(run: RunFolder) -> None:
+def test_allow_changes_applies_to_one_resume_only(run: RunFolder) -> None:
     _rewritten(run, "allow_changes", True)
     assert _checked("resume=last").allow_changes is False
     with pytest.raises(UserError, match="may change"):
@@ -143,7 +185,7 @@ def test_the_keys_are_those_of_the_model_and_the_data_that_the_run_has(run: RunF
     assert networks == [size, size] and size != 16
 
 
-def test_changes_want_the_files_that_the_run_began_with(run: RunFolder, tmp_path: Path) -> None:
+def test_changes_need_the_yaml_files_that_the_run_began_with(run: RunFolder, tmp_path: Path) -> None:
     run.overrides.write_text("model=mine\n")
     assert _checked("resume=last")
     with pytest.raises(UserError, match="--config-dir"):
@@ -155,7 +197,7 @@ def test_changes_want_the_files_that_the_run_began_with(run: RunFolder, tmp_path
     assert check(Composer("train", tmp_path / "mine"), words).model.hidden == 32
 
 
-def test_several_choices_of_a_group_and_quoted_ones_are_choices(run: RunFolder) -> None:
+def test_lists_of_choices_and_quoted_choices_are_recognised(run: RunFolder) -> None:
     run.overrides.write_text("logger=[csv, tensorboard]\nmodel='vae'\n")
     config = without_hydra(_checked("model=vae"))
     OmegaConf.save(OmegaConf.create(OmegaConf.to_container(config, resolve=True)), run.config)
@@ -208,6 +250,20 @@ def _rewritten(run: RunFolder, key: str, value: Any) -> None:
         ("logger.tensorboard.save_dir", "/tmp"),
         ("logger.tensorboard.name", "../../elsewhere"),
         ("logger.tensorboard.version", ".."),
+        ("logger.tensorboard.save_dir", [["/tmp"]]),
+        ("logger.tensorboard._args_", ["/tmp"]),
+        ("data.source._args_", ["/tmp"]),
+        ("callbacks.samples._recursive_", False),
+        ("task", "compare"),
+        ("task", ["train"]),
+        ("runs", ["a"]),
+        ("out", "/tmp/page.html"),
+        ("study", "x"),
+        ("trainer.plugins", "x"),
+        ("trainer.precision", "64-true"),
+        ("trainer.fused", "no"),
+        ("seed", -1),
+        ("log_every_steps", 0),
         ("budget", 5),
         ("budget.evil", 5),
         ("model", {"_target_": "genimg.models.gan.GAN"}),

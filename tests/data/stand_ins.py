@@ -27,6 +27,24 @@ class Numbered:
         return TensorItems(images, numbers % 10, classes=tuple("0123456789"))
 
 
+fetched: list[int] = []  # the numbers of all images that a `Recorded` source has read
+
+
+class RecordedItems(TensorItems):
+    def fetch(self, indices: torch.Tensor, draw: int) -> torch.Tensor:
+        images = super().fetch(indices, draw)
+        fetched.extend(numbers_of(images))
+        return images
+
+
+class Recorded(Numbered):
+    """`Numbered`, which lists the images that are read in `fetched`; those of the test split begin at `count`."""
+
+    def load(self, part: Part, shape: ImageShape) -> TensorItems:
+        items = super().load(part, shape)
+        return RecordedItems(items.images, items.labels, items.classes)
+
+
 def numbers_of(images: torch.Tensor) -> list[int]:
     return (images[:, 0, 0, 0].long() + 256 * images[:, 0, 0, 1].long()).tolist()
 

@@ -123,6 +123,28 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# A run that is resumed, in processes that cannot unpickle. Patched before torch copies the names.
+PLAIN = """
+import pickle
+def refuse(*given, **named):
+    raise AssertionError("a pickle was read")
+pickle.loads = refuse
+pickle.Unpickler = type("Unpickler", (pickle.Unpickler,), {"load": refuse})
+"""
+
+
+@pytest.mark.slow
+def test_processes_exchange_no_pickles(tmp_path: Path) -> None:
+    """Two processes train, measure, save and resume."""
+    words = ["model=vae", "trainer.devices=2", "callbacks=default"]
+    first = config_file(tmp_path / "run", *words, "budget.images=48")
+    run_together(PLAIN + PROCESS, [f"{first}@own"], 2)
+    longer = OmegaConf.merge(OmegaConf.load(first), {"resume": str(tmp_path / "run"), "budget": {"images": 96}})
+    OmegaConf.save(longer, first)
+    run_together(PLAIN + PROCESS, [f"{first}@own"], 2)
+    assert load_checkpoint(RunFolder(tmp_path / "run").last)["images_seen"] == 96
+
+
 def ended(folder: Path, rank: int = 0) -> dict[str, Any]:
     """The final state of a process of a run."""
     return torch.load(f"{RunFolder(folder).config}.{rank}")

@@ -35,7 +35,7 @@ def test_malloc_settings_of_the_user_are_kept(given: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("given", [{"MALLOC_ARENA_MAX": "2"}, {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=2"}])
-def test_other_malloc_settings_do_not_disable_it(given: dict[str, str]) -> None:
+def test_other_malloc_settings_do_not_disable_the_default(given: dict[str, str]) -> None:
     assert KEEP_MEMORY.items() <= worker_environment(given).items()
 
 

@@ -1,4 +1,4 @@
-"""What the GAN promises: each objective trains, the two players keep apart, samples are reproducible."""
+"""The GAN: objectives, the two training steps, the penalty, learned distributions and reproducible samples."""
 
 import copy
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.gan import GAN
+from genimg.models.gan import GAN, leaky_tanh
 from genimg.models.networks.augmentation import DiffAugment
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
@@ -40,7 +40,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
 
 
 class Repeat:
-    """A loader of one batch, so many times; of `draw` items at random of it, where given."""
+    """Yields one batch `times` times, or `draw` random items of it each time."""
 
     def __init__(self, batch: dict[str, Tensor], times: int, draw: int | None) -> None:
         self.batch, self.times, self.draw = batch, times, draw
@@ -81,7 +81,7 @@ def train(
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_objective_moves_both_players(objective: str) -> None:
+def test_every_objective_updates_generator_and_discriminator(objective: str) -> None:
     model = gan(objective=objective)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     metrics = train(model, torch.rand(8, 1, 8, 8) * 2 - 1, steps=3)
@@ -93,7 +93,7 @@ def test_every_objective_moves_both_players(objective: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 28, 50, (64, 48)])
-def test_every_size_conditional_and_not(size: ImageSize, channels: int) -> None:
+def test_every_size_trains_and_samples_with_and_without_classes(size: ImageSize, channels: int) -> None:
     images = torch.rand(4, channels, *((size, size) if isinstance(size, int) else size)) * 2 - 1
     train(gan(size, channels), images)
     labels = torch.tensor([0, 1, 2, 0])
@@ -103,7 +103,7 @@ def test_every_size_conditional_and_not(size: ImageSize, channels: int) -> None:
     assert samples.shape == images.shape and samples.abs().max() <= 1
 
 
-def test_the_same_generator_state_gives_the_same_images() -> None:
+def test_samples_are_a_function_of_the_seed() -> None:
     model = gan()
     a, b, c = (model.sample(Noise.of_first(3, seed)) for seed in (0, 0, 1))
     assert torch.equal(a, b) and not torch.equal(a, c)
@@ -116,25 +116,24 @@ def test_temperature_scales_the_latents() -> None:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: Any) -> None:
-    """On the same images, drawn once, and beside the logits of the real ones from before that step."""
+def test_the_generator_step_uses_the_updated_discriminator(precision: Any) -> None:
+    """The fake images are computed once for both steps; the logits of the real images are those before the step."""
     model = gan()
     images = torch.rand(8, 1, 8, 8) * 2 - 1
     before = copy.deepcopy(model.discriminator)
     drawn: list[Tensor] = []
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
-    generate, losses = model._generate, model.losses
+    losses = model.losses
 
-    def generated(z: Tensor, labels: Tensor | None) -> Tensor:
-        drawn.append(generate(z, labels))
-        return drawn[-1]
+    def generated(generator: nn.Module, inputs: Any, outputs: Tensor) -> None:
+        drawn.append(leaky_tanh(outputs.float()))
 
     def generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
             seen.append((real_logits, fake_logits, copy.deepcopy(model.discriminator)(drawn[0]).float()))
         return losses.generator(real_logits, fake_logits)
 
-    model._generate = generated
+    model.generator.register_forward_hook(generated)
     model.losses = losses._replace(generator=generator_loss)
     train(model, images, precision=precision)
     ((real_logits, fake_logits, answer),) = seen
@@ -147,7 +146,7 @@ def test_the_generator_answers_the_discriminator_as_its_step_left_it(precision: 
 
 
 def test_the_penalty_covers_real_and_fake_images() -> None:
-    """Each kind adds its own part if the discriminator is steep at it."""
+    """The penalty of a batch is the sum of the penalties at its real and at its fake images."""
     model = gan(gamma=(1.0, 1.0), penalty_share=1.0)
     model.discriminator = Steep()
     dark, bright = torch.full((64, 1, 8, 8), -0.5), torch.full((64, 1, 8, 8), 0.5)
@@ -168,7 +167,7 @@ class Steep(nn.Module):
         return images.clamp_min(0).flatten(1).sum(1)
 
 
-def test_gamma_falls_from_its_start_to_its_end() -> None:
+def test_gamma_falls_from_its_first_to_its_last_value() -> None:
     model = gan(gamma=(1.0, 0.25))
     images = torch.rand(8, 1, 8, 8)
 
@@ -184,7 +183,7 @@ def test_gamma_falls_from_its_start_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
+def test_training_learns_a_distribution_of_two_points(seed: int) -> None:
     """Half the images are dark, half bright: after 600 steps so are about half of the samples (eight seeds of eight).
 
     With a strong penalty, gamma 3. Under a weak one, or between points farther apart, both players can end on one
@@ -199,7 +198,7 @@ def test_it_learns_a_distribution_of_two_points(seed: int) -> None:
     assert float(means.abs().mean()) == pytest.approx(0.3, abs=0.1)
 
 
-def test_each_class_has_different_and_varied_images() -> None:
+def test_samples_belong_to_their_class_and_vary_within_it() -> None:
     """After 300 steps on digits, the variance within a class is a large part of that of the data.
 
     With a class embedding concatenated to z instead of a scale and a shift, it was a quarter for each of three seeds.
@@ -223,7 +222,7 @@ def test_each_class_has_different_and_varied_images() -> None:
     assert torch.stack(ratios).median() > 0.5
 
 
-def test_a_generator_of_black_images_comes_back() -> None:
+def test_a_saturated_generator_recovers() -> None:
     """Its outputs begin at -20, where tanh has no gradient in float32."""
     model: Any = gan()
     torch.nn.init.constant_(model.generator.to_image.bias, -20.0)
@@ -233,7 +232,7 @@ def test_a_generator_of_black_images_comes_back() -> None:
     assert model.decode(torch.randn(2, 4)).abs().max() <= 1
 
 
-def test_an_unknown_objective_is_named() -> None:
+def test_an_unknown_objective_is_an_error_with_its_name() -> None:
     with pytest.raises(UserError, match="got hinges") as mistake:
         gan(objective="hinges")
     assert mistake.value.key == "model.objective"

@@ -1,3 +1,5 @@
+"""The RNN: sizes, samples, the bound, the curriculum, stored start images and classes."""
+
 import math
 from functools import partial
 
@@ -81,7 +83,7 @@ def test_every_size_trains_and_every_parameter_gets_a_gradient(
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
-def test_a_sample_starts_with_its_start_and_has_any_length(recurrent: str) -> None:
+def test_a_sample_begins_with_the_start_image_and_has_the_given_length(recurrent: str) -> None:
     model, start = tiny(recurrent=recurrent), clips()[:, 0]
     long = model.sample(Noise.of_first(2, 0), start=start, num_frames=40)
     assert long.shape == (2, 40, 1, 16, 16)
@@ -90,14 +92,14 @@ def test_a_sample_starts_with_its_start_and_has_any_length(recurrent: str) -> No
     assert model.sample(Noise.of_first(2, 0), start=start, num_frames=1).shape[1] == 1
 
 
-def test_seeds_repeat_and_differ() -> None:
+def test_samples_are_a_function_of_the_seed() -> None:
     model, start = tiny(), clips()[:, 0]
     first, again, other = (model.sample(Noise.of_first(2, s), start=start) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.allclose(first[:, 1:], other[:, 1:])
 
 
-def test_a_longer_animation_begins_like_a_shorter_one() -> None:
+def test_a_longer_sample_begins_with_the_frames_of_a_shorter_one() -> None:
     model, start = tiny(), clips()[:, 0]
     short, long = (model.sample(Noise.of_first(2, 0), start=start, num_frames=n) for n in (6, 40))
     torch.testing.assert_close(long[:, :6], short)
@@ -111,7 +113,7 @@ def test_a_sample_does_not_depend_on_its_batch(recurrent: str) -> None:
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_free_running_never_sees_the_truth() -> None:
+def test_samples_depend_on_the_start_image_only_and_the_bound_on_all_frames() -> None:
     model, true = tiny(), clips()
     false = true.clone()
     false[:, 1:] = -false[:, 1:]
@@ -122,8 +124,8 @@ def test_free_running_never_sees_the_truth() -> None:
     assert not torch.allclose(seen[0], seen[1])
 
 
-def test_training_and_free_running_walk_the_same_path() -> None:
-    """With the posteriors replaced by the priors, the frames of the bound are a free-running sample."""
+def test_reconstructions_equal_samples_if_the_posteriors_are_the_priors() -> None:
+    """Both use the means of the latents. Samples with noise differ."""
     model, images = tiny(), clips()
     dynamics = model.dynamics
 
@@ -134,10 +136,10 @@ def test_training_and_free_running_walk_the_same_path() -> None:
     dynamics.observe = blind
     dynamics.posterior = lambda step, seen, t: dynamics.prior(step)
     free = model.sample(Noise.of_first(2, 0), start=images[:, 0])
-    taught = model._bound(images, None, torch.zeros(*images.shape[:2], model.latent_dim)).frames
+    taught = model.reconstruct(images)[:, 1:]
     torch.testing.assert_close(
         model.sample(Noise.of_first(2, 0), start=images[:, 0], temperature=0.0)[:, 1:],
-        taught.detach(),
+        taught,
         atol=1e-5,
         rtol=1e-4,
     )
@@ -145,17 +147,14 @@ def test_training_and_free_running_walk_the_same_path() -> None:
 
 
 @pytest.mark.slow
-def test_the_bound_is_below_the_likelihood() -> None:
+def test_the_elbo_is_below_a_bound_of_several_samples() -> None:
     """E log mean of K importance weights rises with K (Burda et al. 2016, theorem 1): the ELBO is K = 1."""
     model, images = tiny(8), clips(1, 3, 8)
     with torch.no_grad():
         weights = []
         for seed in range(400):
-            weights.append(
-                -model._bound(images, None, Noise.of_first(1, seed).normal(3, model.latent_dim))
-                .metrics(model.likelihood)["variational_loss"]
-                .double()
-            )
+            noise = Noise.of_first(len(images), seed)
+            weights.append(-model.evaluate({"images": images}, noise)["variational_loss"].double())
     bounds = torch.stack(weights)
     error = bounds.std() / math.sqrt(len(bounds))
     tighter = bounds.view(-1, 20).logsumexp(1).mean() - math.log(20)
@@ -189,7 +188,7 @@ def test_validation_compares_the_best_future_with_the_mean_and_with_unrelated_cl
     assert torch.equal(alone["mse_best_unrelated"], alone["mse_copy"])
 
 
-def test_the_gradient_is_clipped_at_one() -> None:
+def test_the_gradient_norm_is_clipped_to_grad_clip() -> None:
     model = tiny()
     (1e4 * model.training_step({"images": clips()}, 0)["loss"]).backward()
     optimizer = model.configure_optimizers()
@@ -198,7 +197,7 @@ def test_the_gradient_is_clipped_at_one() -> None:
     assert norm == pytest.approx(1.0, abs=1e-3)
 
 
-def test_clips_grow_with_the_run() -> None:
+def test_the_length_of_training_clips_grows_with_progress() -> None:
     model = tiny()
     lengths = []
     for progress in (0.0, 0.25, 0.5, 1.0):
@@ -208,7 +207,7 @@ def test_clips_grow_with_the_run() -> None:
     model.progress = 0.0
 
 
-def test_kept_starts_make_samples_without_data() -> None:
+def test_a_restored_model_samples_from_its_stored_start_images() -> None:
     model, images = tiny(), clips(5)
     with pytest.raises(UserError, match="start"):
         model.sample(Noise.of_first(2, 0))
@@ -219,7 +218,7 @@ def test_kept_starts_make_samples_without_data() -> None:
     torch.testing.assert_close(kept, images[torch.arange(7) % 5, 0], atol=1 / 255, rtol=0)
 
 
-def test_classes_choose_among_the_kept_starts() -> None:
+def test_stored_start_images_are_chosen_by_class() -> None:
     model, images = tiny(num_classes=10), clips(4)
     model.keep_starts(images[:, 0], torch.tensor([3, 7, 3, 1]))
     drawn = model.sample(Noise.of_first(3, 0), labels=torch.tensor([7, 1, 7]))[:, 0]
@@ -228,14 +227,14 @@ def test_classes_choose_among_the_kept_starts() -> None:
     assert any(torch.allclose(other, kept, atol=1 / 255) for kept in images[:, 0])
 
 
-def test_as_many_classes_as_possible_keep_a_start() -> None:
+def test_stored_start_images_are_spread_over_the_classes() -> None:
     model = tiny(num_classes=10)
     images = torch.zeros(100, *clips(1).shape[2:])
     model.keep_starts(images, torch.arange(100) // 20)  # sorted by class, as folders are read
     assert model.starts.labels.bincount().tolist() == [7, 7, 6, 6, 6]
 
 
-def test_the_class_changes_the_animation() -> None:
+def test_the_class_changes_the_sample() -> None:
     model, start = tiny(num_classes=10), clips(1)[:, 0]
     one, two = (model.sample(Noise.of_first(1, 0), start=start, labels=torch.tensor([c])) for c in (1, 2))
     assert not torch.allclose(one, two)
@@ -250,6 +249,6 @@ def test_reconstructions_keep_the_first_frame_and_the_shape() -> None:
     assert torch.equal(made[:, 0], images[:, 0])
 
 
-def test_stills_are_refused() -> None:
+def test_still_images_are_an_error() -> None:
     with pytest.raises(UserError, match="moving_digits"):
         tiny().training_step({"images": clips()[:, 0]}, 0)

@@ -1,4 +1,4 @@
-"""The VAE: its bound is one, its schedules and messages hold, and every size, likelihood and prior runs."""
+"""The VAE: metrics, schedules, priors, reconstructions and errors, for every size and likelihood."""
 
 import functools
 import math
@@ -67,7 +67,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 28, 50, (64, 48)])
-def test_every_size_takes_a_step_and_samples(size: Any, channels: int, likelihood: str) -> None:
+def test_every_size_trains_and_samples(size: Any, channels: int, likelihood: str) -> None:
     model = vae(size, channels, likelihood=likelihood)
     before = [p.detach().clone() for p in model.decoder.parameters()]
     batch = {"images": some_images(4, size, channels)}
@@ -79,7 +79,7 @@ def test_every_size_takes_a_step_and_samples(size: Any, channels: int, likelihoo
     assert sample.abs().max() <= 1
 
 
-def test_training_reports_the_scale_that_the_likelihood_takes() -> None:
+def test_the_scale_metric_is_the_bounded_scale_of_the_likelihood() -> None:
     model = vae(likelihood="discretized_logistic")
     with torch.no_grad():
         model.log_scale.fill_(-9.0)  # far under the softly kept least of exp(-7)
@@ -87,7 +87,7 @@ def test_training_reports_the_scale_that_the_likelihood_takes() -> None:
     assert scale > math.exp(-7)
 
 
-def test_training_reports_the_true_elbo_whatever_beta() -> None:
+def test_the_elbo_metric_does_not_depend_on_beta() -> None:
     metrics = train(vae(beta=4.0), {"images": some_images(8)}, 1)
     torch.testing.assert_close(metrics["elbo"], metrics["reconstruction"] - metrics["kl"])
     torch.testing.assert_close(metrics["loss"].detach(), 4 * metrics["kl"] - metrics["reconstruction"])
@@ -105,7 +105,7 @@ def test_beta_rises_over_the_warm_up(progress: float, kl_warmup: float, expected
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: str) -> None:
+def test_evaluate_gives_one_value_per_image_and_uses_only_the_given_generator(likelihood: str) -> None:
     model = vae(likelihood=likelihood).eval()
     batch = {"images": some_images(5)}
     first = model.evaluate(batch, Noise.of_first(5, 3))
@@ -120,7 +120,7 @@ def test_evaluate_gives_a_value_per_image_from_the_generator_alone(likelihood: s
 
 
 @pytest.mark.parametrize("prior", ["normal", "fitted"])
-def test_the_same_generator_gives_the_same_sample(prior: str) -> None:
+def test_samples_are_a_function_of_the_seed(prior: str) -> None:
     model = vae(prior=prior)
     model.fit_prior(torch.randn(200, LATENT_DIM, generator=seeded(1)) * 0.5 + 2, None, seeded(1))
     first, second, other = (model.sample(Noise.of_first(4, seed)) for seed in (5, 5, 6))
@@ -130,7 +130,7 @@ def test_the_same_generator_gives_the_same_sample(prior: str) -> None:
     assert torch.equal(first, decoded)
 
 
-def test_the_fitted_prior_is_where_the_latents_are() -> None:
+def test_the_fitted_prior_has_the_mean_and_deviation_of_the_latents() -> None:
     model = vae()
     latents = torch.randn(4000, LATENT_DIM, generator=seeded(1)) * 0.3 + torch.tensor([2.0, 0.0, -1.0, 0.0])
     model.fit_prior(latents, None, seeded(1))
@@ -139,7 +139,7 @@ def test_the_fitted_prior_is_where_the_latents_are() -> None:
     torch.testing.assert_close(z.std(0), latents.std(0), rtol=0, atol=0.05)
 
 
-def test_under_the_normal_prior_fitting_changes_nothing() -> None:
+def test_fit_prior_does_not_change_a_normal_prior() -> None:
     model = vae(prior="normal")
     before = model.sample(Noise.of_first(4, 0))
     model.fit_prior(torch.randn(200, LATENT_DIM) + 5, None, seeded())
@@ -147,7 +147,7 @@ def test_under_the_normal_prior_fitting_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_training_makes_reconstructions_better(likelihood: str) -> None:
+def test_training_improves_reconstructions_and_the_elbo(likelihood: str) -> None:
     model, images = vae(likelihood=likelihood), some_images(24)
     before = (model.reconstruct(images) - images).square().mean()
     name, direction = model.likelihood.objective
@@ -158,13 +158,13 @@ def test_training_makes_reconstructions_better(likelihood: str) -> None:
     assert trained > untrained if direction == "max" else trained < untrained
 
 
-def test_the_running_sigma_follows_the_optimal_one() -> None:
+def test_the_running_sigma_converges_to_the_optimal_sigma() -> None:
     model, images = vae(), some_images(24)
     metrics = train(model, {"images": images}, 400)
     torch.testing.assert_close(model.log_scale.detach().exp(), metrics["sigma"], rtol=0.3, atol=0)
 
 
-def test_a_conditional_model_decodes_by_class() -> None:
+def test_the_class_changes_what_a_conditional_model_decodes() -> None:
     model = vae(num_classes=3)
     noise = Noise.of_first(2, 0).normal(LATENT_DIM)
     zero, one = (model.decode(noise, torch.full((2,), label)) for label in (0, 1))
@@ -172,7 +172,7 @@ def test_a_conditional_model_decodes_by_class() -> None:
     train(model, {"images": some_images(3), "labels": torch.arange(3)}, 1)
 
 
-def test_a_conditional_model_says_that_it_needs_classes() -> None:
+def test_a_conditional_model_without_labels_is_an_error() -> None:
     model = vae(num_classes=3)
     with pytest.raises(UserError, match="conditional"):
         model.sample(Noise.of_first(2, 0))
@@ -186,12 +186,12 @@ def test_an_unconditional_model_ignores_labels() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("likelihood", "gausian"), ("prior", "flow")])
-def test_an_unknown_choice_is_named(key: str, value: str) -> None:
+def test_an_unknown_choice_is_an_error_with_its_name(key: str, value: str) -> None:
     with pytest.raises(UserError, match=f"model.{key}: got {value}"):
         vae(8, 1, 0, **{key: value})
 
 
-def test_figures_are_float32_under_autocast() -> None:
+def test_metrics_are_float32_under_autocast() -> None:
     model = vae()
     with torch.autocast("cpu", torch.bfloat16):
         metrics = model.training_step({"images": some_images(3)}, 0)

@@ -1,4 +1,4 @@
-"""The VAE's bounds of the likelihood: between each other, and against a model whose likelihood is known."""
+"""The VAE's lower bounds of log p(x), compared with each other and with a model of known log p(x)."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ def test_the_elbo_is_below_the_importance_weighted_bound() -> None:
 
 
 @torch.no_grad()
-def test_the_elbo_of_evaluate_is_the_bound_by_sampling() -> None:
+def test_the_elbo_of_evaluate_equals_its_monte_carlo_estimate() -> None:
     """With the closed-form KL or with log-densities of the same samples: the same within standard errors."""
     model = vae(likelihood="bernoulli", kl_warmup=0.5, beta=3.0)  # neither may matter
     torch.nn.init.normal_(model.encoder.to_gaussian.weight, std=0.1)  # pyright: ignore
@@ -50,7 +50,7 @@ def test_the_elbo_of_evaluate_is_the_bound_by_sampling() -> None:
     assert ((elbos.mean(0) - sampled.mean(0)).abs() < 4 * standard_error).all()
 
 
-def test_more_draws_tighten_the_bound_and_one_is_the_elbo() -> None:
+def test_the_bound_rises_with_the_number_of_samples_and_equals_the_elbo_for_one() -> None:
     model: Any = vae(likelihood="discretized_logistic").eval()
     images = torch.rand(64, 1, 8, 8) * 2 - 1
     with torch.no_grad():
@@ -64,8 +64,8 @@ def test_more_draws_tighten_the_bound_and_one_is_the_elbo() -> None:
     assert float(torch.stack(ones).mean()) == pytest.approx(float(elbo), rel=0.02)
 
 
-def test_the_bound_is_exact_where_z_says_nothing() -> None:
-    """Then p(x | z) is p(x), and draws from any q give it: here from the prior itself."""
+def test_the_bound_is_exact_if_the_decoder_ignores_z() -> None:
+    """Then p(x | z) = p(x) for samples z of any q, here of the prior."""
     model: Any = vae(likelihood="discretized_logistic").eval()
     images = torch.rand(4, 1, 8, 8) * 2 - 1
     with torch.no_grad():
@@ -120,8 +120,8 @@ class LinearGaussian:
 
 
 @torch.no_grad()
-def test_the_bound_is_log_p_under_the_true_posterior() -> None:
-    """Each draw then has the same weight, and one is enough."""
+def test_the_bound_equals_log_p_if_the_posterior_is_exact() -> None:
+    """All importance weights are then equal, so that one sample is enough."""
     case = LinearGaussian()
     images = case.draw(20)
     for samples in (1, 7):
@@ -130,8 +130,8 @@ def test_the_bound_is_log_p_under_the_true_posterior() -> None:
 
 
 @torch.no_grad()
-def test_the_bound_rises_from_the_elbo_to_log_p() -> None:
-    """Under another posterior: one draw lacks its KL in the mean, many draws next to nothing."""
+def test_the_bound_converges_from_the_elbo_to_log_p() -> None:
+    """For an inexact posterior, the mean gap is its KL divergence with one sample, and close to 0 with many."""
     case = LinearGaussian(shift=0.15, wider=0.4)
     images = case.draw(500)
     log_p = case.log_p(images)
@@ -145,5 +145,5 @@ def test_the_bound_rises_from_the_elbo_to_log_p() -> None:
 @pytest.mark.parametrize(
     ("name", "refused"), [("bernoulli", True), ("gaussian", True), ("discretized_logistic", False)]
 )
-def test_only_a_distribution_over_images_is_a_likelihood(name: str, refused: bool) -> None:
+def test_only_the_discretized_logistic_has_a_likelihood_of_images(name: str, refused: bool) -> None:
     assert (vae(likelihood=name).no_likelihood() is not None) == refused

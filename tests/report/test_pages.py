@@ -195,11 +195,33 @@ def test_a_configuration_without_data_has_a_page(tmp_path: Path) -> None:
     pages.comparison([read(run), read(run)], tmp_path / "comparison.html")
 
 
-def test_rows_without_images_seen_and_values_that_are_not_numbers_are_skipped(tmp_path: Path) -> None:
+def test_rows_without_images_seen_and_values_that_are_not_numbers_are_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = make_run(tmp_path / "run")
-    row = f'{{"images_seen": 1, "seconds": 1, "stage": "val", "a": "x", "b": 2, "c": 1{400 * "0"}}}'
-    run.metrics.write_text(f'{{"loss": 1}}\n[]\n{row}\n')
+    row = '{"images_seen": 1, "seconds": 1, "stage": "val", "a": "x", "b": 2}'
+    damaged = ('{"loss": 1}', "[]", "", "[" * 100_000, f'{{"images_seen": 1, "seconds": 1{400 * "0"}}}')
+    run.metrics.write_bytes("\n".join([*damaged, row, ""]).encode() + b'{"images_seen": 1, "\xed\xa0\x80": 1}\n')
     assert read(run).rows == [{"images_seen": 1, "seconds": 1, "stage": "val", "b": 2}]
+    assert [record.message for record in caplog.records] == [
+        f"{run.metrics}: 6 damaged lines are skipped, the first is line 1"
+    ]
+
+
+def test_charts_and_sheets_are_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = make_run(tmp_path / "run")
+    rows = [{"images_seen": at, "seconds": 1, "stage": "train", f"m{at}": 1.0} for at in range(30_000)]
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for at in range(1, 5):
+        with (run.samples / "during" / f"{at:09}.png").open("wb") as file:
+            file.write(b"\x89PNG")
+            file.truncate(60 * 2**20)  # sparse
+    found = read(run)
+    assert len(found.rows) == 10_000
+    assert found.rows[-1] == rows[-1]
+    assert len({name for row in found.rows for name in row}) <= 203
+    assert sum(path.stat().st_size for _, path in found.sheets) <= 2**27
+    assert "sheets are shown" in caplog.text
 
 
 def test_curves_have_both_stages_and_few_points(tmp_path: Path) -> None:

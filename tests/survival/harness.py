@@ -76,12 +76,11 @@ class Killed:
         return [RunFolder(config.parent) for config in jobs or self.folder.glob("outputs/*/*/config.yaml")]
 
     def resume_words(self) -> list[str]:
-        """The words that resume what was killed, with as many processes; none without a checkpoint."""
-        processes = [word for word in self.words if word.startswith("trainer.devices=")]
+        """The words that resume what was killed; none without a checkpoint."""
         for plan in self.folder.glob("outputs/*/*/sweep.json"):
-            return ["-m", f"sweep.resume={plan.parent}", *processes]
+            return ["-m", f"sweep.resume={plan.parent}"]
         if any(run.has_checkpoint() for run in self.runs):
-            return ["resume=last", *processes]
+            return ["resume=last", *(word for word in self.words if word.startswith("trainer.devices="))]
         for place in self.folder.glob("outputs/*/*"):  # the next start creates another run
             place.rename(self.folder / f"never-began-{len(list(self.folder.iterdir()))}")
         return []

@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from genimg.common.errors import UserError
-from genimg.sweeps import launchers, resources
+from genimg.sweeps import resources
 from tests.sweeps.conftest import all_end, finish, run, running, start, sweep_folder, table, wait_for
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -21,6 +22,16 @@ SEARCH = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "model.lr=interval
 
 def trainer(devices: int = 1, accelerator: str = "auto") -> object:
     return OmegaConf.create({"trainer": {"devices": devices, "accelerator": accelerator, "threads": None}})
+
+
+def install_gpus(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts an nvidia-smi that lists so many GPUs first in the search path, and hides the driver's own list."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n" + "".join(f"echo GPU {index}:\n" for index in range(number)))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    is_dir = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: "nvidia" not in path.parts and is_dir(path))
 
 
 @pytest.mark.parametrize(
@@ -34,19 +45,25 @@ def trainer(devices: int = 1, accelerator: str = "auto") -> object:
     ],
 )
 def test_gpus_are_divided_between_jobs(
-    monkeypatch: pytest.MonkeyPatch, num_jobs: int, devices: int, visible: str | None, count: int, gpus: tuple[str, ...]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num_jobs: int,
+    devices: int,
+    visible: str | None,
+    count: int,
+    gpus: tuple[str, ...],
 ) -> None:
+    install_gpus(4, tmp_path, monkeypatch)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(resources, "count_gpus", lambda: 4 if visible is None else visible.count(",") + 1)
     shared = resources.divide_machine(num_jobs, trainer(devices).trainer)  # type: ignore[attr-defined]
     assert (shared.count, shared.gpus) == (count, gpus)
 
 
 def test_threads_are_divided_and_a_slot_has_one_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "count_gpus", lambda: 2)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)))
+    install_gpus(2, tmp_path, monkeypatch)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS")
     on_cpu = trainer(accelerator="cpu")
     shared = resources.divide_machine(2, on_cpu.trainer)  # type: ignore[attr-defined]
@@ -99,7 +116,8 @@ def test_a_process_without_a_job_ends_with_the_command_too(tmp_path: Path) -> No
 
 
 def test_a_missing_launcher_is_an_error_that_names_the_extra(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launchers, "find_spec", lambda name: None)
+    for plugin in ("hydra_joblib_launcher", "hydra_submitit_launcher"):
+        monkeypatch.setitem(sys.modules, f"hydra_plugins.{plugin}", None)
     with pytest.raises(UserError, match=r"pip install .*\[joblib\]"):
         run(["-m", *JOBLIB, "seed=3,4"])
     with pytest.raises(UserError, match=r"pip install .*\[slurm\]"):

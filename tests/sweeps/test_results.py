@@ -11,7 +11,7 @@ from scipy.stats import t
 from genimg.sweeps.results import mean_interval
 
 
-def test_the_interval_is_students() -> None:
+def test_the_interval_equals_students_t_interval() -> None:
     values = [0.3, 0.5, 0.9, 0.4]
     mean, half = mean_interval(values)
     deviation = math.sqrt(sum((v - 0.525) ** 2 for v in values) / 3)

@@ -60,6 +60,19 @@ def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path, fin
     assert OmegaConf.load(finished / "1-seed_3" / "config.yaml").resume.endswith("1-seed_3")
 
 
+def test_a_resumed_job_keeps_the_devices_and_machines_of_its_sweep(outputs: Path) -> None:
+    words = ["seed=0,3", "trainer.threads=1", "launch.node_rank=0"]
+    assert run(["-m", *words]) == 0
+    folder = sweep_folder(outputs)
+    record = folder / ".jobs" / "1-seed_3.json"
+    record.write_text(record.read_text().replace('"exit_code": 0', '"exit_code": null'))
+    with pytest.raises(UserError, match=r"launch\.node_rank"):
+        run(["-m", f"sweep.resume={folder}"])
+    assert run(["-m", "launch.node_rank=0", f"sweep.resume={folder}"]) == 0
+    config = OmegaConf.load(folder / "1-seed_3" / "config.yaml")
+    assert config.resume is not None and config.trainer.threads == 1
+
+
 def test_a_job_whose_command_was_killed_saves_before_it_is_resumed(outputs: Path, finished: Path) -> None:
     folder, job = SweepFolder(finished), list_runs(outputs)[1]
     record = folder.read(job.path.name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,6 @@ from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer
-from genimg.sweeps import launchers
 from genimg.sweeps.folder import Job, Record
 from genimg.sweeps.plan import make_plan, sweep_config
 from genimg.sweeps.search import Search
@@ -99,37 +100,47 @@ def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
     return search.study.trials[11].params["model.lr"]
 
 
-def test_a_resumed_search_keeps_the_jobs_of_a_trial_without_a_value(
-    outputs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("genimg.sweeps.results.read_best", lambda path: None)
-    assert run([*SEARCH, "hydra.sweeper.n_trials=2", "model.lr=interval(0.1,1)"]) == 0
+def test_a_resumed_search_keeps_the_jobs_of_a_trial_without_a_value(outputs: Path) -> None:
+    assert run([*SEARCH, "hydra.sweeper.n_trials=2", "model.lr=interval(0.1,1)", "seed=5"]) == 0
     again = resumed_search(outputs)
     assert [trial.state.name for trial in again.study.trials] == ["FAIL", "FAIL"]
     assert [job.name.split("-")[0] for job in again.all_jobs()] == ["0", "1"] and again.best() is None
 
 
-def test_a_resumed_search_keeps_a_trial_that_is_now_refused(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]
-    assert run([*SEARCH, *words]) == 0
-    monkeypatch.setattr("genimg.sweeps.search.check", refuse)
+#: A trial of a conditional model on the folder `images`, which is refused where the folder has no classes.
+CONDITIONAL = [
+    "hydra.sweeper.n_trials=1", "hydra.sweeper.seed=4", "data=image_folder", "data.root=classes,images",
+    "model.conditional=true,false",
+]  # fmt: skip
+
+
+def make_images(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def test_a_resumed_search_keeps_a_trial_that_is_now_refused(outputs: Path) -> None:
+    make_images("classes/0/a.png", "classes/1/a.png", "images/0/a.png", "images/1/a.png")
+    assert run([*SEARCH, *CONDITIONAL]) == 0
+    assert study(outputs).trials[0].params == {"data.root": "images", "model.conditional": "True"}
+    shutil.rmtree("images")
+    make_images("images/a.png")
     again = resumed_search(outputs)
     again.run(lambda jobs: None)
     assert len(again.all_jobs()) == 1 and again.best() is not None
 
 
 def test_a_refused_trial_has_no_jobs_even_if_the_checks_now_accept_it(
-    outputs: Path, monkeypatch: pytest.MonkeyPatch
+    outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The checks can depend on the machine."""
-    with monkeypatch.context() as then:
-        then.setattr("genimg.sweeps.search.check", refuse)
-        assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
+    make_images("classes/0/a.png", "classes/1/a.png", "images/a.png")
+    assert run([*SEARCH, *CONDITIONAL]) == 0
+    assert "trial 0 is skipped: model.conditional" in capsys.readouterr().err
+    shutil.rmtree("images")
+    make_images("images/0/a.png", "images/1/a.png")
     assert resumed_search(outputs).all_jobs() == []
-
-
-def refuse(*_: object) -> None:
-    raise UserError("model.lr", "0.5", "less than before")
 
 
 def resumed_search(outputs: Path) -> Search:
@@ -208,13 +219,13 @@ def test_an_invalid_combination_is_skipped(outputs: Path, capsys: pytest.Capture
 
 
 def test_a_missing_optuna_is_an_error_that_names_the_extra(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launchers, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install .*\[optuna\]"):
         run([*SEARCH, "seed=1,2"])
 
 
 @pytest.mark.parametrize(("others", "n", "images_seen"), [(0.0, 4, 80), (1e9, 4, 160), (0.0, 500, 160)])
-def test_a_trial_behind_the_median_of_the_others_is_stopped(
+def test_a_trial_worse_than_the_median_of_the_others_is_stopped(
     tmp_path: Path, others: float, n: int, images_seen: int
 ) -> None:
     """At 50 % of 160 images the quality of a GAN is above 0, what the others have in one case, and below 1e9; that of
@@ -237,7 +248,7 @@ def test_a_trial_behind_the_median_of_the_others_is_stopped(
     assert (folder.samples / "final" / "sheet.png").exists() and folder.report.exists(), "it ends as a run does"
 
 
-def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
+def test_rank_zero_decides_for_all_processes_whether_to_prune(tmp_path: Path) -> None:
     """Each for itself would ask at another moment, and one would stop where the others go on."""
     strategy = SimpleNamespace(broadcast=lambda mine: True)
     trainer: Any = SimpleNamespace(is_global_zero=False, should_stop=False, strategy=strategy)
@@ -251,7 +262,7 @@ def test_of_several_processes_the_first_asks_for_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trial_that_was_killed_goes_on_from_its_checkpoint_and_is_pruned_again(outputs: Path) -> None:
+def test_a_killed_trial_resumes_from_its_checkpoint_with_its_pruning_callback(outputs: Path) -> None:
     search = [*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(1e-4,1e-2)", "seed=1"]
     assert run(search) == 1
     (job,) = sweep_folder(outputs).glob("0-*")

@@ -1,5 +1,6 @@
 """The `auto` settings, resolved and overridden."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -37,8 +38,7 @@ def test_every_choice_can_be_overridden() -> None:
 def test_threads_are_limited_by_the_environment(
     monkeypatch: pytest.MonkeyPatch, omp_num_threads: str, threads: int
 ) -> None:
-    monkeypatch.setattr(hardware, "count_cores", lambda: 4)
-    monkeypatch.setattr(machine, "count_cores", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", omp_num_threads)
     before = torch.get_num_threads()
     try:
@@ -50,7 +50,7 @@ def test_threads_are_limited_by_the_environment(
 
 
 def test_the_default_of_one_thread_that_torchrun_sets_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "count_cores", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert hardware.count_threads() == 1
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")

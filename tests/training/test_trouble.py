@@ -1,5 +1,10 @@
 """Damaged checkpoints and full disks."""
 
+import errno
+import io
+import os
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +14,42 @@ from pytorch_lightning import Callback
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from genimg.checkpoints.read import load_checkpoint, load_newest
+from genimg.checkpoints.write import save_checkpoint
 from genimg.common.errors import UserError
-from genimg.common.files import append_text
 from genimg.common.run_folder import RunFolder
 from genimg.training import fit as train
-from genimg.training.callbacks import checkpoints, metrics
 from tests.training.test_fit import config, rows
+
+
+def refuse_checkpoints(patch: pytest.MonkeyPatch, full: Callable[[int], bool]) -> None:
+    """Lets the disk be full for last.pt and best.pt at the images seen for which `full` is true."""
+    replace = os.replace
+
+    def replace_or_fail(source: Path, target: Path) -> None:
+        written = Path(target).name in ("last.pt", "best.pt")
+        if written and full(torch.load(source, weights_only=True)["images_seen"]):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    patch.setattr(os, "replace", replace_or_fail)
+
+
+def refuse_metrics(patch: pytest.MonkeyPatch, full: Callable[[bytes], bool]) -> None:
+    """Lets the disk be full for the texts appended to metrics.jsonl for which `full` is true."""
+
+    class Disk(io.FileIO):
+        def write(self, data: Any) -> int:
+            if full(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    def open_metrics(file: Any, mode: str = "r", *given: Any, **named: Any) -> Any:
+        if Path(str(file)).name == "metrics.jsonl" and mode == "ab":
+            return Disk(file, mode)
+        return real(file, mode, *given, **named)
+
+    real = open
+    patch.setattr("builtins.open", open_metrics)
 
 
 def test_a_run_resumes_from_best_if_last_is_damaged(tmp_path: Path) -> None:
@@ -65,7 +100,7 @@ def test_a_checkpoint_that_cannot_be_resumed_is_an_error_and_changes_no_file(par
     else:
         folder.best.unlink()
         state[part][0]["random"] = torch.zeros(5)
-    checkpoints.save_checkpoint(folder.last, state)
+    save_checkpoint(folder.last, state)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     settings = config(tmp_path, "budget.images=128", "logger=tensorboard", f"resume={tmp_path}")
     with pytest.raises(UserError) as mistake:
@@ -78,10 +113,7 @@ def test_a_checkpoint_that_cannot_be_resumed_is_an_error_and_changes_no_file(par
 def test_without_any_checkpoint_the_warning_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoints, "save_checkpoint", full)
+    refuse_checkpoints(monkeypatch, lambda images_seen: True)
     assert train.run(config(tmp_path, "budget.images=96", "checkpoint.every_images=32")) == 1
     assert "tries again; there is no checkpoint yet" in caplog.text and "intact" not in caplog.text
 
@@ -89,14 +121,8 @@ def test_without_any_checkpoint_the_warning_says_so(
 def test_a_full_disk_is_a_single_warning_and_saving_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
-
-    def full_in_the_middle(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
-        if 100 < state["images_seen"] < 300:
-            raise OSError(28, "No space left on device")
-        real(path, state, previous)
-
-    monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_middle)
+    folder = RunFolder(tmp_path)
+    refuse_checkpoints(monkeypatch, lambda images_seen: 100 < images_seen < 300)
     words = ["budget.images=400", "checkpoint.every_images=32", "callbacks.frechet_random.times=10"]
     assert train.run(config(tmp_path, *words)) == 0
     assert caplog.text.count("could not write last.pt") == 1
@@ -114,14 +140,8 @@ def test_a_full_disk_is_a_single_warning_and_saving_is_tried_again(
 def test_a_run_whose_last_checkpoint_cannot_be_written_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder, real = RunFolder(tmp_path), checkpoints.save_checkpoint
-
-    def full_in_the_end(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
-        if state["images_seen"] == 320:
-            raise OSError(28, "No space left on device")
-        real(path, state, previous)
-
-    monkeypatch.setattr(checkpoints, "save_checkpoint", full_in_the_end)
+    folder = RunFolder(tmp_path)
+    refuse_checkpoints(monkeypatch, lambda images_seen: images_seen == 320)
     assert train.run(config(tmp_path, "budget.images=320", "checkpoint.every_images=160")) == 1
     assert "no checkpoint contains the end of the run" in caplog.text
     assert load_checkpoint(folder.last)["images_seen"] == 160
@@ -133,15 +153,8 @@ def test_a_run_whose_last_checkpoint_cannot_be_written_fails(
 def test_metrics_that_cannot_be_written_are_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tries = []
-
-    def full_at_first(path: Path, text: str) -> None:
-        tries.append(text)
-        if len(tries) < 5:
-            raise OSError(28, "No space left on device")
-        append_text(path, text)
-
-    monkeypatch.setattr(metrics, "append_text", full_at_first)
+    tries = count(1)
+    refuse_metrics(monkeypatch, lambda text: next(tries) < 5)
     assert train.run(config(tmp_path, "budget.images=320", "log_every_steps=2")) == 0
     assert caplog.text.count("metrics cannot be written") == 1
     trained = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
@@ -161,15 +174,9 @@ class KillAt(Callback):
 
 def test_unwritten_metrics_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk refuses rows and accepts the checkpoint after them; the process dies before the next row."""
-
-    def full_in_the_middle(path: Path, text: str) -> None:
-        if '"images_seen": 192' in text:
-            raise OSError(28, "No space left on device")
-        append_text(path, text)
-
     words = ["budget.images=320", "log_every_steps=2", "checkpoint.every_images=32"]
     with monkeypatch.context() as full:
-        full.setattr(metrics, "append_text", full_in_the_middle)
+        refuse_metrics(full, lambda text: b'"images_seen": 192' in text)
         with pytest.raises(MemoryError):
             train.run(config(tmp_path, *words), [KillAt(192)])
     seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
@@ -177,17 +184,6 @@ def test_unwritten_metrics_survive_a_kill(tmp_path: Path, monkeypatch: pytest.Mo
     assert train.run(config(tmp_path, *words, f"resume={tmp_path}")) == 0
     seen = [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"]
     assert seen == list(range(32, 321, 32))
-
-
-@pytest.mark.parametrize("line", ["{}", "[3]", '{"images_seen": "x"}'])
-def test_metrics_after_a_damaged_line_are_removed_on_resume(line: str, tmp_path: Path) -> None:
-    words = ["budget.images=64", "log_every_steps=2"]
-    assert train.run(config(tmp_path, *words)) == 0
-    table = RunFolder(tmp_path).metrics
-    good = table.read_text().splitlines()[0]
-    table.write_text(f"{good}\n{line}\n")
-    assert train.run(config(tmp_path, *words, f"resume={tmp_path}", "budget.images=128")) == 0
-    assert [row["images_seen"] for row in rows(tmp_path) if row["stage"] == "train"] == [32, 96, 128]
 
 
 def test_a_full_disk_on_resume_drops_tensorboard_only(
@@ -206,8 +202,36 @@ def test_a_full_disk_on_resume_drops_tensorboard_only(
     assert (tmp_path / "samples" / "during" / "000000128.png").exists()
 
 
+def test_a_folder_that_is_not_utf8_drops_tensorboard_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    settings = config(tmp_path, f'run_dir="{folder}"', "logger=tensorboard", "budget.images=64")
+    (tmp_path / "config.yaml").rename(folder / "config.yaml")
+    assert train.run(settings) == 0
+    assert caplog.text.count("TensorBoardLogger stops") == 1
+    assert load_checkpoint(RunFolder(folder).last)["images_seen"] == 64
+    assert (folder / "samples" / "during" / "000000064.png").exists()
+
+
 def test_an_optimizer_that_does_not_accept_its_arguments_is_an_error(tmp_path: Path) -> None:
     words = ["model.generator_optimizer._target_=torch.optim.RMSprop"]
     with pytest.raises(UserError, match="betas") as caught:
         train.run(config(tmp_path, *words))
     assert "model.generator_optimizer" in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b"{}", b"[3]", b'{"images_seen": "x"}', b"\xed\xa0\x80"])
+def test_a_resume_keeps_the_rows_after_a_damaged_line_and_cuts_those_beyond_the_checkpoint(
+    line: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train.run(config(tmp_path, "budget.images=64", "log_every_steps=1")) == 0
+    table = RunFolder(tmp_path).metrics
+    first, *others = table.read_bytes().splitlines(keepends=True)
+    beyond = b'{"images_seen": 9999, "seconds": 1, "stage": "train"}\n'
+    damaged = line + b"\n"
+    table.write_bytes(b"".join([first, damaged, *others, beyond, b'{"images_seen": 6']))
+    assert train.run(config(tmp_path, "budget.images=96", "log_every_steps=1", f"resume={tmp_path}")) == 0
+    content = table.read_bytes()
+    assert content.startswith(b"".join([first, damaged, *others]))
+    assert b"9999" not in content
+    assert f"{table}: 1 damaged line is skipped, the first is line 2" in caplog.text

@@ -7,8 +7,6 @@ shape of billions (stride 0), and calls functions that allocate. Checkpoints of 
 from __future__ import annotations
 
 import io
-import pickletools
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genimg.checkpoints.pickled import check_pickle
+
 LARGEST_PICKLE = 2**24  # bytes of the pickled structure; a model of 1,000 tensors has about 200,000
 MOST_PARTS = 10**6  # dictionaries, lists and values, counted once for each reference
 DEEPEST = 40  # nested containers
 SHARED = 2  # limit of the tensors' total size, as a multiple of the file's: two names of one tensor count twice
-
-#: Names that `torch.save` of plain types and tensors writes.
-_GLOBALS = re.compile(
-    r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)"
-    r"|torch (Size|\w+Storage|bfloat16|float\d+|u?int\d+|bool)"
-)
 
 
 def checked_archive(path: Path) -> io.BytesIO:
@@ -50,21 +44,13 @@ def checked_archive(path: Path) -> io.BytesIO:
             pickles = [part for part in parts if part.filename.endswith(".pkl")]
             if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
                 raise ValueError("it has no data.pkl, or a too large one")
-            _check_names(archive.read(pickles[0]))
+            check_pickle(archive.read(pickles[0]))
             for part in parts:
                 copy.writestr(part.filename, archive.read(part))
     except zipfile.BadZipFile as error:
         raise ValueError(f"it is damaged or incomplete: {error}") from error
     packed.seek(0)
     return packed
-
-
-def _check_names(pickled: bytes) -> None:
-    """Raises ValueError if the pickle names something that plain types and tensors do not need."""
-    for operation, argument, _ in pickletools.genops(pickled):
-        named = argument if operation.name == "GLOBAL" else operation.name
-        if operation.name in ("GLOBAL", "STACK_GLOBAL", "INST") and not _GLOBALS.fullmatch(str(named)):
-            raise ValueError(f"it names {named}; only plain types and tensors are allowed")
 
 
 def check_content(content: Any, size: int) -> None:

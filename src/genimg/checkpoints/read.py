@@ -4,6 +4,7 @@
 """
 
 import logging
+import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,16 +43,18 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
         check_content(checkpoint, path.stat().st_size)
     except FileNotFoundError as error:
         raise UserError(key, str(path), expected, hint="there is no such file") from error
+    except pickle.UnpicklingError as error:  # torch's message advises to load the file unsafely
+        raise UserError(key, str(path), expected, hint="it contains more than plain values and tensors") from error
     except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
         raise UserError(key, str(path), expected, hint=f"it cannot be read: {first_line(error)}") from error
     if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:
         raise UserError(key, str(path), expected, hint="the file has other content")
-    if checkpoint["format"] != FORMAT:
+    if not isinstance(checkpoint["format"], int) or checkpoint["format"] != FORMAT:
         raise UserError(
             key,
-            f"{path} of format {checkpoint['format']}",
+            f"{path} of format {in_a_line(str(checkpoint['format']))[:20]}",
             f"format {FORMAT}, which genimg {__version__} reads",
-            hint=f"use genimg {checkpoint.get('versions', {}).get('genimg')}, which wrote it, or train again",
+            hint="use the version of genimg that wrote it, or train again",
         )
     try:
         check_fields(checkpoint)
@@ -103,8 +106,17 @@ def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> G
     node, state = checkpoint["config"]["model"], {**checkpoint["model"], **checkpoint["ema"]}
     check_fits(node, state, builder)
     model = builder.build(node, "model")
+    check_produces(model, checkpoint)
     model.load_state_dict(state)
     return model.eval()
+
+
+def check_produces(model: GenerativeModel, checkpoint: Checkpoint, key: str = "run") -> None:
+    """Raises UserError unless the data of a checkpoint are of the kind that its model produces."""
+    kind = "images" if checkpoint["data"]["num_frames"] is None else "sequences"
+    if model.produces != kind:
+        expected = f"data of the kind that a {type(model).__name__} produces: {model.produces}"
+        raise UserError(key, f"a checkpoint with data that are {kind}", expected)
 
 
 def check_fits(node: Any, state: dict[str, Tensor], builder: Builder, key: str = "run") -> None:
@@ -125,10 +137,16 @@ def check_fits(node: Any, state: dict[str, Tensor], builder: Builder, key: str =
 
 
 def check_latents(node: Any, model: object, state: dict[str, Tensor], key: str) -> None:
-    """Raises UserError if no weight has a side of the model's `latent_dim`, which may be 10^10."""
-    latent_dim = getattr(model, "latent_dim", None)
-    known = latent_dim is None or any(latent_dim in one.shape for one in state.values())
-    if not known and names_only_allowed(node):
+    """Raises UserError unless the model generates, and a weight has a side of its `latent_dim`, which may be 10^10."""
+    if not names_only_allowed(node):
+        return
+    if not isinstance(model, GenerativeModel):
+        raise UserError(key, f"a {type(model).__name__}", "a configuration of a model")
+    if "latent_dim" not in node:
+        return
+    latent_dim = node["latent_dim"]
+    number = isinstance(latent_dim, int) and not isinstance(latent_dim, bool)
+    if not number or not any(latent_dim in one.shape for one in state.values()):
         raise UserError(key, f"latent_dim {latent_dim!r:.60}", "the length of the latents that its weights take")
 
 

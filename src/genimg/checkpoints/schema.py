@@ -102,7 +102,9 @@ def _check_data(value: Any, checkpoint: Checkpoint) -> bool:
         return False
     if checkpoint["config"]["model"].get("num_classes") not in (None, 0, len(classes)):
         raise ValueError(f"its model has other classes than the {len(classes)} of its data")
-    return isinstance(prints, dict) and _is_count(prints.get("count")) and isinstance(prints.get("shape"), list)
+    if "num_frames" not in value or not isinstance(prints, dict) or not isinstance(prints.get("name"), str):
+        return False
+    return _is_count(prints.get("count")) and _is_list(prints.get("shape"), _is_count)
 
 
 def process_state(pending: list[dict[str, Tensor]], unwritten: list[dict[str, Any]]) -> dict[str, Any]:
@@ -142,7 +144,12 @@ def _is_optimizer(state: Any) -> bool:
 
 
 def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
-    return isinstance(value, dict) and all(isinstance(one, Tensor) for one in value.values())
+    # without elements, a weight has any shape in no bytes
+    return _is_mapping(value, lambda one: isinstance(one, Tensor) and one.numel() > 0)
+
+
+def _is_mapping(value: object, check: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) and check(one) for name, one in value.items())
 
 
 def _has_mappings(value: object, *names: str) -> bool:
@@ -159,15 +166,20 @@ def _is_count(value: object, least: int = 1) -> bool:
 
 #: In the order of the file. `config` comes before `data`, whose check reads it.
 FIELDS: dict[str, Field] = {
-    "versions": Field(lambda run: versions(), "a mapping", lambda value, _: isinstance(value, dict), to_sample=True),
+    "versions": Field(
+        lambda run: versions(),
+        "a mapping of names to versions",
+        lambda value, _: _is_mapping(value, lambda one: isinstance(one, str)),
+        to_sample=True,
+    ),
     "config": Field(
         lambda run: run.config,
         "a configuration of training",
         lambda value, _: _has_mappings(value, "model", "data"),
         lambda value, _: _has_mappings(value, "trainer", "callbacks", "health"),
     ),
-    "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name", _are_weights),
-    "ema": Field(lambda run: run.ema, "tensors by name", _are_weights),
+    "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name, none of them empty", _are_weights),
+    "ema": Field(lambda run: run.ema, "tensors by name, none of them empty", _are_weights),
     "optimizers": Field(
         lambda run: [optimizer.state_dict() for optimizer in run.optimizers],
         "a list of states of optimizers",
@@ -200,8 +212,6 @@ FIELDS: dict[str, Field] = {
     "metrics": Field(
         lambda run: run.metrics,
         "numbers by name",
-        check_to_resume=lambda value, _: (
-            isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values())
-        ),
+        check_to_resume=lambda value, _: _is_mapping(value, lambda one: isinstance(one, int | float)),
     ),
 }

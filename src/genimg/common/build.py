@@ -13,7 +13,8 @@ from genimg.common.errors import UserError, first_line
 #: hold tensors and open nothing. Allowing all of `genimg.` would allow classes that write files and start processes.
 ALLOWED = (r"genimg\.models\.((networks|objectives)\.)?\w+\.[A-Z]\w*", r"torch\.optim\.[A-Z]\w*")
 
-_OURS = ("_target_", "_partial_")  # Hydra's own keys that our YAML files use
+# of Hydra's special keys, those that a file may use; `_args_` would set a parameter without its name
+_SPECIAL = ("_target_", "_partial_")
 _TARGET = re.compile(r"\b_target_: *[\"']?([\w.]+)")
 
 
@@ -86,16 +87,17 @@ def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
     `${oc.env:...}` reads the environment. A saved configuration is resolved and has no interpolation.
 
     Raises:
-        UserError: for the first target that is not allowed, and for an interpolation.
+        UserError: for the first target that is not allowed, an interpolation, and a parameter without a name.
     """
     trust = tuple(trust)
     if isinstance(node, Mapping):
         if "_target_" in node:
             check_name(f"{key}._target_".lstrip("."), str(node["_target_"]), trust)
         for name, child in node.items():
-            if re.fullmatch("_.*_", str(name)) and name not in _OURS:
-                expected = "arguments by name, as in every saved configuration"
-                raise UserError(f"{key}.{name}".lstrip("."), str(child)[:60], expected)
+            if re.fullmatch(r"_\w+_", str(name)) and name not in _SPECIAL:
+                raise UserError(
+                    f"{key}.{name}".lstrip("."), None, "parameters by name; only _target_ and _partial_ are special"
+                )
             check_names(name, trust, key)
             check_names(child, trust, f"{key}.{name}".lstrip("."))
     elif isinstance(node, str):

@@ -6,6 +6,9 @@ import signal
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
+from genimg.common.text import printable_line
+
+_LONGEST = 2_000  # characters of a phrase of ours, with what it quotes
 EXIT_CODE = 2  # of the command after a UserError
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a run that Ctrl-C or SIGTERM stopped
 
@@ -29,14 +32,13 @@ class UserError(Exception):
         self.hint, self.default_in = hint, default_in
 
     def __str__(self) -> str:
-        lines = [
-            self.key if self.got is None else f"{self.key}: got {self.got}",
-            f"expected: {self.expected}",
-        ]
+        key = printable_line(self.key)
+        lines = [key if self.got is None else f"{key}: got {printable_line(self.got)}"]
+        lines.append(f"expected: {printable_line(self.expected, _LONGEST)}")
         if self.hint:
-            lines.append(f"hint:     {self.hint}")
+            lines.append(f"hint:     {printable_line(self.hint, _LONGEST)}")
         if self.default_in:
-            lines.append(f"default:  set in {self.default_in}")
+            lines.append(f"default:  set in {printable_line(self.default_in)}")
         return "\n  ".join(lines)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from genimg.common.errors import UserError
+from genimg.common.text import printable
 
 
 @contextmanager
@@ -157,6 +158,14 @@ def check_empty(folder: Path, key: str = "out") -> Path:
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(key, folder, "a new folder, or an empty one", hint="it contains files")
     return folder
+
+
+def check_utf8(key: str, path: str | Path, expected: str, hint: str | None = None) -> None:
+    """Raises UserError for a path that is not UTF-8. Python opens any path; libraries in C++ and Rust do not."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(key, printable(str(path)), f"{expected} with a path in UTF-8", hint) from error
 
 
 def write_json(path: Path, content: Any) -> None:

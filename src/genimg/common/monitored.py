@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from genimg.common.reading import read_json
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ def comparable(values: Iterable[Monitored]) -> bool:
 def read_best(path: Path) -> Monitored | None:
     """Reads a run's best.json. Returns None if the file is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path)
+    except ValueError:
         return None
     match found:
         case {"name": str(name), "value": int(value) | float(value), "direction": "min" | "max" as way, "n": int(n)}:

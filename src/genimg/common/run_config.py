@@ -6,14 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from genimg.common.declared import class_attribute
 from genimg.common.errors import UserError
+from genimg.common.reading import read_yaml
 
-MAX_BYTES = 2**18  # ours have a few thousand
 PRUNING = "pruning"  # key of the callback that a search adds to a job
 
 
@@ -21,20 +17,14 @@ def read_config(path: Path, key: str) -> dict[str, Any]:
     """Reads the mapping in the file, plain and unresolved. `key` is the key that named the run.
 
     Raises:
-        UserError: if it is missing, damaged, not a mapping, larger than `MAX_BYTES`, or has YAML aliases, with which a
-            few lines can expand to more than memory holds.
+        UserError: if `read_yaml` refuses it, or it is not a mapping.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("it has YAML aliases, which no saved configuration has")
-        found = OmegaConf.to_container(OmegaConf.create(text))
+        found = read_yaml(path)
         if not isinstance(found, dict):
             raise ValueError("it is not a mapping")
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(key, path, "the configuration of a run", f"{error}".splitlines()[0]) from error
+    except ValueError as error:
+        raise UserError(key, path, "the configuration of a run", str(error)) from error
     return cast(dict[str, Any], found)
 
 
@@ -55,12 +45,9 @@ def _is_passive(target: str) -> bool:
 
 
 def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
-    """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`.
-
-    The items of a list have no key; only the values inside them change.
-    """
+    """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`."""
     if isinstance(node, list):
-        return [mapped(part, change) for part in node]
+        return [mapped(one, change) for one in node]
     if not isinstance(node, dict):
         return node
     return {name: mapped(change(name, value), change) for name, value in node.items()}

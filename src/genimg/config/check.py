@@ -45,6 +45,7 @@ def check(
                 "one value",
                 hint="for one run per value: -m; for a list: [a,b]; for text with a comma: quotes",
             )
+    names.check_own_files(composer, overrides)
     run = resumed_run(overrides, composer)
     choices, settings = groups.split(composer, overrides)
     groups.check_choices(composer, choices)

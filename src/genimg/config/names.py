@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
+from pathlib import Path
+
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.errors import UserError, nearest
+from genimg.common.reading import read_yaml
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, flatten
 
 # mappings that `+callbacks.mine._target_=...` may add to and `~callbacks.samples` may remove from
 OPEN = ("callbacks", "logger", "hydra")
+
+_GLOBAL = "# @package _global_"  # places the keys of an experiment at the root, instead of below `experiment`
 
 # the names of our keys in other programs
 _SYNONYMS = {
@@ -48,6 +54,46 @@ def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, o
                     meant = nearest(f"{key}.{name}", nodes)
                     hint = f"did you mean {meant}?" if meant else None
                     raise UserError(f"{key}.{name}", line(override), "an existing key", hint)
+
+
+def check_own_files(composer: Composer, overrides: list[Override]) -> None:
+    """Checks that the YAML of a task is not replaced in part, and that experiments set keys of the whole run."""
+    if composer.config_dir is None:
+        return
+    name = f"{composer.task}.yaml"
+    replacement, ours = composer.config_dir / name, pages.find("", composer.task, None)
+    if replacement.is_file() and ours is not None:
+        given = {key.name for key in pages.keys(replacement)}
+        missing = [key.name for key in pages.keys(ours) if "." not in key.name and key.name not in given]
+        if missing:
+            expected = f"a complete copy of configs/{name}, which it replaces; it has no {', '.join(missing)}"
+            hint = f"move its settings to experiment/NAME.yaml, with {_GLOBAL} as its first line"
+            raise UserError("--config-dir", replacement, expected, hint)
+    for override in overrides:
+        path = pages.find("experiment", str(override.value()), composer.config_dir)
+        if override.key_or_group == "experiment" and path is not None:
+            _check_experiment(path)
+
+
+def _check_experiment(path: Path) -> None:
+    try:
+        page = read_yaml(path)
+        text = path.read_bytes()
+    except (ValueError, OSError) as error:
+        raise UserError("experiment", path, f"a YAML file of settings: {error}") from error
+    # Hydra reads it only before every other comment
+    header = next((line for line in text.splitlines() if line.strip()), b"")
+    if text.startswith(codecs.BOM_UTF8):
+        raise UserError("experiment", path, "UTF-8 without a byte order mark", "save it again without the mark")
+    if not isinstance(page, dict):
+        raise UserError("experiment", path, f"a mapping of settings, not a {type(page).__name__}", "key: value")
+    if header.split() != _GLOBAL.encode().split():
+        raise UserError("experiment", path, "settings of the whole run", f"make its first line {_GLOBAL}")
+    hydra = page.get("hydra")
+    sweeper = hydra.get("sweeper") if isinstance(hydra, dict) else None
+    if isinstance(sweeper, dict) and "params" in sweeper:
+        hint = "for one run per value, give them there: -m key=1,2"
+        raise UserError("hydra.sweeper.params", path, "values of a sweep on the command line", hint)
 
 
 def check_experiments(composer: Composer, overrides: list[Override], chosen: DictConfig) -> None:

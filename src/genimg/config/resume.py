@@ -6,7 +6,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError
-from genimg.common.run_config import MAX_BYTES, passive_callbacks, read_config
+from genimg.common.reading import MAX_YAML, read_bytes
+from genimg.common.run_config import passive_callbacks, read_config
 from genimg.common.run_folder import RunFolder, find_run
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
@@ -70,9 +71,12 @@ def starting_choices(run: RunFolder, composer: Composer, overrides: list[Overrid
         UserError: with allow_changes=true, if a choice does not exist here.
     """
     found: dict[str, str] = {}
-    readable = run.overrides.is_file() and run.overrides.stat().st_size <= MAX_BYTES
+    try:
+        words = read_bytes(run.overrides, MAX_YAML).decode(errors="replace").splitlines()
+    except ValueError:  # missing, or not ours
+        words = []
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
-    for word in run.overrides.read_text(encoding="utf-8", errors="replace").splitlines() if readable else []:
+    for word in words:
         group = word.partition("=")[0]
         if group.startswith("hydra") or group not in {*composer.chosen_groups(), *composer.groups()}:
             continue
@@ -103,7 +107,8 @@ def merged(
         began: composed from the choices of groups that the run started with; it tells which key follows which.
         chosen: composed from the same choices and those of the overrides (`logger=csv`).
     """
-    config = load_trusted(run, overrides, composer.config_dir, without_hydra(chosen))
+    machine = composer.defaults([line(override) for override in overrides if override.key_or_group == "trainer"])
+    config = load_trusted(run, overrides, composer.config_dir, without_hydra(chosen), without_hydra(machine))
     trust = list(config.trust)
     _restore_interpolations(config, without_hydra(began))
     with open_dict(config), open_dict(chosen):

@@ -1,6 +1,7 @@
 """Trust rules for the saved configuration of a run, which is untrusted.
 
-It says how the run was trained, and nothing about this machine: `COMMAND_LINE` lists what it may not set.
+It sets only the keys of `MAY_SET`, which `config/rules.py` checks like values of the command line. What a command does,
+and on which machines, devices and threads, comes from the command line.
 
 It may name the classes of genimg, torch's optimizers, and the classes that the user names on this command line: with
 `trust=`, in an override, or in the YAML of `--config-dir`. It may write only into its own run folder. Only the data
@@ -21,47 +22,56 @@ from genimg.common.run_config import PRUNING, mapped, read_config, replaced
 from genimg.common.run_folder import RunFolder
 from genimg.config.hydra_api import Override
 
+#: Keys, and nodes with all their keys, that a saved run or a saved sweep may set.
+MAY_SET = (
+    *("seed", "log_every_steps", "budget", "checkpoint", "ema", "health", "model", "data", "callbacks", "logger"),
+    *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic")),
+)
+# in every saved configuration, but replaced by the command line: its value there, else the default
+_REPLACED = ("task", "dry_run", "resume", "allow_changes", "trust", "outputs", "run_dir", "launch", "sweep")
+_OF_THIS_MACHINE = ("devices", "num_nodes", "strategy", "threads")  # of trainer; replaced likewise
 _GROUPS = ("callbacks", "data", "logger")  # groups that may name every class in the packaged YAML of the group
 _PLACES = ("root", "cache")  # keys of the data that give a location, not the content
-#: Keys that only the command line sets: what to do, with which processes and hosts, and whom to trust. A saved value is
-#: replaced by the default of this command line.
-COMMAND_LINE = (
-    "allow_changes", "dry_run", "launch", "outputs", "resume", "run_dir", "sweep", "task", "trust",
-    "trainer.devices", "trainer.num_nodes", "trainer.strategy",
-)  # fmt: skip
 #: Keys of `data` that a resumed run may change, because they do not change the result.
 MOVABLE = tuple(f"data.{name}" for name in (*_PLACES, "workers"))
 
 
-def load_trusted(run: RunFolder, overrides: list[Override], config_dir: Path | None, chosen: DictConfig) -> DictConfig:
+def may_set(key: str) -> bool:
+    """Whether a saved run or sweep may set this key."""
+    return any(f"{key}.".startswith(f"{name}.") for name in MAY_SET)
+
+
+def load_trusted(
+    run: RunFolder, overrides: list[Override], config_dir: Path | None, chosen: DictConfig, machine: DictConfig
+) -> DictConfig:
     """Reads and checks the configuration of `run`. Its `trust` lists what the user named, whatever the file says.
 
     Args:
         chosen: composed from the choices of groups; it supplies the keys that the file lacks.
+        machine: composed from the choices of this command line alone; it supplies the keys that the file may not set.
 
     Raises:
-        UserError: if the file names a class or a folder that it may not, or has an unknown key or the wrong structure.
+        UserError: if the file names a class or a folder that it may not, or has the wrong structure.
     """
-    config = read_config(run.config, "resume")
-    _check_keys(config, OmegaConf.to_container(chosen), run)
+    saved = read_config(run.config, "resume")
+    old = str(saved.get("run_dir"))
+    config = _permitted(saved, run)
     trust = named_by_user(overrides, config_dir)
-    old, new = str(config.get("run_dir")), str(run.path)
     if isinstance(callbacks := config.get("callbacks"), dict):  # a search adds its own pruning callback
         config["callbacks"] = {name: node for name, node in callbacks.items() if name != PRUNING}
-    for key in (*COMMAND_LINE, *(o.key_or_group for o in overrides if o.key_or_group in ("callbacks", "logger"))):
-        group, _, name = key.rpartition(".")
-        node = config.get(group) if group else config
-        if isinstance(node, dict):
-            node.pop(name, None)  # the command line replaces it
+    for name in ("callbacks", "logger"):
+        if any(override.key_or_group == name for override in overrides):
+            config.pop(name, None)  # the override replaces it
     for name, node in config.items():
         check_names(node, (*packaged(name), *trust) if name in _GROUPS else trust, name)
+    new = str(run.path)
     for name in ("callbacks", "logger"):
         if name in config:
             config[name] = mapped(config[name], lambda _, value: new if value == old else value)
             _check_paths(config[name], new, name)
-    config = _completed(config, OmegaConf.to_container(chosen), run)
+    config = _completed(config, _with_machine(OmegaConf.to_container(chosen), OmegaConf.to_container(machine)), run)
     given = {override.key_or_group: override.value() for override in overrides if not override.is_delete()}
-    # an untrusted file chooses neither whether and where arrays are cached nor where data are downloaded to
+    # an untrusted file chooses neither where arrays are cached nor where data are downloaded to
     config["data"] = replaced(config["data"], "cache", False)
     config["data"] = replaced(config["data"], "download", "data.root" in given)
     for name in _PLACES:
@@ -86,12 +96,24 @@ def named_by_user(overrides: list[Override], config_dir: Path | None) -> list[st
     return named
 
 
-def _check_keys(config: dict[str, Any], chosen: Any, run: RunFolder) -> None:
-    """Raises UserError for a key that no run writes, and for another task than training."""
-    if unknown := sorted(str(key) for key in config if key not in chosen):
-        raise UserError("resume", f"{run.config} with {unknown[0]}", "the configuration of a training run")
-    if config.get("task", "train") != "train":
-        raise UserError("resume", f"{run.config} with task: {config['task']}", "the configuration of a training run")
+def _permitted(saved: dict[str, Any], run: RunFolder) -> dict[str, Any]:
+    """The keys of a saved configuration that it may set. Raises UserError for an unknown key and another task."""
+    if saved.get("task", "train") != "train":
+        raise UserError("resume", f"{run.config} with task: {saved['task']!r:.60}", "the configuration of training")
+    config = {key: node for key, node in saved.items() if key not in _REPLACED}
+    known = {name.partition(".")[0] for name in MAY_SET}
+    if unknown := [key for key in config if key not in known]:
+        raise UserError("resume", f"{run.config} with {unknown[0]!s:.60}", f"only the keys {', '.join(sorted(known))}")
+    if isinstance(trainer := config.get("trainer"), dict):
+        config["trainer"] = {key: value for key, value in trainer.items() if key not in _OF_THIS_MACHINE}
+    return config
+
+
+def _with_machine(chosen: Any, machine: Any) -> dict[str, Any]:
+    """`chosen` with the keys of `machine` that no file may set."""
+    given = {key: machine[key] for key in _REPLACED if key in machine}
+    trainer = {key: machine["trainer"][key] for key in _OF_THIS_MACHINE if key in machine["trainer"]}
+    return {**chosen, **given, "trainer": {**chosen["trainer"], **trainer}}
 
 
 def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str, Any]:
@@ -115,6 +137,10 @@ def _completed(config: dict[str, Any], chosen: Any, run: RunFolder) -> dict[str,
 
 def _check_paths(node: Any, run: str, key: str) -> None:
     """Raises UserError if a class of genimg or Lightning is given a folder other than the run's."""
+    if isinstance(node, list):
+        for part in node:
+            _check_paths(part, run, key)
+        return
     if not isinstance(node, dict):
         if isinstance(node, str) and node != run and (key.endswith("dir") or os.sep in node or node == ".."):
             raise UserError(
@@ -124,5 +150,4 @@ def _check_paths(node: Any, run: str, key: str) -> None:
     target = str(node.get("_target_", "genimg."))
     if target.startswith(("genimg.", "pytorch_lightning.")):
         for name, value in node.items():
-            for part in value if isinstance(value, list) else [value]:
-                _check_paths(part, run, f"{key}.{name}")
+            _check_paths(value, run, f"{key}.{name}")

@@ -1,7 +1,6 @@
 """A cache of decoded arrays on disk: a second start maps one file into memory instead of decoding all files."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genimg.common.files import report_write_errors, write_json
+from genimg.common.reading import read_json
 from genimg.data.reading import Failures
 
 
@@ -52,7 +52,7 @@ class Cache:
         if not array.is_file():
             with report_write_errors("data.cache", self.folder, hint="data.cache=FOLDER, or false"):
                 self._write(array, failures, shape, fill)
-        known: dict[str, Any] = json.loads(failures.read_text(encoding="utf-8"))
+        known: dict[str, Any] = read_json(failures)
         return np.load(array, mmap_mode="c"), known
 
     def _write(

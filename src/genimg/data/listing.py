@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from genimg.common.errors import UserError
+from genimg.common.files import check_utf8
 from genimg.common.text import printable
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -139,11 +140,7 @@ def _require_folder(root: str | Path | None, content: str, example: str) -> str:
         raise UserError("data.root", str(root), f"the folder of your {content}", hint)
     if not os.access(root, os.R_OK | os.X_OK):
         raise UserError("data.root", str(root), f"the folder of your {content}", "its permissions forbid reading it")
-    try:
-        str(root).encode()
-    except UnicodeEncodeError as error:  # a run's config.yaml is UTF-8
-        expected = "a folder with a path in UTF-8; the files in it may have any names"
-        raise UserError("data.root", printable(str(root)), expected, "rename it, or link to it") from error
+    check_utf8("data.root", root, "a folder", "rename it, or link to it; the files in it may have any names")
     return str(root)
 
 

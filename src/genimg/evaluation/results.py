@@ -1,13 +1,16 @@
 """The results of an evaluation: evaluation.json, written and read, and TensorBoard scalars."""
 
-import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from genimg.common.files import write_json
+from genimg.common.reading import parse_json
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Figure
+
+log = logging.getLogger(__name__)
 
 FILE = "evaluation.json"
 FORMAT = 1
@@ -47,7 +50,7 @@ def parse_evaluation(text: str) -> Evaluation:
         ValueError: if it is damaged or of another version.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         found = Evaluation(
@@ -82,12 +85,15 @@ def is_number(value: object) -> bool:
 
 
 def log_to_tensorboard(run: RunFolder, figures: list[Figure], images_seen: int) -> None:
-    """Writes a scalar for each figure, if the run has TensorBoard files."""
+    """Writes a scalar for each figure, if the run has TensorBoard files. They are a copy: a failure is a warning."""
     if not run.tensorboard.is_dir():
         return
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    with SummaryWriter(str(run.tensorboard)) as writer:
-        for figure in figures:
-            tag = f"evaluation/{figure.group}/{figure.name}".replace(" ", "_")
-            writer.add_scalar(tag, figure.value, images_seen)
+    try:
+        with SummaryWriter(str(run.tensorboard)) as writer:
+            for figure in figures:
+                tag = f"evaluation/{figure.group}/{figure.name}".replace(" ", "_")
+                writer.add_scalar(tag, figure.value, images_seen)
+    except (OSError, UnicodeEncodeError) as error:  # TensorBoard opens only paths in UTF-8
+        log.warning("TensorBoard does not show the evaluation: %s", error)

@@ -1,4 +1,4 @@
-"""Environment variables of a worker that affect its speed and not its results. No torch."""
+"""Environment variables of a worker: safe imports, and its speed. No torch."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,15 @@ KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)
 
 
 def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Returns `given` and the variables for OpenMP and malloc that it does not set itself."""
+    """Returns `given` and the variables for OpenMP and malloc that it does not set itself.
+
+    PYTHONSAFEPATH keeps the working folder off the import path of the Python processes that a worker starts.
+    """
     policy = given.get("OMP_WAIT_POLICY") or wait_policy(*_measure_cpu_times())
     busy = {"GENIMG_BUSY": "1"} if policy == "PASSIVE" and "OMP_WAIT_POLICY" not in given else {}  # the worker logs it
     tuned = any(name.startswith(("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_")) for name in given)
     tuned = tuned or "glibc.malloc." in given.get("GLIBC_TUNABLES", "")
-    return {"OMP_WAIT_POLICY": policy, **({} if tuned else KEEP_MEMORY), **given, **busy}
+    return {"OMP_WAIT_POLICY": policy, **({} if tuned else KEEP_MEMORY), **given, **busy, "PYTHONSAFEPATH": "1"}
 
 
 def wait_policy(before: Sequence[int], after: Sequence[int]) -> str:

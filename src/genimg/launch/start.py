@@ -20,6 +20,7 @@ from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
 from genimg.common.files import append_text, atomic_write, create_numbered, hold_lock, report_write_errors
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
+from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
 from genimg.launch.environment import worker_environment
 
@@ -65,6 +66,7 @@ def start(
         run = RunFolder(Path(config.resume))
         with hold_lock(run.lock, "resume", lock_timeout) as lock:
             restore = _snapshot(run)
+            _report_processes(run, config)
             exit_code = run_in(run, lock)
             if exit_code == EXIT_CODE:  # the worker refused
                 restore()
@@ -87,6 +89,15 @@ def start(
     if exit_code > 128 and not run.has_checkpoint():
         print(f"stopped before the first checkpoint: there is none in {run.path}", file=sys.stderr)
     return exit_code
+
+
+def _report_processes(run: RunFolder, config: DictConfig) -> None:
+    """Prints how to continue with as many processes as before, if this command starts another number of them."""
+    before = read_config(run.config, "resume").get("trainer")
+    for name in ("devices", "num_nodes"):
+        number = before.get(name) if isinstance(before, dict) else None
+        if isinstance(number, int) and number != config.trainer[name]:
+            print(f"trainer.{name} was {number} and is now {config.trainer[name]}; as before: trainer.{name}={number}")
 
 
 def _snapshot(run: RunFolder) -> Callable[[], None]:

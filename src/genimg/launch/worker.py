@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +26,10 @@ from omegaconf import OmegaConf
 from genimg.common import ranks
 from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, PeerLost, PeersUnavailable, RunFinished, UserError
+from genimg.common.files import open_no_link
 from genimg.common.processes import ProcessGroupFiles, end_with_parent, parent_pid, unblock_interrupts
 from genimg.common.run_folder import RunFolder
+from genimg.common.text import printable
 from genimg.launch.imports import allow_own_classes
 
 log = logging.getLogger("genimg")
@@ -68,7 +71,7 @@ def _run(config_path: str) -> tuple[int, bool]:
     except RunFinished:
         return 0, True
     except PeersUnavailable as error:
-        _log_failure(f"error: {error}: the run ends; to continue it, give resume=RUN on each machine")
+        _log_failure(f"error: {error}: the run ends; to continue it, repeat each machine's command with resume=RUN")
         if files is not None:
             files.set_exit_code(1)
         return 1, False
@@ -111,6 +114,15 @@ def _log_failure(message: str) -> None:
     log.error("%s", message, extra={"file_only": not prints})
 
 
+class _Printable(logging.Formatter):
+    """Formats messages without control characters. Their further lines are indented: none can pass for a message."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        first, *others = map(printable, record.message.split("\n"))
+        record.message = "\n".join([first, *(line if line.startswith("  ") else f"  {line}" for line in others)])
+        return super().formatMessage(record)
+
+
 class _Console(logging.Handler):
     """Prints to the current sys.stdout or sys.stderr, which a progress bar may have replaced."""
 
@@ -130,17 +142,24 @@ def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     log.error("a thread failed: %r", failure.exc_value, extra={"file_only": True})
 
 
+class _LogFile(logging.FileHandler):
+    """Appends to a file, but not through a link, which an untrusted run folder may contain."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=open_no_link)
+
+
 def _set_up_logging(log_file: Path | None) -> None:
     """Logs plain lines to the terminal and, with the time, to `log_file`. Python warnings are logged too."""
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a full disk costs lines of the file, not the run
     threading.excepthook = _log_thread_failure
     console = _Console(logging.INFO if ranks.rank() == 0 else logging.ERROR)
-    console.setFormatter(logging.Formatter("%(message)s"))
+    console.setFormatter(_Printable("%(message)s"))
     handlers: list[logging.Handler] = [console]
     if log_file:
-        file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        file = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")  # names that are not UTF-8
+        file.setFormatter(_Printable("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         handlers.insert(0, file)  # a terminal that is paused holds up no line of the file
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     log.setLevel(logging.INFO)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
 
 from genimg.common.errors import UserError, in_a_line
 from genimg.common.monitored import read_best
+from genimg.common.reading import Line, describe_damage, read_bytes, read_json_lines
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
 from genimg.evaluation.figure import Better, counted
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]  # of metrics.jsonl
 _LOG_LINE = re.compile(r"\S+ \S+ (?P<level>[A-Z]+) +\S+: (?P<message>.*)")  # further lines of a message do not match
 _LARGEST = 2**26  # bytes of a file that a page reads
+_MOST_ROWS = 20_000  # of a chart: further rows are thinned evenly, and the newest stays
+_MOST_NAMES = 200  # metrics of a chart
+_MOST_SHEET_BYTES = 2**27  # of all sheets of a run in a page: the newest are shown
 _DIGITS = 9  # of images_seen in the name of a sheet
 
 
@@ -74,12 +79,17 @@ class Run:
         best = read_best(self.folder.best_metric)
         return {} if best is None else {best.name: "higher" if best.direction == "max" else "lower"}
 
-    @property
+    @cached_property
     def sheets(self) -> list[tuple[int, Path]]:
         """(images seen, image) of the sheets drawn during training, in order; animations if there are any."""
         during = self.folder.samples / "during"
         paths = [*sorted(during.glob(f"{'[0-9]' * _DIGITS}.png")), *sorted(during.glob(f"{'[0-9]' * _DIGITS}.gif"))]
-        return sorted({int(path.stem): path for path in paths if self._is_image(path)}.items())
+        found = sorted({int(path.stem): path for path in paths if self._is_image(path)}.items())
+        sizes = accumulate(path.stat().st_size for _, path in reversed(found))
+        shown = sum(1 for _ in takewhile(lambda size: size <= _MOST_SHEET_BYTES, sizes))
+        if shown < len(found):
+            log.warning("%s: the newest %d of %d sheets are shown, up to 128 MB", during, shown, len(found))
+        return found[len(found) - shown :]
 
     def images(self) -> dict[str, Path]:
         """The other images by title, the most important first."""
@@ -111,8 +121,12 @@ def read(folder: RunFolder) -> Run:
     """
 
     def lines(path: Path) -> list[str]:
-        text = path.read_text(encoding="utf-8", errors="replace") if readable(path, folder) else ""
-        return text.splitlines()
+        try:
+            content = read_bytes(path, _LARGEST) if readable(path, folder) else b""
+        except ValueError as error:  # of a file that cannot be read
+            log.warning("%s skipped: %s", path, error)
+            return []
+        return content.decode(errors="replace").splitlines()
 
     machine, changed, error = _log(lines(folder.log))
     return Run(
@@ -124,7 +138,7 @@ def read(folder: RunFolder) -> Run:
         machine=machine,
         changed=changed,
         error=error,
-        rows=[row for line in lines(folder.metrics) if (row := _row(line, folder.metrics))],
+        rows=_rows(folder.metrics) if readable(folder.metrics, folder) else [],
         evaluation=_evaluation("\n".join(lines(folder.path / FILE)), folder.path / FILE),
     )
 
@@ -147,16 +161,42 @@ def _defaults(folder: RunFolder) -> dict[str, Any] | None:
         return None
 
 
-def _row(text: str, path: Path) -> Row | None:
-    """The numbers in a line of metrics.jsonl, null if not finite, and its stage; None if it is damaged."""
-    if not text:
-        return None
+def _rows(path: Path) -> list[Row]:
+    """The rows of metrics.jsonl, at most `_MOST_ROWS` of `_MOST_NAMES` metrics. Warns of what is left out."""
     try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        log.warning("%s: skipped a line that is not JSON", path)
-        return None
-    if not (isinstance(row, dict) and is_integer(row.get("images_seen")) and is_number(row.get("seconds"))):
+        lines = [line._replace(row=_row(line)) for line in read_json_lines(path)]
+    except ValueError as error:
+        log.warning("%s skipped: %s", path, error)
+        return []
+    if told := describe_damage(path, lines):
+        log.warning("%s", told)
+    rows = [line.row for line in lines if line.row is not None]
+    thinned = [row for training in (True, False) for row in _thinned([r for r in rows if _is_training(r) is training])]
+    if len(thinned) < len(rows):
+        log.warning("%s: %d of %d rows are shown", path, len(thinned), len(rows))
+    thinned.sort(key=lambda row: row["images_seen"])
+    names = dict.fromkeys(name for row in reversed(thinned) for name in row)
+    if len(names) <= _MOST_NAMES:
+        return thinned
+    log.warning("%s: %d of %d metrics are shown", path, _MOST_NAMES, len(names))
+    kept = {"images_seen", "seconds", "stage", *list(names)[:_MOST_NAMES]}
+    return [{name: value for name, value in row.items() if name in kept} for row in thinned]
+
+
+def _is_training(row: Row) -> bool:
+    return row["stage"] == "train"
+
+
+def _thinned(rows: list[Row]) -> list[Row]:
+    """Every k-th row, counted from the newest, so that at most half of `_MOST_ROWS` remain."""
+    step = max(1, -(-len(rows) // (_MOST_ROWS // 2)))
+    return rows[::-step][::-1]
+
+
+def _row(line: Line) -> Row | None:
+    """The numbers in a line of metrics.jsonl, null if not finite, and its stage; None if it is damaged."""
+    row = line.row
+    if row is None or not (is_integer(row.get("images_seen")) and is_number(row.get("seconds"))):
         return None
     numbers = {name: value for name, value in row.items() if value is None or is_number(value)}
     return numbers | {"stage": str(row.get("stage"))}

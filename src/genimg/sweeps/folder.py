@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.files import create_numbered, open_no_link, report_write_errors, write_json
+from genimg.common.reading import read_json
 from genimg.config.hydra_api import Override
 
 
@@ -89,10 +89,10 @@ class SweepFolder:
     def load_plan(self) -> tuple[list[str], list[Job]]:
         """Returns the arguments of `save_plan`. Raises UserError if the folder contains no plan."""
         try:
-            plan = json.loads(self.plan.read_text(encoding="utf-8"))
+            plan = read_json(self.plan)
             jobs = [Job(_strings(job["words"]), *_strings([job["name"]])) for job in plan["jobs"]]
             return _strings(plan["words"]), jobs
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             expected = f"the folder of a sweep, which contains {self.plan.name}"
             raise UserError("sweep.resume", self.path, expected, hint="outputs/<date>/<time>-sweep") from error
 
@@ -156,8 +156,8 @@ def _strings(node: object) -> list[str]:
 
 def _read_record(path: Path) -> Record | None:
     try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        record = Record(**read_json(path))
+    except (ValueError, TypeError):
         return None
     numbers = isinstance(record.seconds, int | float) and isinstance(record.pid, int)
     return record if numbers and isinstance(record.exit_code, int | None) else None

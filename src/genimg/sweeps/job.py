@@ -25,8 +25,9 @@ from genimg.common.quoting import quoted
 from genimg.common.run_config import PRUNING, replaced
 from genimg.common.run_folder import RunFolder
 from genimg.config.check import count_devices
-from genimg.config.compose import without_hydra
+from genimg.config.compose import line, without_hydra
 from genimg.config.hydra_api import HydraConfig, flatten
+from genimg.config.saved import may_set
 from genimg.config.values import convert_types
 from genimg.launch.session import Session, check
 from genimg.sweeps.folder import Record, SweepFolder
@@ -114,7 +115,9 @@ class RunJob:
         if run.is_complete():  # only its record is missing
             return 0
         if run.has_checkpoint():
-            words = [f"resume={quoted(str(run.path))}"]
+            given = [line(one) for one in composer.parse(words) if not may_set(one.key_or_group)]
+            machine = [word for word in given if word.lstrip("+").startswith(("trainer.", "trainer=", "launch."))]
+            words = [f"resume={quoted(str(run.path))}", *machine]
             config = check(composer, words)
         else:
             if run.path.exists():  # it failed before its first checkpoint

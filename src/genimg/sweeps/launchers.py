@@ -61,7 +61,6 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
             # submitit unpickles the results in its folder: use one that an untrusted sweep cannot contain
             launcher.submitit_folder = f"{submitit}/{uuid.uuid4().hex}/%j"
     words = [[*job.words, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
-    os.environ["PYTHONSAFEPATH"] = "1"  # processes that a launcher starts import nothing from the working folder
     _stop_trackers_at_exit()
     if "submitit_folder" in config.hydra.launcher:
         _block_interrupts_in_controllers()

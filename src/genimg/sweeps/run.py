@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ def sweep(session: Session) -> int:
         plan = plan._replace(folder=plan.folder.create())
     config = sweep_config(session.composer, plan)
     best = None
+    os.environ["PYTHONSAFEPATH"] = "1"  # a launcher's processes import nothing of the working folder
     with plan.folder.hold(), forward_to_jobs(plan.folder, wait=plan.launcher in LOCAL) as stop:
         plan.folder.save_plan(plan.words, plan.jobs)
         with contextlib.suppress(KeyboardInterrupt):

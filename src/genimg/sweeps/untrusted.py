@@ -10,7 +10,7 @@ from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder, check_contained
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Glob, Override
-from genimg.config.saved import COMMAND_LINE
+from genimg.config.saved import may_set
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 
 # settings of sweeper and launcher that run no program and open no file: `hydra.launcher.setup=[...]` is shell code,
@@ -18,9 +18,8 @@ from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 _HARMLESS_HYDRA = re.compile(
     r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
 )
-# `outputs` holds the sweep itself; `resume` and `run_dir` are checked with the jobs
-_ALONE = tuple(key for key in COMMAND_LINE if key not in ("outputs", "resume", "run_dir", "sweep"))
-_WHOLE = ("trainer={", "launch={")  # dictionaries that would set such keys
+# besides what a saved run may set: bounded by this machine, or read only by a new run
+_OF_A_SWEEP = ("trainer", "trainer.devices", "trainer.threads", "experiment", "outputs", "sweep")
 _USER_FOLDERS = ("data.root", "outputs")  # keys of folders that the user chooses anyway
 # `data.cache=name` and the like, also in a dictionary: a folder to write to, although the name has no slash
 _OUTPUT_FOLDER = re.compile(r"(cache|_dir)\s*[=:](?!\s*(true|false|null)\b)", re.IGNORECASE)
@@ -69,11 +68,13 @@ def _each(overrides: Iterable[Override]) -> Iterable[str]:
 def _is_harmless(word: str, composer: Composer) -> bool:
     key, _, value = word.partition("=")
     key = key.lstrip("+~")
-    if "_target_" in word or any(f"{key}.".startswith(f"{name}.") for name in _ALONE) or f"{key}={value[:1]}" in _WHOLE:
+    if "_target_" in word:
         return False
     if key.startswith("hydra"):
         return _HARMLESS_HYDRA.fullmatch(word) is not None
-    if "${" in word or key.startswith("trust") or _OUTPUT_FOLDER.search(word):
+    if not (may_set(key.replace("/", ".")) or key in _OF_A_SWEEP or key.startswith("sweep.")):
+        return False
+    if "${" in word or "_args_" in word or _OUTPUT_FOLDER.search(word):
         return False
     names_a_file = ".." in value or "\\" in value or "/" in (value[:1] if composer.is_group(key) else value)
     return key in _USER_FOLDERS or not names_a_file

@@ -147,9 +147,6 @@ def log_start(folder: RunFolder, machine: Machine, resume: Checkpoint | None) ->
         seen = f"{resume['images_seen'] if resume else 0:,}"
         log.warning("a process died; all processes are restarted (%d), at %s images", restarts(), seen)
     log.info("run       %s", folder.path)
-    if resume is not None and (before := len(resume["processes"])) != machine.processes:
-        now = machine.processes
-        log.warning("processes %d; the run had %d. To continue with as many: trainer.devices=%d", now, before, before)
     if "GENIMG_BUSY" in os.environ and machine.accelerator == "cpu" and machine.threads > 1:
         log.info("busy      other work shares the processor: trainer.threads=1 may be faster")
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
+from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError
-from genimg.data.module import GenerativeData
+from genimg.common.run_folder import RunFolder
 from genimg.evaluation.rating import study
+from genimg.evaluation.subject import load_data
 from genimg.tasks import rate
+from tests.data.stand_ins import fetched
 from tests.trained import run_folder
 
 SHORT = ["budget.images=32", "data.batch_size=16", "model.width=4", "callbacks=none"]
@@ -47,19 +50,18 @@ def test_a_study_is_created_and_counted(runs: dict[str, Path], names: str, tmp_p
     assert json.loads((tmp_path / "study" / "ratings.json").read_text())["raters"] == 1
 
 
-def test_a_study_reads_no_training_images(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[tuple[str, int]] = []
-    spread = GenerativeData.evenly_spaced
-
-    def noted(data: GenerativeData, split: Literal["train", "test"], most: int) -> Any:
-        read.append((split, most))
-        return spread(data, split, most)
-
-    monkeypatch.setattr(GenerativeData, "evenly_spaced", noted)
-    assert rate.run(config(tmp_path / "study", runs=[str(runs["a"])])) == 0
-    assert read == [("test", 5)]
+def test_a_study_reads_as_many_test_images_as_it_shows_and_no_training_images(tmp_path: Path) -> None:
+    """Loading the data reads training images for the fingerprint; a study adds none."""
+    source = ["data.source._target_=tests.data.stand_ins.Recorded", "+data.source.count=200"]
+    words = [*source, "+data.source.has_test_split=true", "data.image_size=16", *SHORT]
+    run = run_folder(tmp_path / "run", *words)
+    fetched.clear()
+    load_data(load_checkpoint(RunFolder(run).last), None, ["tests"])
+    loaded = sorted(fetched)
+    fetched.clear()
+    assert rate.run(config(tmp_path / "study", runs=[str(run)], trust=["tests"])) == 0
+    assert sorted(number for number in fetched if number < 200) == loaded
+    assert sum(number >= 200 for number in fetched) == 5
 
 
 def test_an_impossible_study_is_refused_and_nothing_is_written(runs: dict[str, Path], tmp_path: Path) -> None:

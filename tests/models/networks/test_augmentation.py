@@ -17,7 +17,7 @@ def test_shape_is_kept_images_differ_and_gradients_flow(policy: str) -> None:
     assert images.grad is not None and images.grad.abs().sum() > 0
 
 
-def test_translation_moves_pixels_and_makes_none() -> None:
+def test_translation_shifts_by_at_most_an_eighth_and_repeats_the_border() -> None:
     torch.manual_seed(0)
     ramp = torch.arange(16.0).expand(1, 1, 16, 16).expand(32, -1, -1, -1)  # each column its own value
     moved = translate(ramp)
@@ -28,11 +28,11 @@ def test_translation_moves_pixels_and_makes_none() -> None:
         assert abs(image[0, 8] - 8) <= 2  # an eighth of 16
 
 
-def test_no_policy_changes_nothing() -> None:
+def test_an_empty_policy_is_the_identity() -> None:
     images = torch.rand(2, 1, 8, 8)
     assert DiffAugment([])(images) is images
 
 
-def test_an_unknown_policy_is_named() -> None:
+def test_an_unknown_policy_is_an_error_with_its_name() -> None:
     with pytest.raises(ValueError, match="'rotate'"):
         DiffAugment(["rotate"])

@@ -27,7 +27,9 @@ def small(image_size: ImageSize, channels: int = 1, smallest: int = 4, num_class
 @pytest.mark.parametrize("smallest", [1, 4, 7])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_and_channels(size: ImageSize, channels: int, smallest: int) -> None:
+def test_outputs_have_the_right_shape_for_every_size_and_channels(
+    size: ImageSize, channels: int, smallest: int
+) -> None:
     shape = small(size, channels, smallest)
     images = Generator(shape, 8)(torch.randn(2, 8))
     assert images.shape == (2, channels, *shape.height_width)
@@ -57,7 +59,7 @@ def test_labels_are_required_and_change_the_output(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("size", [16, 9, (15, 10)])
-def test_every_pixel_contributes(size: ImageSize) -> None:
+def test_every_pixel_affects_the_features(size: ImageSize) -> None:
     """Including the last line of an odd size."""
     torch.manual_seed(0)
     image = torch.randn(1, 1, *small(size).height_width, requires_grad=True)
@@ -65,7 +67,7 @@ def test_every_pixel_contributes(size: ImageSize) -> None:
     assert (gradient != 0).all()
 
 
-def test_a_logit_depends_on_its_image_only() -> None:
+def test_a_logit_does_not_depend_on_the_other_images_of_the_batch() -> None:
     """Gradient penalties are defined per image."""
     torch.manual_seed(0)
     discriminator = Discriminator(small(16))
@@ -75,7 +77,7 @@ def test_a_logit_depends_on_its_image_only() -> None:
     assert gradient[1:].abs().sum() == 0
 
 
-def test_a_shape_refuses_what_the_command_line_refuses() -> None:
+def test_a_network_shape_refuses_values_that_the_command_line_refuses() -> None:
     for wrong in (SIDES[0] - 1, SIDES[1] + 1, [8, 10**9]):
         with pytest.raises(ValueError, match="pixels"):
             small(wrong)

@@ -1,6 +1,7 @@
-"""The fitted prior: it recovers a known mixture, and its map leads from N(0, I) to it."""
+"""The fitted prior: fitting a Gaussian mixture, its log-density, and the transport from N(0, I) to it."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def fitted(components: int = 2) -> GaussianMixture:
     return mixture
 
 
-def test_fitting_recovers_a_known_mixture() -> None:
+def test_fit_recovers_the_parameters_of_a_known_mixture() -> None:
     mixture = fitted()
     order = mixture.means[:, 0].argsort(descending=True)
     torch.testing.assert_close(mixture.log_weights.exp()[order], WEIGHTS, rtol=0, atol=0.03)
@@ -41,14 +42,14 @@ def test_fitting_recovers_a_known_mixture() -> None:
     torch.testing.assert_close((axes * variances[:, None]) @ axes.mT, FACTORS @ FACTORS.mT, rtol=0, atol=0.06)
 
 
-def test_its_density_is_the_true_one() -> None:
+def test_the_log_density_of_a_fitted_mixture_equals_the_true_one() -> None:
     z = known_latents(4000, 1)
     difference = true_log_prob(z) - fitted().log_prob(z)  # its mean is KL(true || fitted)
     assert difference.mean().abs() < 0.01
 
 
-def test_the_map_from_the_normal_leads_to_the_mixture() -> None:
-    """As many mapped points in every region as samples of the mixture, and the same mean log-density."""
+def test_transported_normal_noise_has_the_distribution_of_the_mixture() -> None:
+    """Compares the share of points in several half-planes, and the mean log-density, with samples of the mixture."""
     mixture = fitted()
     noise = torch.randn(8000, 2, generator=torch.Generator().manual_seed(2))
     mapped, direct = mixture.transport(noise), known_latents(8000, 3)
@@ -61,8 +62,8 @@ def test_the_map_from_the_normal_leads_to_the_mixture() -> None:
     assert (log_probs[0].mean() - log_probs[1].mean()).abs() < 4 * spread + 0.02
 
 
-def test_the_map_is_smooth_where_the_components_overlap() -> None:
-    """Neighbouring noise gives neighbouring latents: what interpolation needs."""
+def test_transport_is_smooth_where_components_overlap() -> None:
+    """Neighbouring noise gives neighbouring latents, which interpolation needs."""
     mixture = GaussianMixture(2, 2)
     mixture.means.copy_(torch.tensor([[1.0, 0.5], [-1.0, 0.0]]))
     mixture.variances.copy_(torch.tensor([[0.5, 1.0], [1.0, 0.3]]))
@@ -70,7 +71,7 @@ def test_the_map_is_smooth_where_the_components_overlap() -> None:
     assert mixture.transport(line).diff(dim=0).norm(dim=1).max() < 0.03
 
 
-def test_before_it_is_fitted_it_is_the_standard_normal() -> None:
+def test_an_unfitted_mixture_is_the_standard_normal() -> None:
     mixture = GaussianMixture(3, 4)
     z = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(mixture.transport(z), z)
@@ -88,8 +89,8 @@ def test_few_latents_give_few_components_and_finite_samples(num: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1.0, 1e5, 1e9, 1e14])
-def test_it_can_be_fitted_to_latents_of_any_size_flat_ones_too(size: float) -> None:
-    """As of a learning rate that is too high: nearly all of them on one line, far from 0."""
+def test_fit_accepts_large_and_nearly_collinear_latents(size: float) -> None:
+    """Such latents, near one line and far from 0, occur if the learning rate is too high."""
     generator = torch.Generator().manual_seed(0)
     line = torch.randn(1000, 1, generator=generator) * torch.linspace(-1, 1, 16)
     latents = size * (line + 3 + 1e-5 * torch.randn(1000, 16, generator=generator))
@@ -101,25 +102,25 @@ def test_it_can_be_fitted_to_latents_of_any_size_flat_ones_too(size: float) -> N
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e16])
-def test_latents_of_a_diverged_run_leave_it_as_it_was(value: float) -> None:
+def test_fit_ignores_latents_that_are_not_finite_or_too_large(value: float) -> None:
     mixture = fitted()
     before = mixture.means.clone()
     mixture.fit(torch.full((100, 2), value), generator=torch.Generator())
     assert torch.equal(mixture.means, before)
 
 
-def test_a_checkpoint_holds_it() -> None:
+def test_the_state_dict_restores_a_fitted_mixture() -> None:
     first, second = fitted(5), GaussianMixture(2, 5)
     second.load_state_dict(first.state_dict())
     noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     assert torch.equal(first.transport(noise), second.transport(noise))
 
 
-def test_the_same_generator_fits_the_same() -> None:
+def test_fit_is_deterministic_given_the_generator() -> None:
     assert torch.equal(fitted(4).means, fitted(4).means)
 
 
-def test_half_precision_around_it_changes_nothing() -> None:
+def test_fit_and_transport_are_unchanged_under_autocast() -> None:
     """Training runs under autocast; a covariance in bfloat16 is often not positive, and its factorisation fails."""
     plain, under_autocast = GaussianMixture(2, 2), GaussianMixture(2, 2)
     noise = torch.randn(8, 2, generator=torch.Generator().manual_seed(2))
@@ -132,8 +133,8 @@ def test_half_precision_around_it_changes_nothing() -> None:
     assert torch.equal(plain.transport(noise), moved)
 
 
-def test_each_class_has_its_own_latents() -> None:
-    """Also where a class has too few to fit: it stays N(0, I)."""
+def test_each_class_has_its_own_mixture() -> None:
+    """The mixture of a class with too few latents remains N(0, I)."""
     mixtures = ClassMixtures(2, 2, num_classes=3)
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 500 + [1] * 500 + [2])
@@ -147,11 +148,18 @@ def test_each_class_has_its_own_latents() -> None:
     torch.testing.assert_close(z[wanted == 2], noise[wanted == 2], rtol=0, atol=1e-5)
 
 
-def test_a_trace_moves_each_latent_to_its_own_class_as_the_loop_does() -> None:
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is")
+def test_traced_transport_equals_transport_for_other_labels() -> None:
     mixtures = ClassMixtures(3, components=2, num_classes=3)
     for label in range(3):
-        mixture = mixtures._of_class(label)
+        mixture: Any = mixtures.mixtures[label]
         mixture.means.copy_(torch.tensor([[label, 1.0, 0.0], [-label, 0.0, 2.0]]))
         mixture.variances.fill_(0.2 + 0.1 * label)
     noise, labels = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
-    torch.testing.assert_close(mixtures._transport_each(noise, labels), mixtures.transport(noise, labels))
+
+    def transport(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return mixtures.transport(z, y)
+
+    traced: Any = torch.jit.trace(transport, (noise, labels))
+    for other in (labels, labels.flip(0)):
+        torch.testing.assert_close(traced(noise, other), mixtures.transport(noise, other))

@@ -31,7 +31,7 @@ def test_shapes_of_state_summary_and_canvas(name: str) -> None:
     assert core.canvas(both).shape == (4, 4, 5, 7)
 
 
-def test_the_lstm_equals_the_fused_one() -> None:
+def test_the_lstm_equals_torchs_fused_lstm() -> None:
     """Step by step as torch's own layer over the whole sequence."""
     torch.manual_seed(0)
     core = LSTMCore(6, 3, (4, 2, 2), hidden=8)

@@ -1,3 +1,5 @@
+"""Moving, composing and measuring image layers."""
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ def image(seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -4), (-5, 6)])
-def test_whole_pixels_move_exactly(down: int, right: int) -> None:
+def test_a_shift_by_whole_pixels_is_exact(down: int, right: int) -> None:
     shift = torch.tensor([down / 16, right / 20]).view(1, 1, 1, 2)
     moved = move(image(), shift, torch.full((1, 1, 1), 0.2))[0, 0, 0]
     torch.testing.assert_close(moved, image()[0, 0].roll((down, right), (-2, -1)), atol=1e-4, rtol=0)
@@ -21,19 +23,19 @@ def test_whole_pixels_move_exactly(down: int, right: int) -> None:
 
 @pytest.mark.parametrize("sigma", [0.25, 0.6, 1.5, 4.0])
 @pytest.mark.parametrize("shift", [0.0, 0.3, 0.5])
-def test_the_kernel_sums_to_one_wherever_it_falls(sigma: float, shift: float) -> None:
+def test_the_kernel_sums_to_one_at_every_shift_and_width(sigma: float, shift: float) -> None:
     bank = filterbank(torch.tensor(shift), torch.tensor(sigma), 64)
     torch.testing.assert_close(bank[30:34].sum(1), torch.ones(4), atol=1e-5, rtol=0)
 
 
-def test_what_comes_from_outside_is_missing() -> None:
+def test_pixels_moved_in_from_outside_are_zero() -> None:
     white = torch.ones(1, 1, 1, 16, 20)
     moved = move(white, torch.tensor([0.5, 0.0]).view(1, 1, 1, 2), torch.full((1, 1, 1), 0.25))[0, 0, 0, 0]
     torch.testing.assert_close(moved[:8], torch.zeros(8, 20), atol=1e-3, rtol=0)
     torch.testing.assert_close(moved[8:], torch.ones(8, 20), atol=1e-3, rtol=0)
 
 
-def test_later_layers_lie_on_top_and_uncovered_background_shows() -> None:
+def test_later_layers_cover_earlier_layers_and_the_background() -> None:
     cover = torch.zeros(1, 1, 2, 1, 1, 3)  # (B, T, K, 1, H, W)
     cover[:, :, 0, ..., :2] = 1
     cover[:, :, 1, ..., 1:2] = 1
@@ -43,7 +45,7 @@ def test_later_layers_lie_on_top_and_uncovered_background_shows() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (100, 80)])
-def test_measuring_finds_what_moved(size: tuple[int, int]) -> None:
+def test_measure_shifts_recovers_known_shifts(size: tuple[int, int]) -> None:
     height, width = size
     start = torch.full((1, 1, height, width), -1.0)
     start[..., height // 4 : height // 2, width // 4 : width // 2] = 1

@@ -10,14 +10,14 @@ LOGITS = torch.linspace(-4, 4, 9)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_value_per_image(name: str) -> None:
+def test_every_loss_has_one_value_per_image(name: str) -> None:
     game = OBJECTIVES[name]
     assert game.discriminator(LOGITS, LOGITS.flip(0)).shape == LOGITS.shape
     assert game.generator(LOGITS, LOGITS.flip(0)).shape == LOGITS.shape
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_discriminator_gains_by_telling_apart_and_the_generator_by_fooling(name: str) -> None:
+def test_the_gradients_of_the_losses_have_the_right_signs(name: str) -> None:
     real, fake = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     grad_real, grad_fake = torch.autograd.grad(OBJECTIVES[name].discriminator(real, fake).sum(), (real, fake))
     assert grad_real < 0 < grad_fake or (name == "least_squares" and grad_real < 0 == grad_fake)
@@ -25,7 +25,7 @@ def test_the_discriminator_gains_by_telling_apart_and_the_generator_by_fooling(n
     assert grad_fooled < 0
 
 
-def test_cross_entropy_equals_torchs_own() -> None:
+def test_cross_entropy_equals_torchs() -> None:
     fake = LOGITS.flip(0)
     expected = F.binary_cross_entropy_with_logits(LOGITS, torch.ones(9), reduction="none")
     expected += F.binary_cross_entropy_with_logits(fake, torch.zeros(9), reduction="none")

@@ -1,4 +1,4 @@
-"""Likelihoods are likelihoods: they sum or integrate to 1, agree with torch's, and their optimum is one."""
+"""Likelihoods: they sum to 1, equal torch's distributions, and have their maximum at the expected parameters."""
 
 import pytest
 import torch
@@ -18,22 +18,22 @@ LEVELS = torch.arange(256) / 127.5 - 1  # the values of 8 bits in [-1, 1]
 
 @pytest.mark.parametrize("mean", [-1.5, -1.0, -0.3, 0.0, 0.7, 1.0, 1.5])
 @pytest.mark.parametrize("log_scale", [-7.0, -4.0, -1.0, 1.0])
-def test_the_logistics_masses_over_all_levels_sum_to_one(mean: float, log_scale: float) -> None:
+def test_the_discretized_logistic_sums_to_one_over_all_levels(mean: float, log_scale: float) -> None:
     pixels = LEVELS.view(256, 1)
     log_mass = discretized_logistic(torch.tensor(mean), torch.tensor(log_scale), pixels)
     assert log_mass.shape == (256,)
     torch.testing.assert_close(log_mass.double().exp().sum(), torch.tensor(1.0).double(), rtol=0, atol=1e-4)
 
 
-def test_the_logistics_levels_are_those_of_images_from_uint8() -> None:
-    """The outermost levels, and they alone, take the tails: a mean far outside puts all on one."""
+def test_the_tails_of_the_discretized_logistic_belong_to_the_outermost_levels() -> None:
+    """A mean far outside [-1, 1] puts all mass on the nearest level."""
     for mean, level in ((-9.0, 0), (9.0, 255)):
         log_mass = discretized_logistic(torch.tensor(mean), torch.tensor(-3.0), LEVELS.view(256, 1))
         assert log_mass.argmax() == level
         assert log_mass[level] > -1e-3
 
 
-def test_the_logistic_is_finite_with_gradients_far_from_the_mean() -> None:
+def test_the_discretized_logistic_has_finite_gradients_far_from_the_mean() -> None:
     mean, log_scale = torch.tensor([[1.0]], requires_grad=True), torch.tensor(-7.0, requires_grad=True)
     discretized_logistic(mean, log_scale, torch.tensor([[-0.5]])).sum().backward()
     assert mean.grad is not None
@@ -43,7 +43,7 @@ def test_the_logistic_is_finite_with_gradients_far_from_the_mean() -> None:
     assert log_scale.grad.isfinite()
 
 
-def test_bernoulli_is_torchs_on_binary_images() -> None:
+def test_bernoulli_equals_torchs_on_binary_images() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4, 1, 5, 5, generator=generator)
     bits = torch.randint(0, 2, logits.shape, generator=generator).float()
@@ -51,8 +51,8 @@ def test_bernoulli_is_torchs_on_binary_images() -> None:
     torch.testing.assert_close(bernoulli(logits, 2 * bits - 1), expected)
 
 
-def test_bernoulli_is_best_at_the_image_itself() -> None:
-    """Also for grey pixels, where it is a loss and no likelihood."""
+def test_the_maximum_of_bernoulli_is_at_the_image() -> None:
+    """Also for grey pixels, for which it is a loss and not a likelihood."""
     images = torch.tensor([[-0.6, 0.0, 0.8]])
     logits = torch.zeros_like(images, requires_grad=True)
     optimizer = torch.optim.SGD([logits], lr=2.0)
@@ -63,14 +63,14 @@ def test_bernoulli_is_best_at_the_image_itself() -> None:
     torch.testing.assert_close(bernoulli_mean(logits.detach()), images, rtol=0, atol=1e-3)
 
 
-def test_gaussian_is_torchs() -> None:
+def test_gaussian_equals_torchs() -> None:
     generator = torch.Generator().manual_seed(0)
     mean, images = torch.randn(2, 3, 1, 4, 4, generator=generator)
     expected = Normal(mean, torch.tensor(-1.3).exp()).log_prob(images).sum((1, 2, 3))
     torch.testing.assert_close(gaussian(mean, torch.tensor(-1.3), images), expected)
 
 
-def test_the_optimal_sigma_is_the_best_one() -> None:
+def test_the_optimal_sigma_maximises_the_likelihood() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(8, 1, 6, 6, generator=generator) * 2 - 1
     mean = images + 0.2 * torch.randn(images.shape, generator=generator)
@@ -86,7 +86,7 @@ def test_the_optimal_sigma_is_the_root_mean_squared_error(mse: float) -> None:
     torch.testing.assert_close(optimal_log_sigma(torch.tensor(mse)).exp(), torch.tensor(mse**0.5))
 
 
-def test_the_optimal_sigma_of_a_perfect_image_is_finite() -> None:
+def test_the_optimal_sigma_of_an_exact_reconstruction_is_finite() -> None:
     images = torch.zeros(2, 1, 4, 4)
     mean = torch.zeros(2, 1, 4, 4, requires_grad=True)
     log_sigma = optimal_log_sigma((images - mean).square().mean())
@@ -97,7 +97,7 @@ def test_the_optimal_sigma_of_a_perfect_image_is_finite() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 4, 1, 8, 8)])
-def test_every_likelihood_is_a_value_per_item_in_float32(shape: tuple[int, ...]) -> None:
+def test_every_likelihood_is_one_float32_value_per_item(shape: tuple[int, ...]) -> None:
     outputs, images = torch.zeros(shape, dtype=torch.bfloat16), torch.zeros(shape)
     for value in (
         bernoulli(outputs, images),

@@ -27,11 +27,11 @@ def test_the_penalty_of_a_linear_critic_is_its_squared_weight() -> None:
     torch.testing.assert_close(squared_gradient(linear, IMAGES), WEIGHT.square().sum().expand(6))
 
 
-def test_the_penalty_is_that_of_each_image_alone() -> None:
+def test_the_penalty_of_an_image_does_not_depend_on_the_batch() -> None:
     torch.testing.assert_close(squared_gradient(quadratic, IMAGES), IMAGES.square().flatten(1).sum(1))
 
 
-def test_the_estimate_has_the_penalty_as_its_mean() -> None:
+def test_the_penalty_estimate_is_unbiased() -> None:
     draws = 4000
     images = IMAGES[:1].expand(draws, -1, -1, -1)
     generator = torch.Generator().manual_seed(1)
@@ -48,7 +48,7 @@ def test_the_unit_penalty_is_zero_for_a_slope_of_one() -> None:
     torch.testing.assert_close(doubled, torch.ones(6), atol=1e-5, rtol=0)
 
 
-def test_the_penalties_reach_the_critics_weights() -> None:
+def test_the_penalties_have_a_gradient_in_the_critics_weights() -> None:
     weight = WEIGHT.clone().requires_grad_()
     squared_gradient(lambda x: (x * weight).flatten(1).sum(1), IMAGES).mean().backward()
     torch.testing.assert_close(weight.grad, 2 * WEIGHT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +160,7 @@ def test_a_file_that_draws_other_images_is_not_kept(
     made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(made["gan"], tmp_path / "mine.pt")
-    monkeypatch.setattr(formats, "read", lambda *_: lambda z: torch.zeros(len(z), 1, 8, 8) + 0.9)
+    monkeypatch.setattr(torch.jit, "load", lambda *_: lambda z: torch.zeros(len(z), 1, 8, 8) + 0.9)
     assert export.run(config(tmp_path / "mine.pt", format="torchscript")) == 1
     assert list((tmp_path / "export").iterdir()) == []
 
@@ -172,8 +174,9 @@ def test_nothing_is_overwritten_and_a_missing_package_is_named(
     assert sorted(path.name for path in (tmp_path / "export").iterdir()) == ["torchscript", "torchscript-2"]
     with pytest.raises(UserError, match="empty"):
         export.run(config(tmp_path / "mine.pt", format="torchscript", out=str(tmp_path)))
+    for package in ("onnx", "onnxscript"):  # as if installed
+        monkeypatch.setitem(sys.modules, package, module_from_spec(ModuleSpec(package, None)))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxruntime" else True)
     with pytest.raises(UserError, match=r"onnxruntime(.|\n)*genimg-train\[export\]"):
         export.run(config(tmp_path / "mine.pt", format="onnx"))
     assert not (tmp_path / "export" / "onnx").exists()

@@ -47,19 +47,19 @@ def value(ema: EMA) -> float:
     return ema.state_dict()["generator.weight"].item()
 
 
-def test_an_old_weight_counts_half_after_the_half_life() -> None:
+def test_the_weight_of_an_old_value_halves_after_the_half_life() -> None:
     ema, _, _ = averaged(half_life=100, ramp=1.0, images_seen=100_000)  # long after the ramp
     steps(ema, 20)  # 200 images
     assert value(ema) == pytest.approx(0.75)
 
 
-def test_early_on_the_half_life_is_a_share_of_the_images_seen() -> None:
+def test_early_in_a_run_the_half_life_is_a_share_of_the_images_seen() -> None:
     ema, _, _ = averaged(half_life=10**9, ramp=0.5, images_seen=70)
     steps(ema, 1)  # half-life 40, four batches
     assert value(ema) == pytest.approx(0.5)
 
 
-def test_it_continues_after_a_change_of_the_batch_size() -> None:
+def test_the_average_continues_after_a_change_of_the_batch_size() -> None:
     ema, _, _ = averaged(half_life=40, ramp=1.0, images_seen=100_005)  # never a multiple of four batches
     steps(ema, 8)
     assert value(ema) == pytest.approx(0.75)
@@ -74,7 +74,7 @@ def test_the_last_step_of_a_run_updates_the_average() -> None:
     assert value(ema) == pytest.approx(0.5)
 
 
-def test_it_averages_the_named_parts_only_and_copies_counters() -> None:
+def test_only_the_named_parts_are_averaged_and_counters_are_copied() -> None:
     ema, model, _ = averaged(100, 1.0, images_seen=30)
     cast(torch.Tensor, model.generator.count).fill_(7)
     steps(ema, 1)
@@ -82,7 +82,7 @@ def test_it_averages_the_named_parts_only_and_copies_counters() -> None:
     assert ema.state_dict()["generator.count"].item() == 7
 
 
-def test_applied_puts_the_average_in_and_the_weights_back() -> None:
+def test_applied_loads_the_average_and_restores_the_weights() -> None:
     ema, model, _ = averaged(100, 1.0)
     with ema.applied():
         assert model.generator.weight.item() == 0 and not model.training and not torch.is_grad_enabled()

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from genimg.common.run_folder import RunFolder
 from genimg.data.digits import Digits
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
-from genimg.training.callbacks.base import Measured
-from genimg.training.callbacks.frechet_random import FrechetRandom
 from tests.trained import run_folder
+from tests.training.measured import TARGET, Timed
 
 CPU = torch.device("cpu")
 
@@ -28,6 +28,14 @@ def digits() -> tuple[Tensor, Tensor]:
     chosen = torch.randperm(1200, generator=torch.Generator().manual_seed(0))  # the set is sorted by writer
     assert items.labels is not None
     return items.fetch(chosen, 0), items.labels[chosen]
+
+
+def all_rows(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RunFolder(run).metrics.read_text().splitlines()]
+
+
+def measured_rows(run: Path) -> list[dict[str, Any]]:
+    return [row for row in all_rows(run) if "frechet_random" in row]
 
 
 def distance(real: Tensor, fake: Tensor) -> float:
@@ -50,43 +58,31 @@ def test_the_distance_is_small_to_images_of_the_same_kind_and_large_to_worse_one
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "vae"])
-def test_it_costs_less_than_a_twentieth_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+def test_the_measurements_cost_less_than_a_twentieth_of_a_run(tmp_path: Path, model: str) -> None:
     """Two measurements of 504 images in 16,800 are the share of a run of any length. Compares processor times, because
     other work on the machine slows one more than the other.
     """
-    spent: list[float] = []
-    measure = FrechetRandom.measure
-
-    def timed(*given: Any) -> Measured:
-        started = time.process_time()
-        found = measure(*given)
-        spent.append(time.process_time() - started)
-        return found
-
-    monkeypatch.setattr(FrechetRandom, "measure", timed)
-    words = [f"model={model}", "budget.images=16800", "callbacks.frechet_random.times=2"]
+    Timed.seconds.clear()
+    words = [f"model={model}", "budget.images=16800", "callbacks.frechet_random.times=2", f"{TARGET}.Timed"]
     started = time.process_time()
     run_folder(tmp_path / "run", *words)
     seconds = time.process_time() - started
-    assert len(spent) == 2 and sum(spent) < 0.05 * seconds, (spent, seconds)
+    assert len(Timed.seconds) == 2 and sum(Timed.seconds) < 0.05 * seconds, (Timed.seconds, seconds)
 
 
-def test_a_short_run_is_measured_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_run_is_measured_less_often(tmp_path: Path) -> None:
     """A run of 960 images can afford 57: 28 at two of ten moments."""
-    seen: list[int] = []
-    monkeypatch.setattr(FrechetRandom, "measure", lambda *_: seen.append(1) or Measured({"frechet_random": 1.0}, 28))
     words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
-    run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.frechet_random.num_images=28")
-    assert len(seen) == 2
+    run = run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.frechet_random.num_images=28")
+    assert [row["n"] for row in measured_rows(run)] == [28, 28]
 
 
 def test_a_run_with_a_budget_in_minutes_is_measured_with_a_constant_n_and_at_its_end(tmp_path: Path) -> None:
     words = ["model=vae", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
     run = run_folder(tmp_path / "run", *words, "budget.images=null", "budget.minutes=0.03")
-    written = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    rows = [row for row in written if "frechet_random" in row]
+    rows = measured_rows(run)
     assert rows and len({row["n"] for row in rows}) == 1
-    assert rows[-1]["images_seen"] == max(row["images_seen"] for row in written)
+    assert rows[-1]["images_seen"] == max(row["images_seen"] for row in all_rows(run))
 
 
 def test_random_features_are_constant_and_do_not_use_the_global_generator() -> None:

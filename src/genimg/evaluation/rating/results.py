@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 
 from genimg.common.errors import UserError
+from genimg.common.reading import read_json
 from genimg.evaluation.rating.statistics import bradley_terry, fleiss_kappa, proportion
 from genimg.evaluation.rating.study import ANSWERS, FORMAT, Key, mirrored, order
 
@@ -64,9 +64,7 @@ def read_raters(paths: Sequence[Path], key: Key) -> list[Rater]:
 def _read(path: Path, key: Key) -> Rater:
     expected = "a file of answers saved from rate.html"
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ValueError("it is too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, _LARGEST)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         if content["study"] != key.study:
@@ -90,7 +88,7 @@ def _read(path: Path, key: Key) -> Rater:
         return Rater(str(content["rater"])[:60], dict(answers[:count]), dict(answers[count:]))
     except KeyError as error:
         raise UserError("results", path, expected, f"it has no {error}") from error
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise UserError("results", path, expected, f"{error}") from error
 
 

@@ -22,6 +22,7 @@ import torch
 
 from genimg.common.files import write_json
 from genimg.common.html import data_uri, write_page
+from genimg.common.reading import read_json
 
 FORMAT = 3  # of key.json and of the raters' files
 Mode = Literal["real_or_generated", "preference"]
@@ -146,7 +147,7 @@ def read_key(path: Path) -> Key:
     Raises:
         ValueError: if it is damaged or of another version.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or content["mode"] not in ANSWERS:
         raise ValueError(f"it is not a key of format {FORMAT}")
     sources = tuple(map(str, content["sources"]))

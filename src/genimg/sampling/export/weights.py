@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 
 from genimg.checkpoints.archive import check_content
-from genimg.checkpoints.read import check_latents, check_weights, limit_tensors
+from genimg.checkpoints.read import check_latents, check_produces, check_weights, limit_tensors
 from genimg.checkpoints.schema import FIELDS, Checkpoint, check_fields
 from genimg.common.build import Builder
 from genimg.common.errors import UserError, first_line
+from genimg.common.reading import parse_json
 from genimg.models.base import GenerativeModel
 from genimg.sampling.export.generator import ExportableGenerator, remove_training_parts
 
@@ -41,7 +42,7 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
         raise needs_extra("safetensors") from error
     try:
         with safe_open(path, framework="pt") as file:
-            fields = json.loads((file.metadata() or {}).get(_METADATA, "null"))
+            fields = parse_json((file.metadata() or {}).get(_METADATA, "null"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         content = {**fields, "model": state, "ema": {}} if isinstance(fields, dict) else {}
         check_content(content, path.stat().st_size)
@@ -51,9 +52,13 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
     # the file has no weights for parts that only training needs, so they must not take memory
     with torch.device("meta"), limit_tensors(10 * len(state) + 100):
         model: GenerativeModel = Builder(trust).build(content["config"]["model"])
+    check_latents(content["config"]["model"], model, state, "run")
+    check_produces(model, content)
     remove_training_parts(model)
     check_weights(model, state, "run")
-    check_latents(content["config"]["model"], model, state, "run")
+    for name, weight in model.state_dict().items():  # `assign` would replace the type
+        if state[name].dtype != weight.dtype:
+            raise UserError("run", f"{name} of type {state[name].dtype}", f"{weight.dtype}, as in its configuration")
     model.load_state_dict(state, assign=True)
     return model.eval(), content
 

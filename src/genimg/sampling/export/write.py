@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from genimg.checkpoints.read import load_checkpoint
-from genimg.common.files import check_empty, report_write_errors, unused_path
+from genimg.common.files import check_empty, check_utf8, report_write_errors, unused_path
 from genimg.common.run_folder import RunFolder, output_folder
 from genimg.sampling.export import card, formats
 from genimg.sampling.export.generator import ExportableGenerator
@@ -45,6 +45,7 @@ def export(settings: ExportSettings, read_evaluation: Callable[[RunFolder], dict
     run_folder = RunFolder(output_folder(file))
     default = unused_path(run_folder.exports / format)
     folder = check_empty(Path(settings.out).expanduser()) if settings.out else default
+    check_utf8("out", folder, "a folder", "out=FOLDER")
     evaluation = read_evaluation(run_folder) if run_folder.config.is_file() else {}
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     with report_write_errors("out", folder, hint="out=FOLDER"):

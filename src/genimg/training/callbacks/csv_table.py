@@ -5,7 +5,6 @@ Lightning's CSVLogger does not serve: when a run resumes, it deletes the rows th
 
 import csv
 import io
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from genimg.common.files import atomic_write
+from genimg.common.reading import read_json_lines
 from genimg.common.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,12 @@ class CsvTable(Logger):
     def finalize(self, status: str) -> None:
         try:
             self.write()
-        except OSError as error:  # a full disk, or a run that ended before its first row
+        except (OSError, ValueError) as error:  # a full disk, or a run that ended before its first row
             log.warning("metrics.csv could not be written: %s", error)
 
     def write(self) -> None:
         """Writes the table, with a column for every metric of any row, in order of appearance."""
-        rows = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
+        rows = [line.row for line in read_json_lines(self.run.metrics) if line.row is not None]
         text = io.StringIO()
         table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         table.writeheader()

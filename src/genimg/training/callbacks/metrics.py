@@ -5,7 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from itertools import takewhile
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genimg.common.files import append_text
 from genimg.common.monitored import Monitored
+from genimg.common.reading import describe_damage, read_json_lines
 from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import all_reduce_max
 from genimg.models.base import GenerativeModel
@@ -61,9 +62,7 @@ class Metrics(Callback):
         self._mark = (self.clock.images_seen, self.clock.seconds)
         file = self.folder.metrics
         if file.exists() and trainer.is_global_zero:  # rows after the checkpoint will be written again
-            rows = file.read_bytes().splitlines(keepends=True)
-            kept = takewhile(lambda row: _images_seen(row) <= self.clock.images_seen, rows)
-            os.truncate(file, sum(map(len, kept)))  # works on a full disk
+            os.truncate(file, _end_of_rows(file, self.clock.images_seen))  # works on a full disk
 
         def start(logger: Logger) -> None:
             if isinstance(logger, TensorBoardLogger):
@@ -82,7 +81,7 @@ class Metrics(Callback):
         """Continues from `state`, after training has started. Rows that were written since are dropped."""
         self.pending = [{name: value.to(device) for name, value in step.items()} for step in pending]
         file = self.folder.metrics
-        written = set(file.read_text(encoding="utf-8").splitlines()) if file.exists() else set()
+        written = {json.dumps(line.row) for line in read_json_lines(file)} if file.exists() else set()
         self._unwritten = [row for row in unwritten if json.dumps(row) not in written]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -212,15 +211,24 @@ def for_each_logger(trainer: Trainer, call: Callable[[Logger], None]) -> None:
         try:
             call(logger)
         except (OSError, ValueError) as error:  # Lightning's TensorBoardLogger raises ValueError from an OSError
-            if not isinstance(error.__cause__ or error, OSError):
+            # TensorBoard opens only paths in UTF-8
+            if not isinstance(error.__cause__ or error, OSError | UnicodeEncodeError):
                 raise
             log.warning("%s stops: %s. The run continues.", type(logger).__name__, error.__cause__ or error)
             trainer.loggers = [other for other in trainer.loggers if other is not logger]
 
 
-def _images_seen(row: bytes) -> float:
-    """Returns the images seen of a line of metrics.jsonl; infinity for a line that is cut off or is no row."""
-    try:
-        return float(json.loads(row)["images_seen"]) if row.endswith(b"\n") else math.inf
-    except (ValueError, TypeError, KeyError):
-        return math.inf
+def _end_of_rows(file: Path, images_seen: int) -> int:
+    """The position in metrics.jsonl before the rows beyond `images_seen`. Warns of damaged lines, which stay."""
+    end, beyond, damaged = 0, False, []
+    for line in read_json_lines(file):
+        seen = None if line.row is None else line.row.get("images_seen")
+        valid = isinstance(seen, int | float)
+        beyond = seen > images_seen if valid else beyond
+        if not valid and line.complete:
+            damaged.append(line._replace(row=None))
+        if not beyond and line.complete:
+            end = line.end
+    if told := describe_damage(file, damaged):
+        log.warning("%s", told)
+    return end

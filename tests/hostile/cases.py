@@ -19,11 +19,11 @@ from tests.hostile import mutate
 from tests.hostile.sandbox import Outcome, check, run_command
 from tests.hostile.valid import SMALL
 
-SAMPLE = ["sample", "run=target", "num_images=2", "out=drawn"]
+SAMPLE = ["sample", "run=target", "num_images=2", "out=made/drawn"]
 EVALUATE = ["evaluate", "run=target", "extractor=classifier", "num_images=16"]
 RESUME = ["resume=target", "budget.images=96"]
 REPORT = ["report", "run=target"]
-EXPORT = ["export", "run=target", "format=safetensors", "out=drawn"]
+EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]
 TRAIN = [*SMALL, "budget.images=32", "outputs=made"]
 
 Draw = random.Random
@@ -114,7 +114,7 @@ def exported(draw: Draw, valid: Path, case: Path) -> list[str]:
             header = mutate.tree(draw, header)
         new = json.dumps(header).encode()
         file.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
-    return ["sample", f"run={file}", "num_images=2", "out=drawn"]
+    return ["sample", f"run={file}", "num_images=2", "out=made/drawn"]
 
 
 def images(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -147,7 +147,11 @@ def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
     (case / "target").mkdir()
     task = draw.choice(("train", "train", "sample", "evaluate", "export", "rate", "compare", "report"))
     config = yaml.safe_load((valid / "gan" / "config.yaml").read_text())
-    names = list(_leaves(config)) if task == "train" else ["run", "num_images", "seed", "classes", "truncation", "out"]
+    names = (
+        list(_leaves(config))
+        if task == "train"
+        else ["run", "num_images", "seed", "classes", "truncation", "temperature", "device"]
+    )
     words = [f"{draw.choice(names)}={_word(draw)}" for _ in range(draw.randint(1, 2))]
     run = f"run={valid / 'gan'}"
     own = {
@@ -171,7 +175,7 @@ def run_case(family: str, seed: int, valid: Path, case: Path) -> tuple[list[str]
     (outside / "secret.txt").write_text("secret")
     words = FAMILIES[family](draw, valid, case)
     before = _state(outside), _state(valid)
-    outcome = run_command(words, case, [case / "target", case / "drawn", case / "made", case / "outputs"])
+    outcome = run_command(words, case, [case / "target", case / "made", case / "outputs"])
     broken = check(outcome)
     if (_state(outside), _state(valid)) != before:
         broken.append("files outside have changed")

@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 # one file stays in one process, so that its fixtures are made once
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow gpu lowest survive check format clean
+.PHONY: help demo test test-slow gpu lowest survive hostile check format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ survive: $(INSTALLED_DEV)  ## kill runs at random moments, resume them and compa
 
 lowest: $(LOWEST)/.installed  ## run every test with the oldest allowed packages on Python 3.11; downloads several GB, so CI does not
 	$(LOWEST)/bin/python $(PYTEST)
+
+hostile: $(INSTALLED_DEV)  ## mutate checkpoints, runs, settings and images, and check that each is one message or works; CASES=3000
+	$(BIN)/python -m tests.hostile.long --cases $(or $(CASES),3000)
 
 check: $(INSTALLED_DEV)  ## run the formatter, the linter and the type checker
 	$(BIN)/ruff format --check .

@@ -65,25 +65,25 @@ def _changed(draw: random.Random, node: Any) -> Any:
 
 def data(draw: random.Random, content: bytes) -> bytes:
     """Bytes changed at a few places: flipped, cut, inserted, repeated, or another number in their place."""
-    content = bytearray(content)
+    changed = bytearray(content)
     for _ in range(draw.choice((1, 1, 2, 8))):
-        place = draw.randrange(max(1, len(content)))
+        place = draw.randrange(max(1, len(changed)))
         kind = draw.randrange(6)
-        if kind == 0 and content:
-            content[place] ^= 1 << draw.randrange(8)
+        if kind == 0 and changed:
+            changed[place] ^= 1 << draw.randrange(8)
         elif kind == 1:
-            del content[place:]
+            del changed[place:]
         elif kind == 2:
-            content[place:place] = draw.randbytes(draw.choice((1, 4, 100)))
+            changed[place:place] = draw.randbytes(draw.choice((1, 4, 100)))
         elif kind == 3:
-            content[place : place + 4] = draw.choice(
+            changed[place : place + 4] = draw.choice(
                 (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\0@\0")
             )
         elif kind == 4:
-            content[place:place] = content[place : place + draw.choice((8, 200))] * draw.choice((1, 3))
+            changed[place:place] = changed[place : place + draw.choice((8, 200))] * draw.choice((1, 3))
         else:
-            del content[place : place + draw.choice((1, 4, 50))]
-    return bytes(content)
+            del changed[place : place + draw.choice((1, 4, 50))]
+    return bytes(changed)
 
 
 def text(draw: random.Random, content: str) -> bytes:

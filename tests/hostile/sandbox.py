@@ -77,9 +77,8 @@ def run(action: Callable[[], int], folder: Path, writable: Sequence[Path]) -> Ou
     if child == 0:
         _child(action, folder, files, [*writable, *files])
     code, memory, timed_out = _wait(child, started)
-    outcome = Outcome(
-        code, *(file.read_text(errors="replace") for file in files[:2]), time.monotonic() - started, memory
-    )
+    out, err = (file.read_text(errors="replace") for file in files[:2])
+    outcome = Outcome(code, out, err, time.monotonic() - started, memory)
     outcome.broken += files[2].read_text(errors="replace").splitlines()
     if timed_out:
         outcome.broken.append(f"it runs longer than {SECONDS:g} s")

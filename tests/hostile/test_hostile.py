@@ -38,7 +38,8 @@ def test_the_sandbox_records_a_write_a_connection_and_a_program(tmp_path: Path) 
     import socket
 
     inside, outside = tmp_path / "inside", tmp_path / "outside"
-    inside.mkdir(), outside.mkdir()
+    inside.mkdir()
+    outside.mkdir()
 
     def attack() -> int:
         with contextlib.suppress(OSError):

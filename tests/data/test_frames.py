@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -207,10 +206,8 @@ def test_small_frames_on_a_large_canvas_are_refused_before_they_are_decoded(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "slow.gif").write_bytes(gif_of(1000, side=8192))
-    begin = time.monotonic()
     with caplog.at_level(logging.WARNING):
-        assert len(load(folder)) == 30
-    assert time.monotonic() - begin < 5
+        assert len(load(folder)) == 30  # decoding it would take an hour
     assert "slow.gif: ValueError (67,108,864,000 pixels in all frames" in caplog.text
 
 

@@ -10,9 +10,7 @@ from genimg.common.noise import Noise
 from genimg.training.callbacks.base import Measured, Measurement
 
 _SEED = 1234  # of every validation of every run, so that values compare
-_SHARE = (
-    1 / 100
-)  # of the items trained: an RNN draws each several times, at three times the cost of training: 3 % of a run
+_SHARE = 1 / 100  # of the items trained; an RNN draws each several times, at three times the cost of training
 _FEWEST = 32  # with fewer, the value is mostly noise; rather validate less often
 
 

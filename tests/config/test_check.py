@@ -217,3 +217,8 @@ def test_devices_auto_is_the_number_of_started_processes(
     with pytest.raises(UserError, match="4 processes") as mistake:
         _checked("trainer=cpu")
     assert mistake.value.key == "trainer.devices" and mistake.value.hint == "trainer.devices=4"
+
+
+def test_a_deeply_nested_value_is_one_message() -> None:
+    with pytest.raises(UserError, match="fewer nested lists"):
+        check(Composer("train"), [f"seed={'[' * 900}1{']' * 900}"], on_this_machine=False)

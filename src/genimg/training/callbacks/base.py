@@ -100,7 +100,7 @@ class Measurement(RunCallback):
         run = self.context
         with self.timed():
             with run.ema.applied(), trainer.precision_plugin.forward_context():
-                found = tuple(self.measure(num_images)) if trainer.is_global_zero else None
+                found = self.measure(num_images) if trainer.is_global_zero else None
             metrics, n = cast(Measured, trainer.strategy.broadcast(found))
         run.metrics.write(trainer, "val", metrics, n)
         name, direction = run.model.monitor

@@ -79,7 +79,7 @@ def test_ctrl_c_in_a_pipeline_is_resumed_like_one_without(processes: int, straig
     run.wait_for_images(700)
     os.killpg(tee.pid, signal.SIGINT)
     assert (tee.wait(60), command.wait(60)) == (-signal.SIGINT, 130)
-    code, out = run.finish("resume=last")
+    code, out = run.finish(*run.resume_words())
     assert code == 0, out
     assert run.result() == straight("gan", processes)
 

@@ -30,7 +30,7 @@ def test_killed_and_resumed(straight: Straight, killed: Start, model: str) -> No
     os.kill(worker, signal.SIGKILL)
     process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGKILL
-    code, out = run.finish("resume=last")
+    code, out = run.finish(*run.resume_words())
     assert code == 0, out
     assert run.result() == straight(model, 1)
 
@@ -41,7 +41,7 @@ def test_a_run_whose_command_was_killed_is_resumed_at_once(straight: Straight, k
     process = run.start()
     run.wait_for_images(700)
     process.kill()
-    code, out = run.finish("resume=last")
+    code, out = run.finish(*run.resume_words())
     assert code == 0, out
     assert run.result() == straight("gan", 1)
     process.communicate()
@@ -79,7 +79,7 @@ def test_ctrl_c_stops_both_after_the_same_step_and_they_are_resumed(straight: St
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130, out
     assert run.all_gone()
-    code, out = run.finish("resume=last", "trainer.devices=2")
+    code, out = run.finish(*run.resume_words())
     assert code == 0, out
     assert run.result() == straight("gan", 2)
 

@@ -87,7 +87,7 @@ def _run(config_path: str) -> tuple[int, bool]:
             _log_failure(f"error: {shortage}")
             return 1, False
         location = f"; the traceback is in {log_file}" if log_file else ""
-        _log_failure(f"{trace}\nerror: the run failed with {type(error).__name__}: {error}{location}")
+        _log_failure(trace, f"error: the run failed with {type(error).__name__}: {error}{location}")
         return 1, False
 
 
@@ -107,11 +107,12 @@ def _describe_shortage(error: Exception) -> str | None:
     return None
 
 
-def _log_failure(message: str) -> None:
+def _log_failure(*messages: str) -> None:
     """Logs an error. In a group only the first process that fails prints it: the others fail because of that one."""
     files = ProcessGroupFiles.from_environment()
     prints = files is None or files.claim_failure(ranks.restarts())
-    log.error("%s", message, extra={"file_only": not prints})
+    for message in messages:
+        log.error("%s", message, extra={"file_only": not prints})
 
 
 class _Printable(logging.Formatter):

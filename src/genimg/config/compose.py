@@ -31,9 +31,8 @@ class Composer:
             try:
                 parsed += self.loader.parse([word])
             except RecursionError as error:
-                raise UserError(
-                    word.split("=")[0], word[:60], "a value with fewer nested lists and mappings"
-                ) from error
+                expected = "a value with fewer nested lists and mappings"
+                raise UserError(word.split("=")[0], word, expected) from error
             except HydraException as error:
                 key = word.split("=")[0]
                 raise UserError(key, word, "key=value in Hydra's grammar", hint=_grammar_hint(word, error)) from error

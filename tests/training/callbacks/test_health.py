@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
 from genimg.common.monitored import Monitored
-from genimg.models.gan import GAN
 from genimg.training.callbacks.health import Health, Standing, symptoms
 from tests.trained import run_folder
 from tests.training.measured import TARGET
@@ -85,23 +82,14 @@ def test_a_run_is_stale_only_after_several_measurements(
     assert ("frechet_random has not improved on 1, reached at" in caplog.text) is warned
 
 
-def ignore_classes(self: GAN, z: Tensor, labels: Tensor) -> Tensor:
-    return (z[:, :1, None, None] * torch.linspace(-1, 1, 8)).expand(-1, 1, 8, 8).tanh()
-
-
-def ignore_latents(self: GAN, z: Tensor, labels: Tensor) -> Tensor:
-    return (labels.view(-1, 1, 1, 1) / 5 - 1 + torch.linspace(-1, 1, 8)).expand(-1, 1, 8, 8).tanh()
-
-
 @pytest.mark.parametrize(
-    ("decode", "told", "not_told"),
-    [(ignore_classes, "classes hardly", "ignores z"), (ignore_latents, "ignores z", "classes hardly")],
+    ("generator", "told", "not_told"),
+    [("IgnoresClasses", "classes hardly", "ignores z"), ("IgnoresLatents", "ignores z", "classes hardly")],
 )
 def test_a_collapsed_conditional_generator_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, decode: Any, told: str,
-    not_told: str,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(GAN, "decode", decode)
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, generator: str, told: str, not_told: str
+) -> None:
     words = ["model=gan", "model.conditional=true", "data.image_size=8", "data.batch_size=16", "model.width=4"]
-    run_folder(tmp_path / "run", *words, "budget.images=9600", "log_every_steps=2", "logger=none")
+    words += [f"model._target_=tests.training.measured.{generator}", "logger=none"]
+    run_folder(tmp_path / "run", *words, "budget.images=9600", "log_every_steps=2")
     assert told in caplog.text and not_told not in caplog.text

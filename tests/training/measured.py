@@ -60,16 +60,50 @@ class Timed(FrechetRandom):
         return found
 
 
-class IgnoresClasses(GAN):
-    """Images of 8 x 8 that depend on z alone."""
-
-    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return (z[:, :1, None, None] * torch.linspace(-1, 1, 8)).expand(-1, 1, 8, 8).tanh()
+PALETTE = torch.tensor([[1.0, -0.6, -0.6], [-0.6, 0.8, -0.4], [-0.4, -0.4, 1.0], [0.9, 0.9, -0.7]])
 
 
-class IgnoresLatents(GAN):
-    """Images of 8 x 8 that depend on the class alone."""
+def discs(z: Tensor, labels: Tensor) -> Tensor:
+    """Colour images (N, 3, 16, 16): a disc whose place, size and brightness depend on z and its hue on the class."""
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    middle, radius = 7.5 + 3 * z[:, :2].tanh(), 4 + z[:, 2].tanh()
+    away = (rows - middle[:, 0, None, None]).square() + (columns - middle[:, 1, None, None]).square()
+    inside = torch.sigmoid(2 * (radius[:, None, None] - away.sqrt()))[:, None]
+    hue = (PALETTE[labels] + 0.3 * z[:, 3:4].tanh()).clamp(-1, 1)
+    return inside * (hue[:, :, None, None] + 0.8) - 0.8
+
+
+class Discs(GAN):
+    """As good as the data that `discs` draws. The subclasses are collapsed."""
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         assert labels is not None
-        return (labels.view(-1, 1, 1, 1) / 5 - 1 + torch.linspace(-1, 1, 8)).expand(-1, 1, 8, 8).tanh()
+        return discs(z, labels)
+
+    def noise(self, z: Tensor) -> Tensor:
+        """A tenth of the range of values as noise on every pixel, and brightness that varies."""
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.randn(z.shape[1], 3 * 16 * 16, generator=generator) / z.shape[1] ** 0.5
+        return 0.2 * (z @ pixels).unflatten(1, (3, 16, 16)) + 0.2 * z[:, :1, None, None]
+
+
+class OneNoisyDisc(Discs):
+    """One image for all, with noise."""
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return discs(torch.zeros_like(z), torch.zeros(len(z), dtype=torch.int64)) + self.noise(z)
+
+
+class OneNoisyDiscPerClass(Discs):
+    """One image for each class, with noise."""
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        return discs(torch.zeros_like(z), labels) + self.noise(z)
+
+
+class AnyDisc(Discs):
+    """Images of any class, whatever is asked."""
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return discs(z, (z[:, 4] > 0) * 2 + (z[:, 5] > 0).long())

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from genimg.common.monitored import Monitored
+from genimg.sampling.images.files import save_png
+from genimg.sampling.images.sheets import to_uint8
 from genimg.training.callbacks.health import Health, Standing, symptoms
 from tests.trained import run_folder
-from tests.training.measured import TARGET
+from tests.training.measured import TARGET, discs
 
 HEALTHY = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0,
@@ -82,14 +85,33 @@ def test_a_run_is_stale_only_after_several_measurements(
     assert ("frechet_random has not improved on 1, reached at" in caplog.text) is warned
 
 
+@pytest.fixture(scope="module")
+def discs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 colour images in four classes."""
+    folder = tmp_path_factory.mktemp("discs")
+    z, labels = torch.randn(600, 6, generator=torch.Generator().manual_seed(0)), torch.arange(600) % 4
+    for index, image in enumerate(to_uint8(discs(z, labels))):
+        kind = folder / f"class{int(labels[index])}"
+        kind.mkdir(exist_ok=True)
+        save_png(image, kind / f"{index}.png")
+    return folder
+
+
 @pytest.mark.parametrize(
-    ("generator", "told", "not_told"),
-    [("IgnoresClasses", "classes hardly", "ignores z"), ("IgnoresLatents", "ignores z", "classes hardly")],
+    ("generator", "told"),
+    [
+        ("Discs", set()),
+        ("OneNoisyDisc", {"mode collapse", "classes hardly differ", "ignores z"}),
+        ("OneNoisyDiscPerClass", {"ignores z"}),
+        ("AnyDisc", {"classes hardly differ"}),
+    ],
 )
-def test_a_collapsed_conditional_generator_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, generator: str, told: str, not_told: str
+def test_a_collapsed_generator_of_colour_images_is_told_and_a_good_one_is_not(
+    discs_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, generator: str, told: set[str]
 ) -> None:
-    words = ["model=gan", "model.conditional=true", "data.image_size=8", "data.batch_size=16", "model.width=4"]
-    words += [f"model._target_=tests.training.measured.{generator}", "logger=none"]
-    run_folder(tmp_path / "run", *words, "budget.images=9600", "log_every_steps=2")
-    assert told in caplog.text and not_told not in caplog.text
+    """Noise around one image must not count as variety."""
+    words = ["model=gan", "model.conditional=true", "data=image_folder", f"data.root={discs_folder}"]
+    words += ["data.image_size=16", "data.batch_size=16", "model.width=4", "model.latent_dim=16", "logger=none"]
+    words += [f"model._target_=tests.training.measured.{generator}", "budget.images=4000", "log_every_steps=2"]
+    run_folder(tmp_path / "run", *words)
+    assert {name for name in ("mode collapse", "classes hardly differ", "ignores z") if name in caplog.text} == told

@@ -112,7 +112,7 @@ class Clock(Callback):
         items = self.affordable(most, share, times, fewest)
         total = int(share * self._estimate_images())
         if total < min(fewest, most):
-            return min(items, max(8, 1 << max(0, total.bit_length() - 1))) if self._progress_now == 1 else 0
+            return min(items, max(8, _power_of_two(total))) if self._progress_now == 1 else 0
         return items if self.due(times, min(times, max(1, total // items))) else 0
 
     def affordable(self, most: int, share: float, times: int, fewest: int = 8) -> int:
@@ -120,11 +120,12 @@ class Clock(Callback):
 
         That is at most `share` of the images trained between two moments, so that a slow model or a short run does not
         spend its time on measurements, but at least `fewest`. The number is the same for the complete run, so that
-        values compare: the length of the run is estimated once, and stored in checkpoints.
+        values compare: the length of the run is estimated once, and stored in checkpoints. Between the two limits it is
+        a power of two, so that runs with a budget in minutes, whose speed varies, nearly always have the same number.
         """
         if self.expected_images is None:
             self.expected_images = self._estimate_images()
-        return min(most, max(fewest, int(share * self.expected_images / times)))
+        return min(most, max(fewest, _power_of_two(share * self.expected_images / times)))
 
     def _estimate_images(self) -> int:
         """Returns the images of the complete run; with a budget in minutes, from the speed so far."""
@@ -153,3 +154,8 @@ class Clock(Callback):
             if self.progress < 1:
                 log.warning("stopped by budget.minutes at %.0f%% of budget.images", 100 * self.progress)
             trainer.should_stop = True
+
+
+def _power_of_two(number: float) -> int:
+    """The largest power of two that is not above `number`; 1 for numbers below 2."""
+    return 1 << max(0, int(number).bit_length() - 1)

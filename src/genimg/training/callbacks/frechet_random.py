@@ -1,8 +1,9 @@
 """The Fréchet distance on random features, which is cheap and chooses the best checkpoint of GANs and VAEs."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pytorch_lightning import Trainer
 from torch import Tensor
 
@@ -17,6 +18,9 @@ _SEED = 1234  # of the latents of every measurement of every run, so that values
 _CHUNK = 250  # samples per batch
 _SHARE = 0.06  # of the images trained meanwhile: a VAE's sample costs 0.6 of training on an image: 4 % of the run
 _FEWEST = 500  # with fewer, the value depends more on their number than on the images; rather measure less often
+_GRID = 4  # cells per side of the layout of an image
+_FLAT = 8.0  # levels of 255: an image with less contrast between its cells has nearly no layout
+_LEAST = 0.01  # variance of the layouts of images; those of flat images vary less, and are not compared
 
 
 class FrechetRandom(Measurement):
@@ -28,10 +32,12 @@ class FrechetRandom(Measurement):
     images the value is larger (0.02 for two halves of the digits with 700 each, 0.04 with 300). It is a proxy; `genimg
     evaluate` measures the quality.
 
-    `variance_ratio` is the total variance of the samples' features divided by that of the images'. Far below 1, the
-    samples are nearly identical. A conditional model has two more: `between_class_ratio` compares the variances of the
-    classes' means, and is near 0 if the classes do not differ; `within_class_ratio` compares the variances around the
-    means, and is near 0 if the generator ignores z.
+    `variance_ratio` is the total variance of the samples divided by that of the images: of the features, or of the
+    `layout` if that ratio is smaller. Far below 1, the samples are nearly identical. Features alone would count the
+    noise around a single image as variance. A conditional model has two more: `between_class_ratio` compares the
+    variances of the classes' mean features, and is near 0 if the classes do not differ; it is missing if those of the
+    data differ by chance only. `within_class_ratio` compares the variances around the means as `variance_ratio` does,
+    and is near 0 if the generator ignores z.
 
     Args:
         times: measurements per run, at most.
@@ -45,7 +51,7 @@ class FrechetRandom(Measurement):
     def __init__(self, times: int, num_images: int) -> None:
         self.times, self.num_images = times, num_images
         self._extractor: Extractor | None = None
-        self._real = self._labels = torch.empty(0)
+        self._real = self._layouts = self._labels = torch.empty(0)
 
     def after_step(self, trainer: Trainer) -> None:
         data = self.context.data
@@ -68,19 +74,24 @@ class FrechetRandom(Measurement):
             parts.append(to_uint8(model.sample(noise, labels=wanted)))
         fake = self._extractor.stream(parts, model.device)
         variance = max(float(self._real.var(dim=0).sum()), 1e-12)
-        metrics = {
-            "frechet_random": frechet_distance(self._real, fake) / variance,
-            "variance_ratio": float(fake.var(dim=0).sum()) / variance,
-        }
+        layouts = torch.cat([layout(part) for part in parts])
+        totals = [total_variance(x) for x in (fake, self._real, layouts, self._layouts)]
+        metrics = {"frechet_random": frechet_distance(self._real, fake) / variance, "variance_ratio": _ratio(*totals)}
         if labels is not None:
-            metrics |= self._class_ratios(fake)
+            metrics |= self._class_ratios(fake, layouts)
         return Measured(metrics, len(self._real))
 
-    def _class_ratios(self, fake: Tensor) -> dict[str, float]:
+    def _class_ratios(self, fake: Tensor, layouts: Tensor) -> dict[str, float]:
         """The two parts of `variance_ratio` of a conditional model, whose samples have the classes of the images."""
-        (real_between, real_within), (between, within) = (class_variances(x, self._labels) for x in (self._real, fake))
-        ratios = {"between_class_ratio": (between, real_between), "within_class_ratio": (within, real_within)}
-        return {name: value / real for name, (value, real) in ratios.items() if real > 1e-12}
+        sets = (fake, self._real, layouts, self._layouts)
+        parts = [class_variances(x, self._labels) for x in sets]
+        made, real = parts[0], parts[1]
+        found = {}
+        if real.between > 4 * real.error:
+            found["between_class_ratio"] = made.between / real.between
+        if real.within > 1e-12:
+            found["within_class_ratio"] = _ratio(*(part.within for part in parts))
+        return found
 
     def _extract_real(self, device: torch.device, num_images: int) -> Extractor:
         """Stores the features of the training images, and returns the extractor."""
@@ -89,13 +100,48 @@ class FrechetRandom(Measurement):
         extractor = Extractor("random", network, "pixels from -1 to 1")
         batches = list(data.evenly_spaced("train", num_images))
         self._real = extractor.stream([batch["images"] for batch in batches], device)
+        self._layouts = torch.cat([layout(batch["images"]) for batch in batches])
         if data.classes:
             self._labels = torch.cat([batch["labels"] for batch in batches])
         return extractor
 
 
-def class_variances(features: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Total variance of features (N, D) between the means of classes, and within classes; 0 with one image per class.
+def _ratio(features: float, real_features: float, layouts: float, real_layouts: float) -> float:
+    """The smaller of the ratios of two variances; that of the features if the layouts of the data hardly vary."""
+    ratio = features / max(real_features, 1e-12)
+    return ratio if real_layouts < _LEAST else min(ratio, layouts / real_layouts)
+
+
+def layout(images: Tensor) -> Tensor:
+    """Where an image is bright and dark: uint8 (N, C, H, W) -> float64 (N, C * 16) of length 1, or shorter if flat.
+
+    Each channel is reduced to means of 4 x 4 cells, minus their mean, and the whole is divided by its contrast. A
+    change of brightness, contrast or tint, noise and ringing hardly change the layout of an image.
+    """
+    cells = F.adaptive_avg_pool2d(images.double(), _GRID)
+    cells = (cells - cells.mean((2, 3), keepdim=True)).flatten(1)
+    size = cells.shape[1] ** 0.5
+    return cells / (cells.norm(dim=1, keepdim=True) + _FLAT * size)
+
+
+def total_variance(vectors: Tensor) -> float:
+    """The sum of the variances of all coordinates of vectors (N, D)."""
+    return float(vectors.var(dim=0).sum())
+
+
+class ClassVariances(NamedTuple):
+    """Total variance between the means of classes, and within classes, and the standard error of the first.
+
+    The error is that of equal classes whose vectors vary in one direction; it is smaller if they vary in several.
+    """
+
+    between: float
+    within: float
+    error: float
+
+
+def class_variances(features: Tensor, labels: Tensor) -> ClassVariances:
+    """The variances of features (N, D) with labels (N,); 0 if there is one class, or one image per class.
 
     The estimates of a one-way analysis of variance with random effects (Searle et al. 1992, "Variance components",
     section 3.6). They are unbiased, so the first may be negative.
@@ -104,10 +150,10 @@ def class_variances(features: Tensor, labels: Tensor) -> tuple[float, float]:
     counts = index.bincount(minlength=len(names)).double()
     total, classes = len(features), len(names)
     if classes < 2 or total <= classes:
-        return 0.0, 0.0
+        return ClassVariances(0.0, 0.0, 0.0)
     means = torch.zeros(classes, features.shape[1], dtype=features.dtype).index_add_(0, index, features)
     means /= counts[:, None]
     within = float((features - means[index]).square().sum()) / (total - classes)
     between = float((counts[:, None] * (means - features.mean(0)).square()).sum()) / (classes - 1)
     size = (total - float(counts.square().sum()) / total) / (classes - 1)  # of a class; the mean if all are equal
-    return (between - within) / size, within
+    return ClassVariances((between - within) / size, within, within / size * (2 / (classes - 1)) ** 0.5)

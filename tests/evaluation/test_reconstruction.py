@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from genimg.common.ssim import MS_SSIM_SMALLEST
 from genimg.evaluation.metrics.similarity import pixel_metrics
-from genimg.evaluation.metrics.ssim import MS_SSIM_SMALLEST
 from genimg.evaluation.reconstruction import reconstruction_figures
 from tests.evaluation.test_figures import CPU, by_name, pixels, some_images
 

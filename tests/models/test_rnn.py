@@ -25,10 +25,11 @@ def tiny(
     recurrent: str = "lstm",
     likelihood: str = "bernoulli",
     num_classes: int = 0,
+    kind: type[RNN] = RNN,
 ) -> RNN:
     torch.manual_seed(0)
     shape = NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=8, num_classes=num_classes)
-    model = RNN(
+    model = kind(
         encoder=FrameEncoder(shape, features=8),
         dynamics=Dynamics(
             shape,
@@ -186,6 +187,28 @@ def test_validation_compares_the_best_future_with_the_mean_and_with_unrelated_cl
     torch.testing.assert_close(found["mse_best_unrelated"], torch.stack(errors).amin(0))
     alone = model.evaluate({"images": images[:1]}, Noise.of_first(1, 0))
     assert torch.equal(alone["mse_best_unrelated"], alone["mse_copy"])
+
+
+class Blurred(RNN):
+    """Futures that are the true clips with every frame blurred."""
+
+    truth: Tensor
+
+    def sample(self, noise: Noise, **_: object) -> Tensor:
+        return torch.nn.functional.avg_pool2d(self.truth.flatten(0, 1), 3, 1, 1).view_as(self.truth)
+
+
+def test_validation_measures_that_a_blurred_clip_has_less_structure_than_a_repeated_start_image() -> None:
+    """A grainy scene in which a square changes its brightness: blurring gives the smaller squared error."""
+    model = tiny(image_size=48, kind=Blurred)
+    start = 0.2 * clips(4, frames=1, image_size=48)
+    changed = start.clone()
+    changed[..., :8, :8] += 1.2
+    assert isinstance(model, Blurred)
+    model.truth = torch.cat([start, changed], dim=1)
+    found = model.evaluate({"images": model.truth}, Noise.of_first(4, 0))
+    assert (found["mse_best"] < found["mse_copy"]).all()
+    assert (found["ssim_best"] < found["ssim_copy"]).all()
 
 
 def test_the_gradient_norm_is_clipped_to_grad_clip() -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.ssim import ssim
 from genimg.models.objectives.likelihoods import Likelihood
 
 
@@ -44,6 +45,12 @@ class Bound(NamedTuple):
 def frame_error(frames: Tensor, truth: Tensor) -> Tensor:
     """Squared error of pixels in [0, 1], summed over C, H, W and averaged over frames: (B,)."""
     return (0.5 * (frames - truth)).square().sum((2, 3, 4)).mean(1)
+
+
+def frame_ssim(frames: Tensor, truth: Tensor) -> Tensor:
+    """SSIM of frames (B, T, C, H, W) in [-1, 1], averaged over frames: (B,)."""
+    pairs = ((0.5 * (clips + 1)).flatten(0, 1) for clips in (frames, truth))
+    return ssim(*pairs).view(truth.shape[:2]).mean(1)
 
 
 def best_unrelated_error(truth: Tensor, guesses: int, alone: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
-from genimg.models.bound import Bound, Path, best_unrelated_error, check_clips, frame_error
+from genimg.models.bound import Bound, Path, best_unrelated_error, check_clips, frame_error, frame_ssim
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
@@ -147,21 +147,26 @@ class RNN(GenerativeModel):
         static copy of the start image, and `mse_best_unrelated` that of the best of as many other clips of the batch,
         because the best of several guesses has a small error even if none knows anything. Errors are squared errors of
         pixels in [0, 1], summed over a frame and averaged over frames. `motion` is the same between a roll-out and its
-        start image; that of the data is `mse_copy`.
+        start image; that of the data is `mse_copy`. `ssim_best` and `ssim_copy` are the SSIM of the best roll-out and
+        of the copy: a blurred frame may have a small squared error, but not a high SSIM.
         """
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         start, truth = clips[:, 0], clips[:, 1:]
         free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1])
         futures = [free(noise.of_future(future))[:, 1:] for future in range(self.futures)]
         errors = torch.stack([frame_error(future, truth) for future in futures])
-        copy = frame_error(start.unsqueeze(1), truth)
+        still = start.unsqueeze(1)
+        copy = frame_error(still, truth)
+        best = torch.stack(futures)[errors.argmin(0), torch.arange(len(truth), device=truth.device)]
         bound = self._bound(clips, labels, noise.normal(clips.shape[1], self.latent_dim))
         return bound.metrics(self.likelihood) | {
             "mse_mean": errors.mean(0),
             "mse_best": errors.amin(0),
             "mse_best_unrelated": best_unrelated_error(truth, self.futures, copy),
             "mse_copy": copy,
-            "motion": frame_error(futures[0], start.unsqueeze(1)),
+            "motion": frame_error(futures[0], still),
+            "ssim_best": frame_ssim(best, truth),
+            "ssim_copy": frame_ssim(still.expand_as(truth), truth),
         }
 
     def sample(

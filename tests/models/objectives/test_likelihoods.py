@@ -1,7 +1,9 @@
 """Likelihoods: they sum to 1, equal torch's distributions, and have their maximum at the expected parameters."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import logistic
 from torch.distributions import Bernoulli, Normal
 
 from genimg.models.objectives.likelihoods import (
@@ -23,6 +25,22 @@ def test_the_discretized_logistic_sums_to_one_over_all_levels(mean: float, log_s
     log_mass = discretized_logistic(torch.tensor(mean), torch.tensor(log_scale), pixels)
     assert log_mass.shape == (256,)
     torch.testing.assert_close(log_mass.double().exp().sum(), torch.tensor(1.0).double(), rtol=0, atol=1e-4)
+
+
+def test_the_discretized_logistic_equals_scipys_in_float64() -> None:
+    """The mass of a level is a difference of the distribution function, in the tails of logarithms."""
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.rand(4, 3, 8, 8, generator=generator) * 2 - 1
+    log_scale = torch.randn(mean.shape, generator=generator) - 3
+    levels = torch.randint(0, 256, mean.shape, generator=generator)
+    x, m, scale = (t.double().numpy() for t in (levels / 127.5 - 1, mean, log_scale.double().exp()))
+    low, high = ((x - 1 / 255 - m) / scale, (x + 1 / 255 - m) / scale)
+    below, above = logistic.logcdf(high), logistic.logsf(low)
+    smaller = np.where(low > 0, logistic.logsf(high), logistic.logcdf(low))
+    middle = np.where(low > 0, above, below) + np.log1p(-np.exp(smaller - np.where(low > 0, above, below)))
+    mass = np.where(levels == 0, below, np.where(levels == 255, above, middle))
+    found = discretized_logistic(mean, log_scale, levels / 127.5 - 1)
+    assert found.tolist() == pytest.approx(mass.sum((1, 2, 3)).tolist(), rel=1e-5)
 
 
 def test_the_tails_of_the_discretized_logistic_belong_to_the_outermost_levels() -> None:

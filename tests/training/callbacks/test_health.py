@@ -18,6 +18,7 @@ HEALTHY = {
     "images_per_second": 1000.0, "real_logits": 2.0, "fake_logits": -2.0, "kl": 20.0, "beta": 1.0,
     "val_variance_ratio": 0.9, "val_between_class_ratio": 0.9, "val_within_class_ratio": 0.9,
     "val_motion": 50.0, "val_mse_best": 50.0, "val_mse_copy": 60.0,
+    "val_ssim_best": 0.8, "val_ssim_copy": 0.7,
 }  # fmt: skip
 LIMITS = Health(
     max_logit_gap=10, min_variance_ratio=0.1, min_class_ratio=0.1, min_motion=0.1, min_progress=0.5, min_kl=0.5,
@@ -42,6 +43,7 @@ def found(changed: dict[str, float], rows: int = 5, **options: Any) -> set[str]:
         ({"val_within_class_ratio": 0.02}, "ignored_latents"),
         ({"val_motion": 2.0}, "no_motion"),
         ({"val_mse_best": 61.0}, "worse_than_copy"),
+        ({"val_ssim_best": 0.6}, "worse_than_copy"),
         ({"kl": 0.1}, "posterior_collapse"),
         ({"images_per_second": 300.0}, "slow"),
     ],

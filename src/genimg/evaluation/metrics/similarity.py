@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genimg.common.ssim import MS_SSIM_SMALLEST, ms_ssim, ssim
 from genimg.evaluation.figure import Better
 from genimg.evaluation.metrics.lpips import LPIPS
-from genimg.evaluation.metrics.ssim import MS_SSIM_SMALLEST, ms_ssim, ssim
 
 
 class Description(NamedTuple):

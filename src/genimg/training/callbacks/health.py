@@ -97,10 +97,15 @@ def _motion_symptoms(latest: Row, limits: "Health") -> dict[str, str]:
             f"the animations stand still: they change by {latest['val_motion'] / copy:.0%} of what the data change. "
             "Try a longer run, or more or longer clips."
         )
+    worse = []
     if latest.get("val_mse_best", copy) > copy:
+        worse.append(f"squared errors of {latest['val_mse_best']:.3g} and {copy:.3g}")
+    if (best := latest.get("val_ssim_best", 1.0)) < (still := latest.get("val_ssim_copy", -1.0)):
+        worse.append(f"SSIM of {best:.3g} and {still:.3g}")
+    if worse:
         found["worse_than_copy"] = (
-            f"the best predicted clip is worse than repeating its start image: squared errors of "
-            f"{latest['val_mse_best']:.3g} and {copy:.3g}. Try a longer run, more clips, or a lower model.lr."
+            f"the best predicted clip is worse than repeating its start image: {', '.join(worse)}. "
+            "Try a longer run, more clips, or a lower model.lr."
         )
     return found
 

@@ -1,12 +1,15 @@
 """Measurements with known values, or with their processor time recorded, and collapsed generators."""
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from genimg.common.noise import Noise
 from genimg.models.gan import GAN
+from genimg.models.rnn import RNN
 from genimg.training.callbacks.base import Measured
 from genimg.training.callbacks.frechet_random import FrechetRandom
 from genimg.training.callbacks.validation import Validation
@@ -107,3 +110,20 @@ class AnyDisc(Discs):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return discs(z, (z[:, 4] > 0) * 2 + (z[:, 5] > 0).long())
+
+
+class StandsStill(RNN):
+    """Futures that repeat the start image."""
+
+    def sample(self, noise: Noise, **options: Any) -> Tensor:
+        clips = super().sample(noise, **options)
+        return clips[:, :1].repeat(1, clips.shape[1], 1, 1, 1)
+
+
+class Blurs(StandsStill):
+    """Futures that blur the start image: they move in squared error, and have less structure than a copy."""
+
+    def sample(self, noise: Noise, **options: Any) -> Tensor:
+        clips = super().sample(noise, **options)
+        blurred = F.avg_pool2d(clips.flatten(0, 1), 7, 1, 3, count_include_pad=False).view_as(clips)
+        return torch.cat([clips[:, :1], blurred[:, 1:]], dim=1)

@@ -43,7 +43,7 @@ def found(changed: dict[str, float], rows: int = 5, **options: Any) -> set[str]:
         ({"val_within_class_ratio": 0.02}, "ignored_latents"),
         ({"val_motion": 2.0}, "no_motion"),
         ({"val_mse_best": 61.0}, "worse_than_copy"),
-        ({"val_ssim_best": 0.6}, "worse_than_copy"),
+        ({"val_ssim_best": 0.6}, "worse_than_copy"),  # 0.58 and 0.68 on blurred sprites
         ({"kl": 0.1}, "posterior_collapse"),
         ({"images_per_second": 300.0}, "slow"),
     ],
@@ -117,3 +117,17 @@ def test_a_collapsed_generator_of_colour_images_is_told_and_a_good_one_is_not(
     words += [f"model._target_=tests.training.measured.{generator}", "budget.images=4000", "log_every_steps=2"]
     run_folder(tmp_path / "run", *words)
     assert {name for name in ("mode collapse", "classes hardly differ", "ignores z") if name in caplog.text} == told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "told"), [("StandsStill", {"stand still"}), ("Blurs", {"worse than repeating its start image"})]
+)
+def test_a_sequence_model_that_stands_still_or_blurs_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, model: str, told: set[str]
+) -> None:
+    words = ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4", "data.batch_size=8"]
+    words += ["model.width=4", "model.latent_dim=4", "budget.images=1680", "logger=none", "log_every_steps=2"]
+    run_folder(tmp_path / "run", *words, "~callbacks.samples", f"model._target_=tests.training.measured.{model}")
+    names = ("stand still", "worse than repeating its start image")
+    assert {name for name in names if name in caplog.text} == told

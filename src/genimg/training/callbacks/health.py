@@ -16,6 +16,7 @@ Row = dict[str, float]
 
 _ROWS = 5  # rows that must all show a symptom
 _LOOKS = 3  # measurements without a better value before progress has stopped: a short run has few measurements
+_SSIM_MARGIN = 1.1  # of 1 - SSIM: a good model is hardly better than a copy where motion is unpredictable
 _SETTLED = 0.05, 200  # share of a run and batches before which no warning is given
 
 
@@ -100,7 +101,8 @@ def _motion_symptoms(latest: Row, limits: "Health") -> dict[str, str]:
     worse = []
     if latest.get("val_mse_best", copy) > copy:
         worse.append(f"squared errors of {latest['val_mse_best']:.3g} and {copy:.3g}")
-    if (best := latest.get("val_ssim_best", 1.0)) < (still := latest.get("val_ssim_copy", -1.0)):
+    best, still = latest.get("val_ssim_best", 1.0), latest.get("val_ssim_copy", -1.0)
+    if 1 - best > _SSIM_MARGIN * (1 - still):
         worse.append(f"SSIM of {best:.3g} and {still:.3g}")
     if worse:
         found["worse_than_copy"] = (

@@ -16,8 +16,11 @@ from genimg.common.noise import Noise
 from genimg.models.base import Decodes, GenerativeModel, Reconstructs
 from genimg.sampling.inputs import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
+from genimg.sampling.memory import check_chunk
 
 CHUNK = 16  # images drawn at once
+_COPIES = 3  # of the result: parts, the whole, and its conversion to 8 bits
+_FEW_FRAMES = 17  # on which the memory of a sequence is estimated: the start, and a piece of 16
 
 
 class StreamOptions(TypedDict, total=False):
@@ -68,6 +71,7 @@ class Sampler:
         self.num_frames, self.classes = num_frames, tuple(classes)
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
+        self._frames_that_fit = 0  # the most for which the memory of a chunk has been checked
 
     @property
     def makes_sequences(self) -> bool:
@@ -112,7 +116,8 @@ class Sampler:
             futures: number of sequences for each start image, adjacent in the result. Sequence models only.
 
         Raises:
-            UserError: if an option is out of range or the model does not support it, before anything is drawn.
+            UserError: if an option is out of range, the model does not support it, or a chunk needs more than the free
+                memory, before anything is drawn.
         """
         _check_at_least("num_images", num_images, 1)
         _check_at_least("seed", seed, 0)
@@ -125,6 +130,7 @@ class Sampler:
                 if value is not None:
                     got = "images" if isinstance(value, Tensor) else value
                     raise UserError(key, got, "not set; this model produces still images", "use a model=rnn run")
+            self._check_memory(CHUNK, 1, labels, {})
             return self._images(num_images, seed, labels, temperature, truncation)
         _check_at_least("futures", futures, 1)
         _check_at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
@@ -132,7 +138,25 @@ class Sampler:
             raise UserError("start", tuple(start.shape), f"images of shape {(num_images, *self.image_shape)}")
         if start is not None:
             self._require_classes(classes, num_images)
-        return self._sequences(num_images, seed, labels, temperature, start, num_frames or self.num_frames, futures)
+        length = num_frames or cast(int, self.num_frames)
+        count = CHUNK if start is None else min(CHUNK, num_images)
+        self._check_memory(count, futures * length, labels, {"num_frames": min(length, _FEW_FRAMES)})
+        return self._sequences(num_images, seed, labels, temperature, start, length, futures)
+
+    def _check_memory(self, count: int, frames: int, labels: Tensor | None, options: dict[str, Any]) -> None:
+        """Raises UserError if a chunk of `count` samples with `frames` frames each exceeds the memory of the CPU."""
+        if self.device.type != "cpu" or count * frames <= self._frames_that_fit:
+            return
+
+        def draw(model: Any) -> Tensor:
+            start = {"start": torch.empty(count, *self.image_shape)} if self.makes_sequences else {}
+            chosen = None if labels is None else torch.empty(count, dtype=torch.int64)
+            return model.sample(Noise.of_first(count, seed=0), labels=chosen, **start, **options)
+
+        copies = _COPIES * -(-frames // options.get("num_frames", 1))
+        hint = "a smaller num_frames or futures" if self.makes_sequences else "use a machine with more memory"
+        check_chunk(self.model, draw, copies, hint)
+        self._frames_that_fit = count * frames
 
     @torch.no_grad()
     def _images(

@@ -22,12 +22,11 @@ from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.common.files import hold_lock
 from genimg.common.processes import end_with_parent
 from genimg.common.quoting import quoted
-from genimg.common.run_config import PRUNING, replaced
+from genimg.common.run_config import PRUNING, may_set, replaced
 from genimg.common.run_folder import RunFolder
 from genimg.config.check import count_devices
 from genimg.config.compose import line, without_hydra
 from genimg.config.hydra_api import HydraConfig, flatten
-from genimg.config.saved import may_set
 from genimg.config.values import convert_types
 from genimg.launch.session import Session, check
 from genimg.sweeps.folder import Record, SweepFolder

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from genimg.common.errors import UserError
+from genimg.common.run_config import may_set
 from genimg.common.run_folder import RunFolder, check_contained
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Glob, Override
-from genimg.config.saved import may_set
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 
 # settings of sweeper and launcher that run no program and open no file: `hydra.launcher.setup=[...]` is shell code,

@@ -205,6 +205,7 @@ def test_the_card_lists_the_metrics_of_the_run_and_untrusted_names_are_escaped(
         (("config", "model", "generator", "shape", "width"), 10**9),
         (("config", "model", "discriminator", "shape", "width"), 10**6),
         (("config", "model", "generator", "latent_dim"), 5),
+        (("config", "model", "lr"), "fast"),
         (("data", "image_shape"), [1, 10**6, 10**6]),
         (("data",), None),
         (("config",), 1),

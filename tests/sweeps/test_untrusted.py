@@ -30,6 +30,8 @@ from tests.sweeps.conftest import run, started, sweep_folder, table
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "resume=last"], "name": "0-a"}]},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "launch.rdzv_endpoint=127.0.0.1:1"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.num_nodes=2"], "jobs": []},
+        {"words": ["seed=0,3", "trainer.devices=64"], "jobs": []},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "trainer.threads=200"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.strategy=deepspeed"], "jobs": []},
         {"words": ["seed=0,3", "task=compare"], "jobs": []},
         {"words": ["seed=0,3", "+runs=[a]"], "jobs": []},

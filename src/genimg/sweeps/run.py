@@ -18,6 +18,7 @@ from genimg.sweeps.launchers import LOCAL, launch
 from genimg.sweeps.plan import Plan, make_plan, sweep_config
 from genimg.sweeps.results import COMPLETE, Result, read_results, show, write_csv
 from genimg.sweeps.signals import forward_to_jobs
+from genimg.sweeps.untrusted import to_repeat
 
 
 def sweep(session: Session) -> int:
@@ -79,7 +80,8 @@ def _finish(session: Session, plan: Plan, results: Sequence[Result], signal_numb
         write_comparison(session, folder)
     print(f"{done} of {len(results)} jobs done, table: {folder.table}")
     if done < len(results) and session.task == "train":
-        print(f"to run the missing jobs: {session.command(['-m', f'sweep.resume={quoted(str(folder.path))}'])}")
+        resume = ["-m", f"sweep.resume={quoted(str(folder.path))}", *to_repeat(session.composer, plan.words)]
+        print(f"to run the missing jobs: {session.command(resume)}")
     return stopped or int(done < len(results))
 
 

@@ -18,8 +18,7 @@ from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 _HARMLESS_HYDRA = re.compile(
     r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
 )
-# besides what a saved run may set: bounded by this machine, or read only by a new run
-_OF_A_SWEEP = ("trainer", "trainer.devices", "trainer.threads", "experiment", "outputs", "sweep")
+_OF_A_SWEEP = ("trainer", "experiment", "outputs", "sweep")  # besides what a saved run may set; read by new runs only
 _USER_FOLDERS = ("data.root", "outputs")  # keys of folders that the user chooses anyway
 # `data.cache=name` and the like, also in a dictionary: a folder to write to, although the name has no slash
 _OUTPUT_FOLDER = re.compile(r"(cache|_dir)\s*[=:](?!\s*(true|false|null)\b)", re.IGNORECASE)
@@ -41,8 +40,15 @@ def check_plan(composer: Composer, words: list[str], jobs: list[Job], given: lis
     for word in dict.fromkeys(word for words in (words, *(job.words for job in jobs)) for word in words):
         for one in _each(composer.parse([word])):
             if one not in allowed and not _is_harmless(one, composer):
+                expected = "overrides without classes, files, hosts and numbers of processes"
                 hint = "if you trust it, repeat it beside sweep.resume"
-                raise UserError("sweep.resume", f"a sweep with {one}", "overrides without classes and files", hint)
+                raise UserError("sweep.resume", f"a sweep with {one}", expected, hint)
+
+
+def to_repeat(composer: Composer, words: list[str]) -> list[str]:
+    """Returns the overrides that the command which resumes a sweep with `words` must repeat."""
+    overrides = composer.parse(words)
+    return [line(one) for one in overrides if not all(_is_harmless(word, composer) for word in _each([one]))]
 
 
 def _check_job(composer: Composer, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from genimg.common.errors import UserError
 from genimg.common.run_config import may_set
 from genimg.common.run_folder import RunFolder, check_contained
+from genimg.common.text import printable
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Glob, Override
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
@@ -19,6 +21,7 @@ _HARMLESS_HYDRA = re.compile(
     r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
 )
 _OF_A_SWEEP = ("trainer", "experiment", "outputs", "sweep")  # besides what a saved run may set; read by new runs only
+_LONGEST_NAME = 220  # bytes of a job's folder: file systems allow 255, and its record adds some
 _USER_FOLDERS = ("data.root", "outputs")  # keys of folders that the user chooses anyway
 # `data.cache=name` and the like, also in a dictionary: a folder to write to, although the name has no slash
 _OUTPUT_FOLDER = re.compile(r"(cache|_dir)\s*[=:](?!\s*(true|false|null)\b)", re.IGNORECASE)
@@ -56,7 +59,9 @@ def _check_job(composer: Composer, job: Job) -> None:
 
     A run folder without a checkpoint would be removed there. No sweep writes such words, so repeating does not help.
     """
-    if Path(job.name).is_absolute() or ".." in Path(job.name).parts or "${" in job.name:
+    parts = Path(job.name).parts
+    own = parts and not any(one.startswith((".", "/")) or len(os.fsencode(one)) > _LONGEST_NAME for one in parts)
+    if not own or "${" in job.name or printable(job.name) != job.name:
         raise UserError("sweep.resume", f"a job in {job.name}", "a job in the folder of the sweep")
     for override in composer.parse(job.words):
         if override.key_or_group == "resume" or not is_job_override(override):

@@ -202,6 +202,9 @@ def _run_child(command: list[str], files: ProcessGroupFiles | None, lock: Sequen
         cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # shows the cursor, which a progress bar hides
         print(f"{cursor}stopped at once; what was being saved is lost", file=sys.stderr)
         return 128 + signal.SIGINT
+    if files is None and -code in (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV):
+        name = signal.Signals(-code).name
+        print(f"error: the process of the run was ended by {name}, as when memory runs out", file=sys.stderr)
     return code if code >= 0 else 128 - code
 
 

@@ -150,6 +150,8 @@ def test_a_configuration_that_does_not_match_the_file_is_an_error(
         ("config/data", "flip", "no"),
         ("config/model", "lr", "fast"),
         ("config/callbacks/samples", "num_images", 10**9),
+        ("config/data/source", "num_frames", -1),
+        ("config/data/source", "speed", {}),
     ],
 )
 def test_a_configuration_sets_only_what_a_saved_run_may_set(

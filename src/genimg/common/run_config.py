@@ -49,11 +49,20 @@ def check_values(config: dict[str, Any]) -> None:
             raise ValueError(f"it has more than {_MOST:,} values")
         if not isinstance(value, str | int | float | dict | list | None):
             raise ValueError(f"its {key:.60} is a {type(value).__name__}")
-        rule = None if isinstance(value, dict) and "." not in key else rule_for(key)
-        group = config.get(key.split(".")[0])
-        target = group.get("_target_") if isinstance(group, dict) else None
-        if rule is not None and rule.applies(key, target) and not rule.accepts(value):
-            raise ValueError(f"its {key:.60} is {value!r:.60}, not {rule}")
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                _check_value(f"{key}.{name}".lstrip("."), inner, value.get("_target_"))
+
+
+def _check_value(key: str, value: Any, target: object) -> None:
+    """target: the class that reads the value."""
+    if "." not in key and isinstance(value, dict):
+        return
+    rule = rule_for(key)
+    if rule is None and key.startswith("data.source."):  # the fields of our sources have the names of keys of data
+        rule = rule_for(f"data.{key.rpartition('.')[2]}")
+    if rule is not None and rule.applies(key, target) and not rule.accepts(value):
+        raise ValueError(f"its {key:.60} is {value!r:.60}, not {rule}")
 
 
 def read_config(path: Path, key: str) -> dict[str, Any]:

@@ -18,7 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.build import check_names, named_in, packaged, targets
 from genimg.common.errors import UserError
-from genimg.common.run_config import OF_THIS_MACHINE, PRUNING, REPLACED, mapped, permitted, read_config, replaced
+from genimg.common.run_config import (
+    OF_THIS_MACHINE,
+    PRUNING,
+    REPLACED,
+    check_values,
+    mapped,
+    permitted,
+    read_config,
+    replaced,
+)
 from genimg.common.run_folder import RunFolder
 from genimg.config.hydra_api import Override
 
@@ -88,9 +97,11 @@ def _permitted(saved: dict[str, Any], run: RunFolder) -> dict[str, Any]:
     if saved.get("task", "train") != "train":
         raise UserError("resume", f"{run.config} with task: {saved['task']!r:.60}", "the configuration of training")
     try:
-        return permitted(saved)
+        config = permitted(saved)
+        check_values(config)
     except ValueError as error:
         raise UserError("resume", run.config, "the configuration of training", str(error)) from error
+    return config
 
 
 def _with_machine(chosen: Any, machine: Any) -> dict[str, Any]:

@@ -138,6 +138,34 @@ def test_a_configuration_that_does_not_match_the_file_is_an_error(
 
 
 @pytest.mark.parametrize(
+    ("path", "key", "value"),
+    [
+        ("config", "plugins", "x"),
+        ("config", "runs", ["a"]),
+        ("config/trainer", "plugins", "x"),
+        ("config", "seed", -1),
+        ("config/data", "workers", 10**9),
+        ("config/data", "batch_size", 0),
+        ("config/data", "batch_size", torch.zeros(1)),
+        ("config/data", "flip", "no"),
+        ("config/model", "lr", "fast"),
+        ("config/callbacks/samples", "num_images", 10**9),
+        ("config/data/source", "num_frames", -1),
+        ("config/data/source", "speed", {}),
+    ],
+)
+def test_a_configuration_sets_only_what_a_saved_run_may_set(
+    path: str, key: str, value: Any, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    node = valid["gan"]
+    for name in path.split("/"):
+        node = node[name]
+    torch.save(changed(valid["gan"], path, {**node, key: value}), tmp_path / "best.pt")
+    with pytest.raises(UserError, match=rf"{path.removeprefix('config').strip('/').replace('/', '.')}\.?{key}\b"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
     ("path", "value"),
     [
         *(("optimizers", [state]) for state in (1, {"state": {}, "param_groups": [1]})),

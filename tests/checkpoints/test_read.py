@@ -61,6 +61,14 @@ def test_the_previous_checkpoint_is_kept_under_a_second_name(tmp_path: Path) -> 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
 
 
+def test_a_second_name_that_cannot_be_given_leaves_no_file(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.pt", tmp_path / "previous.pt"
+    previous.mkdir()  # it fails as on a full disk
+    for _ in range(2):
+        save_checkpoint(last, CHECKPOINT, previous)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+
+
 def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save_checkpoint(path, CHECKPOINT)

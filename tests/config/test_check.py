@@ -14,11 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import hardware
 from genimg.common.errors import UserError
+from genimg.common.rules import RULES, Rule
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.hydra_api import flatten
-from genimg.config.rules import RULES, Rule
-from genimg.config.values import is_valid
 from genimg.launch.session import check
 from tests.conftest import Answer
 
@@ -43,8 +42,8 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
     ],
 )
 def test_a_rule_accepts_the_right_values_only(rule: Rule, right: list[object], wrong: list[object]) -> None:
-    assert [value for value in right if not is_valid(rule, value)] == []
-    assert [value for value in wrong if is_valid(rule, value)] == []
+    assert [value for value in right if not rule.accepts(value)] == []
+    assert [value for value in wrong if rule.accepts(value)] == []
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ def test_untrusted_overrides_choose_only_existing_files(run: RunFolder) -> None:
         ("trainer.precision", "64-true"),
         ("trainer.fused", "no"),
         ("seed", -1),
+        ("data.source.num_frames", "x"),
         ("log_every_steps", 0),
         ("budget", 5),
         ("budget.evil", 5),

@@ -82,7 +82,7 @@ def sweep(draw: Draw, valid: Path, case: Path) -> list[str]:
     target = _copy(valid / "sweep", case)
     files = sorted(target.rglob("*.json")) + sorted(target.glob("*/overrides.txt"))
     _mutate_text(draw, draw.choice([target / "sweep.json", target / "sweep.json", *files]))
-    return ["-m", "sweep.resume=target"]
+    return ["-m", "sweep.resume=target", "trainer.threads=1"]
 
 
 def study(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -138,7 +138,7 @@ def places(draw: Draw, valid: Path, case: Path) -> list[str]:
         kind = ["model=rnn", "data=frame_folder", "data.num_frames=3"] if name == "clips" else ["data=image_folder"]
         return [*kind, "data.root=target", *TRAIN]
     if name == "sweep":
-        return ["-m", "sweep.resume=target"]
+        return ["-m", "sweep.resume=target", "trainer.threads=1"]
     return ["rate", "study=target", "results=[]"] if name == "study" else draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
 
 

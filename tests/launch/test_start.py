@@ -29,6 +29,8 @@ from genimg.common.processes import unblock_interrupts
 config = OmegaConf.load(sys.argv[1])
 if config.seed == "quiet":
     sys.exit(config.num)
+if config.seed == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
 here = Path(sys.argv[1]).parent
 def note(*args):
     Path(config.outputs, "noted").write_text(" ".join(str(a) for a in args))
@@ -92,6 +94,12 @@ def test_the_command_returns_the_exit_code_of_the_worker(config: DictConfig) -> 
     config.num = 7
     assert run_task(config) == 7
     assert len(_runs(config)) == 1, "a run that failed keeps its log"
+
+
+def test_a_worker_that_the_system_ends_is_reported(config: DictConfig, capfd: pytest.CaptureFixture[str]) -> None:
+    config.seed = "killed"
+    assert run_task(config) == 128 + signal.SIGKILL
+    assert "error: the process of the run was ended by SIGKILL, as when memory runs out" in capfd.readouterr().err
 
 
 def test_a_mistake_that_the_worker_finds_leaves_no_folder(config: DictConfig) -> None:

@@ -32,6 +32,8 @@ def run(config):
     if config["what"] == "large numpy":
         import numpy as np
         np.empty(2**55)
+    if config["what"] == "library":
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
     if config["what"] == "no lack":
         raise RuntimeError("can't allocate memory slot 3")
     if config["what"] == "wait":
@@ -107,11 +109,14 @@ def test_a_full_disk_is_one_message(run_dir: Path) -> None:
     assert done.stderr == "error: the disk is full, and the run ends: [Errno 28] No space left on device: 'last.pt'\n"
 
 
-@pytest.mark.parametrize(("what", "asked"), [("large", "tried to allocate"), ("large numpy", "unable to allocate")])
+@pytest.mark.parametrize(
+    ("what", "asked"),
+    [("large", ": tried to allocate"), ("large numpy", ": unable to allocate"), ("library", "\n  Reduce")],
+)
 def test_too_little_memory_is_one_message(run_dir: Path, what: str, asked: str) -> None:
     done = _run(run_dir, what)
     assert done.returncode == 1
-    assert f"error: the memory of the machine is full, and the run ends: {asked}" in done.stderr
+    assert f"error: the memory of the machine is full, and the run ends{asked}" in done.stderr
     assert "data.batch_size" in done.stderr and "Traceback" not in done.stderr
     assert "Traceback" in RunFolder(run_dir).log.read_text(), "it shows what requested the memory"
 

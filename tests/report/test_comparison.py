@@ -131,7 +131,9 @@ def test_the_comparison_of_a_sweep_folder_shows_its_table(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "damaged",
     [
-        f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n", "\xff", TABLE + "9" * 200_000,
+        f"{TABLE}0,a=1\n", f"{TABLE}0,,,,,,,,,more\n", "job\n0\n", f"{TABLE}x,,,,,,,,\n",
+        f"{TABLE}0,,,inf,,,,,\n", f"{TABLE}0,,,,,nan,,,\n", f"{TABLE}{'9' * 400},,,,,,,,\n",
+        "\xff", TABLE + "9" * 200_000,
         TABLE + "0,,,,,,,,\n" * (sweep_table.MAX_ROWS + 1),
     ],
 )  # fmt: skip

@@ -77,10 +77,11 @@ class Killed:
 
     def resume_words(self) -> list[str]:
         """The words that resume what was killed; none without a checkpoint."""
+        machine = [word for word in self.words if word.startswith(("trainer.devices=", "trainer.threads="))]
         for plan in self.folder.glob("outputs/*/*/sweep.json"):
-            return ["-m", f"sweep.resume={plan.parent}"]
+            return ["-m", f"sweep.resume={plan.parent}", *machine]
         if any(run.has_checkpoint() for run in self.runs):
-            return ["resume=last", *(word for word in self.words if word.startswith("trainer.devices="))]
+            return ["resume=last", *machine]
         for place in self.folder.glob("outputs/*/*"):  # the next start creates another run
             place.rename(self.folder / f"never-began-{len(list(self.folder.iterdir()))}")
         return []

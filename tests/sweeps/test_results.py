@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 import pytest
 from scipy.stats import t
 
-from genimg.sweeps.results import mean_interval
+from genimg.sweeps.folder import Job
+from genimg.sweeps.results import Result, mean_interval, show
 
 
 def test_the_interval_equals_students_t_interval() -> None:
@@ -32,3 +34,13 @@ def test_three_values_cover_their_mean_nineteen_times_in_twenty() -> None:
 def test_too_few_values_have_no_interval() -> None:
     assert mean_interval([]) == (None, None)
     assert mean_interval([0.5]) == (0.5, None)
+
+
+def test_text_of_an_untrusted_sweep_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "[b]\x1b[2J\u202e\nerror: forged"
+    jobs = [Job([f"a={evil}", f"b={number}{evil}"], "0") for number in range(2)]
+    show([Result(job, Path(f"x{evil}"), "failed", 1.0, None, evil) for job in jobs], seeds=True)
+    printed = capsys.readouterr()
+    assert not {"\x1b", "\u202e"} & {*printed.out, *printed.err}
+    assert "\nerror: forged" not in printed.out + printed.err
+    assert r"[b]\x1b" in printed.out and r"[b]\x1b" in printed.err

@@ -60,16 +60,20 @@ def test_a_job_that_was_killed_is_resumed_from_its_checkpoint(outputs: Path, fin
     assert OmegaConf.load(finished / "1-seed_3" / "config.yaml").resume.endswith("1-seed_3")
 
 
-def test_a_resumed_job_keeps_the_devices_and_machines_of_its_sweep(outputs: Path) -> None:
-    words = ["seed=0,3", "trainer.threads=1", "launch.node_rank=0"]
-    assert run(["-m", *words]) == 0
+def test_the_printed_command_repeats_the_overrides_that_a_folder_may_not_set(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = ["trainer.threads=1", "launch.node_rank=0"]
+    assert run(["-m", "seed=0,1,3", *machine]) == 1  # the worker of seed 1 fails
     folder = sweep_folder(outputs)
-    record = folder / ".jobs" / "1-seed_3.json"
+    record = folder / ".jobs" / "2-seed_3.json"
     record.write_text(record.read_text().replace('"exit_code": 0', '"exit_code": null'))
-    with pytest.raises(UserError, match=r"launch\.node_rank"):
+    with pytest.raises(UserError, match=r"trainer\.threads"):
         run(["-m", f"sweep.resume={folder}"])
-    assert run(["-m", "launch.node_rank=0", f"sweep.resume={folder}"]) == 0
-    config = OmegaConf.load(folder / "1-seed_3" / "config.yaml")
+    printed = capsys.readouterr().out.rpartition("genimg-train ")[2].split()
+    assert printed == ["-m", f"sweep.resume={folder}", *machine]
+    assert run(printed) == 1
+    config = OmegaConf.load(folder / "2-seed_3" / "config.yaml")
     assert config.resume is not None and config.trainer.threads == 1
 
 

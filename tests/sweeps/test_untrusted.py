@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from genimg.common.errors import UserError
 from tests.sweeps.conftest import run, started, sweep_folder, table
 
+NAMES = ("a" * 300, "0-a\x1b[2J", "0\n", ".", "", ".jobs", "0-a/../b", "/tmp/0-a")
+
 
 @pytest.mark.parametrize(
     "plan",
@@ -30,10 +32,13 @@ from tests.sweeps.conftest import run, started, sweep_folder, table
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "resume=last"], "name": "0-a"}]},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "launch.rdzv_endpoint=127.0.0.1:1"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.num_nodes=2"], "jobs": []},
+        {"words": ["seed=0,3", "trainer.devices=64"], "jobs": []},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "trainer.threads=200"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.strategy=deepspeed"], "jobs": []},
         {"words": ["seed=0,3", "task=compare"], "jobs": []},
         {"words": ["seed=0,3", "+runs=[a]"], "jobs": []},
         {"words": ["seed=0,3", "+data.source._args_=[a]"], "jobs": []},
+        *({"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": name}]} for name in NAMES),
         {"words": [1], "jobs": []},
         {"words": ["seed=0,3"], "jobs": [{"words": "seed=0", "name": "0-a"}]},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0"], "name": 3}]},
@@ -82,6 +87,7 @@ def test_damaged_records_count_as_missing(outputs: Path, finished: Path) -> None
     folder = finished
     (folder / ".jobs" / "0-seed_0.json").write_text("{")
     (folder / ".jobs" / "1-seed_3.json").write_text('{"host": 1, "pid": "x", "seconds": []}')
+    (folder / ".jobs" / "0-seed_0.json").write_text('{"host": "a", "pid": 1, "seconds": 1e300, "exit_code": 0}')
     (folder / "0-seed_0" / "best.json").write_text("{")
     (folder / "1-seed_3" / "best.json").write_text("[3]")
     assert run(["-m", f"sweep.resume={folder}"]) == 0

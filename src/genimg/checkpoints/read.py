@@ -111,8 +111,10 @@ def rebuild_model(checkpoint: Checkpoint, trust: Iterable[str] | None = ()) -> G
     return model.eval()
 
 
-def check_produces(model: GenerativeModel, checkpoint: Checkpoint, key: str = "run") -> None:
-    """Raises UserError unless the data of a checkpoint are of the kind that its model produces."""
+def check_produces(model: object, checkpoint: Checkpoint, key: str = "run") -> None:
+    """Raises UserError unless the model generates, and the data of its checkpoint are of the kind that it produces."""
+    if not isinstance(model, GenerativeModel):
+        raise UserError(key, f"a {type(model).__name__}", "a configuration of a model")
     kind = "images" if checkpoint["data"]["num_frames"] is None else "sequences"
     if model.produces != kind:
         expected = f"data of the kind that a {type(model).__name__} produces: {model.produces}"
@@ -133,16 +135,12 @@ def check_fits(node: Any, state: dict[str, Tensor], builder: Builder, key: str =
             raise
         return
     check_weights(model, state, key)
-    check_latents(node, model, state, key)
+    check_latents(node, state, key)
 
 
-def check_latents(node: Any, model: object, state: dict[str, Tensor], key: str) -> None:
-    """Raises UserError unless the model generates, and a weight has a side of its `latent_dim`, which may be 10^10."""
-    if not names_only_allowed(node):
-        return
-    if not isinstance(model, GenerativeModel):
-        raise UserError(key, f"a {type(model).__name__}", "a configuration of a model")
-    if "latent_dim" not in node:
+def check_latents(node: Any, state: dict[str, Tensor], key: str) -> None:
+    """Raises UserError unless a weight of the model has a side of its `latent_dim`, which may be 10^10."""
+    if not names_only_allowed(node) or "latent_dim" not in node:
         return
     latent_dim = node["latent_dim"]
     number = isinstance(latent_dim, int) and not isinstance(latent_dim, bool)

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from genimg import __version__
 from genimg.common.limits import LARGEST_ITEM, check_sides
+from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
 FORMAT = 5  # raise it when the fields, or the weights of a network, change
@@ -89,6 +90,12 @@ def _write_data(run: RunState) -> dict[str, Any]:
         "image_shape": list(data.image_shape),
         "num_frames": data.num_frames,
     }
+
+
+def _check_config(value: dict[str, Any]) -> bool:
+    """Raises ValueError for a key that a saved configuration may not set, and for a value that its rule refuses."""
+    check_values(permitted(value))
+    return True
 
 
 def _check_data(value: Any, checkpoint: Checkpoint) -> bool:
@@ -175,7 +182,7 @@ FIELDS: dict[str, Field] = {
     "config": Field(
         lambda run: run.config,
         "a configuration of training",
-        lambda value, _: _has_mappings(value, "model", "data"),
+        lambda value, _: _has_mappings(value, "model", "data") and _check_config(value),
         lambda value, _: _has_mappings(value, "trainer", "callbacks", "health"),
     ),
     "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name, none of them empty", _are_weights),

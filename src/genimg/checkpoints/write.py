@@ -21,7 +21,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = 
         second_name = temporary_name(previous)
         with contextlib.suppress(OSError):  # a file system without hard links keeps one file
             os.link(path, second_name)
-            os.replace(second_name, previous)
+            try:
+                os.replace(second_name, previous)
+            finally:
+                second_name.unlink(missing_ok=True)
     content = io.BytesIO()  # torch's own file writer reports a full disk as a format error
     torch.save(checkpoint, content)
     with atomic_write(path) as file:

@@ -148,7 +148,7 @@ def _names(task: str, before: list[str], config_dir: Path | None) -> list[str]:
 
 def _values(key: str, tasks: dict[str, str], task: str, before: list[str], config_dir: Path | None) -> list[str]:
     """The choices of a group, or of a key whose rule lists them."""
-    from genimg.config.rules import rule_for
+    from genimg.common.rules import rule_for
 
     if key == "task":
         return list(tasks)

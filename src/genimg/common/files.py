@@ -87,7 +87,8 @@ def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
     try:
         end = time.monotonic() + seconds
         if seconds and not _locked(file):
-            print(f"waiting   up to {seconds:g} s for another process in {lock.parent} to end", file=sys.stderr)
+            folder = printable(str(lock.parent))
+            print(f"waiting   up to {seconds:g} s for another process in {folder} to end", file=sys.stderr)
         while not _locked(file):
             if time.monotonic() > end:
                 hint = "wait until it ends, or stop it"

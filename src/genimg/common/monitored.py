@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,5 +39,6 @@ def read_best(path: Path) -> Monitored | None:
         return None
     match found:
         case {"name": str(name), "value": int(value) | float(value), "direction": "min" | "max" as way, "n": int(n)}:
-            return Monitored(name, value, way, n)
+            if re.fullmatch(r"\w{1,60}", name) and 0 < n < 2**53 and not isinstance(value, bool):
+                return Monitored(name, value, way, n)
     return None

@@ -1,4 +1,4 @@
-"""Reads RUN/config.yaml, which is untrusted, and transforms nodes of it. Torch-free."""
+"""Saved configurations, which are untrusted: what they may set, and transformations of their nodes. Torch-free."""
 
 from __future__ import annotations
 
@@ -6,11 +6,63 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from genimg.common.build import parts
 from genimg.common.declared import class_attribute
 from genimg.common.errors import UserError
 from genimg.common.reading import read_yaml
+from genimg.common.rules import rule_for
 
 PRUNING = "pruning"  # key of the callback that a search adds to a job
+_MOST = 10_000  # values of a configuration; ours have some hundreds
+
+#: Keys, and nodes with all their keys, that the configuration of a run, a checkpoint, an export or a sweep may set.
+MAY_SET = (
+    *("seed", "log_every_steps", "budget", "checkpoint", "ema", "health", "model", "data", "callbacks", "logger"),
+    *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic")),
+)
+#: Keys that every saved configuration has, and that have the value of the command line, or else the default.
+REPLACED = ("task", "dry_run", "resume", "allow_changes", "trust", "outputs", "run_dir", "launch", "sweep")
+OF_THIS_MACHINE = ("devices", "num_nodes", "strategy", "threads")  # of trainer; replaced likewise
+
+
+def may_set(key: str) -> bool:
+    """Whether a saved configuration may set this key."""
+    return any(f"{key}.".startswith(f"{name}.") for name in MAY_SET)
+
+
+def permitted(saved: dict[str, Any]) -> dict[str, Any]:
+    """Returns the part of a saved configuration that it may set. Raises ValueError with the name of an unknown key."""
+    config = {key: node for key, node in saved.items() if key not in REPLACED}
+    keys = [str(key) for key in config if key != "trainer"]
+    if isinstance(trainer := config.get("trainer"), dict):
+        config["trainer"] = {key: value for key, value in trainer.items() if key not in OF_THIS_MACHINE}
+        keys += [f"trainer.{key}" for key in config["trainer"]]
+    if unknown := [key for key in keys if key not in MAY_SET]:
+        raise ValueError(f"it sets {unknown[0]:.60}, and may set only {', '.join(sorted(MAY_SET))}")
+    return config
+
+
+def check_values(config: dict[str, Any]) -> None:
+    """Raises ValueError with the name of the first key whose value the rule of the key does not accept."""
+    for number, (key, value) in enumerate(parts(config)):
+        if number >= _MOST:
+            raise ValueError(f"it has more than {_MOST:,} values")
+        if not isinstance(value, str | int | float | dict | list | None):
+            raise ValueError(f"its {key:.60} is a {type(value).__name__}")
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                _check_value(f"{key}.{name}".lstrip("."), inner, value.get("_target_"))
+
+
+def _check_value(key: str, value: Any, target: object) -> None:
+    """target: the class that reads the value."""
+    if "." not in key and isinstance(value, dict):
+        return
+    rule = rule_for(key)
+    if rule is None and key.startswith("data.source."):  # the fields of our sources have the names of keys of data
+        rule = rule_for(f"data.{key.rpartition('.')[2]}")
+    if rule is not None and rule.applies(key, target) and not rule.accepts(value):
+        raise ValueError(f"its {key:.60} is {value!r:.60}, not {rule}")
 
 
 def read_config(path: Path, key: str) -> dict[str, Any]:

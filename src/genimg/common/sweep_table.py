@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 
 from genimg.common.files import atomic_write
+from genimg.common.reading import DIGITS
 
 NAME = "sweep.csv"  # in the folder of the sweep
-MAX_ROWS = 10_000  # that are read: the file may be untrusted
+# of a file that is read: it may be untrusted
+MAX_ROWS = 10_000
+MAX_BYTES = 2**24
 _SEED_COLUMNS = ("seeds", "mean", "half_width_95")
 
 
@@ -79,4 +83,7 @@ def _value(name: str, cell: object) -> str | float | None:
         return cell
     if not cell and "None" in kind:
         return None
-    return float(cell) if "float" in kind else int(cell)
+    number = float(cell) if "float" in kind else int(cell)
+    if not abs(number) < math.inf or len(cell) > DIGITS:
+        raise ValueError(f"its {name} is {cell:.20}")
+    return number

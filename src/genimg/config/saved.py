@@ -1,6 +1,6 @@
 """Trust rules for the saved configuration of a run, which is untrusted.
 
-It sets only the keys of `MAY_SET`, which `config/rules.py` checks like values of the command line. What a command does,
+It sets only the keys of `MAY_SET`, which `common/rules.py` checks like values of the command line. What a command does,
 and on which machines, devices and threads, comes from the command line.
 
 It may name the classes of genimg, torch's optimizers, and the classes that the user names on this command line: with
@@ -18,27 +18,23 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.build import check_names, named_in, packaged, targets
 from genimg.common.errors import UserError
-from genimg.common.run_config import PRUNING, mapped, read_config, replaced
+from genimg.common.run_config import (
+    OF_THIS_MACHINE,
+    PRUNING,
+    REPLACED,
+    check_values,
+    mapped,
+    permitted,
+    read_config,
+    replaced,
+)
 from genimg.common.run_folder import RunFolder
 from genimg.config.hydra_api import Override
 
-#: Keys, and nodes with all their keys, that a saved run or a saved sweep may set.
-MAY_SET = (
-    *("seed", "log_every_steps", "budget", "checkpoint", "ema", "health", "model", "data", "callbacks", "logger"),
-    *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic")),
-)
-# in every saved configuration, but replaced by the command line: its value there, else the default
-_REPLACED = ("task", "dry_run", "resume", "allow_changes", "trust", "outputs", "run_dir", "launch", "sweep")
-_OF_THIS_MACHINE = ("devices", "num_nodes", "strategy", "threads")  # of trainer; replaced likewise
 _GROUPS = ("callbacks", "data", "logger")  # groups that may name every class in the packaged YAML of the group
 _PLACES = ("root", "cache")  # keys of the data that give a location, not the content
 #: Keys of `data` that a resumed run may change, because they do not change the result.
 MOVABLE = tuple(f"data.{name}" for name in (*_PLACES, "workers"))
-
-
-def may_set(key: str) -> bool:
-    """Whether a saved run or sweep may set this key."""
-    return any(f"{key}.".startswith(f"{name}.") for name in MAY_SET)
 
 
 def load_trusted(
@@ -100,19 +96,18 @@ def _permitted(saved: dict[str, Any], run: RunFolder) -> dict[str, Any]:
     """The keys of a saved configuration that it may set. Raises UserError for an unknown key and another task."""
     if saved.get("task", "train") != "train":
         raise UserError("resume", f"{run.config} with task: {saved['task']!r:.60}", "the configuration of training")
-    config = {key: node for key, node in saved.items() if key not in _REPLACED}
-    known = {name.partition(".")[0] for name in MAY_SET}
-    if unknown := [key for key in config if key not in known]:
-        raise UserError("resume", f"{run.config} with {unknown[0]!s:.60}", f"only the keys {', '.join(sorted(known))}")
-    if isinstance(trainer := config.get("trainer"), dict):
-        config["trainer"] = {key: value for key, value in trainer.items() if key not in _OF_THIS_MACHINE}
+    try:
+        config = permitted(saved)
+        check_values(config)
+    except ValueError as error:
+        raise UserError("resume", run.config, "the configuration of training", str(error)) from error
     return config
 
 
 def _with_machine(chosen: Any, machine: Any) -> dict[str, Any]:
     """`chosen` with the keys of `machine` that no file may set."""
-    given = {key: machine[key] for key in _REPLACED if key in machine}
-    trainer = {key: machine["trainer"][key] for key in _OF_THIS_MACHINE if key in machine["trainer"]}
+    given = {key: machine[key] for key in REPLACED if key in machine}
+    trainer = {key: machine["trainer"][key] for key in OF_THIS_MACHINE if key in machine["trainer"]}
     return {**chosen, **given, "trainer": {**chosen["trainer"], **trainer}}
 
 

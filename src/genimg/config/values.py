@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError, nearest
+from genimg.common.rules import Rule, rule_for
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, missing_keys, plain_value
 from genimg.config.names import OPEN
-from genimg.config.rules import Rule, integer, rule_for
 
 
 def check_types(overrides: list[Override], nodes: dict[str, object], base: DictConfig) -> None:
@@ -63,7 +61,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
             value = plain_value(config, key)
         except OmegaConfBaseException as error:
             raise UserError(key, None, f"a value that resolves: {' '.join(str(error).split())}") from error
-        if is_valid(rule, value):
+        if rule.accepts(value):
             continue
         hint = rule.hint
         if rule.kind == "size" and isinstance(value, str) and "x" in value:
@@ -84,45 +82,9 @@ def _nearest_choice(value: str, rule: Rule) -> str | None:
     return next((c for c in rule.choices if value and c.startswith(value)), None) or nearest(value, rule.choices)
 
 
-def is_valid(rule: Rule, value: object) -> bool:
-    """Whether `rule` accepts `value`."""
-    if value is None:
-        return rule.null
-    if rule.choices and str(value) in rule.choices and not isinstance(value, bool):
-        return True
-    if rule.kind == "flag":
-        return isinstance(value, bool)
-    if rule.kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool) and _in_range(rule, value)
-    if rule.kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool) and _in_range(rule, value)
-    if rule.kind == "two":
-        number = rule._replace(kind="number")
-        return isinstance(value, list) and len(value) == 2 and all(is_valid(number, one) for one in value)
-    if rule.kind in ("size", "pair"):
-        sizes = value if isinstance(value, list) and len(value) == 2 else [value]
-        return all(is_valid(integer(rule.low or 0, rule.high), size) for size in sizes)
-    if rule.kind == "any":
-        return True
-    if rule.kind == "paths" and isinstance(value, list):
-        return bool(value)
-    if rule.kind == "list":
-        return isinstance(value, list)
-    return not rule.choices and isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
-
-
-def _in_range(rule: Rule, value: float) -> bool:
-    if not math.isfinite(value) or (rule.above is not None and not value > rule.above):
-        return False
-    return (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
-
-
 def _applies(rule: Rule, key: str, config: DictConfig) -> bool:
-    """Whether a rule applies: those of model.* and data.* do to classes of this package, some of them everywhere."""
     group = key.split(".")[0]
-    if rule.everywhere or "." not in key or group not in ("model", "data"):
-        return True
-    return str(OmegaConf.select(config, f"{group}._target_")).startswith("genimg.")
+    return rule.applies(key, OmegaConf.select(config, f"{group}._target_") if "." in key else None)
 
 
 def _check_mapping(key: str, given: object, default: DictConfig) -> None:

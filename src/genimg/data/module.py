@@ -67,6 +67,8 @@ class GenerativeData(LightningDataModule):
         **source_settings: object,
     ) -> None:
         super().__init__()
+        if not hasattr(source, "load"):
+            raise TypeError(f"source is {source!r:.60}, and cannot be loaded")
         if unknown := source_settings.keys() - _field_names(source):
             raise TypeError(f"{type(source).__name__} has no field {', '.join(unknown)}")
         height, width = check_sides(*((image_size, image_size) if isinstance(image_size, int) else image_size))

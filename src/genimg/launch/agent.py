@@ -23,6 +23,7 @@ from genimg.common import processes
 from genimg.common.display import protect_standard_streams
 from genimg.common.processes import ProcessGroupFiles, end_with_parent
 from genimg.common.run_folder import RunFolder
+from genimg.common.text import printable, printable_line
 
 # once one process has died the others have nothing to save. torch before `LaunchConfig.shutdown_timeout` waits 30 s
 SHUTDOWN_TIMEOUT = 5
@@ -80,7 +81,7 @@ def _run(config: DictConfig, config_path: str, files: ProcessGroupFiles) -> int:
             first = "the first machine of the run has ended, or does not answer at"
             who = first if config.launch.node_rank > 0 else "another machine of the run does not connect to"
             why = str(error).splitlines()[0]
-            print(f"error: {who} {config.launch.rdzv_endpoint}: {why}", file=sys.stderr)
+            print(f"error: {who} {config.launch.rdzv_endpoint}: {printable_line(why)}", file=sys.stderr)
             exit_code = 1
     if config.launch.node_rank > 0:  # the first machine's agent keeps the store
         from genimg.distributed.rendezvous import announce_machine_end
@@ -102,7 +103,7 @@ def failed_exit_code(files: ProcessGroupFiles, rank: int, exit_code: int, attemp
         name = signal.Signals(-exit_code).name
         print(f"error: the process of rank {rank} was killed by {name}; the run ends with it", file=sys.stderr)
     elif files.exit_code() is None and files.claim_failure(attempt):
-        see = f"; see {log}" if log is not None and log.is_file() else ""
+        see = f"; see {printable(str(log))}" if log is not None and log.is_file() else ""
         print(f"error: the process of rank {rank} ended with exit code {exit_code}{see}", file=sys.stderr)
     return files.exit_code() or 1
 

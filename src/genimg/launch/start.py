@@ -22,6 +22,7 @@ from genimg.common.files import append_text, atomic_write, create_numbered, hold
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
+from genimg.common.text import printable
 from genimg.launch.environment import worker_environment
 
 WORKER = (sys.executable, "-P", "-m", "genimg.launch.worker")  # -P: nothing of the working folder is imported
@@ -87,7 +88,7 @@ def start(
     if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
         _remove(run.path, missing)
     if exit_code > 128 and not run.has_checkpoint():
-        print(f"stopped before the first checkpoint: there is none in {run.path}", file=sys.stderr)
+        print(f"stopped before the first checkpoint: there is none in {printable(str(run.path))}", file=sys.stderr)
     return exit_code
 
 
@@ -201,6 +202,9 @@ def _run_child(command: list[str], files: ProcessGroupFiles | None, lock: Sequen
         cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # shows the cursor, which a progress bar hides
         print(f"{cursor}stopped at once; what was being saved is lost", file=sys.stderr)
         return 128 + signal.SIGINT
+    if files is None and -code in (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV):
+        name = signal.Signals(-code).name
+        print(f"error: the process of the run was ended by {name}, as when memory runs out", file=sys.stderr)
     return code if code >= 0 else 128 - code
 
 

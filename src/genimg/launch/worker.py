@@ -34,6 +34,9 @@ from genimg.launch.imports import allow_own_classes
 
 log = logging.getLogger("genimg")
 
+# messages without memory: of torch's allocator, and of the loader of its libraries (`ulimit -v`)
+_OF_TORCH = ("DefaultCPUAllocator: can't allocate memory", "failed to map segment from shared object")
+
 
 def main(config_path: str) -> int:
     """Runs the task of the configuration at `config_path` and returns the exit code of the process."""
@@ -96,7 +99,7 @@ def _describe_shortage(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full, and the run ends: {error}"
     # by name, since this module does not import torch; on the CPU torch raises a RuntimeError
-    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    of_torch = type(error).__name__ == "OutOfMemoryError" or any(text in str(error) for text in _OF_TORCH)
     if of_torch or isinstance(error, MemoryError):
         device = "GPU" if "CUDA" in str(error) else "machine"
         request = re.search(r"([Tt]ried|Unable) to allocate [\d.]+ \w+", str(error))

@@ -11,6 +11,7 @@ from typing import Any
 from genimg.common import sweep_table
 from genimg.common.errors import UserError, in_a_line
 from genimg.common.files import report_write_errors
+from genimg.common.reading import read_bytes
 from genimg.common.run_folder import RunFolder, runs_at
 from genimg.report import pages
 from genimg.report.run import read, readable
@@ -59,7 +60,7 @@ def read_sweep_table(folder: Path) -> list[sweep_table.Row]:
     if not readable(path, RunFolder(folder)):
         return []
     try:
-        return sweep_table.parse(path.read_bytes().decode())
+        return sweep_table.parse(read_bytes(path, sweep_table.MAX_BYTES).decode())
     except ValueError as error:
         log.warning("%s skipped: %.200s", path, in_a_line(str(error)))
         return []

@@ -17,6 +17,8 @@ from genimg.common.files import create_numbered, open_no_link, report_write_erro
 from genimg.common.reading import read_json
 from genimg.config.hydra_api import Override
 
+_CENTURY = 4e9  # seconds
+
 
 class Job(NamedTuple):
     """One run of a sweep."""
@@ -159,5 +161,6 @@ def _read_record(path: Path) -> Record | None:
         record = Record(**read_json(path))
     except (ValueError, TypeError):
         return None
-    numbers = isinstance(record.seconds, int | float) and isinstance(record.pid, int)
-    return record if numbers and isinstance(record.exit_code, int | None) else None
+    numbers = isinstance(record.seconds, int | float) and 0 <= record.seconds < _CENTURY and isinstance(record.pid, int)
+    text = isinstance(record.host, str) and isinstance(record.error, str | None)
+    return record if numbers and text and isinstance(record.exit_code, int | None) else None

@@ -22,12 +22,12 @@ from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.common.files import hold_lock
 from genimg.common.processes import end_with_parent
 from genimg.common.quoting import quoted
-from genimg.common.run_config import PRUNING, replaced
+from genimg.common.run_config import PRUNING, may_set, replaced
 from genimg.common.run_folder import RunFolder
+from genimg.common.text import printable
 from genimg.config.check import count_devices
 from genimg.config.compose import line, without_hydra
 from genimg.config.hydra_api import HydraConfig, flatten
-from genimg.config.saved import may_set
 from genimg.config.values import convert_types
 from genimg.launch.session import Session, check
 from genimg.sweeps.folder import Record, SweepFolder
@@ -61,7 +61,7 @@ class RunJob:
         if self.folder.stopped:
             return None
         number, words = name.partition("-")[0], list(hydra.overrides.task)
-        print(f"[{number}] {' '.join(words)}", flush=True)
+        print(f"[{number}] {printable(' '.join(words))}", flush=True)
         with own_session() if os.getpid() != self.command else contextlib.nullcontext():
             if self.slots is None:
                 if self.local and os.getpid() != self.command:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 from genimg.common.errors import UserError, first_line
 from genimg.common.processes import block_interrupts, end_with_parent
 from genimg.common.quoting import quoted
+from genimg.common.text import printable_line
 from genimg.config.compose import Composer
 from genimg.config.hydra_api import Override
 from genimg.sweeps.folder import Job
@@ -71,7 +72,7 @@ def launch(composer: Composer, config: DictConfig, run_job: RunJob, jobs: Sequen
     except HydraException as error:
         raise UserError("-m", None, f"a sweep that Hydra can run: {error}") from error
     except Exception as error:  # the process of a job died, or the queue refused the job
-        reason = first_line(error)
+        reason = printable_line(first_line(error))
         print(f"the launcher ended early: {reason}", file=sys.stderr)
 
 

@@ -18,6 +18,7 @@ from genimg.common import sweep_table
 from genimg.common.errors import STOPPED
 from genimg.common.monitored import Monitored, comparable, read_best
 from genimg.common.run_folder import RunFolder
+from genimg.common.text import printable, printable_line
 from genimg.sweeps.folder import Job, Record, SweepFolder
 
 COMPLETE = ("done", "pruned")  # states of jobs that a resumed sweep does not run again
@@ -106,7 +107,7 @@ def show(results: Sequence[Result], seeds: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     common = _common_words(results)
     if common:
-        console.print(f"\nin every job: {' '.join(common)}", markup=False, soft_wrap=True)
+        console.print(f"\nin every job: {printable(' '.join(common))}", markup=False, soft_wrap=True)
     values = [result.best for result in results if result.best]
     names = {value.name for value in values}  # an RNN has another metric than a GAN
     title = names.pop() if len(names) == 1 else "result"
@@ -117,7 +118,8 @@ def show(results: Sequence[Result], seeds: bool) -> None:
         print("results are comparable only for one metric and one n, as with the same budget.images for all jobs")
     for number, result in enumerate(results):
         if result.state == "failed":
-            print(f"job {number} failed: {result.error}\n  {result.folder}", file=sys.stderr)
+            error, folder = printable_line(result.error), printable(str(result.folder))
+            print(f"job {number} failed: {error}\n  {folder}", file=sys.stderr)
 
 
 def _job_table(results: Sequence[Result], title: str, common: list[str]) -> Table:
@@ -147,7 +149,7 @@ def _common_words(results: Sequence[Result]) -> list[str]:
 
 
 def _distinct_words(words: list[str], common: list[str]) -> str:
-    return escape(" ".join(word for word in words if word not in common))
+    return escape(printable(" ".join(word for word in words if word not in common)))
 
 
 def write_csv(folder: SweepFolder, results: Sequence[Result], seeds: bool) -> None:

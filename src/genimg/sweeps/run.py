@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from genimg.common.errors import STOPPED
 from genimg.common.quoting import quoted
+from genimg.common.text import printable
 from genimg.launch.session import Session
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.job import RunJob
@@ -18,6 +19,7 @@ from genimg.sweeps.launchers import LOCAL, launch
 from genimg.sweeps.plan import Plan, make_plan, sweep_config
 from genimg.sweeps.results import COMPLETE, Result, read_results, show, write_csv
 from genimg.sweeps.signals import forward_to_jobs
+from genimg.sweeps.untrusted import to_repeat
 
 
 def sweep(session: Session) -> int:
@@ -44,7 +46,7 @@ def sweep(session: Session) -> int:
         write_csv(plan.folder, results, plan.repeats)
     show(results, plan.repeats)
     if best is not None:
-        print(best)
+        print(printable(best))
     return _finish(session, plan, results, stop.number)
 
 
@@ -77,9 +79,10 @@ def _finish(session: Session, plan: Plan, results: Sequence[Result], signal_numb
     done = sum(result.state in COMPLETE for result in results)
     if stopped is None:
         write_comparison(session, folder)
-    print(f"{done} of {len(results)} jobs done, table: {folder.table}")
+    print(f"{done} of {len(results)} jobs done, table: {printable(str(folder.table))}")
     if done < len(results) and session.task == "train":
-        print(f"to run the missing jobs: {session.command(['-m', f'sweep.resume={quoted(str(folder.path))}'])}")
+        resume = ["-m", f"sweep.resume={quoted(str(folder.path))}", *to_repeat(session.composer, plan.words)]
+        print(f"to run the missing jobs: {printable(session.command(resume))}")
     return stopped or int(done < len(results))
 
 

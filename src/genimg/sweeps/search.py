@@ -21,6 +21,7 @@ from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import IntervalSweep, Override, RangeSweep
 from genimg.launch.session import check
 from genimg.sweeps.folder import Job, is_job_override
+from genimg.sweeps.journal import open_study
 from genimg.sweeps.plan import Plan, make_jobs
 from genimg.sweeps.results import COMPLETE, read_results
 
@@ -29,19 +30,17 @@ class Search:
     """The trials of a sweep. settings: those of configs/hydra/sweeper/optuna.yaml."""
 
     def __init__(self, composer: Composer, plan: Plan, settings: DictConfig) -> None:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend, JournalStorage
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.composer, self.plan, self.settings = composer, plan, settings
         overrides = [override for override in composer.parse(plan.words) if is_job_override(override)]
         self.fixed = [line(override) for override in overrides if not override.is_sweep_override()]
         self.space = {o.get_key_element(): _distribution(o) for o in overrides if o.is_sweep_override()}
-        journal = JournalStorage(JournalFileBackend(str(plan.folder.journal)))
-        self.study = optuna.create_study(storage=journal, study_name="sweep", load_if_exists=True)
+        self.study = open_study(plan.folder.journal, self.space)
         self.jobs: dict[int, list[Job]] = {}  # by the number of the trial
         for job in plan.jobs:  # of a resumed search
-            self.jobs.setdefault(int(job.name.partition("-")[0]) // len(plan.seeds), []).append(job)
+            number = job.name.partition("-")[0]
+            if not (number.isdecimal() and len(number) < 10):
+                raise UserError("sweep.resume", f"a job in {job.name}", "jobs of a search, numbered from 0")
+            self.jobs.setdefault(int(number) // len(plan.seeds), []).append(job)
         for trial in self.study.trials:
             if not trial.state.is_finished():
                 self._plan_trial(trial)

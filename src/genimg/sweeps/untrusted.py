@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from genimg.common.errors import UserError
+from genimg.common.run_config import may_set
 from genimg.common.run_folder import RunFolder, check_contained
+from genimg.common.text import printable
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Glob, Override
-from genimg.config.saved import may_set
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 
 # settings of sweeper and launcher that run no program and open no file: `hydra.launcher.setup=[...]` is shell code,
@@ -18,8 +20,8 @@ from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 _HARMLESS_HYDRA = re.compile(
     r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
 )
-# besides what a saved run may set: bounded by this machine, or read only by a new run
-_OF_A_SWEEP = ("trainer", "trainer.devices", "trainer.threads", "experiment", "outputs", "sweep")
+_OF_A_SWEEP = ("trainer", "experiment", "outputs", "sweep")  # besides what a saved run may set; read by new runs only
+_LONGEST_NAME = 220  # bytes of a job's folder: file systems allow 255, and its record adds some
 _USER_FOLDERS = ("data.root", "outputs")  # keys of folders that the user chooses anyway
 # `data.cache=name` and the like, also in a dictionary: a folder to write to, although the name has no slash
 _OUTPUT_FOLDER = re.compile(r"(cache|_dir)\s*[=:](?!\s*(true|false|null)\b)", re.IGNORECASE)
@@ -41,8 +43,15 @@ def check_plan(composer: Composer, words: list[str], jobs: list[Job], given: lis
     for word in dict.fromkeys(word for words in (words, *(job.words for job in jobs)) for word in words):
         for one in _each(composer.parse([word])):
             if one not in allowed and not _is_harmless(one, composer):
+                expected = "overrides without classes, files, hosts and numbers of processes"
                 hint = "if you trust it, repeat it beside sweep.resume"
-                raise UserError("sweep.resume", f"a sweep with {one}", "overrides without classes and files", hint)
+                raise UserError("sweep.resume", f"a sweep with {one}", expected, hint)
+
+
+def to_repeat(composer: Composer, words: list[str]) -> list[str]:
+    """Returns the overrides that the command which resumes a sweep with `words` must repeat."""
+    overrides = composer.parse(words)
+    return [line(one) for one in overrides if not all(_is_harmless(word, composer) for word in _each([one]))]
 
 
 def _check_job(composer: Composer, job: Job) -> None:
@@ -50,7 +59,9 @@ def _check_job(composer: Composer, job: Job) -> None:
 
     A run folder without a checkpoint would be removed there. No sweep writes such words, so repeating does not help.
     """
-    if Path(job.name).is_absolute() or ".." in Path(job.name).parts or "${" in job.name:
+    parts = Path(job.name).parts
+    own = parts and not any(one.startswith((".", "/")) or len(os.fsencode(one)) > _LONGEST_NAME for one in parts)
+    if not own or "${" in job.name or printable(job.name) != job.name:
         raise UserError("sweep.resume", f"a job in {job.name}", "a job in the folder of the sweep")
     for override in composer.parse(job.words):
         if override.key_or_group == "resume" or not is_job_override(override):

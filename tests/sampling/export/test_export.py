@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import sys
@@ -186,7 +187,7 @@ def test_the_card_lists_the_metrics_of_the_run_and_untrusted_names_are_escaped(
     made: dict[str, Any], tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
-    evil = "`<script>alert(1)</script> | x\n# heading"
+    evil = "`<script>alert(1)</script> | x\n# heading http://evil.example WWW.evil.example a@evil.example"
     content = {**made["classes"], "data": {**made["classes"]["data"], "classes": [evil] * 10}}
     run.checkpoints.mkdir(exist_ok=True)
     torch.save(content, run.last)
@@ -196,15 +197,26 @@ def test_the_card_lists_the_metrics_of_the_run_and_untrusted_names_are_escaped(
     figure = json.loads((run.path / "evaluation.json").read_text())["figures"][0]
     assert f"| {figure['name']} | " in card
     assert "<script>" not in card and "\n# heading" not in card
+    assert not re.search(r"(://|www\.|@)evil", card, re.IGNORECASE), "GitHub makes links of bare addresses"
+
+
+def test_the_card_of_a_checkpoint_without_names_is_written(made: dict[str, Any], tmp_path: Path) -> None:
+    content = copy.deepcopy({**made["gan"], "versions": {}})
+    del content["config"]["model"]["name"], content["data"]["fingerprint"]["digest"]
+    torch.save(content, tmp_path / "mine.pt")
+    assert export.run(config(tmp_path / "mine.pt", format="torchscript", out=str(tmp_path / "new"))) == 0
+    assert (tmp_path / "new" / "README.md").read_text().startswith("# a model on digits\n")
 
 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
         (("config", "model", "generator", "_target_"), "os.system"),
+        (("config", "model", "_target_"), "genimg.models.networks.slim.Generator"),
         (("config", "model", "generator", "shape", "width"), 10**9),
         (("config", "model", "discriminator", "shape", "width"), 10**6),
         (("config", "model", "generator", "latent_dim"), 5),
+        (("config", "model", "lr"), "fast"),
         (("data", "image_shape"), [1, 10**6, 10**6]),
         (("data",), None),
         (("config",), 1),

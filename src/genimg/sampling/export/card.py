@@ -1,5 +1,6 @@
 """The model card, README.md of an export: the file, its use, its training data, settings and metrics."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,5 +73,6 @@ def _array(one: Input, classes: int, numpy: bool) -> str:
 
 
 def plain(text: object) -> str:
-    """Returns `text` on one line without Markdown characters: names may come from an untrusted file."""
-    return "".join(sign for sign in str(text)[:200] if sign.isprintable() and sign not in "`|[]*#\\")
+    """Returns `text` on one line without Markdown and without links: names may come from an untrusted file."""
+    shown = "".join(sign for sign in str(text)[:200] if sign.isprintable() and sign not in "`|[]*#\\")
+    return re.sub(r":(?=//)|www\.|@", r"\g<0> ", shown, flags=re.IGNORECASE)  # GitHub makes links of bare addresses

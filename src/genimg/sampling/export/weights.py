@@ -52,8 +52,8 @@ def read(path: Path, trust: Iterable[str] | None = ()) -> tuple[GenerativeModel,
     # the file has no weights for parts that only training needs, so they must not take memory
     with torch.device("meta"), limit_tensors(10 * len(state) + 100):
         model: GenerativeModel = Builder(trust).build(content["config"]["model"])
-    check_latents(content["config"]["model"], model, state, "run")
     check_produces(model, content)
+    check_latents(content["config"]["model"], state, "run")
     remove_training_parts(model)
     check_weights(model, state, "run")
     for name, weight in model.state_dict().items():  # `assign` would replace the type

@@ -1,6 +1,7 @@
 """Stops a trial of a search that is worse than the earlier trials."""
 
 import logging
+import math
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -53,7 +54,7 @@ class Pruning(RunCallback):
     def after_step(self, trainer: Trainer) -> None:
         run = self.context
         value = monitored(run.metrics.latest, run.model)
-        if value is None or value == self._reported:
+        if value is None or value == self._reported or not math.isfinite(value.value):
             return
         self._reported = value
         with self.timed():

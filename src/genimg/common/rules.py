@@ -6,6 +6,7 @@ package; a user-defined class keeps only the rules of keys that mean the same ev
 
 from __future__ import annotations
 
+import math
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
@@ -46,6 +47,46 @@ class Rule(NamedTuple):
         parts += self.choices
         parts += ["null"] if self.null else []
         return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
+
+    def accepts(self, value: object) -> bool:
+        """Whether `value` is one of the accepted values."""
+        if value is None:
+            return self.null
+        text = isinstance(value, str | int | float) and not isinstance(value, bool)
+        if text and str(value) in self.choices:
+            return True
+        match self.kind:
+            case "flag":
+                return isinstance(value, bool)
+            case "integer":
+                return text and isinstance(value, int) and self._in_range(value)
+            case "number":
+                return text and isinstance(value, int | float) and self._in_range(value)
+            case "two":
+                one = self._replace(kind="number")
+                return isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value))
+            case "size" | "pair":
+                one = integer(self.low or 0, self.high)
+                return all(map(one.accepts, value if isinstance(value, list) and len(value) == 2 else [value]))
+            case "any":
+                return True
+            case "list":
+                return isinstance(value, list)
+            case "paths" if isinstance(value, list):
+                return bool(value)
+        return not self.choices and text and value != ""
+
+    def applies(self, key: str, target: object) -> bool:
+        """Whether the rule applies to `key`: those of model.* and data.* do to classes of this package.
+
+        target: the `_target_` of the group of the key.
+        """
+        return self.everywhere or not key.startswith(("model.", "data.")) or str(target).startswith("genimg.")
+
+    def _in_range(self, value: float) -> bool:
+        if not math.isfinite(value) or (self.above is not None and not value > self.above):
+            return False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def _range(self) -> str:
         if self.above is not None:

@@ -25,7 +25,8 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(0.0, 0.95))
     defaults: dict[str, Any] = {
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty_step": 0.02, "penalty_share": 0.5,
-        "gradient_penalty": 10.0, "augment": DiffAugment([]), "final_lr": 0.1,
+        "output": "leaky_tanh", "batch_statistics": False, "gradient_penalty": 10.0,
+        "augment": DiffAugment([]), "final_lr": 0.1,
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
@@ -236,3 +237,47 @@ def test_an_unknown_objective_is_an_error_with_its_name() -> None:
     with pytest.raises(UserError, match="got hinges") as mistake:
         gan(objective="hinges")
     assert mistake.value.key == "model.objective"
+
+
+@pytest.mark.parametrize(("output", "image"), [("linear", 0.75), ("tanh", 0.6351), ("leaky_tanh", 0.6359)])
+def test_the_output_maps_the_generator_to_images_and_samples_are_clipped(output: str, image: float) -> None:
+    model: Any = gan(output=output)
+    torch.nn.init.zeros_(model.generator.to_image.weight)
+    torch.nn.init.constant_(model.generator.to_image.bias, 0.75)
+    torch.testing.assert_close(model.decode(torch.randn(2, 4)), torch.full((2, 1, 8, 8), image), rtol=0, atol=1e-4)
+    torch.nn.init.constant_(model.generator.to_image.bias, 9.0)
+    assert model.decode(torch.randn(2, 4)).max() == 1 or output == "tanh"
+
+
+def test_an_unknown_output_is_an_error_with_its_name() -> None:
+    with pytest.raises(UserError, match="got sigmoid") as mistake:
+        gan(output="sigmoid")
+    assert mistake.value.key == "model.output"
+
+
+class Centred(nn.Module):
+    """A critic with batch statistics: the brightness of an image minus the mean of its batch."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        brightness = images.mean((1, 2, 3))
+        return brightness - brightness.mean()
+
+
+def test_with_batch_statistics_real_and_fake_images_pass_separately() -> None:
+    """Each half is centred by its own mean; in one pass the logits of bright and dark images would differ."""
+    dark, bright = torch.full((4, 1, 8, 8), -0.5), torch.full((4, 1, 8, 8), 0.5)
+    for apart in (True, False):
+        model = gan(gamma=(0.0, 0.0), batch_statistics=apart)
+        model.discriminator = Centred()
+        metrics, _ = model.discriminator_loss(bright, dark, None)
+        assert float(metrics["real_logits"]) == float(-metrics["fake_logits"]) == (0 if apart else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [({"gamma": (0.0, 0.1)}, "model.gamma"), ({"objective": "wasserstein"}, "model.objective")],
+)
+def test_batch_statistics_refuse_a_gradient_penalty(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError, match="batch statistics") as mistake:
+        gan(**({"batch_statistics": True, "gamma": (0.0, 0.0)} | settings))
+    assert mistake.value.key == key

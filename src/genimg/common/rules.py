@@ -187,6 +187,8 @@ RULES: dict[str, Rule] = {
     "model.objective": registered(
         "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/extending.md"
     ),
+    "model.output": registered("models.gan", "OUTPUTS"),
+    "model.batch_statistics": Rule("flag"),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),
     "model.augmentation": Rule("list", choices=("auto",)),
     "model.prior": registered("models.vae", "PRIORS"),

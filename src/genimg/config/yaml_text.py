@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 _LINE = re.compile(r"""( *)([\w@/.]+):(?: +("[^"]*"|'[^']*'|[^\s#].*?))?(?:\s+#\s*(.*?))?\s*""")
 _DEFAULT = re.compile(r"\s*-\s*(?:override\s+)?/?([\w/]+)(?:@[\w.]+)?(?::\s*([\w/-]+))?\s*(?:#.*)?")
+_SELF_FIRST = re.compile(r"^defaults:(?: *\[|\n *- )_self_\b", re.MULTILINE)
 _FLOW = re.compile(r"^defaults: *\[([\w, ]*)\]", re.MULTILINE)
 
 
@@ -87,24 +89,31 @@ def defaults(path: Path) -> Iterator[tuple[str, str | None]]:
 
 def all_keys(group: str, choice: str, config_dir: Path | None) -> list[Key]:
     """The keys of a choice and of the files in its defaults list. Later files take precedence, as in composition; a key
-    without a comment inherits one."""
+    without a comment takes that of another file."""
     path = find(group, choice, config_dir)
     if path is None:
         return []
-    found = {key.name: key for key in keys(path)}
-    for name, chosen in reversed(list(defaults(path))):
-        if chosen is None:
-            inherited = all_keys(group, name, config_dir)
-        elif f"{group}/{name}" in groups(config_dir):
-            inner = all_keys(f"{group}/{name}", chosen, config_dir)
-            prefix = "" if _is_merged(group, name, chosen, config_dir) else f"{name}."
-            inherited = [key._replace(name=f"{prefix}{key.name}") for key in inner]
-        else:
-            continue
-        for key in inherited:
-            ours = found.setdefault(key.name, key)
-            found[key.name] = ours._replace(comment=ours.comment or key.comment)
+    inherited = [_inherited(group, name, chosen, config_dir) for name, chosen in defaults(path)]
+    ordered = [keys(path), *inherited] if _is_overridden(path) else [*inherited, keys(path)]
+    found: dict[str, Key] = {}
+    for key in chain.from_iterable(ordered):
+        found[key.name] = key._replace(comment=key.comment or found.get(key.name, key).comment)
     return list(found.values())
+
+
+def _inherited(group: str, name: str, choice: str | None, config_dir: Path | None) -> list[Key]:
+    """The keys of one entry of a defaults list: a file of `group`, or a choice of a group inside it."""
+    if choice is None:
+        return all_keys(group, name, config_dir)
+    if f"{group}/{name}" not in groups(config_dir):
+        return []
+    prefix = "" if _is_merged(group, name, choice, config_dir) else f"{name}."
+    return [key._replace(name=f"{prefix}{key.name}") for key in all_keys(f"{group}/{name}", choice, config_dir)]
+
+
+def _is_overridden(path: Path) -> bool:
+    """Whether the files in the defaults list override the file itself, because `_self_` is the first entry."""
+    return _SELF_FIRST.search(path.read_text(encoding="utf-8")) is not None
 
 
 def _is_merged(group: str, name: str, choice: str, config_dir: Path | None) -> bool:

@@ -1,5 +1,6 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -25,11 +26,15 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded; `leaky_tanh` maps it close to [-1, 1].
-        discriminator: images [, labels] -> logits (B,), without batch statistics.
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded.
+        discriminator: images [, labels] -> logits (B,).
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
         objective: a name of `objectives`.
+        output: a name of `OUTPUTS`, the map from the generator's outputs to images close to [-1, 1].
+        batch_statistics: whether a logit depends on the other images of its batch, as with batch normalisation in D.
+            Real and fake images then pass separately, each with their own statistics, and gradient penalties, which
+            are defined per image, are refused.
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
             The Wasserstein objective uses the unit-gradient penalty instead.
         penalty_step: step of the first-order estimate of R1 and R2, in units of [-1, 1].
@@ -42,7 +47,8 @@ class GAN(LatentModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
-        UserError: for an unknown objective, or a network of another model.
+        UserError: for an unknown objective or output, a gradient penalty with batch statistics, or a network of
+            another model.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
@@ -61,6 +67,8 @@ class GAN(LatentModel):
         discriminator_optimizer: OptimizerFactory,
         latent_dim: int,
         objective: str,
+        output: str,
+        batch_statistics: bool,
         gamma: tuple[float, float],
         penalty_step: float,
         penalty_share: float,
@@ -74,12 +82,17 @@ class GAN(LatentModel):
         check_unused(_shared)
         if objective not in self.objectives:
             raise UserError("model.objective", objective, f"one of {', '.join(self.objectives)}")
+        if output not in OUTPUTS:
+            raise UserError("model.output", output, f"one of {', '.join(OUTPUTS)}")
+        if batch_statistics:
+            _check_no_penalty(objective, gamma)
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.losses, self.wasserstein = self.objectives[objective], objective == "wasserstein"
         self.has_logits = not self.wasserstein
+        self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
         self.penalty_step, self.penalty_share = penalty_step, penalty_share
         self.final_lr = final_lr
@@ -151,6 +164,8 @@ class GAN(LatentModel):
 
         Without batch statistics, one pass over all images equals three, and it is faster.
         """
+        if self.batch_statistics:
+            return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
         labels = _twice(labels)
         if max(self.gamma) <= 0:
             return self._logits(images, labels), None
@@ -180,8 +195,17 @@ class GAN(LatentModel):
         return self._generate(z, labels).clamp(-1, 1)
 
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Fake images as the discriminator sees them in training: `leaky_tanh` of the generator's outputs."""
-        return leaky_tanh(self.generator(z, labels).float())
+        """Fake images as the discriminator sees them in training, float32 and unclipped."""
+        return self.to_images(self.generator(z, labels).float())
+
+
+def _check_no_penalty(objective: str, gamma: tuple[float, float]) -> None:
+    """Raises UserError for a gradient penalty: the gradient of one image's logit needs a D without batch statistics."""
+    reason = "the discriminator has batch statistics (model.batch_statistics), and gradient penalties are per image"
+    if objective == "wasserstein":
+        raise UserError("model.objective", objective, f"an objective without a gradient penalty; {reason}")
+    if max(gamma) > 0:
+        raise UserError("model.gamma", list(gamma), f"[0,0]; {reason}", hint="model.gamma=[0,0]")
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:
@@ -196,3 +220,11 @@ def leaky_tanh(x: Tensor) -> Tensor:
     recovered after ten thousand images, or never.
     """
     return torch.tanh(x) + 0.001 * x
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+#: Maps from the generator's outputs to images, by the name that `model.output` takes.
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {"leaky_tanh": leaky_tanh, "tanh": torch.tanh, "linear": _unchanged}

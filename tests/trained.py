@@ -23,7 +23,7 @@ def checkpoint(*words: str) -> dict[str, Any]:
     """Returns the checkpoint of a small, untrained model; `words` as on the command line: `model=vae`."""
     composed = without_hydra(Composer("train").compose([*words, *SMALL]))
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    config["model"] = resolve_auto(config["model"], {"fused": False, "policy": []})
+    config["model"] = resolve_auto(config["model"], {"fused": False, "policy": [], "gamma": [0.1, 0.01]})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Builder().build(config["model"])

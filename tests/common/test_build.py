@@ -11,7 +11,7 @@ from genimg.common.build import Builder, check_class, check_name, packaged
 from genimg.common.errors import UserError
 
 NETWORK = {
-    "_target_": "genimg.models.networks.slim.Backbone",
+    "_target_": "genimg.models.networks.conv.Backbone",
     "shape": {
         "_target_": "genimg.models.networks.shape.NetworkShape",
         "image_size": 8,
@@ -107,7 +107,7 @@ def test_an_exception_in_a_class_is_a_user_error_if_the_configuration_is_untrust
 
 def test_the_nearest_name_is_a_hint() -> None:
     with pytest.raises(UserError, match="did you mean Backbone"):
-        Builder().build({"_target_": "genimg.models.networks.slim.Backbon"})
+        Builder().build({"_target_": "genimg.models.networks.conv.Backbon"})
 
 
 def test_a_missing_package_is_an_error() -> None:

@@ -24,7 +24,8 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     torch.manual_seed(seed)
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(0.0, 0.95))
     defaults: dict[str, Any] = {
-        "objective": "relativistic", "gamma": (0.1, 0.01), "penalty_step": 0.02, "penalty_share": 0.5,
+        "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
+        "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
         "output": "leaky_tanh", "batch_statistics": False, "gradient_penalty": 10.0,
         "augment": DiffAugment([]), "final_lr": 0.1,
     }  # fmt: skip

@@ -12,7 +12,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.networks.prior import ClassMixtures
 from genimg.models.networks.shape import NetworkShape
-from genimg.models.networks.slim import Encoder, Generator
+from genimg.models.networks.conv import Decoder, Encoder
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.vae import VAE
 
@@ -31,7 +31,7 @@ def vae(size: Any = 8, channels: int = 1, num_classes: int = 0, **settings: Any)
     }
     return VAE(
         encoder=Encoder(shape, LATENT_DIM),
-        decoder=Generator(shape, LATENT_DIM),
+        decoder=Decoder(shape, LATENT_DIM),
         mixture=ClassMixtures(LATENT_DIM, 3, num_classes),
         optimizer=functools.partial(torch.optim.Adam, lr=5e-3),
         latent_dim=LATENT_DIM,

@@ -20,7 +20,7 @@ def node(*words: str) -> dict[str, Any]:
     config = cast(
         dict[str, Any], OmegaConf.to_container(without_hydra(Composer("train").compose([*words])), resolve=True)
     )
-    return resolve_auto(config["model"], {"fused": False, "policy": []})
+    return resolve_auto(config["model"], {"fused": False, "policy": [], "gamma": [0.1, 0.01]})
 
 
 @pytest.mark.parametrize("model", ["gan", "vae"])

@@ -8,9 +8,14 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
+from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused, cosine
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
-from genimg.models.objectives.penalties import nearby, squared_gradient_estimate, unit_gradient_penalty
+from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
+
+
+#: Ways to compute R1 and R2, the names that `model.penalty` takes.
+PENALTIES = ("exact", "first_order")
 
 
 class GAN(LatentModel):
@@ -37,8 +42,12 @@ class GAN(LatentModel):
             are defined per image, are refused.
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
             The Wasserstein objective uses the unit-gradient penalty instead.
-        penalty_step: step of the first-order estimate of R1 and R2, in units of [-1, 1].
-        penalty_share: share of each batch on which the penalty is estimated; it does not change the expectation.
+        penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
+        penalty_every: steps from one penalty to the next, which is weighted by this number (lazy regularisation,
+            Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
+        penalty_share: share of each batch whose gradients enter the penalty; it does not change the expectation.
+        penalty_step: step of the first-order estimate, in units of [-1, 1].
+        penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
         augment: differentiable augmentation of everything that the discriminator sees. The penalties use gradients at
             the augmented images.
@@ -47,7 +56,7 @@ class GAN(LatentModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
-        UserError: for an unknown objective or output, a gradient penalty with batch statistics, or a network of
+        UserError: for an unknown objective, output or penalty, a gradient penalty with batch statistics, or a network of
             another model.
     """
 
@@ -70,8 +79,11 @@ class GAN(LatentModel):
         output: str,
         batch_statistics: bool,
         gamma: tuple[float, float],
-        penalty_step: float,
+        penalty: str,
+        penalty_every: int,
         penalty_share: float,
+        penalty_step: float,
+        penalty_directions: int,
         gradient_penalty: float,
         augment: nn.Module,
         num_classes: int,
@@ -84,6 +96,8 @@ class GAN(LatentModel):
             raise UserError("model.objective", objective, f"one of {', '.join(self.objectives)}")
         if output not in OUTPUTS:
             raise UserError("model.output", output, f"one of {', '.join(OUTPUTS)}")
+        if penalty not in PENALTIES:
+            raise UserError("model.penalty", penalty, f"one of {', '.join(PENALTIES)}")
         if batch_statistics:
             _check_no_penalty(objective, gamma)
         self.automatic_optimization = False
@@ -94,7 +108,8 @@ class GAN(LatentModel):
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
-        self.penalty_step, self.penalty_share = penalty_step, penalty_share
+        self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
+        self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
         self.final_lr = final_lr
         self.augment = augment
 
@@ -145,7 +160,7 @@ class GAN(LatentModel):
             weight = self.gradient_penalty
         else:
             logits, penalty = self._with_squared_gradient_penalty(images, labels)
-            weight = 0.5 * cosine(self.progress, *self.gamma)
+            weight = 0.5 * self.penalty_every * cosine(self.progress, *self.gamma)
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
@@ -160,26 +175,28 @@ class GAN(LatentModel):
         return logits, unit_gradient_penalty(lambda x: self._logits(x, labels), real, fake).mean()
 
     def _with_squared_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Logits (2 B,) of real and fake images, and the estimate of R1 + R2; None if gamma is 0.
-
-        Without batch statistics, one pass over all images equals three, and it is faster.
-        """
+        """Logits (2 B,) of real and fake images, and R1 + R2; None in a step without a penalty."""
         if self.batch_statistics:
             return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
         labels = _twice(labels)
-        if max(self.gamma) <= 0:
-            return self._logits(images, labels), None
+        logits = self._logits(images, labels)
         batch_size = len(images) // 2
-        probes = max(1, round(batch_size * self.penalty_share))
+        if max(self.gamma) <= 0 or self.images_seen // (batch_size * world_size()) % self.penalty_every:
+            return logits, None
+        count = max(1, round(batch_size * self.penalty_share))
         # as many real as fake images
-        probed = torch.arange(len(images), device=images.device).view(2, batch_size)[:, :probes].flatten()
-        logits = self._logits(
-            torch.cat([images, nearby(images[probed], self.penalty_step)]),
-            None if labels is None else torch.cat([labels, labels[probed]]),
+        chosen = torch.arange(len(images), device=images.device).view(2, batch_size)[:, :count].flatten()
+        chosen_labels = None if labels is None else labels[chosen]
+        return logits, 2 * self._squared_gradient(images[chosen], chosen_labels).mean()  # each is a mean over its half
+
+    def _squared_gradient(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """|grad D|^2 at images (N, C, H, W), exact or estimated, (N,)."""
+        if self.penalty == "exact":
+            return squared_gradient(lambda x: self._logits(x, labels), images)
+        both = _twice(labels)
+        return squared_gradient_estimate(
+            lambda x: self._logits(x, both), images, self.penalty_step, self.penalty_directions
         )
-        logits, nearby_logits = logits.split((len(images), len(probed)))
-        penalty = squared_gradient_estimate(logits[probed], nearby_logits, self.penalty_step)
-        return logits, 2 * penalty.mean()  # R1 + R2, each a mean over its half
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits (B,) in float32."""

@@ -36,6 +36,7 @@ from genimg.training.settings import TrainSettings, resolve_auto
 log = logging.getLogger(__name__)
 
 FEW_IMAGES = 10_000  # below this a discriminator soon memorises the images, so its inputs are augmented
+PIXELS_PER_GAMMA = 2048  # R1 and R2 sum over pixels; at 64 x 64 pixels gamma begins at 2, as in R3GAN's FFHQ-64
 
 
 def build_run(
@@ -53,8 +54,7 @@ def build_run(
     builder = Builder(settings.trust)
     seed_everything(settings.seed, verbose=False)
     data = build_data(settings, builder)
-    policy = ["translation"] if data.num_items < FEW_IMAGES else []
-    settings = replace(settings, model=resolve_auto(settings.model, {"fused": machine.fused, "policy": policy}))
+    settings = replace(settings, model=resolve_auto(settings.model, automatic(data, machine)))
     model = build_model(settings, builder, data, resume)
     if resume is not None:
         restore_weights(settings, model, data, resume)
@@ -80,6 +80,17 @@ def build_run(
         if isinstance(callback, RunCallback):
             callback.context = run
     return build_trainer(settings, machine, callbacks), run
+
+
+def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
+    """Returns what `auto` means in a model's configuration, by the name of the key."""
+    _, height, width = data.image_shape
+    gamma = height * width / PIXELS_PER_GAMMA
+    return {
+        "fused": machine.fused,
+        "policy": ["translation"] if data.num_items < FEW_IMAGES else [],
+        "gamma": [gamma, gamma / 10],
+    }
 
 
 def build_data(settings: TrainSettings, builder: Builder) -> GenerativeData:

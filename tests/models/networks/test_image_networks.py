@@ -1,4 +1,4 @@
-"""The slim generator, discriminator and encoder at every image size."""
+"""The generator and discriminator of slim, the encoder and decoder of conv, at every image size."""
 
 from itertools import pairwise
 
@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from genimg.common.limits import SIDES
+from genimg.models.networks.conv import Backbone, Decoder, Encoder
 from genimg.models.networks.shape import ImageSize, NetworkShape
-from genimg.models.networks.slim import Backbone, Discriminator, Encoder, Generator
+from genimg.models.networks.slim import Discriminator, Generator
 
 SIZES: list[ImageSize] = [8, 9, 28, 50, 100, (64, 48), (8, 256), 256]
 
@@ -31,8 +32,10 @@ def test_outputs_have_the_right_shape_for_every_size_and_channels(
     size: ImageSize, channels: int, smallest: int
 ) -> None:
     shape = small(size, channels, smallest)
-    images = Generator(shape, 8)(torch.randn(2, 8))
-    assert images.shape == (2, channels, *shape.height_width)
+    for network in (Generator(shape, 8), Decoder(shape, 8)):
+        images = network(torch.randn(2, 8))
+        assert images.shape == (2, channels, *shape.height_width)
+    images = torch.randn(2, channels, *shape.height_width)
     assert Discriminator(shape)(images).shape == (2,)
     mean, log_var = Encoder(shape, 8)(images)
     assert mean.shape == log_var.shape == (2, 8)
@@ -41,7 +44,8 @@ def test_outputs_have_the_right_shape_for_every_size_and_channels(
 @pytest.mark.parametrize(
     "network",
     [
-        Generator(small(16, num_classes=3), 8),
+        Generator(small(16, num_classes=3), 8).eval(),  # without batch statistics
+        Decoder(small(16, num_classes=3), 8),
         Discriminator(small(16, num_classes=3)),
         Encoder(small(16, num_classes=3), 8),
     ],
@@ -49,7 +53,7 @@ def test_outputs_have_the_right_shape_for_every_size_and_channels(
 )
 def test_labels_are_required_and_change_the_output(network: nn.Module) -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 8) if isinstance(network, Generator) else torch.randn(2, 1, 16, 16)
+    x = torch.randn(2, 8) if isinstance(network, Generator | Decoder) else torch.randn(2, 1, 16, 16)
     with torch.no_grad():
         here, there = (network(x, torch.tensor(labels)) for labels in ([0, 1], [2, 1]))
         here, there = (out[0] if isinstance(out, tuple) else out for out in (here, there))

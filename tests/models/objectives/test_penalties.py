@@ -1,10 +1,10 @@
 """Laws of the gradient penalties, on critics whose gradient is known."""
 
+import pytest
 import torch
 from torch import Tensor
 
 from genimg.models.objectives.penalties import (
-    nearby,
     squared_gradient,
     squared_gradient_estimate,
     unit_gradient_penalty,
@@ -35,9 +35,24 @@ def test_the_penalty_estimate_is_unbiased() -> None:
     draws = 4000
     images = IMAGES[:1].expand(draws, -1, -1, -1)
     generator = torch.Generator().manual_seed(1)
-    estimates = squared_gradient_estimate(linear(images), linear(nearby(images, 0.01, generator)), 0.01)
+    estimates = squared_gradient_estimate(linear, images, 0.01, 1, generator)
     standard_error = estimates.std() / draws**0.5
     assert abs(estimates.mean() - WEIGHT.square().sum()) < 4 * standard_error
+
+
+def test_more_directions_reduce_the_variance_of_the_estimate() -> None:
+    images = IMAGES[:1].expand(2000, -1, -1, -1)
+    generator = torch.Generator().manual_seed(1)
+    one, four = (squared_gradient_estimate(linear, images, 0.01, k, generator).var() for k in (1, 4))
+    assert four / one == pytest.approx(1 / 4, rel=0.2)
+
+
+def test_the_estimate_has_no_error_from_the_curvature() -> None:
+    """On a quadratic critic, differences of two opposite points are exact in each direction."""
+    near, far = (
+        squared_gradient_estimate(quadratic, IMAGES, step, 1, torch.Generator().manual_seed(1)) for step in (0.01, 0.5)
+    )
+    torch.testing.assert_close(near, far, rtol=1e-3, atol=1e-3)
 
 
 def test_the_unit_penalty_is_zero_for_a_slope_of_one() -> None:

@@ -1,8 +1,4 @@
-"""Slim networks: one narrow convolution per resolution, sized for minutes on a CPU.
-
-They serve as generator and discriminator of a GAN (`model/network=slim`), and as encoder and decoder of a VAE
-(`model/network=conv`).
-"""
+"""Slim networks: a GAN for colour images that learns in minutes on a CPU (`model/network=slim`)."""
 
 from itertools import pairwise
 
@@ -10,19 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genimg.models.networks.conv import Backbone
 from genimg.models.networks.layers import class_vectors, init_convolutions
 from genimg.models.networks.shape import NetworkShape
 
 
 class Generator(nn.Module):
-    """From a latent vector to an image: the generator of a GAN, or the decoder of a VAE.
+    """From a latent vector to an image.
 
-    Fully connected layers lead to a small map. Each stage applies a convolution and then doubles the resolution. The
-    convolution comes *before* the enlargement, at a quarter of the operations, and the enlargement is bilinear, which
-    avoids the checkerboards of transposed convolutions and pixel shuffles (Odena et al. 2016).
-
-    A conditional generator scales and shifts the features of `z` by class (FiLM, Perez et al. 2018). A class that is
-    concatenated to `z` only shifts them, and a GAN then soon draws one image per class.
+    A mapping network turns z, beside the class embedding, into a style w (StyleGAN, Karras et al. 2019). Each stage
+    doubles the resolution, applies a convolution and normalises; w scales and shifts the features of every stage. All
+    stages work at half the resolution of the image or below. The last convolution computes the four pixels of each
+    position (sub-pixel convolution, Shi et al. 2016), so edges are sharp at a quarter of the operations, and starts as
+    nearest-neighbour enlargement, without checkerboards (Aitken et al. 2017). A small convolution of the pixels follows.
 
     Args:
         shape: the image to draw and the size of the network.
@@ -31,65 +27,67 @@ class Generator(nn.Module):
 
     def __init__(self, shape: NetworkShape, latent_dim: int) -> None:
         super().__init__()
-        self.sizes = shape.resolutions()[::-1]  # coarse to fine
-        widths = shape.widths(len(self.sizes))[::-1]
-        self.embedding = nn.Embedding(shape.num_classes, 2 * shape.hidden) if shape.num_classes else None
+        self.size = shape.height_width
+        self.sizes = shape.resolutions()[:0:-1]  # coarse to half resolution
+        widths = shape.widths(len(self.sizes) + 1)[:0:-1]
+        self.embedding = nn.Embedding(shape.num_classes, latent_dim) if shape.num_classes else None
+        self.mapping = nn.Sequential(
+            nn.Linear(latent_dim * (2 if shape.num_classes else 1), shape.hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(shape.hidden, shape.hidden),
+            nn.LeakyReLU(0.2),
+        )
         self.first_shape = (widths[0], *self.sizes[0])
-        height, width = self.sizes[0]
-        self.fc1 = nn.Linear(latent_dim, shape.hidden)
-        self.fc2 = nn.Linear(shape.hidden, widths[0] * height * width)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        self.to_image = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
+        self.fc = nn.Linear(shape.hidden, widths[0] * self.sizes[0][0] * self.sizes[0][1])
+        stages = [Stage(a, b, shape.hidden) for a, b in pairwise([widths[0], *widths])]
+        self.stages = nn.ModuleList(stages)
+        pixel_width = max(1, shape.width // 2)
+        self.to_pixels = nn.Conv2d(widths[-1], 4 * pixel_width, 3, padding=1)
+        self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1)
         init_convolutions(self)
+        for stage in stages:
+            nn.init.normal_(stage.style.weight, std=0.3 / shape.hidden**0.5)  # scales start near 1
+        _repeat_subpixels(self.to_pixels)
         if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=0.5)
+            nn.init.normal_(self.embedding.weight)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> images (B, C, H, W), unbounded."""
-        h = self.fc1(z)
         if self.embedding is not None:
-            scale, shift = class_vectors(self.embedding, labels).chunk(2, dim=1)  # (B, hidden) each
-            h = h * (1 + scale) + shift
-        # the activation precedes the view, so that its gradient has one memory format
-        h = F.leaky_relu(self.fc2(F.leaky_relu(h, 0.2)), 0.2)
-        h = h.view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
-        for size, conv in zip(self.sizes[1:], self.convs, strict=True):
-            h = F.leaky_relu(F.interpolate(conv(h), size=size, mode="bilinear", align_corners=False), 0.2)
-        return self.to_image(h)
+            z = torch.cat([z, class_vectors(self.embedding, labels)], dim=1)
+        w = self.mapping(z)
+        h = self.fc(w).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
+        for size, stage in zip(self.sizes, self.stages, strict=True):
+            h = stage(F.interpolate(h, size=size, mode="bilinear", align_corners=False), w)
+        pixels = F.leaky_relu(F.pixel_shuffle(self.to_pixels(h), 2), 0.2)
+        height, width = self.size
+        return self.to_image(pixels)[:, :, :height, :width]  # an odd side has one line too many
 
 
-class Backbone(nn.Module):
-    """From an image to a feature vector: the part that `Discriminator` and `Encoder` share.
-
-    The first convolution has stride 2 and a kernel of 4, so that all pixels but the border's count equally;
-    convolutions at full resolution would cost most and add little. There is no normalisation, so no image depends on
-    its batch.
+class Stage(nn.Module):
+    """A convolution, batch normalisation (Ioffe & Szegedy 2015), and a scale and shift of each channel by the style.
 
     Args:
-        shape: the image to read and the size of the network. `width` counts channels at full resolution, as in the
-            mirroring generator, so the first stage here has twice as many.
+        in_channels, out_channels: channels before and after the convolution.
+        style_dim: length of the style.
     """
 
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int) -> None:
         super().__init__()
-        sizes = shape.resolutions()
-        widths = shape.widths(len(sizes))[1:]
-        self.from_image = nn.Conv2d(shape.channels, widths[0], 4, stride=2, padding=1)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        height, width = sizes[-1]
-        self.fc = nn.Linear(widths[-1] * height * width, shape.hidden)
-        init_convolutions(self)
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels, affine=False)
+        self.style = nn.Linear(style_dim, 2 * out_channels)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] -> features (B, hidden)."""
-        height, width = images.shape[2:]
-        if height % 2 or width % 2:  # the stride would drop the last line of an odd size
-            images = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
-        h = self.from_image(images)
-        for conv in self.convs:
-            h = conv(F.avg_pool2d(F.leaky_relu(h, 0.2), 2, ceil_mode=True))
-        h = F.leaky_relu(h.flatten(1), 0.2)  # (B, C, h, w) -> (B, C*h*w)
-        return F.leaky_relu(self.fc(h), 0.2)
+    def forward(self, h: Tensor, w: Tensor) -> Tensor:
+        """Features (B, in_channels, H, W) and styles (B, style_dim) -> features (B, out_channels, H, W)."""
+        scale, shift = self.style(w)[:, :, None, None].chunk(2, dim=1)
+        return F.leaky_relu(self.norm(self.conv(h)) * (1 + scale) + shift, 0.2)
+
+
+def _repeat_subpixels(conv: nn.Conv2d) -> None:
+    """Gives the four outputs of a sub-pixel convolution equal weights."""
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight[::4].repeat_interleave(4, dim=0))
 
 
 class Discriminator(nn.Module):
@@ -120,28 +118,3 @@ class Discriminator(nn.Module):
         return logits
 
 
-class Encoder(nn.Module):
-    """From an image to the mean and log-variance of a diagonal Gaussian over latent vectors.
-
-    A conditional encoder concatenates a class embedding to the features.
-
-    Args:
-        shape: as in `Backbone`.
-        latent_dim: length of the latent vector.
-    """
-
-    def __init__(self, shape: NetworkShape, latent_dim: int) -> None:
-        super().__init__()
-        self.backbone = Backbone(shape)
-        self.embedding = nn.Embedding(shape.num_classes, shape.hidden) if shape.num_classes else None
-        self.to_gaussian = nn.Linear(shape.hidden * (2 if shape.num_classes else 1), 2 * latent_dim)
-        nn.init.normal_(self.to_gaussian.weight, std=0.01)  # posteriors start near the prior: the KL starts near 0
-        nn.init.zeros_(self.to_gaussian.bias)
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) in [-1, 1], `labels` int64 (B,) if conditional -> mean, log-variance (B, latent_dim)."""
-        features = self.backbone(images)
-        if self.embedding is not None:
-            features = torch.cat([features, class_vectors(self.embedding, labels)], dim=1)
-        mean, log_var = self.to_gaussian(features).chunk(2, dim=1)
-        return mean, log_var

@@ -19,23 +19,30 @@ def squared_gradient(critic: Critic, images: Tensor) -> Tensor:
     return _gradient(critic, images).square().flatten(1).sum(1)
 
 
-def nearby(images: Tensor, step: float, generator: torch.Generator | None = None) -> Tensor:
-    """x + s v with v ~ N(0, I): images near x, for `squared_gradient_estimate`.
+def squared_gradient_estimate(
+    critic: Critic, images: Tensor, step: float, directions: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """An estimate of `squared_gradient` from first derivatives only: ((D(x + s v) - D(x - s v)) / 2 s)^2, v ~ N(0, I).
+
+    As s goes to 0, its mean over v is |grad D|^2, because E[(v . g)^2] = |g|^2. The two points cancel the error of
+    order s, and float32 keeps the small difference. Its gradient in the critic's weights has the right mean and a large
+    variance, which falls with the number of directions; `squared_gradient` on fewer images is better at equal time.
 
     Args:
         step: s, in units of the images' [-1, 1].
+        directions: number of directions v per image, over which the estimate is the mean.
     """
-    noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
-    return images + step * noise
+    with torch.autocast(images.device.type, enabled=False):
+        images = images.detach().float()
+        slopes = [_slope(critic, images, step, generator) for _ in range(directions)]
+    return torch.stack(slopes).square().mean(0)
 
 
-def squared_gradient_estimate(logits: Tensor, nearby_logits: Tensor, step: float) -> Tensor:
-    """An estimate of `squared_gradient` from two logits (B,) of an image: ((D(x + s v) - D(x)) / s)^2.
-
-    As s goes to 0, its mean over v is |grad D|^2, because E[(v . g)^2] = |g|^2. It needs first derivatives only: it
-    costs a third of the double backward, and the nearby images share the forward pass of the batch.
-    """
-    return ((nearby_logits - logits) / step).square()
+def _slope(critic: Critic, images: Tensor, step: float, generator: torch.Generator | None) -> Tensor:
+    """The slope of the critic at each image in one random direction, from the difference of two logits."""
+    noise = step * torch.randn(images.shape, generator=generator, device=images.device)
+    above, below = critic(torch.cat([images + noise, images - noise])).chunk(2)
+    return (above - below) / (2 * step)
 
 
 def unit_gradient_penalty(

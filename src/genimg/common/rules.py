@@ -199,6 +199,8 @@ RULES: dict[str, Rule] = {
     "model.kl_warmup": Rule("number", low=0, high=1),
     "model.components": integer(1, MOST_CHANNELS),
     "model.hidden": integer(1, MOST_CHANNELS),
+    "model.blocks": integer(1, 1000),
+    "model.group_width": integer(1, MOST_CHANNELS),
     "model.smallest": integer(1, 7),
     "model.recurrent": registered("models.networks.recurrent", "CORES"),
     "model.features": integer(1, MOST_CHANNELS),

@@ -99,6 +99,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "network of another model": (["model=vae", "model/network=slim"], ["model/network", "vae: conv"]),
     "network with too many parts": (["model=vae", "model/network=moving_layers"], ["model/network", "vae: conv"]),
     "unknown network": (["model/network=slimm"], ["model/network", "slimm", "did you mean model/network=slim?"]),
+    "a penalty with batch statistics": (
+        ["model/network=dcgan", "model.gamma=[0.3,0.03]"],
+        ["model.gamma", "0.3", "batch statistics", "model.gamma=[0,0]"],
+    ),
+    "a critic with batch statistics": (["model/network=dcgan", "model.objective=wasserstein"], ["model.objective"]),
     "no GPU": (["trainer=gpu"], ["trainer.accelerator", "gpu", "trainer=auto"]),
     "more devices than there are": (["trainer.devices=4"], ["trainer.devices", "4", "trainer.devices=1"]),
     "unequal shares of a batch": (

@@ -272,13 +272,3 @@ def test_with_batch_statistics_real_and_fake_images_pass_separately() -> None:
         model.discriminator = Centred()
         metrics, _ = model.discriminator_loss(bright, dark, None)
         assert float(metrics["real_logits"]) == float(-metrics["fake_logits"]) == (0 if apart else 0.5)
-
-
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [({"gamma": (0.0, 0.1)}, "model.gamma"), ({"objective": "wasserstein"}, "model.objective")],
-)
-def test_batch_statistics_refuse_a_gradient_penalty(settings: dict[str, Any], key: str) -> None:
-    with pytest.raises(UserError, match="batch statistics") as mistake:
-        gan(**({"batch_statistics": True, "gamma": (0.0, 0.0)} | settings))
-    assert mistake.value.key == key

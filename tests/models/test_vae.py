@@ -10,9 +10,9 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
+from genimg.models.networks.conv import Decoder, Encoder
 from genimg.models.networks.prior import ClassMixtures
 from genimg.models.networks.shape import NetworkShape
-from genimg.models.networks.conv import Decoder, Encoder
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.vae import VAE
 

@@ -137,6 +137,18 @@ def check_num_classes(config: Config) -> None:
         raise UserError("model.num_classes", model["num_classes"], expected, hint)
 
 
+def check_batch_statistics(config: Config) -> None:
+    """A gradient penalty is the gradient of one image's logit: the discriminator must not have batch statistics."""
+    model = config["model"]
+    if not model.get("batch_statistics"):
+        return
+    reason = "the discriminator has batch statistics (model.batch_statistics), and gradient penalties are per image"
+    if model.get("objective") == "wasserstein":
+        raise UserError("model.objective", "wasserstein", f"an objective without a gradient penalty; {reason}")
+    if (gamma := model.get("gamma")) == "auto" or max(gamma or [0]) > 0:
+        raise UserError("model.gamma", gamma, f"[0,0]; {reason}", hint="model.gamma=[0,0]")
+
+
 def check_data_root(config: Config) -> None:
     for source in _folders(config):
         FOLDERS[source["_target_"]](source.get("root"), bool(source.get("follow_links")))

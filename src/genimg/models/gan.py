@@ -13,7 +13,6 @@ from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unuse
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
 
-
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
 
@@ -38,8 +37,8 @@ class GAN(LatentModel):
         objective: a name of `objectives`.
         output: a name of `OUTPUTS`, the map from the generator's outputs to images close to [-1, 1].
         batch_statistics: whether a logit depends on the other images of its batch, as with batch normalisation in D.
-            Real and fake images then pass separately, each with their own statistics, and gradient penalties, which
-            are defined per image, are refused.
+            Real and fake images then pass separately, each with their own statistics, without a gradient penalty,
+            which is defined per image.
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
             The Wasserstein objective uses the unit-gradient penalty instead.
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
@@ -56,8 +55,7 @@ class GAN(LatentModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
-        UserError: for an unknown objective, output or penalty, a gradient penalty with batch statistics, or a network of
-            another model.
+        UserError: for an unknown objective, output or penalty, or a network of another model.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
@@ -98,8 +96,6 @@ class GAN(LatentModel):
             raise UserError("model.output", output, f"one of {', '.join(OUTPUTS)}")
         if penalty not in PENALTIES:
             raise UserError("model.penalty", penalty, f"one of {', '.join(PENALTIES)}")
-        if batch_statistics:
-            _check_no_penalty(objective, gamma)
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
@@ -214,15 +210,6 @@ class GAN(LatentModel):
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
         return self.to_images(self.generator(z, labels).float())
-
-
-def _check_no_penalty(objective: str, gamma: tuple[float, float]) -> None:
-    """Raises UserError for a gradient penalty: the gradient of one image's logit needs a D without batch statistics."""
-    reason = "the discriminator has batch statistics (model.batch_statistics), and gradient penalties are per image"
-    if objective == "wasserstein":
-        raise UserError("model.objective", objective, f"an objective without a gradient penalty; {reason}")
-    if max(gamma) > 0:
-        raise UserError("model.gamma", list(gamma), f"[0,0]; {reason}", hint="model.gamma=[0,0]")
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

@@ -5,6 +5,7 @@ from typing import Any
 from genimg.config.cross_checks import (
     Check,
     check_allow_changes,
+    check_batch_statistics,
     check_budget,
     check_data_root,
     check_devices,
@@ -27,6 +28,7 @@ CHECKS = (
     Check(check_data_root, needs_machine=True),
     Check(check_labels),
     Check(check_num_classes),
+    Check(check_batch_statistics),
     Check(check_devices, needs_machine=True),
     Check(check_processes),
 )

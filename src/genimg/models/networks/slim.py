@@ -18,7 +18,8 @@ class Generator(nn.Module):
     doubles the resolution, applies a convolution and normalises; w scales and shifts the features of every stage. All
     stages work at half the resolution of the image or below. The last convolution computes the four pixels of each
     position (sub-pixel convolution, Shi et al. 2016), so edges are sharp at a quarter of the operations, and starts as
-    nearest-neighbour enlargement, without checkerboards (Aitken et al. 2017). A small convolution of the pixels follows.
+    nearest-neighbour enlargement, without checkerboards (Aitken et al. 2017). A small convolution of
+    the pixels follows.
 
     Args:
         shape: the image to draw and the size of the network.
@@ -116,5 +117,3 @@ class Discriminator(nn.Module):
             classes = class_vectors(self.embedding, labels)  # (B, hidden)
             logits = logits + (features * classes).sum(1) / features.shape[1] ** 0.5
         return logits
-
-

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -20,11 +23,15 @@ from tests.hostile.sandbox import Outcome, check, run_command
 from tests.hostile.valid import SMALL
 
 SAMPLE = ["sample", "run=target", "num_images=2", "out=made/drawn"]
-EVALUATE = ["evaluate", "run=target", "extractor=classifier", "num_images=16"]
+EVALUATE = ["evaluate", "run=target", "features=random", "num_images=16"]
 RESUME = ["resume=target", "budget.images=96"]
 REPORT = ["report", "run=target"]
 EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]
+SWEEP = ["-m", "sweep.resume=target"]
+RATE = ["rate", "study=target", "results=a.json"]
 TRAIN = [*SMALL, "budget.images=32", "outputs=made"]
+OF_IMAGES = ["data=image_folder", "data.root=target", *TRAIN]
+OF_CLIPS = ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
 
 Draw = random.Random
 
@@ -82,20 +89,15 @@ def sweep(draw: Draw, valid: Path, case: Path) -> list[str]:
     target = _copy(valid / "sweep", case)
     files = sorted(target.rglob("*.json")) + sorted(target.glob("*/overrides.txt"))
     _mutate_text(draw, draw.choice([target / "sweep.json", target / "sweep.json", *files]))
-    return ["-m", "sweep.resume=target"]
+    return SWEEP
 
 
 def study(draw: Draw, valid: Path, case: Path) -> list[str]:
     """A study and the files of its raters."""
     target = _copy(valid / "study", case)
-    key = json.loads((target / "key.json").read_text())
-    answers = {
-        "format": 1, "study": key.get("study"), "rater": "a", "seed": 1,
-        "answers": [{"trial": trial, "answer": "left"} for trial in range(4)],
-    }  # fmt: skip
-    (case / "a.json").write_text(json.dumps(answers))
+    shutil.copy(valid / "a.json", case)
     _mutate_text(draw, draw.choice((target / "key.json", case / "a.json")))
-    return ["rate", "study=target", "results=a.json"]
+    return RATE
 
 
 def exported(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -124,9 +126,7 @@ def images(draw: Draw, valid: Path, case: Path) -> list[str]:
     files = sorted(path for path in target.rglob("*") if path.is_file())
     for file in draw.sample(files, draw.choice((1, 4, len(files)))):
         file.write_bytes(mutate.data(draw, file.read_bytes()))
-    if clips:
-        return ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
-    return ["data=image_folder", "data.root=target", *TRAIN]
+    return OF_CLIPS if clips else OF_IMAGES
 
 
 def places(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -134,12 +134,10 @@ def places(draw: Draw, valid: Path, case: Path) -> list[str]:
     name = draw.choice(("gan", "vae", "rnn", "images", "clips", "sweep", "study"))
     target = _copy(valid / name, case)
     mutate.folder(draw, target, case / "outside")
-    if name in ("images", "clips"):
-        kind = ["model=rnn", "data=frame_folder", "data.num_frames=3"] if name == "clips" else ["data=image_folder"]
-        return [*kind, "data.root=target", *TRAIN]
-    if name == "sweep":
-        return ["-m", "sweep.resume=target"]
-    return ["rate", "study=target", "results=[]"] if name == "study" else draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
+    if name == "study":
+        shutil.copy(valid / "a.json", case)
+    whole = {"images": OF_IMAGES, "clips": OF_CLIPS, "sweep": SWEEP, "study": RATE}
+    return whole.get(name) or draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
 
 
 def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -167,8 +165,30 @@ FAMILIES: dict[str, Callable[[Draw, Path, Path], list[str]]] = {
 }
 
 
-def run_case(family: str, seed: int, valid: Path, case: Path) -> tuple[list[str], Outcome, list[str]]:
-    """Runs one case in a new folder. Returns the words, the outcome, and the laws that it broke."""
+class Result(NamedTuple):
+    """A case, and the laws that it broke. Its folder is kept if there are any."""
+
+    family: str
+    seed: int
+    words: list[str]
+    outcome: Outcome
+    broken: list[str]
+
+    def __str__(self) -> str:
+        command = repr(" ".join(self.words))[:300]
+        return f"{self.family} {self.seed}: {'; '.join(self.broken)}\n  genimg {command}\n{self.outcome.err[-600:]}"
+
+
+def run_cases(cases: Sequence[tuple[str, int]], valid: Path, folder: Path, processes: int) -> Iterator[Result]:
+    """Runs cases, each a family and a seed, in as many forks of this process at a time."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(partial(run_case, valid=valid, folder=folder), cases)
+
+
+def run_case(one: tuple[str, int], valid: Path, folder: Path) -> Result:
+    """Runs one case in a new folder below `folder`, of which only parts are writable for it."""
+    family, seed = one
+    case = folder / f"{family}-{seed}"
     draw = random.Random(f"{family} {seed}")
     outside = case / "outside"
     outside.mkdir(parents=True)
@@ -181,7 +201,9 @@ def run_case(family: str, seed: int, valid: Path, case: Path) -> tuple[list[str]
         broken.append("files outside have changed")
     if any(case.rglob("ran")):
         broken.append("code of the folder ran")
-    return words, outcome, broken
+    if not broken:
+        shutil.rmtree(case, ignore_errors=True)
+    return Result(family, seed, words, outcome, broken)
 
 
 def _state(folder: Path) -> dict[str, tuple[int, int]]:

@@ -120,7 +120,9 @@ def folder(draw: random.Random, place: Path, outside: Path) -> None:
     if kind == 0:
         (home / draw.choice(("again", "x.png", "model.yaml"))).symlink_to(draw.choice((".", "..", str(outside))))
     elif kind == 1:
-        os.mkfifo(home / draw.choice(("pipe", "pipe.png", "key.json")))
+        pipe = draw.choice((home / "pipe", home / "pipe.png", one))
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
     elif kind == 2:
         (
             home / os.fsdecode(draw.choice((b"caf\xe9.png", b"\xff", b"a\nb.png", b"\x1b[1m.png", b"-rf", b"...")))

@@ -27,7 +27,7 @@ from tests.hostile.sandbox import Outcome, check, run, run_command
 from tests.hostile.valid import SMALL
 
 SAMPLE = ["sample", "run=target", "num_images=2", "out=made/drawn"]
-EVALUATE = ["evaluate", "run=target", "features=random", "num_images=16"]
+EVALUATE = ["evaluate", "run=target", "features=random", "num_images=16", "cache=false"]
 RESUME = ["resume=target", "budget.images=96"]
 REPORT = ["report", "run=target"]
 EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]

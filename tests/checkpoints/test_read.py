@@ -101,7 +101,7 @@ def test_a_damaged_or_malicious_file_is_an_error(
 
 def test_another_format_and_other_content_are_errors(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(UserError, match="other content"):
+    with pytest.raises(UserError, match="the keys format and model"):
         load_checkpoint(tmp_path / "foreign.pt")
     torch.save({**CHECKPOINT, "format": FORMAT + 1}, tmp_path / "newer.pt")
     with pytest.raises(UserError, match=f"format {FORMAT + 1}"):

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import random
 import shutil
+import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
 
+import genimg
+from genimg.common.errors import EXIT_CODE, UserError
 from tests.hostile import mutate
-from tests.hostile.sandbox import Outcome, check, run_command
+from tests.hostile.sandbox import Outcome, check, run, run_command
 from tests.hostile.valid import SMALL
 
 SAMPLE = ["sample", "run=target", "num_images=2", "out=made/drawn"]
-EVALUATE = ["evaluate", "run=target", "extractor=classifier", "num_images=16"]
+EVALUATE = ["evaluate", "run=target", "features=random", "num_images=16", "cache=false"]
 RESUME = ["resume=target", "budget.images=96"]
 REPORT = ["report", "run=target"]
 EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]
+SWEEP = ["-m", "sweep.resume=target", "trainer.threads=1"]
+RATE = ["rate", "study=target", "results=a.json"]
 TRAIN = [*SMALL, "budget.images=32", "outputs=made"]
+OF_IMAGES = ["data=image_folder", "data.root=target", *TRAIN]
+OF_CLIPS = ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
+
+#: What the plan of a sweep may not ask for, and names that are no folders of jobs.
+WORDS = (
+    "launch.rdzv_endpoint=127.0.0.1:9", "trainer.num_nodes=2", "hydra.launcher.setup=[true]", "task=compare",
+    "+callbacks.mine._target_=os.system", "data.cache=outside", "resume=target", "model.lr=", "model.lr=[1", "=", "",
+    "hydra.sweep.dir=outside", "hydra.run.dir=outside", "outputs=outside", "data.root=outside",
+    "trainer.threads=10000000", "model=" + "[" * 900, "seed=" + "9" * 4300, "-m", "--config-dir=outside", "~model",
+    "sweep.resume=outside",
+)  # fmt: skip
+NAMES = ("../outside", "/tmp", "x" * 300, "x-y", "", ".", "0-\x1b[1m", "a/b", "0", "\x00")
 
 Draw = random.Random
 
@@ -34,7 +55,8 @@ def run_config(draw: Draw, valid: Path, case: Path) -> list[str]:
     target = _copy(valid / draw.choice(("gan", "vae", "rnn")), case)
     file = target / draw.choice(("config.yaml", "config.yaml", "config.yaml", "defaults.yaml", "overrides.txt"))
     if file.suffix == ".yaml" and draw.random() < 0.8:
-        content = mutate.tree(draw, yaml.safe_load(file.read_text()))
+        mutation = draw.choice((mutate.tree, mutate.tree, mutate.attack))
+        content = mutation(draw, yaml.safe_load(file.read_text()))
         file.write_text(_yaml(content), errors="surrogatepass")
     else:
         file.write_bytes(mutate.text(draw, file.read_text()))
@@ -46,7 +68,7 @@ def checkpoint(draw: Draw, valid: Path, case: Path) -> list[str]:
     target = _copy(valid / draw.choice(("gan", "vae", "rnn")), case)
     file = target / "checkpoints" / "best.pt"
     content = torch.load(file, weights_only=True)
-    kind = draw.randrange(4)
+    kind = draw.randrange(6)
     if kind == 0:
         file.write_bytes(mutate.data(draw, file.read_bytes()))
     elif kind == 1:
@@ -57,9 +79,13 @@ def checkpoint(draw: Draw, valid: Path, case: Path) -> list[str]:
         with zipfile.ZipFile(file, "w") as archive:
             for name, part in parts.items():
                 archive.writestr(name, part)
-    elif kind == 2:
-        content = {**content, "config": mutate.tree(draw, content["config"])}
-        torch.save(content, file)
+    elif kind in (2, 3):
+        mutation = mutate.tree if kind == 2 else mutate.attack
+        torch.save({**content, "config": mutation(draw, content["config"])}, file)
+    elif kind == 4:  # an object with a state of its own
+        hiding = OrderedDict(content)
+        hiding.__dict__ |= draw.choice(({"x": [0] * 1000}, {"keys": 1}, {"x": torch.zeros(3)}))
+        torch.save(hiding, file)
     else:
         torch.save(_tensors(draw, mutate.tree(draw, content)), file)
     for other in ("last.pt", "previous.pt"):
@@ -80,26 +106,30 @@ def run_files(draw: Draw, valid: Path, case: Path) -> list[str]:
 def sweep(draw: Draw, valid: Path, case: Path) -> list[str]:
     """A sweep that is resumed."""
     target = _copy(valid / "sweep", case)
+    if draw.random() < 0.3:
+        file = target / "sweep.json"
+        content = json.loads(file.read_text())
+        words = draw.choice((content["words"], draw.choice(content["jobs"])["words"]))
+        words.append(draw.choice(WORDS))
+        if draw.random() < 0.5:
+            draw.choice(content["jobs"])["name"] = draw.choice(NAMES)
+        file.write_text(json.dumps(content))
+        return SWEEP
     files = sorted(target.rglob("*.json")) + sorted(target.glob("*/overrides.txt"))
     _mutate_text(draw, draw.choice([target / "sweep.json", target / "sweep.json", *files]))
-    return ["-m", "sweep.resume=target", "trainer.threads=1"]
+    return SWEEP
 
 
 def study(draw: Draw, valid: Path, case: Path) -> list[str]:
     """A study and the files of its raters."""
     target = _copy(valid / "study", case)
-    key = json.loads((target / "key.json").read_text())
-    answers = {
-        "format": 1, "study": key.get("study"), "rater": "a", "seed": 1,
-        "answers": [{"trial": trial, "answer": "left"} for trial in range(4)],
-    }  # fmt: skip
-    (case / "a.json").write_text(json.dumps(answers))
+    shutil.copy(valid / "a.json", case)
     _mutate_text(draw, draw.choice((target / "key.json", case / "a.json")))
-    return ["rate", "study=target", "results=a.json"]
+    return RATE
 
 
 def exported(draw: Draw, valid: Path, case: Path) -> list[str]:
-    """An export of weights."""
+    """An export of weights, which Python loads."""
     target = _copy(valid / "exported", case)
     (file,) = target.glob("*.safetensors")
     if draw.random() < 0.5:
@@ -109,12 +139,16 @@ def exported(draw: Draw, valid: Path, case: Path) -> list[str]:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
         about = json.loads(header["__metadata__"]["genimg"])
-        header["__metadata__"]["genimg"] = json.dumps(mutate.tree(draw, about))
+        if draw.random() < 0.3:
+            about["config"] = mutate.attack(draw, about["config"])
+        else:
+            about = mutate.tree(draw, about)
+        header["__metadata__"]["genimg"] = json.dumps(about)
         if draw.random() < 0.2:
             header = mutate.tree(draw, header)
         new = json.dumps(header).encode()
         file.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
-    return ["sample", f"run={file}", "num_images=2", "out=made/drawn"]
+    return ["load", str(file)]
 
 
 def images(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -123,10 +157,13 @@ def images(draw: Draw, valid: Path, case: Path) -> list[str]:
     target = _copy(valid / ("clips" if clips else "images"), case)
     files = sorted(path for path in target.rglob("*") if path.is_file())
     for file in draw.sample(files, draw.choice((1, 4, len(files)))):
-        file.write_bytes(mutate.data(draw, file.read_bytes()))
-    if clips:
-        return ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
-    return ["data=image_folder", "data.root=target", *TRAIN]
+        if draw.random() < 0.7:
+            file.write_bytes(mutate.data(draw, file.read_bytes()))
+        elif draw.random() < 0.8:
+            file.write_bytes(mutate.picture(draw))
+        else:  # a script that names another file
+            file.with_suffix(".mp4").write_text(f"ffconcat version 1.0\nfile {case / 'outside' / 'secret.txt'}\n")
+    return OF_CLIPS if clips else OF_IMAGES
 
 
 def places(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -134,12 +171,10 @@ def places(draw: Draw, valid: Path, case: Path) -> list[str]:
     name = draw.choice(("gan", "vae", "rnn", "images", "clips", "sweep", "study"))
     target = _copy(valid / name, case)
     mutate.folder(draw, target, case / "outside")
-    if name in ("images", "clips"):
-        kind = ["model=rnn", "data=frame_folder", "data.num_frames=3"] if name == "clips" else ["data=image_folder"]
-        return [*kind, "data.root=target", *TRAIN]
-    if name == "sweep":
-        return ["-m", "sweep.resume=target", "trainer.threads=1"]
-    return ["rate", "study=target", "results=[]"] if name == "study" else draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
+    if name == "study":
+        shutil.copy(valid / "a.json", case)
+    whole = {"images": OF_IMAGES, "clips": OF_CLIPS, "sweep": SWEEP, "study": RATE}
+    return whole.get(name) or draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
 
 
 def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
@@ -167,21 +202,57 @@ FAMILIES: dict[str, Callable[[Draw, Path, Path], list[str]]] = {
 }
 
 
-def run_case(family: str, seed: int, valid: Path, case: Path) -> tuple[list[str], Outcome, list[str]]:
-    """Runs one case in a new folder. Returns the words, the outcome, and the laws that it broke."""
+class Result(NamedTuple):
+    """A case, and the laws that it broke. Its folder is kept if there are any."""
+
+    family: str
+    seed: int
+    words: list[str]
+    outcome: Outcome
+    broken: list[str]
+
+    def __str__(self) -> str:
+        command = repr(" ".join(self.words))[:300]
+        return f"{self.family} {self.seed}: {'; '.join(self.broken)}\n  genimg {command}\n{self.outcome.err[-600:]}"
+
+
+def run_cases(cases: Sequence[tuple[str, int]], valid: Path, folder: Path, processes: int) -> Iterator[Result]:
+    """Runs cases, each a family and a seed, in as many forks of this process at a time."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(partial(run_case, valid=valid, folder=folder), cases)
+
+
+def run_case(one: tuple[str, int], valid: Path, folder: Path) -> Result:
+    """Runs one case in a new folder below `folder`, of which only parts are writable for it."""
+    family, seed = one
+    case = folder / f"{family}-{seed}"
     draw = random.Random(f"{family} {seed}")
     outside = case / "outside"
     outside.mkdir(parents=True)
     (outside / "secret.txt").write_text("secret")
     words = FAMILIES[family](draw, valid, case)
     before = _state(outside), _state(valid)
-    outcome = run_command(words, case, [case / "target", case / "made", case / "outputs"])
+    writable = [case / "target", case / "made", case / "outputs"]
+    load = partial(_load, words[-1])
+    outcome = run(load, case, writable) if words[0] == "load" else run_command(words, case, writable)
     broken = check(outcome)
     if (_state(outside), _state(valid)) != before:
         broken.append("files outside have changed")
     if any(case.rglob("ran")):
         broken.append("code of the folder ran")
-    return words, outcome, broken
+    if not broken:
+        shutil.rmtree(case, ignore_errors=True)
+    return Result(family, seed, words, outcome, broken)
+
+
+def _load(file: str) -> int:
+    """Samples from a file as a script does. Returns the exit code that a command would have."""
+    try:
+        genimg.load(file, device="cpu").sample(2)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODE
+    return 0
 
 
 def _state(folder: Path) -> dict[str, tuple[int, int]]:
@@ -196,7 +267,7 @@ def _copy(source: Path, case: Path) -> Path:
 
 def _yaml(content: Any) -> str:
     try:
-        return yaml.safe_dump(content)
+        return yaml.safe_dump(content, sort_keys=False)
     except (yaml.YAMLError, RecursionError):
         return json.dumps(content, default=str)
 
@@ -219,7 +290,9 @@ def _tensors(draw: Draw, node: Any) -> Any:
     """A copy in which a few tensors have another shape, type or content."""
     if isinstance(node, dict):
         return {name: _tensors(draw, part) for name, part in node.items()}
-    if not isinstance(node, torch.Tensor) or draw.random() < 0.9:
+    if not isinstance(node, torch.Tensor):
+        return torch.tensor(1) if draw.random() < 0.01 else node
+    if draw.random() < 0.9:
         return node
     return draw.choice((
         torch.zeros(0), torch.zeros(1).expand(10**9), node.double(), node.half() if node.is_floating_point() else node,

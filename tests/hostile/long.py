@@ -1,6 +1,6 @@
 """Runs many hostile cases and prints those that break a law: python -m tests.hostile.long --cases 2000.
 
-A single case: python -m tests.hostile.long --case "run_config 17". It prints the folder, which is kept.
+A single case: python -m tests.hostile.long --case "run_config 17". The folder of a case that breaks a law is kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
 from tests.hostile import valid as artefacts
-from tests.hostile.cases import FAMILIES, run_case
+from tests.hostile.cases import FAMILIES, run_cases
 from tests.hostile.sandbox import preload
 
 
@@ -26,9 +24,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--family", choices=list(FAMILIES), action="append")
     parser.add_argument("--case", help="one case: its family and seed")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
     families = options.family or list(FAMILIES)
     cases = [(families[n % len(families)], options.first + n // len(families)) for n in range(options.cases)]
     if options.case:
@@ -36,25 +33,20 @@ def main() -> int:
         cases = [(name, int(seed))]
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-    artefacts.make(folder / "valid")
     preload()
+    valid = artefacts.make(folder / "valid")
     counts: collections.Counter[str] = collections.Counter()
     slowest = 0.0
-    for family, seed in cases:
-        case = folder / f"{family}-{seed}"
-        words, outcome, broken = run_case(family, seed, folder / "valid", case)
-        counts[f"exit {outcome.code}"] += 1
-        slowest = max(slowest, outcome.seconds)
-        if broken:
+    for result in run_cases(cases, valid, folder, options.processes):
+        counts[f"exit {result.outcome.code}"] += 1
+        slowest = max(slowest, result.outcome.seconds)
+        if result.broken:
             counts["broken"] += 1
-            lines = outcome.err.strip().splitlines()[-3:]
-            print(f"{family} {seed}: {'; '.join(broken)}\n   genimg {' '.join(words)[:200]!r}", *lines, sep="\n   ")
+            print(result, flush=True)
         if options.case:
-            print(outcome.out, outcome.err, case, sep="\n")
-        else:
-            shutil.rmtree(case, ignore_errors=True)
-    print(dict(counts), f"slowest {slowest:.1f} s")
-    if not options.case:
+            print(result.outcome.out, result.outcome.err, sep="\n")
+    print(dict(counts), f"slowest {slowest:.1f} s", f"broken cases in {folder}" if counts["broken"] else "")
+    if not counts["broken"]:
         shutil.rmtree(folder, ignore_errors=True)
     return int(counts["broken"] > 0)
 

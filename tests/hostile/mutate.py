@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import os
 import random
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 #: Values that readers often mistake: wrong types, extreme numbers, paths, terminal controls, code.
 VALUES: tuple[Any, ...] = (
@@ -20,6 +26,27 @@ VALUES: tuple[Any, ...] = (
 KEYS = (
     "task", "out", "runs", "run", "launch", "trust", "_args_", "_target_", "_partial_", "_recursive_", "_convert_",
     "num_nodes", "devices", "cache", "root", "download", "", "x-y", "a.b", "hydra", "format", "\x1b[1m", "__class__",
+    1, None, "k" * 5000,
+)  # fmt: skip
+#: Attacks on a configuration: keys that only together ask for a connection, a foreign file or much memory.
+ATTACKS: tuple[dict[str, Any], ...] = (
+    {"trainer.num_nodes": 2, "trainer.devices": 1, "launch.rdzv_endpoint": "127.0.0.1:9", "launch.node_rank": 1},
+    {"task": "compare", "runs": ["../valid/gan", "../valid/vae"], "out": "outside/secret.txt"},
+    {"task": "export", "run": "target", "out": "outside/secret.txt"},
+    {"data.source.cache": "outside", "data.cache": "outside"},
+    {"data.source._args_": ["outside"]},
+    {"data.source": {"_target_": "torchvision.datasets.MNIST", "_args_": ["outside"], "download": True}},
+    {"logger.csv": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "outside"}},
+    {"callbacks.health": {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "dirpath": "outside"}},
+    {"outputs": "outside", "run_dir": "outside"},
+    {"model.hidden": 0, "model.latent_dim": 6 * 10**7},
+    {"model.generator.hidden": 0, "model.generator.latent_dim": 6 * 10**7, "model.latent_dim": 6 * 10**7},
+    {"model.width": 10**9}, {"model.width": 2**63}, {"data.image_size": 256, "model.width": 10**5},
+    {"model": {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 4}},
+    {"model.num_frames": 4}, {"data.num_frames": None}, {"data.num_frames": 1}, {"model.latent_dim": True},
+    {"model._partial_": True}, {"model._target_": None}, {"trainer.threads": 10**9}, {"trainer.precision": "float16"},
+    {"data.batch_size": 10**9}, {"callbacks.samples.num_images": 10**9}, {"callbacks.validation.num_images": 10**12},
+    {"budget.minutes": float("nan"), "budget.images": None}, {"model.lr": float("inf")}, {"data.num_workers": 10**6},
 )  # fmt: skip
 
 
@@ -33,6 +60,18 @@ def deep(levels: int) -> Any:
 
 def value(draw: random.Random) -> Any:
     return deep(draw.choice((50, 900))) if draw.random() < 0.03 else draw.choice(VALUES)
+
+
+def attack(draw: random.Random, config: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a configuration with the keys of one attack."""
+    config = copy.deepcopy(config)
+    for key, part in draw.choice(ATTACKS).items():
+        *parents, last = key.split(".")
+        node = config
+        for name in parents:
+            node[name] = node = node[name] if isinstance(node.get(name), dict) else {}
+        node[last] = copy.deepcopy(part)
+    return config
 
 
 def tree(draw: random.Random, node: Any) -> Any:
@@ -86,6 +125,23 @@ def data(draw: random.Random, content: bytes) -> bytes:
     return bytes(changed)
 
 
+def picture(draw: random.Random) -> bytes:
+    """A picture that is valid but odd in mode and size, or a header that claims more than follows."""
+    mode = draw.choice(("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"))
+    size = draw.choice(((1, 1), (1, 4000), (4000, 1), (7, 7), (300, 200), (4000, 4000)))
+    kinds = {"CMYK": ("JPEG", "TIFF"), "I;16": ("PNG", "TIFF"), "1": ("PNG", "BMP", "TIFF"), "P": ("PNG", "GIF", "BMP")}
+    written = io.BytesIO()
+    Image.new(mode, size).save(written, draw.choice(kinds.get(mode, ("PNG", "TIFF"))))
+    content = written.getvalue()
+    if content.startswith(b"\x89PNG") and draw.random() < 0.5:
+        sides = draw.choice(((2**31 - 1, 1), (2**16, 2**16), (8191, 8192), (0, 5), (2**32 - 1, 2**32 - 1)))
+        header = b"IHDR" + struct.pack(">II", *sides) + content[24:29]
+        return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    if content.startswith(b"GIF8") and draw.random() < 0.5:  # a canvas that is larger than its frame
+        return content[:6] + struct.pack("<HH", 65535, 65535) + content[10:]
+    return content
+
+
 def text(draw: random.Random, content: str) -> bytes:
     """Lines changed: damaged, removed, repeated, swapped, or replaced by something that parsers fear."""
     lines = content.encode().splitlines()
@@ -120,7 +176,9 @@ def folder(draw: random.Random, place: Path, outside: Path) -> None:
     if kind == 0:
         (home / draw.choice(("again", "x.png", "model.yaml"))).symlink_to(draw.choice((".", "..", str(outside))))
     elif kind == 1:
-        os.mkfifo(home / draw.choice(("pipe", "pipe.png", "key.json")))
+        pipe = draw.choice((home / "pipe", home / "pipe.png", one))
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
     elif kind == 2:
         (
             home / os.fsdecode(draw.choice((b"caf\xe9.png", b"\xff", b"a\nb.png", b"\x1b[1m.png", b"-rf", b"...")))

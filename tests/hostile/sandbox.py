@@ -7,7 +7,9 @@ Python process; everything else is the code that a user runs.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import pkgutil
 import re
 import resource
 import signal
@@ -18,6 +20,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
+
+import torch
+from PIL import Image
+
+import genimg
+from genimg.config.compose import Composer
 
 SECONDS = 30.0  # for one case; an honest one takes 3
 MEMORY = 2**30  # bytes beyond what this process holds
@@ -40,13 +48,16 @@ class Outcome:
 
 
 def preload() -> None:
-    """Imports what most cases need, once for all forks."""
-    for name in (
-        "genimg.launch.session", "genimg.launch.worker", "genimg.sweeps.run", "genimg.training.fit",
-        "genimg.sampling.sample", "genimg.sampling.export.write", "genimg.evaluation.evaluate",
-        "genimg.evaluation.rating.rate", "genimg.report.write", "hydra.core.default_element", "scipy.linalg",
-    ):  # fmt: skip
+    """Imports every module and composes one configuration, once for all forks."""
+    for module in pkgutil.walk_packages(genimg.__path__, "genimg."):
+        if not module.name.startswith("genimg.configs"):
+            import_module(module.name)
+    for name in ("sklearn.datasets", "scipy.linalg", "safetensors.torch", "tensorboard.summary", "google.protobuf"):
         import_module(name)
+    torch.set_num_threads(1)  # threads would not survive the fork
+    Image.init()
+    Composer("train").defaults([])
+    gc.freeze()  # a collection in a fork would copy the pages that it marks
 
 
 def run_command(words: Sequence[str], folder: Path, writable: Sequence[Path]) -> Outcome:

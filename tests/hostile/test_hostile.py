@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.hostile import cases
 from tests.hostile import valid as artefacts
-from tests.hostile.cases import FAMILIES, run_case
-from tests.hostile.sandbox import preload, run
+from tests.hostile.sandbox import preload, run, run_command
 
-CASES = 15  # of each family
+SEEDS = range(34)  # of each family: 306 cases
+PROCESSES = 2
 
 
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("valid")
-    artefacts.make(folder)
     preload()
-    return folder
+    return artefacts.make(tmp_path_factory.mktemp("hostile") / "valid")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", cases.FAMILIES)
 def test_a_mutated_input_is_an_error_or_works(family: str, valid: Path, tmp_path: Path) -> None:
-    failures = []
-    for seed in range(CASES):
-        words, outcome, broken = run_case(family, seed, valid, tmp_path / str(seed))
-        if broken:
-            failures.append(f"{family} {seed}: {broken}\n  genimg {' '.join(words)!r}\n{outcome.err[-600:]}")
+    results = cases.run_cases([(family, seed) for seed in SEEDS], valid, tmp_path, PROCESSES)
+    failures = [str(result) for result in results if result.broken]
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        *((name, words) for name in ("gan", "rnn") for words in (cases.RESUME, cases.SAMPLE, cases.EVALUATE)),
+        ("gan", cases.REPORT),
+        ("gan", cases.EXPORT),
+        ("sweep", cases.SWEEP),
+        ("study", cases.RATE),
+        ("images", cases.OF_IMAGES),
+        ("clips", cases.OF_CLIPS),
+    ],
+)
+def test_the_commands_of_the_cases_work_without_a_mutation(
+    name: str, words: list[str], valid: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(valid / name, tmp_path / "target")
+    shutil.copy(valid / "a.json", tmp_path)
+    outcome = run_command(words, tmp_path, [tmp_path])
+    assert outcome.code == 0, outcome.err
 
 
 def test_the_sandbox_records_a_write_a_connection_and_a_program(tmp_path: Path) -> None:

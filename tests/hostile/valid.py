@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from genimg.evaluation.rating import study
+from tests.hostile.sandbox import run_command
 
 SMALL = [
     "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4", "model.hidden=8",
@@ -22,8 +23,10 @@ MODELS = {
 }
 
 
-def make(folder: Path) -> None:
-    """Writes the artefacts below `folder`: gan/, vae/, rnn/, sweep/, study/, exported/, images/ and clips/."""
+def make(folder: Path) -> Path:
+    """Writes to a new folder, and returns it: gan/, vae/, rnn/, sweep/, exported/, images/, clips/, study/ and
+    a.json, the answers of its rater."""
+    folder.mkdir()
     _images(folder / "images")
     _clips(folder / "clips")
     for name, words in MODELS.items():
@@ -36,12 +39,16 @@ def make(folder: Path) -> None:
     _command(folder, "export", f"run={folder / 'gan'}", "format=safetensors", f"out={folder / 'exported'}")
     runs = f"runs=[{folder / 'gan'},{folder / 'vae'}]"
     _command(folder, "rate", runs, f"study={folder / 'study'}", "trials=4", "repeats=0")
+    answers = [{"trial": trial, "answer": "left", "milliseconds": 9} for trial in study.order(4, 0, seed=1)]
+    content = {"format": study.FORMAT, "rater": "a", "seed": 1, "answers": answers}
+    content["study"] = study.read_key(folder / "study" / "key.json").study
+    (folder / "a.json").write_text(json.dumps(content))
+    return folder
 
 
 def _command(folder: Path, *words: str) -> None:
-    command = [sys.executable, "-m", "genimg.cli.main", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ}, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    outcome = run_command(words, folder, [folder])
+    assert outcome.code == 0, outcome.out + outcome.err
 
 
 def _images(folder: Path) -> None:

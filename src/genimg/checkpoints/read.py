@@ -38,6 +38,9 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
         UserError: if the file is missing, damaged, of another format, or no checkpoint of this project.
     """
     expected = "a checkpoint written by genimg-train"
+    if path.suffix == ".safetensors":
+        hint = "an export is loaded in Python: genimg.load(FILE).sample(16)"
+        raise UserError(key, str(path), expected, hint)
     try:
         checkpoint = torch.load(checked_archive(path), map_location="cpu", weights_only=True)
         check_content(checkpoint, path.stat().st_size)
@@ -48,7 +51,7 @@ def load_checkpoint(path: Path, key: str = "run") -> Checkpoint:
     except Exception as error:  # torch raises half a dozen types for a damaged or foreign file
         raise UserError(key, str(path), expected, hint=f"it cannot be read: {first_line(error)}") from error
     if not isinstance(checkpoint, dict) or "format" not in checkpoint or "model" not in checkpoint:
-        raise UserError(key, str(path), expected, hint="the file has other content")
+        raise UserError(key, str(path), expected, hint="it is not a mapping with the keys format and model")
     if not isinstance(checkpoint["format"], int) or checkpoint["format"] != FORMAT:
         raise UserError(
             key,

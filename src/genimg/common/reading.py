@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.text import printable
 
@@ -102,8 +103,13 @@ def read_yaml(path: Path) -> Any:
         text = content.decode("utf-8-sig")
         _check_events(text)
         found = OmegaConf.to_container(OmegaConf.create(text))
-    except Exception as error:  # PyYAML and OmegaConf raise AssertionError, KeyError and more for damaged files
+    except yaml.MarkedYAMLError as error:
+        place = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"it is not YAML: {error.problem}{place}") from error
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ValueError(_reason(error)) from error
+    except Exception as error:  # PyYAML and OmegaConf raise AssertionError, KeyError and more for damaged files
+        raise ValueError("it is not YAML") from error
     _check(found)
     return found
 

@@ -104,7 +104,7 @@ class Composer:
         waiting = [group for group in self.loader.subgroups("") if not group.startswith("_")]
         while waiting:
             group = waiting.pop(0)
-            if self.loader.has_files(group):
+            if self.loader.choices(group):
                 found.append(group)
             if group != "hydra":
                 waiting += [f"{group}/{inner}" for inner in self.loader.subgroups(group)]

@@ -75,10 +75,11 @@ def starting_choices(run: RunFolder, composer: Composer, overrides: list[Overrid
         words = read_bytes(run.overrides, MAX_YAML).decode(errors="replace").splitlines()
     except ValueError:  # missing, or not ours
         words = []
+    known = {*composer.chosen_groups(), *composer.groups()}
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
     for word in words:
         group = word.partition("=")[0]
-        if group.startswith("hydra") or group not in {*composer.chosen_groups(), *composer.groups()}:
+        if group.startswith("hydra") or group not in known:
             continue
         chosen = _chosen(composer, word)
         if chosen and set(chosen) <= set(composer.choices(group)):

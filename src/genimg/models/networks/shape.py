@@ -26,7 +26,7 @@ class NetworkShape:
         num_classes: 0 for an unconditional network.
 
     Raises:
-        ValueError: for an image size out of range, or `smallest` below 1.
+        ValueError: for an image size out of range, or another size below 1.
     """
 
     image_size: ImageSize
@@ -38,8 +38,9 @@ class NetworkShape:
     num_classes: int = 0
 
     def __post_init__(self) -> None:
-        if self.smallest < 1:
-            raise ValueError(f"smallest must be at least 1 pixel, got {self.smallest}")
+        for name in ("channels", "width", "max_width", "hidden", "smallest"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         check_sides(*self.height_width)
 
     @property

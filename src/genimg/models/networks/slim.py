@@ -15,11 +15,9 @@ class Generator(nn.Module):
     """From a latent vector to an image.
 
     A mapping network turns z, beside the class embedding, into a style w (StyleGAN, Karras et al. 2019). Each stage
-    doubles the resolution, applies a convolution and normalises; w scales and shifts the features of every stage. All
-    stages work at half the resolution of the image or below. The last convolution computes the four pixels of each
-    position (sub-pixel convolution, Shi et al. 2016), so edges are sharp at a quarter of the operations, and starts as
-    nearest-neighbour enlargement, without checkerboards (Aitken et al. 2017). A small convolution of
-    the pixels follows.
+    doubles the resolution, applies a convolution and normalises; w scales and shifts the features of every stage. The
+    stages end at half the resolution of the image. Two small convolutions follow at full resolution; the activation
+    between them lets an edge be sharp without rings around it, which a single linear layer cannot.
 
     Args:
         shape: the image to draw and the size of the network.
@@ -43,12 +41,11 @@ class Generator(nn.Module):
         stages = [Stage(a, b, shape.hidden) for a, b in pairwise([widths[0], *widths])]
         self.stages = nn.ModuleList(stages)
         pixel_width = max(1, shape.width // 2)
-        self.to_pixels = nn.Conv2d(widths[-1], 4 * pixel_width, 3, padding=1)
+        self.to_pixels = nn.Conv2d(widths[-1], pixel_width, 3, padding=1)
         self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1)
         init_convolutions(self)
         for stage in stages:
             nn.init.normal_(stage.style.weight, std=0.3 / shape.hidden**0.5)  # scales start near 1
-        _repeat_subpixels(self.to_pixels)
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)
 
@@ -59,10 +56,8 @@ class Generator(nn.Module):
         w = self.mapping(z)
         h = self.fc(w).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
         for size, stage in zip(self.sizes, self.stages, strict=True):
-            h = stage(F.interpolate(h, size=size, mode="bilinear", align_corners=False), w)
-        pixels = F.leaky_relu(F.pixel_shuffle(self.to_pixels(h), 2), 0.2)
-        height, width = self.size
-        return self.to_image(pixels)[:, :, :height, :width]  # an odd side has one line too many
+            h = stage(_enlarged(h, size), w)
+        return self.to_image(F.leaky_relu(self.to_pixels(_enlarged(h, self.size)), 0.2))
 
 
 class Stage(nn.Module):
@@ -85,10 +80,8 @@ class Stage(nn.Module):
         return F.leaky_relu(self.norm(self.conv(h)) * (1 + scale) + shift, 0.2)
 
 
-def _repeat_subpixels(conv: nn.Conv2d) -> None:
-    """Gives the four outputs of a sub-pixel convolution equal weights."""
-    with torch.no_grad():
-        conv.weight.copy_(conv.weight[::4].repeat_interleave(4, dim=0))
+def _enlarged(h: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(h, size=size, mode="bilinear", align_corners=False)
 
 
 class Discriminator(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.gan import GAN, leaky_tanh
+from genimg.models.gan import GAN, PENALTIES, leaky_tanh
 from genimg.models.networks.augmentation import DiffAugment
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
@@ -182,6 +182,33 @@ def test_gamma_falls_from_its_first_to_its_last_value() -> None:
 
     assert share_of_penalty(0.0) == pytest.approx(0.5 * 1.0, rel=1e-3)
     assert share_of_penalty(1.0) == pytest.approx(0.5 * 0.25, rel=1e-3)
+
+
+def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
+    model = gan(gamma=(1.0, 1.0), penalty_every=4, penalty_share=1.0)
+    model.discriminator = Steep()
+    images = torch.rand(8, 1, 8, 8)
+    seen = []
+    for step in range(8):
+        model.images_seen = step * len(images)
+        metrics, _ = model.discriminator_loss(images, -images, None)
+        seen.append("penalty" in metrics)
+        if seen[-1]:
+            plain = OBJECTIVES["relativistic"].discriminator(Steep()(images), Steep()(-images)).mean()
+            assert float(metrics["loss_d"] - plain) == pytest.approx(0.5 * 4 * 64)  # gradient 1 at 64 real pixels
+    assert seen == [True, False, False, False] * 2
+
+
+def test_the_first_order_penalty_agrees_with_the_exact_one() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, 1, 8, 8)
+    exact, estimate = (
+        gan(gamma=(1.0, 1.0), penalty=name, penalty_share=1.0, penalty_directions=500) for name in PENALTIES
+    )
+    exact_value, estimated = (
+        float(model.discriminator_loss(images, images, None)[0]["penalty"].detach()) for model in (exact, estimate)
+    )
+    assert estimated == pytest.approx(exact_value, rel=0.2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -186,3 +186,9 @@ def test_draws_of_other_seeds_splits_and_epochs_differ() -> None:
     assert (
         len({hash_int(3, seed, split, epoch) for seed in range(9) for split in range(3) for epoch in range(99)}) == 2673
     )
+
+
+def test_only_a_source_can_move() -> None:
+    """A configuration may put any value in its place."""
+    with pytest.raises(TypeError, match="of is 'digits'"):
+        MovingStills("digits")  # pyright: ignore

@@ -70,6 +70,12 @@ class Source(Protocol):
         ...
 
 
+def require_source(name: str, value: object) -> None:
+    """Raises TypeError if the argument `name` is no source: a configuration may put any value in its place."""
+    if not hasattr(value, "load"):
+        raise TypeError(f"{name} is {value!r:.60}, and cannot be loaded")
+
+
 @dataclass(frozen=True)
 class TensorItems:
     """Items in one tensor, in memory or memory-mapped.

@@ -16,7 +16,7 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.common.hashing import Use, hash_int, hash_words
 from genimg.common.limits import LARGEST_ITEM, check_sides
-from genimg.data.items import ImageShape, Items, Source, fingerprint
+from genimg.data.items import ImageShape, Items, Source, fingerprint, require_source
 from genimg.data.loader import Batch, Batches
 from genimg.data.order import TrainOrder, evaluation_requests, evenly_spaced_indices
 
@@ -67,8 +67,7 @@ class GenerativeData(LightningDataModule):
         **source_settings: object,
     ) -> None:
         super().__init__()
-        if not hasattr(source, "load"):
-            raise TypeError(f"source is {source!r:.60}, and cannot be loaded")
+        require_source("source", source)
         if unknown := source_settings.keys() - _field_names(source):
             raise TypeError(f"{type(source).__name__} has no field {', '.join(unknown)}")
         height, width = check_sides(*((image_size, image_size) if isinstance(image_size, int) else image_size))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.hashing import Use, uniform
-from genimg.data.items import ImageShape, Items, Part, Source
+from genimg.data.items import ImageShape, Items, Part, Source, require_source
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class MovingStills:
     stills: int | tuple[int, int] = 1
     still_scale: float = 0.5
     speed: tuple[float, float] = (0.03, 0.1)
+
+    def __post_init__(self) -> None:
+        require_source("of", self.of)
 
     @property
     def has_test_split(self) -> bool:

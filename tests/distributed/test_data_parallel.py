@@ -86,11 +86,14 @@ def config_file(folder: Path, *words: str) -> Path:
 
 
 MODELS = {
-    "gan": ["model=gan", "model.conditional=true", "model.augmentation=[translation,color]"],
+    "gan": [
+        "model=gan", "model.conditional=true", "model.augmentation=[translation,color]",
+        "model.penalty=first_order", "model.penalty_every=1",
+    ],
     "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
-}
+}  # fmt: skip
 # without random numbers for each image other than the noise
 WHOLE = {
     "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],

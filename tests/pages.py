@@ -87,7 +87,7 @@ def short(command: str, folder: Path) -> list[str]:
     if program == "genimg" or "--help" in keys:
         return words
     if "sweep.resume" in keys:
-        return ["-m", f"sweep.resume={max(folder.glob('outputs/*/*-sweep')).relative_to(folder)}"]
+        return ["-m", f"sweep.resume={max(folder.glob('outputs/*/*-sweep')).relative_to(folder)}", "trainer.threads=1"]
     if "resume" in keys:
         return [*words, "budget.images=112"] if "budget.images" in keys else words
     return [*words, *SHORT]

@@ -53,7 +53,7 @@ def test_every_rule_matches_an_existing_key() -> None:
     known: set[str] = set()
     for composer in composers:
         known |= set(flatten(without_hydra(composer.compose([]))))
-        for group in ("model", "data", "callbacks", "logger"):
+        for group in ("model", "model/network", "data", "callbacks", "logger"):
             for choice in composer.choices(group) if composer.task == "train" else []:
                 known |= set(flatten(without_hydra(composer.compose([f"{group}={choice}"]))))
     for plugin in ("hydra/launcher=joblib", "hydra/sweeper=optuna"):

@@ -212,7 +212,7 @@ class Result(NamedTuple):
     broken: list[str]
 
     def __str__(self) -> str:
-        command = repr(" ".join(self.words))[:300]
+        command = repr(" ".join(self.words))[-300:]
         return f"{self.family} {self.seed}: {'; '.join(self.broken)}\n  genimg {command}\n{self.outcome.err[-600:]}"
 
 

@@ -87,5 +87,6 @@ def test_a_network_shape_refuses_values_that_the_command_line_refuses() -> None:
             small(wrong)
     with pytest.raises(ValueError, match="smallest"):
         small(8, smallest=0)
-    with pytest.raises(ValueError, match="channels"):
-        small(8, channels=-1)
+    for wrong in (-1, 10**12):
+        with pytest.raises(ValueError, match="channels"):
+            small(8, channels=wrong)

@@ -7,7 +7,7 @@ and back to exactly the size it came from on the way up.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genimg.common.limits import check_sides
+from genimg.common.limits import MOST_CHANNELS, check_sides
 
 ImageSize = int | Sequence[int]
 
@@ -26,7 +26,7 @@ class NetworkShape:
         num_classes: 0 for an unconditional network.
 
     Raises:
-        ValueError: for an image size out of range, or another size below 1.
+        ValueError: for an image size out of range, or another size out of range.
     """
 
     image_size: ImageSize
@@ -39,8 +39,8 @@ class NetworkShape:
 
     def __post_init__(self) -> None:
         for name in ("channels", "width", "max_width", "hidden", "smallest"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= MOST_CHANNELS:
+                raise ValueError(f"{name} must be from 1 to {MOST_CHANNELS:,}, got {getattr(self, name)}")
         check_sides(*self.height_width)
 
     @property

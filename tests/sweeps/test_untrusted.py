@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from genimg.common.errors import UserError
 from tests.sweeps.conftest import run, started, sweep_folder, table
 
-NAMES = ("a" * 300, "0-a\x1b[2J", "0\n", ".", "", ".jobs", "0-a/../b", "/tmp/0-a")
+NAMES = ("a" * 300, "0-a\x1b[2J", "0\n", ".", "", ".jobs", "0-a/../b", "/0-a")
 
 
 @pytest.mark.parametrize(

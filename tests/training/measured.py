@@ -10,7 +10,7 @@ from torch import Tensor
 from genimg.common.noise import Noise
 from genimg.models.gan import GAN
 from genimg.models.rnn import RNN
-from genimg.training.callbacks.base import Measured
+from genimg.training.callbacks.base import Measured, Measurement
 from genimg.training.callbacks.frechet_random import FrechetRandom
 from genimg.training.callbacks.validation import Validation
 
@@ -37,11 +37,11 @@ class FirstIsBest(FrechetRandom):
         return Measured({"frechet_random": value}, 4)
 
 
-class TimedValidation(Validation):
-    """Adds the processor time of each measurement to `seconds`."""
+class _Timed(Measurement):
+    """Adds the processor time of each measurement to `seconds`, which a subclass defines."""
 
     passive: ClassVar[bool] = False
-    seconds: ClassVar[list[float]] = []
+    seconds: ClassVar[list[float]]
 
     def measure(self, num_images: int) -> Measured:
         started = time.process_time()
@@ -50,17 +50,12 @@ class TimedValidation(Validation):
         return found
 
 
-class Timed(FrechetRandom):
-    """Adds the processor time of each measurement to `seconds`."""
-
-    passive: ClassVar[bool] = False
+class TimedValidation(_Timed, Validation):
     seconds: ClassVar[list[float]] = []
 
-    def measure(self, num_images: int) -> Measured:
-        started = time.process_time()
-        found = super().measure(num_images)
-        self.seconds.append(time.process_time() - started)
-        return found
+
+class Timed(_Timed, FrechetRandom):
+    seconds: ClassVar[list[float]] = []
 
 
 PALETTE = torch.tensor([[1.0, -0.6, -0.6], [-0.6, 0.8, -0.4], [-0.4, -0.4, 1.0], [0.9, 0.9, -0.7]])

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from genimg.common.errors import UserError
+
 
 def count_gpus() -> int:
     """Returns the number of NVIDIA GPUs that a new process would see, as torch.cuda counts them: 0 on Apple silicon."""
@@ -51,6 +53,16 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path(
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return free
     return min(free, max(0, limit - used))
+
+
+def require_memory(needed: float, available: int | None, key: str, what: str, hint: str) -> None:
+    """Raises UserError if more bytes are needed than available; None = not known, and nothing is required.
+
+    what: the value of the message; {} stands for the size.
+    """
+    if available is not None and needed > available:
+        expected = f"at most the {available / 2**30:,.1f} GB that are free on this machine"
+        raise UserError(key, what.format(f"{needed / 2**30:,.1f} GB"), expected, hint)
 
 
 def _count_installed_gpus() -> int:

@@ -90,12 +90,13 @@ class GAN(LatentModel):
     ) -> None:
         super().__init__()
         check_unused(_shared)
-        if objective not in self.objectives:
-            raise UserError("model.objective", objective, f"one of {', '.join(self.objectives)}")
-        if output not in OUTPUTS:
-            raise UserError("model.output", output, f"one of {', '.join(OUTPUTS)}")
-        if penalty not in PENALTIES:
-            raise UserError("model.penalty", penalty, f"one of {', '.join(PENALTIES)}")
+        for name, value, known in (
+            ("objective", objective, self.objectives),
+            ("output", output, OUTPUTS),
+            ("penalty", penalty, PENALTIES),
+        ):
+            if value not in known:
+                raise UserError(f"model.{name}", value, f"one of {', '.join(known)}")
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer

@@ -10,8 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genimg.common.errors import UserError
-from genimg.common.hardware import available_memory
+from genimg.common.hardware import available_memory, require_memory
 from genimg.models.base import GenerativeModel
 
 _BESIDES = 3  # peak of the memory relative to the largest operation: at most 1.4 for a GAN or a VAE, 2.6 for an RNN
@@ -53,6 +52,4 @@ def check_chunk(
         needed = _BESIDES * largest.bytes + copies * result.numel() * result.element_size()
     except Exception:  # the model itself reports what it refuses, when it is used
         return
-    if available is not None and needed > available:
-        expected = f"at most the {available / 2**30:,.1f} GB that are free on this machine"
-        raise UserError("run", f"samples that need about {needed / 2**30:,.1f} GB at once", expected, hint)
+    require_memory(needed, available, "run", "samples that need about {} at once", hint)

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from genimg.common.build import Builder
-from genimg.common.errors import UserError
-from genimg.common.hardware import available_memory
+from genimg.common.hardware import available_memory, require_memory
 from genimg.common.settings import Node
 
 COPIES = 5  # of each weight: itself, its gradient, the two moments of Adam, and its EMA
@@ -27,7 +26,5 @@ def check_memory(node: Node, builder: Builder, available: int | None = None) -> 
         needed = COPIES * sum(weight.numel() * weight.element_size() for weight in model.parameters())
     except Exception:  # the class itself reports a setting that it refuses when it is built
         return
-    if available is not None and needed > available:
-        expected = f"at most the {available / 2**30:,.1f} GB that are free on this machine"
-        hint = "reduce model.width, model.hidden or model.latent_dim"
-        raise UserError("model", f"weights that need {needed / 2**30:,.1f} GB in training", expected, hint)
+    hint = "reduce model.width, model.hidden or model.latent_dim"
+    require_memory(needed, available, "model", "weights that need {} in training", hint)

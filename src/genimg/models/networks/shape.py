@@ -14,7 +14,7 @@ ImageSize = int | Sequence[int]
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a network reads or draws, and how large it is.
+    """The image that a network reads or draws, and the size of the network.
 
     Args:
         image_size: side of a square image, or (height, width), 8 to 256 pixels each.

@@ -66,6 +66,32 @@ def test_an_integer_may_be_written_as_a_float() -> None:
     assert type(_checked("budget.images=1e5").budget.images) is int
 
 
+def test_a_number_of_more_than_64_bits_is_a_float() -> None:
+    """torch and checkpoints hold no larger integer."""
+    config = _checked(
+        "model=gan", "model.gradient_penalty=18446744073709551616", "model.gamma=[18446744073709551616,1]"
+    )
+    assert type(config.model.gradient_penalty) is float
+    assert config.model.gradient_penalty == 2.0**64
+    assert config.model.gamma == [2.0**64, 1.0]
+    assert type(config.model.gamma[0]) is float
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("budget.images", "9223372036854775808"),
+        ("model.gradient_penalty", "9" * 400),
+        ("+data.mine", "-9223372036854775809"),
+        ("+data.mine", "[1,9223372036854775808]"),
+    ],
+)
+def test_an_integer_of_more_than_64_bits_is_refused(key: str, value: str) -> None:
+    with pytest.raises(UserError) as refused:
+        _checked("model=gan", "data._target_=mine.Data", f"{key}={value}")
+    assert refused.value.key == key.lstrip("+")
+
+
 def test_a_folder_name_may_be_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "2024.10").mkdir()

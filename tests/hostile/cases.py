@@ -28,7 +28,7 @@ from tests.hostile.valid import SMALL
 
 SAMPLE = ["sample", "run=target", "num_images=2", "out=made/drawn"]
 EVALUATE = ["evaluate", "run=target", "features=random", "num_images=16", "cache=false"]
-RESUME = ["resume=target", "budget.images=96"]
+RESUME = ["resume=target", "budget.images=96", "trainer.threads=1"]
 REPORT = ["report", "run=target"]
 EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]
 SWEEP = ["-m", "sweep.resume=target", "trainer.threads=1"]

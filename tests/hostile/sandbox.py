@@ -101,8 +101,9 @@ def run(action: Callable[[], int], folder: Path, writable: Sequence[Path]) -> Ou
 def check(outcome: Outcome) -> list[str]:
     """The laws that an outcome breaks: its exit code, one message, no traceback, no control characters."""
     broken = list(outcome.broken)
-    diverged = outcome.code == 1 and "became non-finite" in outcome.err  # trained, with settings that cannot work
-    if outcome.code not in (0, 2) and not diverged:
+    # it trained, with settings that cannot work, or its samples could not be written
+    trained = any(words in outcome.err for words in ("became non-finite", "the run is trained"))
+    if outcome.code not in (0, 2) and not (outcome.code == 1 and trained):
         broken.append(f"exit code {outcome.code}")
     text = outcome.out + outcome.err
     if "Traceback (most recent call last)" in text:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from genimg.checkpoints.pickled import check_pickle
+from genimg.common.limits import LARGEST_INTEGER
 
 LARGEST_PICKLE = 2**24  # bytes of the pickled structure; a model of 1,000 tensors has about 200,000
 MOST_PARTS = 10**6  # dictionaries, lists and values, counted once for each reference
@@ -69,7 +70,7 @@ def check_content(content: Any, size: int) -> None:
             waiting += [(one, depth + 1) for one in (*part.keys(), *part.values())]
         elif isinstance(part, list | tuple):
             waiting += [(one, depth + 1) for one in part]
-        elif isinstance(part, int) and abs(part) >= 2**63:
+        elif isinstance(part, int) and abs(part) > LARGEST_INTEGER:
             raise ValueError("it holds an integer of more than 64 bits")
         elif not isinstance(part, str | int | float | bool | torch.dtype | None):
             raise ValueError(f"it holds a {type(part).__name__}; only plain types are allowed")

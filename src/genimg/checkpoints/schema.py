@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from genimg import __version__
-from genimg.common.limits import LARGEST_ITEM, check_sides
+from genimg.common.limits import LARGEST_INTEGER, LARGEST_ITEM, check_sides
 from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
@@ -168,7 +168,7 @@ def _is_list(value: object, check: Callable[[Any], bool]) -> TypeGuard[list[Any]
 
 
 def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= LARGEST_INTEGER
 
 
 #: In the order of the file. `config` comes before `data`, whose check reads it.

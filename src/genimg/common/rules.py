@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from genimg.common.declared import registry
-from genimg.common.limits import MOST_CHANNELS, MOST_THREADS, SIDES
+from genimg.common.limits import LARGEST_INTEGER, MOST_CHANNELS, MOST_THREADS, SIDES
 
 
 class Rule(NamedTuple):
@@ -59,7 +59,7 @@ class Rule(NamedTuple):
             case "flag":
                 return isinstance(value, bool)
             case "integer":
-                return text and isinstance(value, int) and self._in_range(value)
+                return text and isinstance(value, int) and abs(value) <= LARGEST_INTEGER and self._in_range(value)
             case "number":
                 return text and isinstance(value, int | float) and self._in_range(value)
             case "two":
@@ -84,7 +84,7 @@ class Rule(NamedTuple):
         return self.everywhere or not key.startswith(("model.", "data.")) or str(target).startswith("genimg.")
 
     def _in_range(self, value: float) -> bool:
-        if not math.isfinite(value) or (self.above is not None and not value > self.above):
+        if not is_finite(value) or (self.above is not None and not value > self.above):
             return False
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
@@ -94,6 +94,14 @@ class Rule(NamedTuple):
         if self.low is not None and self.high is not None:
             return f" from {_plain(self.low)} to {_plain(self.high)}"
         return f", {_plain(self.low)} or more" if self.low is not None else ""
+
+
+def is_finite(value: float) -> bool:
+    """Whether `value` is a finite float or an integer that a float can hold, to some precision."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def _plain(bound: float) -> str:

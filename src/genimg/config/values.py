@@ -6,7 +6,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError, nearest
-from genimg.common.rules import Rule, rule_for
+from genimg.common.limits import LARGEST_INTEGER
+from genimg.common.rules import Rule, is_finite, rule_for
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, missing_keys, plain_value
 from genimg.config.names import OPEN
@@ -29,20 +30,43 @@ def check_types(overrides: list[Override], nodes: dict[str, object], base: DictC
 
 
 def convert_types(config: DictConfig, overrides: list[Override], nodes: dict[str, object]) -> None:
-    """Converts values that YAML parsed as another type than the rule's: 1e5 to an integer, 2024 to a folder name."""
+    """Converts values that YAML parsed as another type than the rule's.
+
+    1e5 becomes an integer, 2024 a folder name, and a number of more than 64 bits, which torch and a checkpoint cannot
+    hold as an integer, a float.
+    """
     written = {o.key_or_group: line(o).partition("=")[2].strip() for o in overrides if _is_number(o.value())}
     for key in nodes:
         rule = rule_for(key)
-        if rule is None or rule.kind not in ("integer", "size", "text", "paths") or rule.choices:
+        if rule is None:
             continue
         value = OmegaConf.select(config, key, throw_on_missing=False, throw_on_resolution_failure=False)
-        if rule.kind in ("integer", "size"):
+        if rule.kind in ("number", "two"):
+            if _too_large(value):
+                OmegaConf.update(config, key, _as_float(value))
+        elif rule.choices:
+            continue
+        elif rule.kind in ("integer", "size"):
             if isinstance(value, float) and value.is_integer():
                 OmegaConf.update(config, key, int(value))
-        elif _is_number(value):
+        elif rule.kind in ("text", "paths") and _is_number(value):
             OmegaConf.update(config, key, written.get(key, str(value)))
         elif rule.kind == "paths" and isinstance(value, ListConfig):
             OmegaConf.update(config, key, [str(one) if _is_number(one) else one for one in value])
+
+
+def _too_large(value: object) -> bool:
+    """Whether `value` is an integer of more than 64 bits, or a list with one."""
+    if isinstance(value, list | ListConfig):
+        return any(map(_too_large, value))
+    return isinstance(value, int) and abs(value) > LARGEST_INTEGER
+
+
+def _as_float(value: object) -> object:
+    """Numbers as floats, in lists too; an integer that no float can hold stays, and its rule refuses it."""
+    if isinstance(value, list | ListConfig):
+        return [_as_float(one) for one in value]
+    return float(value) if isinstance(value, int) and _is_number(value) and is_finite(value) else value
 
 
 def _is_number(value: object) -> bool:
@@ -55,7 +79,11 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
         raise UserError(key, None, "a value; it has no default", f"{key}=...", composer.source_of(key, words))
     for key, node in nodes.items():
         rule = rule_for(key)
-        if rule is None or isinstance(node, DictConfig) or not _applies(rule, key, config):
+        if isinstance(node, DictConfig):
+            continue
+        if rule is None or not _applies(rule, key, config):
+            if _too_large(given := OmegaConf.select(config, key, throw_on_resolution_failure=False)):
+                raise UserError(key, _shown(given), f"integers of at most 64 bits, up to {LARGEST_INTEGER}")
             continue
         try:
             value = plain_value(config, key)
@@ -64,7 +92,9 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
         if rule.accepts(value):
             continue
         hint = rule.hint
-        if rule.kind == "size" and isinstance(value, str) and "x" in value:
+        if rule.kind in ("integer", "size") and _too_large(value):
+            hint = f"an integer has at most 64 bits: {LARGEST_INTEGER}"
+        elif rule.kind == "size" and isinstance(value, str) and "x" in value:
             width, _, height = value.partition("x")  # the usual order of image sizes; the key takes (height, width)
             hint = f"{key}=[{height},{width}] is {width} wide and {height} high"
         elif rule.kind == "two" and _is_number(value):

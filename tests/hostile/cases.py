@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import multiprocessing
@@ -32,9 +33,11 @@ RESUME = ["resume=target", "budget.images=96", "trainer.threads=1"]
 REPORT = ["report", "run=target"]
 EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]
 SWEEP = ["-m", "sweep.resume=target", "trainer.threads=1"]
+SEARCH = [*SWEEP, "hydra.sweeper.n_trials=3"]
 RATE = ["rate", "study=target", "results=a.json"]
 TRAIN = [*SMALL, "budget.images=32", "outputs=made"]
 OF_IMAGES = ["data=image_folder", "data.root=target", *TRAIN]
+OF_GARMENTS = ["data=fashion_mnist", "data.root=target", *TRAIN]
 OF_CLIPS = ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
 
 #: What the plan of a sweep may not ask for, and names that are no folders of jobs.
@@ -120,6 +123,44 @@ def sweep(draw: Draw, valid: Path, case: Path) -> list[str]:
     return SWEEP
 
 
+def search(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """A search that is resumed, with another journal."""
+    target = _copy(valid / "search", case)
+    file = target / "optuna.journal"
+    lines = file.read_text().splitlines()
+    kind = draw.randrange(4)
+    if kind == 0:
+        file.write_bytes(mutate.text(draw, file.read_text()))
+        return SEARCH
+    if kind == 1:
+        draw.shuffle(lines)
+    elif kind == 2:
+        lines += draw.choices(lines, k=draw.choice((1, 9, 300)))
+    else:
+        place = draw.randrange(len(lines))
+        lines[place] = json.dumps(mutate.tree(draw, json.loads(lines[place])))
+    file.write_text("\n".join(lines) + "\n", errors="surrogatepass")
+    return SEARCH
+
+
+def garments(draw: Draw, valid: Path, case: Path) -> list[str]:
+    """IDX files with other headers, axes, bytes and compression."""
+    target = _copy(valid / "garments", case)
+    file = draw.choice(sorted(target.iterdir()))
+    content = bytearray(gzip.decompress(file.read_bytes()))
+    kind = draw.randrange(4)
+    if kind == 0:
+        content[draw.randrange(4)] = draw.randrange(256)  # the magic number
+    elif kind == 1:
+        axis = 4 + 4 * draw.randrange(content[3])
+        content[axis : axis + 4] = draw.choice((0, 1, 19, 21, 2**16, 2**31, 2**32 - 1)).to_bytes(4, "big")
+    elif kind == 2:
+        content = bytearray(mutate.data(draw, bytes(content)))
+    packed = gzip.compress(bytes(content))
+    file.write_bytes(mutate.data(draw, packed) if kind == 3 else draw.choice((packed, bytes(content))))
+    return OF_GARMENTS
+
+
 def study(draw: Draw, valid: Path, case: Path) -> list[str]:
     """A study and the files of its raters."""
     target = _copy(valid / "study", case)
@@ -198,7 +239,8 @@ def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
 
 
 FAMILIES: dict[str, Callable[[Draw, Path, Path], list[str]]] = {
-    one.__name__: one for one in (run_config, checkpoint, run_files, sweep, study, exported, images, places, settings)
+    one.__name__: one
+    for one in (run_config, checkpoint, run_files, sweep, search, study, exported, images, garments, places, settings)
 }
 
 

@@ -60,11 +60,12 @@ def preload() -> None:
     gc.freeze()  # a collection in a fork would copy the pages that it marks
 
 
-def run_command(words: Sequence[str], folder: Path, writable: Sequence[Path]) -> Outcome:
+def run_command(words: Sequence[str], folder: Path, writable: Sequence[Path], seconds: float = SECONDS) -> Outcome:
     """Runs `genimg` with these words in `folder`.
 
     Args:
         writable: folders in which files may change, besides temporary ones.
+        seconds: after which the command is killed.
     """
 
     def command() -> int:
@@ -75,10 +76,10 @@ def run_command(words: Sequence[str], folder: Path, writable: Sequence[Path]) ->
         sys.argv = ["genimg", *words]
         return cli.main()
 
-    return run(command, folder, writable)
+    return run(command, folder, writable, seconds)
 
 
-def run(action: Callable[[], int], folder: Path, writable: Sequence[Path]) -> Outcome:
+def run(action: Callable[[], int], folder: Path, writable: Sequence[Path], seconds: float = SECONDS) -> Outcome:
     """Runs `action` in a forked child in `folder` and returns its exit code as one of a command."""
     files = [folder / f".{name}" for name in ("stdout", "stderr", "audit")]
     for file in files:
@@ -86,13 +87,13 @@ def run(action: Callable[[], int], folder: Path, writable: Sequence[Path]) -> Ou
     started = time.monotonic()
     child = os.fork()
     if child == 0:
-        _child(action, folder, files, [*writable, *files])
-    code, memory, timed_out = _wait(child, started)
+        _child(action, folder, files, [*writable, *files], seconds)
+    code, memory, timed_out = _wait(child, started + seconds)
     out, err = (file.read_text(errors="replace") for file in files[:2])
     outcome = Outcome(code, out, err, time.monotonic() - started, memory)
     outcome.broken += files[2].read_text(errors="replace").splitlines()
     if timed_out:
-        outcome.broken.append(f"it runs longer than {SECONDS:g} s")
+        outcome.broken.append(f"it runs longer than {seconds:g} s")
     if survivors := _survivors(child):
         outcome.broken.append(f"it leaves the processes {survivors}")
     return outcome
@@ -118,7 +119,9 @@ def check(outcome: Outcome) -> list[str]:
     return broken
 
 
-def _child(action: Callable[[], int], folder: Path, files: Sequence[Path], writable: Sequence[Path]) -> NoReturn:
+def _child(
+    action: Callable[[], int], folder: Path, files: Sequence[Path], writable: Sequence[Path], seconds: float
+) -> NoReturn:
     code = 70
     try:
         os.setsid()
@@ -130,8 +133,7 @@ def _child(action: Callable[[], int], folder: Path, files: Sequence[Path], writa
         sys.stdin, sys.stdout, sys.stderr = os.fdopen(0, "r"), os.fdopen(1, "w"), os.fdopen(2, "w")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
-        seconds = int(SECONDS)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**28, 2**28))
         space = _virtual() + 2 * MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (space, space))
@@ -227,7 +229,7 @@ class _Forking:
             return self.returncode
 
 
-def _wait(child: int, started: float) -> tuple[int, int, bool]:
+def _wait(child: int, deadline: float) -> tuple[int, int, bool]:
     """The exit code, the maximum resident set in bytes, and whether the child had to be killed."""
     timed_out = False
     while True:
@@ -235,7 +237,7 @@ def _wait(child: int, started: float) -> tuple[int, int, bool]:
         if pid:
             code = os.waitstatus_to_exitcode(status)
             return (code if code >= 0 else 128 - code), usage.ru_maxrss * 1024, timed_out
-        if time.monotonic() - started > SECONDS:
+        if time.monotonic() > deadline:
             timed_out = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +23,27 @@ MODELS = {
     "vae": ["model=vae", "budget.images=64", "callbacks.prior.num_images=64"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4", "budget.images=32"],
 }
+SWEEPS = {
+    "sweep": ["model.lr=1e-3,2e-3"],
+    "search": ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "model.lr=tag(log,interval(1e-4,1e-2))"],
+}
 
 
 def make(folder: Path) -> Path:
-    """Writes to a new folder, and returns it: gan/, vae/, rnn/, sweep/, exported/, images/, clips/, study/ and
-    a.json, the answers of its rater."""
+    """Writes to a new folder, and returns it: gan/, vae/, rnn/, sweep/, search/, exported/, images/, clips/, garments/,
+    study/ and a.json, the answers of its rater."""
     folder.mkdir()
     _images(folder / "images")
     _clips(folder / "clips")
+    _garments(folder / "garments")
     for name, words in MODELS.items():
         _command(folder, *words, *SMALL, f"outputs={folder / 'made' / name}")
         (run,) = (folder / "made" / name).glob("*/*")
         run.rename(folder / name)
-    _command(folder, *MODELS["gan"], *SMALL, "-m", "model.lr=1e-3,2e-3", f"outputs={folder / 'made' / 'sweep'}")
-    (sweep,) = (folder / "made" / "sweep").glob("*/*")
-    sweep.rename(folder / "sweep")
+    for name, words in SWEEPS.items():
+        _command(folder, *MODELS["gan"], *SMALL, "-m", *words, f"outputs={folder / 'made' / name}")
+        (sweep,) = (folder / "made" / name).glob("*/*")
+        sweep.rename(folder / name)
     _command(folder, "export", f"run={folder / 'gan'}", "format=safetensors", f"out={folder / 'exported'}")
     runs = f"runs=[{folder / 'gan'},{folder / 'vae'}]"
     _command(folder, "rate", runs, f"study={folder / 'study'}", "trials=4", "repeats=0")
@@ -47,7 +55,7 @@ def make(folder: Path) -> Path:
 
 
 def _command(folder: Path, *words: str) -> None:
-    outcome = run_command(words, folder, [folder])
+    outcome = run_command(words, folder, [folder], seconds=300)
     assert outcome.code == 0, outcome.out + outcome.err
 
 
@@ -72,3 +80,16 @@ def _clips(folder: Path) -> None:
         for index, frame in enumerate(frames if number < 2 else []):
             (folder / f"frames{number}").mkdir(exist_ok=True)
             frame.save(folder / f"frames{number}" / f"{index}.png")
+
+
+def _garments(folder: Path) -> None:
+    """Twenty images of the ten classes as IDX files, for training and for testing."""
+    draw = np.random.default_rng(2)
+    folder.mkdir()
+    for prefix in ("train", "t10k"):
+        for name, values in (
+            ("images-idx3", draw.integers(0, 255, (20, 28, 28), dtype=np.uint8)),
+            ("labels-idx1", np.arange(20, dtype=np.uint8) % 10),
+        ):
+            head = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape)
+            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(head + values.tobytes(), mtime=0))

@@ -84,13 +84,13 @@ def checkpoint(draw: Draw, valid: Path, case: Path) -> list[str]:
                 archive.writestr(name, part)
     elif kind in (2, 3):
         mutation = mutate.tree if kind == 2 else mutate.attack
-        torch.save({**content, "config": mutation(draw, content["config"])}, file)
+        _save({**content, "config": mutation(draw, content["config"])}, file)
     elif kind == 4:  # an object with a state of its own
         hiding = OrderedDict(content)
         hiding.__dict__ |= draw.choice(({"x": [0] * 1000}, {"keys": 1}, {"x": torch.zeros(3)}))
-        torch.save(hiding, file)
+        _save(hiding, file)
     else:
-        torch.save(_tensors(draw, mutate.tree(draw, content)), file)
+        _save(_tensors(draw, mutate.tree(draw, content)), file)
     for other in ("last.pt", "previous.pt"):
         shutil.copy(file, target / "checkpoints" / other)
     return draw.choice((SAMPLE, SAMPLE, RESUME, EVALUATE, EXPORT))
@@ -326,6 +326,16 @@ def _mutate_text(draw: Draw, file: Path) -> None:
         except (ValueError, IndexError):
             pass
     file.write_bytes(mutate.text(draw, content))
+
+
+def _save(content: Any, file: Path) -> None:
+    """Saves a checkpoint, which may be nested deeper than Python's limit allows."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        torch.save(content, file)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _tensors(draw: Draw, node: Any) -> Any:

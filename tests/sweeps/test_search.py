@@ -199,6 +199,18 @@ def test_a_resumed_search_runs_the_trials_without_a_value(outputs: Path) -> None
         run([*resume, "model.lr=interval(0.1,2)"])
 
 
+def test_a_journal_cannot_ask_for_more_trials_than_the_search(outputs: Path) -> None:
+    """Each unfinished trial would be trained, so the journal must not choose their number."""
+    assert run([*SEARCH, "hydra.sweeper.n_trials=1", "model.lr=interval(0.1,1)"]) == 0
+    for _ in range(3):
+        study(outputs).ask({"model.lr": optuna.distributions.FloatDistribution(0.1, 1.0)})
+    resume = ["-m", f"sweep.resume={sweep_folder(outputs)}"]
+    with pytest.raises(UserError, match="at most 2") as refused:
+        run([*resume, "hydra.sweeper.n_trials=2"])
+    assert "3 unfinished trials" in str(refused.value)
+    assert run([*resume, "hydra.sweeper.n_trials=3"]) == 0
+
+
 def test_a_resumed_search_suggests_the_same_values(outputs: Path) -> None:
     words = ["-m", "hydra/sweeper=optuna", "model.lr=interval(0.1,1)", "seed=3"]
     assert run([*words, "hydra.sweeper.n_trials=3", "outputs=straight"]) == 0

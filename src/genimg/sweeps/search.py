@@ -41,9 +41,13 @@ class Search:
             if not (number.isdecimal() and len(number) < 10):
                 raise UserError("sweep.resume", f"a job in {job.name}", "jobs of a search, numbered from 0")
             self.jobs.setdefault(int(number) // len(plan.seeds), []).append(job)
-        for trial in self.study.trials:
-            if not trial.state.is_finished():
-                self._plan_trial(trial)
+        unfinished = [trial for trial in self.study.trials if not trial.state.is_finished()]
+        if len(unfinished) > settings.n_trials:  # each would be trained, whoever wrote the journal
+            got = f"{len(unfinished)} unfinished trials in {plan.folder.journal}"
+            expected = f"at most {settings.n_trials}, which is hydra.sweeper.n_trials"
+            raise UserError("sweep.resume", got, expected, f"hydra.sweeper.n_trials={len(unfinished)} runs them all")
+        for trial in unfinished:
+            self._plan_trial(trial)
 
     def run(self, run_jobs: Callable[[Sequence[Job]], None]) -> None:
         """Runs the remaining trials with `run_jobs`, until none is left or the sweep is stopped."""

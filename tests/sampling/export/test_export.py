@@ -28,6 +28,7 @@ from tests.trained import checkpoint
 MODELS = {
     "gan": ["model=gan"],
     "classes": ["model=gan", "model.conditional=true"],
+    "r3gan": ["model/network=r3gan", "model.group_width=4"],
     "resnet": ["model/network=resnet", "model.conditional=true", "model.attention=4", "model.spectral_generator=true"],
     "stylegan2": ["model/network=stylegan2", "model.conditional=true"],
     "vae": ["model=vae", "model.conditional=true"],

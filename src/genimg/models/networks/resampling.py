@@ -81,8 +81,8 @@ class Blur(nn.Module):
 
 
 def _kernel() -> Tensor:
-    """The filter on both axes, (1, 1, 4, 4), with sum 1."""
-    taps = torch.tensor(TAPS)
+    """The filter on both axes, (1, 1, 4, 4), with sum 1. It has values also in a model built on the meta device."""
+    taps = torch.tensor(TAPS, device="cpu")
     return torch.outer(taps, taps)[None, None]
 
 

@@ -180,7 +180,8 @@ class Synthesis(nn.Module):
     def forward(self, w: Tensor) -> Tensor:
         """`w` (B, num_layers, w_dim) -> images (B, C, H, W), unbounded."""
         layers = w.unbind(1)
-        h = self.first(self.constant.expand(len(w), -1, -1, -1), layers[0])
+        # w.shape[0] and not len(w), which TorchScript would trace as a constant
+        h = self.first(self.constant.expand(w.shape[0], -1, -1, -1), layers[0])
         image = self.to_image[0](h, layers[1])
         for stage, enlarge_image in enumerate(self.enlarge_image):
             h = self.enlarge[stage](h, layers[2 * stage + 1])

@@ -92,7 +92,9 @@ MODELS = {
     ],
     "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
     "resnet": ["model/network=resnet", "model.conditional=true", "model.attention=4", "model.spectral_generator=true"],
-    "stylegan2": ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0"],
+    "stylegan2": [
+        "model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0", "model.augmentation=[]",
+    ],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }  # fmt: skip

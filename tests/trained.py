@@ -13,20 +13,27 @@ from genimg.checkpoints.schema import RunState, capture
 from genimg.common.build import Builder
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer, without_hydra
+from genimg.models.base import GenerativeModel
 from genimg.training import fit as train
 from genimg.training.settings import resolve_auto
 
-SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "model.hidden=16"]
+# not every network has a key `hidden`
+SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "++model.hidden=16"]
 
 
-def checkpoint(*words: str) -> dict[str, Any]:
-    """Returns the checkpoint of a small, untrained model; `words` as on the command line: `model=vae`."""
-    composed = without_hydra(Composer("train").compose([*words, *SMALL]))
+def untrained(*words: str) -> tuple[dict[str, Any], GenerativeModel]:
+    """Returns the configuration of a small model, and the model; `words` as on the command line: `model=vae`."""
+    composed = without_hydra(Composer("train").compose([*SMALL, *words]))
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     config["model"] = resolve_auto(config["model"], {"fused": False, "policy": [], "gamma": [0.1, 0.01]})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Builder().build(config["model"])
+        return config, Builder().build(config["model"])
+
+
+def checkpoint(*words: str) -> dict[str, Any]:
+    """Returns the checkpoint of a model of `untrained`."""
+    config, model = untrained(*words)
     channels, size = config["data"]["channels"], config["data"]["image_size"]
     shape = [channels, size, size]
     data = SimpleNamespace(

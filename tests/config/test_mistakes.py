@@ -104,6 +104,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.gamma", "0.3", "batch statistics", "model.gamma=[0,0]"],
     ),
     "a critic with batch statistics": (["model/network=dcgan", "model.objective=wasserstein"], ["model.objective"]),
+    "a batch of incomplete groups": (
+        ["model/network=stylegan2", "data.batch_size=30"],
+        ["model.group_size", "got 4", "a divisor of the 30 images", "data.batch_size=32, or model.group_size=1"],
+    ),
+    "incomplete groups on each device": (
+        ["model/network=stylegan2", "trainer=cpu", "trainer.devices=2", "data.batch_size=28"],
+        ["model.group_size", "a divisor of the 14 images", "data.batch_size=32"],
+    ),
     "no GPU": (["trainer=gpu"], ["trainer.accelerator", "gpu", "trainer=auto"]),
     "more devices than there are": (["trainer.devices=4"], ["trainer.devices", "4", "trainer.devices=1"]),
     "unequal shares of a batch": (

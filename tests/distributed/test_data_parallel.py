@@ -91,12 +91,17 @@ MODELS = {
         "model.penalty=first_order", "model.penalty_every=1",
     ],
     "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
+    "resnet": ["model/network=resnet", "model.conditional=true", "model.attention=4", "model.spectral_generator=true"],
+    "stylegan2": [
+        "model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0", "model.augmentation=[]",
+    ],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }  # fmt: skip
 # without random numbers for each image other than the noise
 WHOLE = {
     "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
+    "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "rnn": MODELS["rnn"],
     # with batch statistics
@@ -170,6 +175,18 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
         # z, directions of the penalty, shifts, and changes of colour
         ("gan", {("randn", (8, 4)), ("randn", (4, 1, 8, 8)), ("randint", (16, 1)), ("rand", (3, 16, 1, 1, 1))}),
         ("wasserstein", {("randn", (8, 4)), ("rand", (8, 1, 1, 1))}),  # z, and places of the penalty
+        ("resnet", {("randn", (8, 4))}),  # z
+        # z, the second z, the first layer with its styles, noise of the layers, and images of the path lengths
+        (
+            "stylegan2",
+            {
+                ("randn", (8, 4)),
+                ("randn_like", (8, 4)),
+                ("randint", (8, 1)),
+                ("randn", (8, 1, 8, 8)),
+                ("randn", (4, 1, 8, 8)),
+            },
+        ),
         ("vae", {("randn_like", (8, 4))}),
         ("rnn", {("randn", (8, 4, 4))}),  # of the clip and of each frame
     ],

@@ -1,6 +1,7 @@
 """The GAN: objectives, the two training steps, the penalty, learned distributions and reproducible samples."""
 
 import copy
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
+from genimg.config.yaml_text import groups
 from genimg.models.gan import GAN, PENALTIES, leaky_tanh
 from genimg.models.networks.augmentation import DiffAugment
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
 from genimg.models.objectives.adversarial import OBJECTIVES
+from genimg.sampling.sampler import Sampler
+from tests.trained import untrained
 
 
 def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed: int = 0, **settings: Any) -> GAN:
@@ -93,16 +97,40 @@ def test_every_objective_updates_generator_and_discriminator(objective: str) -> 
             assert not torch.equal(tensor, before[name]), f"{name} did not move"
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [8, 28, 50, (64, 48)])
-def test_every_size_trains_and_samples_with_and_without_classes(size: ImageSize, channels: int) -> None:
-    images = torch.rand(4, channels, *((size, size) if isinstance(size, int) else size)) * 2 - 1
-    train(gan(size, channels), images)
-    labels = torch.tensor([0, 1, 2, 0])
-    model = gan(size, channels, num_classes=3)
-    train(model, images, labels)
-    samples = model.sample(Noise.of_first(4, 0), labels=labels)
+#: Each network with all its options.
+NETWORKS = {
+    "slim": [],
+    "r3gan": ["model.group_width=4"],
+    "dcgan": [],
+    "resnet": ["model.attention=4", "model.spectral_generator=true"],
+    "stylegan2": ["model.style_mixing=0.9", "model.path_length=2.0", "model.group_size=2"],
+}
+
+
+def test_every_network_is_tested() -> None:
+    assert set(NETWORKS) == {name for name in groups(None)["model/network"] if name not in ("conv", "moving_layers")}
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize(("size", "channels"), [(8, 3), (28, 1), (50, 3), ((64, 48), 3)])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_trains_and_samples_at_every_size(
+    network: str, size: ImageSize, channels: int, conditional: bool
+) -> None:
+    height, width = (size, size) if isinstance(size, int) else size
+    data = [f"data.image_size=[{height},{width}]", f"data.channels={channels}", f"model.conditional={conditional}"]
+    model = untrained("model=gan", f"model/network={network}", *NETWORKS[network], *data)[1]
+    assert isinstance(model, GAN)
+    images = torch.rand(4, channels, height, width) * 2 - 1
+    labels = torch.tensor([0, 1, 2, 0]) if conditional else None
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    metrics = train(model, images, labels, steps=2)
+    assert all(math.isfinite(value) for value in metrics.values())
+    still = {name for name, weight in model.named_parameters() if torch.equal(weight, before[name])}
+    assert still <= {"discriminator.to_logit.bias"}, "objectives of differences have no gradient there"
+    samples = model.eval().sample(Noise.of_first(4, 0), labels=labels)
     assert samples.shape == images.shape and samples.abs().max() <= 1
+    torch.testing.assert_close(model.sample(Noise.of_first(4, 0), labels=labels), samples, rtol=0, atol=0)
 
 
 def test_samples_are_a_function_of_the_seed() -> None:
@@ -197,6 +225,63 @@ def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
             plain = OBJECTIVES["relativistic"].discriminator(Steep()(images), Steep()(-images)).mean()
             assert float(metrics["loss_d"] - plain) == pytest.approx(0.5 * 4 * 64)  # gradient 1 at 64 real pixels
     assert seen == [True, False, False, False] * 2
+
+
+class Grouped(Steep):
+    """The critic of a group compares its images; `passes` are the batches that it was given."""
+
+    group_size = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes: list[Tensor] = []
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.passes.append(images.detach())
+        return super().forward(images.unflatten(0, (-1, 4)).flatten(1, 2)).repeat_interleave(4)
+
+
+@pytest.mark.parametrize(("share", "groups"), [(0.01, 1), (0.3, 1), (0.4, 2), (1.0, 4)])
+def test_the_penalty_of_a_critic_of_groups_has_complete_groups_of_real_and_of_fake_images(
+    share: float, groups: int
+) -> None:
+    critic: Any = Grouped()
+    model = gan(gamma=(1.0, 1.0), penalty_share=share)
+    model.discriminator, model.group_size = critic, critic.group_size
+    real, fake = torch.full((16, 1, 8, 8), 0.5), torch.full((16, 1, 8, 8), -0.5)
+    model.discriminator_loss(real, fake, None)
+    images = critic.passes[-1]
+    assert torch.equal(images, torch.cat([real[: 4 * groups], fake[: 4 * groups]]))
+
+
+def test_a_penalty_of_the_generator_is_lazy() -> None:
+    """It comes every k-th step, and its gradient moves the weights that it reaches."""
+    model = untrained("model=gan", "model/network=stylegan2", "model.path_length=2.0", "model.path_length_every=3")[1]
+    assert isinstance(model, GAN)
+    z, logits = torch.randn(4, 4), torch.zeros(4)
+    seen = []
+    for step in range(6):
+        model.images_seen = 4 * step
+        metrics = model.generator_loss(logits, logits, z, None)
+        seen.append("penalty_g" in metrics)
+        if seen[-1]:
+            plain = OBJECTIVES["non_saturating"].generator(logits, logits).mean()
+            torch.testing.assert_close(metrics["loss_g"], plain + metrics["penalty_g"])
+    assert seen == [True, False, False] * 2
+
+
+def test_temperature_scales_the_distance_of_styles_from_their_mean() -> None:
+    """z has no length in StyleGAN2. At temperature 0 all images of a class are one."""
+    model = untrained("model=gan", "model/network=stylegan2", "model.conditional=true")[1].eval()
+    sampler = Sampler(model, (1, 8, 8), classes=[str(number) for number in range(10)])
+    cold = sampler.sample(20, temperature=0.0)
+    torch.testing.assert_close(cold[:10], cold[10:])
+    assert not torch.allclose(cold[0], cold[1])
+    warm, half = sampler.sample(20), sampler.sample(20, temperature=0.5)
+    assert not torch.allclose(warm[:10], warm[10:])
+    assert (half - cold).abs().mean() < (warm - cold).abs().mean()
+    path = sampler.interpolate(2, steps=3, classes=["1"], temperature=0.0)
+    torch.testing.assert_close(path, cold[1].expand_as(path))
 
 
 def test_the_first_order_penalty_agrees_with_the_exact_one() -> None:

@@ -10,7 +10,15 @@ from genimg.launch.session import check
 
 NETWORKS = Path(__file__).parents[2] / "configs" / "model" / "network"
 DEFAULTS = {"gan": "slim", "vae": "conv", "rnn": "moving_layers"}
-MODEL_OF = {"slim": "gan", "r3gan": "gan", "dcgan": "gan", "conv": "vae", "moving_layers": "rnn"}
+MODEL_OF = {
+    "slim": "gan",
+    "r3gan": "gan",
+    "dcgan": "gan",
+    "resnet": "gan",
+    "stylegan2": "gan",
+    "conv": "vae",
+    "moving_layers": "rnn",
+}
 
 
 @pytest.mark.parametrize("model", DEFAULTS)

@@ -139,13 +139,24 @@ class StopAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
+# with buffers that training updates
+RESNET = ["model/network=resnet", "model.attention=4", "model.spectral_generator=true"]
+STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0"]
+
+
 @pytest.mark.parametrize(
-    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGUSR1, 143)]
+    ("number", "exit_code", "network"),
+    [
+        (signal.SIGINT, 130, []),
+        (signal.SIGTERM, 143, RESNET),
+        (signal.SIGHUP, 143, STYLEGAN2),
+        (signal.SIGUSR1, 143, []),
+    ],
 )
 def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
-    tmp_path: Path, number: int, exit_code: int
+    tmp_path: Path, number: int, exit_code: int, network: list[str]
 ) -> None:
-    budget = ["budget.images=1920", "data.flip=true"]  # more than an epoch
+    budget = ["budget.images=1920", "data.flip=true", *network]  # more than an epoch
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert train.run(config(straight, *budget)) == 0
 

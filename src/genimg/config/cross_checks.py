@@ -197,6 +197,17 @@ def check_processes(config: Config) -> None:
         raise UserError("data.batch_size", batch, expected, f"data.batch_size={more}")
 
 
+def check_groups(config: Config) -> None:
+    """A batch is complete groups of images on each device, if the discriminator compares the images of groups."""
+    group = config["model"].get("group_size", 1)
+    trainer, batch = config["trainer"], config["data"]["batch_size"]
+    processes = trainer["devices"] * trainer["num_nodes"] if trainer["devices"] != "auto" else 1
+    share = batch // processes
+    if str(config["model"].get("_target_")).startswith("genimg.") and share % group:
+        hint = f"data.batch_size={processes * group * -(-share // group)}, or model.group_size=1"
+        raise UserError("model.group_size", group, f"a divisor of the {share} images of a batch on each device", hint)
+
+
 def _is_endpoint(text: str) -> bool:
     """Whether `text` is HOST:PORT with a host that torch accepts."""
     parts = re.fullmatch(r"(\[[\w.:]+\]|[\w.:-]+):(?P<port>\d+)", text, re.ASCII)

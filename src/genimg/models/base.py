@@ -109,7 +109,11 @@ class LatentModel(GenerativeModel):
 
     def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """See the base class."""
-        return self.decode(temperature * noise.normal(self.latent_dim), labels)
+        return self.decode_at(temperature, noise.normal(self.latent_dim), labels)
+
+    def decode_at(self, temperature: float, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The images of z at a temperature, see `sample`: those of temperature * z, unless a model says otherwise."""
+        return self.decode(temperature * z, labels)
 
 
 def cosine(progress: float, start: float, end: float) -> float:

@@ -1,7 +1,7 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,8 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded.
-        discriminator: images [, labels] -> logits (B,).
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Penalised` and `TruncatesStyles`.
+        discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups`.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
         objective: a name of `objectives`.
@@ -44,7 +44,8 @@ class GAN(LatentModel):
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
         penalty_every: steps from one penalty to the next, which is weighted by this number (lazy regularisation,
             Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
-        penalty_share: share of each batch whose gradients enter the penalty; it does not change the expectation.
+        penalty_share: share of each batch whose gradients enter the penalty, rounded to complete groups of the
+            discriminator; it does not change the expectation.
         penalty_step: step of the first-order estimate, in units of [-1, 1].
         penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
@@ -104,6 +105,7 @@ class GAN(LatentModel):
         self.losses, self.wasserstein = self.objectives[objective], objective == "wasserstein"
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
+        self.group_size = discriminator.group_size if isinstance(discriminator, ComparesGroups) else 1
         self.gamma, self.gradient_penalty = gamma, gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
@@ -131,7 +133,8 @@ class GAN(LatentModel):
 
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
-        fake = self._generate(self.draw_latents(len(real)), labels)
+        z = self.draw_latents(len(real))
+        fake = self._generate(z, labels)
         metrics, real_logits = self.discriminator_loss(real, fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
@@ -139,7 +142,7 @@ class GAN(LatentModel):
         # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
         self.discriminator.requires_grad_(False)
         fake_logits = self._logits(self.augment(fake), labels)
-        metrics["loss_g"] = self.losses.generator(real_logits.detach(), fake_logits).mean()
+        metrics |= self.generator_loss(real_logits.detach(), fake_logits, z, labels)
         self.manual_backward(metrics["loss_g"])
         generator_optimizer.step()
         self.discriminator.requires_grad_(True)
@@ -165,6 +168,20 @@ class GAN(LatentModel):
             return metrics | {"loss_d": loss}, real_logits
         return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
 
+    def generator_loss(
+        self, real_logits: Tensor, fake_logits: Tensor, z: Tensor, labels: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Metrics with the generator's loss, its own penalty included, as `loss_g`."""
+        loss = self.losses.generator(real_logits, fake_logits).mean()
+        if not (isinstance(self.generator, Penalised) and self._is_due(self.generator.penalty_every, len(z))):
+            return {"loss_g": loss}
+        penalty = self.generator.penalty(z, labels)
+        return {"penalty_g": penalty, "loss_g": loss + penalty}
+
+    def _is_due(self, every: int, batch_size: int) -> bool:
+        """Whether this step is one of every `every` steps; never for 0."""
+        return every > 0 and self.images_seen // (batch_size * world_size()) % every == 0
+
     def _with_unit_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits (2 B,) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
         logits = self._logits(images, _twice(labels))
@@ -178,9 +195,9 @@ class GAN(LatentModel):
         labels = _twice(labels)
         logits = self._logits(images, labels)
         batch_size = len(images) // 2
-        if max(self.gamma) <= 0 or self.images_seen // (batch_size * world_size()) % self.penalty_every:
+        if max(self.gamma) <= 0 or not self._is_due(self.penalty_every, batch_size):
             return logits, None
-        count = max(1, round(batch_size * self.penalty_share))
+        count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
         # as many real as fake images
         chosen = torch.arange(len(images), device=images.device).view(2, batch_size)[:, :count].flatten()
         chosen_labels = None if labels is None else labels[chosen]
@@ -208,9 +225,41 @@ class GAN(LatentModel):
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
         return self._generate(z, labels).clamp(-1, 1)
 
+    def decode_at(self, temperature: float, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As `decode`; a generator with styles scales their distance from the mean style instead of z."""
+        if temperature == 1 or not isinstance(self.generator, TruncatesStyles):
+            return super().decode_at(temperature, z, labels)
+        return self.to_images(self.generator.truncated(z, labels, temperature).float()).clamp(-1, 1)
+
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
         return self.to_images(self.generator(z, labels).float())
+
+
+@runtime_checkable
+class ComparesGroups(Protocol):
+    """A discriminator whose logit depends on the images of a group: `group_size` consecutive ones.
+
+    A batch, and its images that enter the penalty, are complete groups, each all real or all fake.
+    """
+
+    group_size: int
+
+
+@runtime_checkable
+class Penalised(Protocol):
+    """A generator with a weighted penalty of its own in every `penalty_every`-th step; 0 = never."""
+
+    penalty_every: int
+
+    def penalty(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class TruncatesStyles(Protocol):
+    """A generator with a mean style, from which `psi` times the distance of the styles is kept."""
+
+    def truncated(self, z: Tensor, labels: Tensor | None, psi: float) -> Tensor: ...
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.base import Decodes, GenerativeModel, Reconstructs
+from genimg.models.base import Decodes, GenerativeModel, LatentModel, Reconstructs
 from genimg.sampling.inputs import Classes, class_numbers
 from genimg.sampling.latents import slerp, truncate
 from genimg.sampling.memory import check_chunk
@@ -170,7 +170,7 @@ class Sampler:
             else:
                 model = self._decoder("truncation", truncation)
                 z = truncate(noise.normal(model.latent_dim), truncation)
-                images = model.decode(temperature * z, chosen)
+                images = _decode(model, temperature, z, chosen)
             yield _to_cpu(images[: num_images - begin])
 
     @torch.no_grad()
@@ -233,7 +233,7 @@ class Sampler:
         self._check_truncation(truncation)
         model = self._decoder("interpolate", steps)
         z = self._noise(seed, range(num_images)).normal(model.latent_dim)
-        z = temperature * (z if truncation is None else truncate(z, truncation))
+        z = z if truncation is None else truncate(z, truncation)
         labels = self.labels(classes, num_images)
         if labels is not None:
             order = self.grouped_by_class(classes, num_images)
@@ -245,7 +245,7 @@ class Sampler:
             path = slerp(z[left], z[right], t)
             both = None if labels is None else torch.where(t < 0.5, labels[left], labels[right])
             parts = [slice(begin, begin + CHUNK) for begin in range(0, steps + 1, CHUNK)]
-            row = [model.decode(path[part], None if both is None else both[part]) for part in parts]
+            row = [_decode(model, temperature, path[part], None if both is None else both[part]) for part in parts]
             rows.append(_to_cpu(torch.cat(row)))
         return torch.stack(rows)
 
@@ -309,6 +309,13 @@ class Sampler:
             self._decoder("truncation", truncation)
             if not truncation > 0:
                 raise UserError("truncation", truncation, "more than 0 standard deviations, or null for no truncation")
+
+
+def _decode(model: Decodes, temperature: float, z: Tensor, labels: Tensor | None) -> Tensor:
+    """The images (N, C, H, W) of latents z (N, latent_dim) at a temperature."""
+    if isinstance(model, LatentModel):
+        return model.decode_at(temperature, z, labels)
+    return model.decode(temperature * z, labels)
 
 
 def _to_cpu(images: Tensor) -> Tensor:

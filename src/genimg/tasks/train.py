@@ -9,6 +9,7 @@ from genimg.config.cross_checks import (
     check_budget,
     check_data_root,
     check_devices,
+    check_groups,
     check_kind,
     check_labels,
     check_network,
@@ -31,6 +32,7 @@ CHECKS = (
     Check(check_batch_statistics),
     Check(check_devices, needs_machine=True),
     Check(check_processes),
+    Check(check_groups),
 )
 PATH_KEYS = ("data.root", "data.cache", "resume", "outputs", "sweep.resume")
 

@@ -28,6 +28,9 @@ from tests.trained import checkpoint
 MODELS = {
     "gan": ["model=gan"],
     "classes": ["model=gan", "model.conditional=true"],
+    "r3gan": ["model/network=r3gan", "model.group_width=4"],
+    "resnet": ["model/network=resnet", "model.conditional=true", "model.attention=4", "model.spectral_generator=true"],
+    "stylegan2": ["model/network=stylegan2", "model.conditional=true"],
     "vae": ["model=vae", "model.conditional=true"],
     "normal": ["model=vae", "model.prior=normal", "model.likelihood=bernoulli"],
     "rnn": ["model=rnn", "model.layers=1", "data.num_frames=4"],
@@ -65,7 +68,7 @@ QUICK = [
     *((name, format) for name in MODELS for format in ("safetensors", "torchscript")),
     ("gan", "pt2"), ("classes", "pt2"), ("gan", "onnx"), ("classes", "onnx"),
 ]  # fmt: skip
-SLOW = [(name, format) for name in ("vae", "rnn") for format in ("pt2", "onnx")]
+SLOW = [(name, format) for name in ("resnet", "stylegan2", "vae", "rnn") for format in ("pt2", "onnx")]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # in the code example; the category depends on torch

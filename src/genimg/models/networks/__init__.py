@@ -1,1 +1,1 @@
-"""Plain `nn.Module`s; they know torch and each other, nothing of training."""
+"""Plain `nn.Module`s, which know nothing of the training loop."""

@@ -59,9 +59,30 @@ class Downsample(nn.Module):
             return F.conv2d(y, kernel, stride=2, padding=1, groups=len(kernel)).to(x)
 
 
+class Blur(nn.Module):
+    """(B, C, H, W) -> (B, C, H + 2 padding - 3, W + 2 padding - 3), the filter alone.
+
+    Args:
+        padding: lines of zeros on each side of the map.
+        gain: factor of the output.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, padding: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.padding, self.gain = padding, gain
+        self.register_buffer("kernel", _kernel(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            kernel = _per_channel(self.gain * self.kernel, x)
+            return F.conv2d(x.to(kernel), kernel, padding=self.padding, groups=len(kernel)).to(x)
+
+
 def _kernel() -> Tensor:
-    """The filter on both axes, (1, 1, 4, 4), with sum 1."""
-    taps = torch.tensor(TAPS)
+    """The filter on both axes, (1, 1, 4, 4), with sum 1. It has values also in a model built on the meta device."""
+    taps = torch.tensor(TAPS, device="cpu")
     return torch.outer(taps, taps)[None, None]
 
 

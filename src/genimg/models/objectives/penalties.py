@@ -1,8 +1,10 @@
-"""Gradient penalties of a critic, one value per image, shape (B,).
+"""Gradient penalties of a critic, and the path lengths of a generator: one value per image, shape (B,).
 
-`critic` maps images (B, C, H, W) to logits (B,) and must process each image independently (no batch statistics).
+`critic` maps images (B, C, H, W) to logits (B,) and must process each image, or each group of images, independently (no
+batch statistics).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -53,6 +55,21 @@ def unit_gradient_penalty(
     between = torch.lerp(fake, real, mix)
     norms = _gradient(critic, between).flatten(1).norm(dim=1)
     return (norms - 1).square()
+
+
+def path_lengths(images: Tensor, w: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The lengths |J^T y| of steps in image space per step in w, for one random image y each, with a graph.
+
+    J is the Jacobian of an image in the styles w of its L layers. Karras et al. 2020 (StyleGAN2), section 3.2. As in
+    the authors' code, y has the variance 1 / (H W), and a length is the root of the mean square over the layers.
+
+    Args:
+        images: a function of `w`, (B, C, H, W).
+        w: (B, L, w_dim).
+    """
+    y = torch.randn(images.shape, generator=generator, device=images.device) / math.prod(images.shape[2:]) ** 0.5
+    (gradient,) = torch.autograd.grad((images * y).sum(), w, create_graph=True)  # (B, L, w_dim)
+    return gradient.square().sum(2).mean(1).sqrt()
 
 
 def _gradient(critic: Critic, images: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.gan import GAN, PENALTIES, leaky_tanh
-from genimg.models.networks.augmentation import DiffAugment
+from genimg.models.networks.augmentation import Augmentation
+from genimg.models.networks.probability import Probability
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
 from genimg.models.objectives.adversarial import OBJECTIVES
@@ -27,7 +28,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
         "output": "leaky_tanh", "batch_statistics": False, "gradient_penalty": 10.0,
-        "augment": DiffAugment([]), "final_lr": 0.1,
+        "augment": Augmentation([], Probability("adaptive", 1)), "final_lr": 0.1,
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
@@ -249,6 +250,25 @@ def test_samples_belong_to_their_class_and_vary_within_it() -> None:
     assert (nearest == asked).float().mean() > 0.75  # of real digits 0.90 are nearest to their class's mean
     ratios = [samples[asked == c].var(0).sum() / images[labels == c].var(0).sum() for c in range(10)]
     assert torch.stack(ratios).median() > 0.5
+
+
+def top_and_bottom(p: float, steps: int) -> tuple[Tensor, Tensor]:
+    """Brightness of the upper and of the lower half of samples, trained on images with a bright upper half."""
+    augment = Augmentation("ada", Probability([p, p], ramp=1))
+    model = gan(gamma=(3.0, 3.0), augment=augment)
+    images = torch.full((32, 1, 8, 8), -0.3)
+    images[:, :, :4] = 0.3
+    train(model, images, steps=steps)
+    with torch.no_grad():
+        samples = model.sample(Noise.of_first(256, 0))
+    return samples[:, :, :4].mean((1, 2, 3)), samples[:, :, 4:].mean((1, 2, 3))
+
+
+def test_augmentation_does_not_leak_into_the_samples() -> None:
+    """All images have a bright upper half: no sample is turned or inverted, although most that D sees are."""
+    top, bottom = top_and_bottom(p=0.5, steps=200)
+    assert (top > bottom).float().mean() > 0.98
+    assert float((top - bottom).mean()) == pytest.approx(0.6, abs=0.2)
 
 
 def test_a_saturated_generator_recovers() -> None:

@@ -10,6 +10,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused, cosine
+from genimg.models.networks.augmentation import Augmentation
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
 
@@ -48,8 +49,8 @@ class GAN(LatentModel):
         penalty_step: step of the first-order estimate, in units of [-1, 1].
         penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
-        augment: differentiable augmentation of everything that the discriminator sees. The penalties use gradients at
-            the augmented images.
+        augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
+            fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
         final_lr: fraction of the learning rates at the end of the run.
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
@@ -83,7 +84,7 @@ class GAN(LatentModel):
         penalty_step: float,
         penalty_directions: int,
         gradient_penalty: float,
-        augment: nn.Module,
+        augment: Augmentation,
         num_classes: int,
         final_lr: float,
         **_shared: Any,
@@ -122,7 +123,7 @@ class GAN(LatentModel):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """One step of the discriminator, then one step of the generator on the same latents.
 
-        The fake images, and the discriminator's view of the real images, are computed once for both steps. The
+        The fake images, their augmentation and the logits of the real images are computed once for both steps. The
         generator step passes the fake images through the updated discriminator.
         """
         real = batch["images"]
@@ -131,14 +132,15 @@ class GAN(LatentModel):
 
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
-        fake = self._generate(self.draw_latents(len(real)), labels)
-        metrics, real_logits = self.discriminator_loss(real, fake.detach(), labels)
+        self.augment.schedule(self.progress)
+        real, fake = self.augment.pair(real, self._generate(self.draw_latents(len(real)), labels))
+        metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
 
         # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
         self.discriminator.requires_grad_(False)
-        fake_logits = self._logits(self.augment(fake), labels)
+        fake_logits = self._logits(fake, labels)
         metrics["loss_g"] = self.losses.generator(real_logits.detach(), fake_logits).mean()
         self.manual_backward(metrics["loss_g"])
         generator_optimizer.step()
@@ -150,8 +152,11 @@ class GAN(LatentModel):
         return torch.randn(count, self.latent_dim, device=self.device)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
-        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images."""
-        images = self.augment(torch.cat([real, fake]))
+        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images.
+
+        The images are augmented. An adaptive augmentation follows the logits.
+        """
+        images = torch.cat([real, fake])
         if self.wasserstein:
             logits, penalty = self._with_unit_gradient_penalty(images, labels)
             weight = self.gradient_penalty
@@ -161,6 +166,7 @@ class GAN(LatentModel):
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+        metrics |= self.augment.adapt(real_logits, fake_logits, len(real) * world_size())
         if penalty is None:
             return metrics | {"loss_d": loss}, real_logits
         return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
@@ -203,6 +209,10 @@ class GAN(LatentModel):
         """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}
+
+    def augmented(self, images: Tensor) -> Tensor | None:
+        """Images (B, C, H, W) as the discriminator sees them in training; None if it sees them unchanged."""
+        return self.augment(images) if self.augment.active else None
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""

@@ -27,7 +27,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     defaults: dict[str, Any] = {
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
-        "output": "leaky_tanh", "batch_statistics": False, "gradient_penalty": 10.0,
+        "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0,
         "augment": Augmentation([], Probability("adaptive", 1)), "final_lr": 0.1,
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
@@ -76,7 +76,7 @@ def train(
     model.training_step = spy
     batch = {"images": images} | ({} if labels is None else {"labels": labels})
     trainer = Trainer(
-        accelerator="cpu", precision=precision, max_steps=2 * steps, logger=False, enable_checkpointing=False,
+        accelerator="cpu", precision=precision, max_epochs=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(model, Repeat(batch, steps, draw))
@@ -146,6 +146,27 @@ def test_the_generator_step_uses_the_updated_discriminator(precision: Any) -> No
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
         torch.testing.assert_close(real_logits, before(images).float())
         assert not torch.equal(fake_logits, before(drawn[0]).float())
+
+
+def test_the_generator_moves_after_every_nth_step_of_the_discriminator() -> None:
+    """Each step has its own fake images, and the clock counts the images of all of them."""
+    model = gan(n_critic=3)
+    step, moved, fakes = model.training_step, [], []
+
+    def spy(batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        model.images_seen = 8 * batch_idx
+        before = [nn.utils.parameters_to_vector(network.parameters()).clone() for network in model.networks().values()]
+        metrics = step(batch, batch_idx)
+        after = [nn.utils.parameters_to_vector(network.parameters()) for network in model.networks().values()]
+        moved.append([not torch.equal(a, b) for a, b in zip(before, after, strict=True)])
+        assert ("loss_g" in metrics) == moved[-1][0]
+        return metrics
+
+    model.training_step = spy
+    model.generator.register_forward_hook(lambda generator, inputs, outputs: fakes.append(outputs.detach()))
+    train(model, torch.rand(8, 1, 8, 8) * 2 - 1, steps=6)
+    assert moved == 2 * [[False, True], [False, True], [True, True]]
+    assert len({float(fake.mean()) for fake in fakes}) == 6
 
 
 def test_the_penalty_covers_real_and_fake_images() -> None:

@@ -183,6 +183,7 @@ RULES: dict[str, Rule] = {
     "model.width": integer(1, MOST_CHANNELS, everywhere=True),
     "model.max_width": integer(1, MOST_CHANNELS),
     "model.final_lr": Rule("number", low=0, high=1),
+    "model.n_critic": integer(1),
     "model.gamma": Rule("two", low=0, choices=("auto",)),
     "model.gradient_penalty": Rule("number", low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),

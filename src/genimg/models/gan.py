@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
@@ -19,7 +20,7 @@ PENALTIES = ("exact", "first_order")
 
 
 class GAN(LatentModel):
-    """Alternating training: one discriminator step, then one generator step.
+    """Alternating training: `n_critic` steps of the discriminator, each on other images, then one of the generator.
 
         L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2)
         L_G = mean generator_loss(D(x), D(G(z)))
@@ -40,6 +41,7 @@ class GAN(LatentModel):
         batch_statistics: whether a logit depends on the other images of its batch, as with batch normalisation in D.
             Real and fake images then pass separately, each with their own statistics, without a gradient penalty,
             which is defined per image.
+        n_critic: discriminator steps per generator step (Gulrajani et al. 2017, algorithm 1).
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
             The Wasserstein objective uses the unit-gradient penalty instead.
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
@@ -77,6 +79,7 @@ class GAN(LatentModel):
         objective: str,
         output: str,
         batch_statistics: bool,
+        n_critic: int,
         gamma: tuple[float, float],
         penalty: str,
         penalty_every: int,
@@ -105,7 +108,7 @@ class GAN(LatentModel):
         self.losses, self.wasserstein = self.objectives[objective], objective == "wasserstein"
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
-        self.gamma, self.gradient_penalty = gamma, gradient_penalty
+        self.n_critic, self.gamma, self.gradient_penalty = n_critic, gamma, gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
         self.final_lr = final_lr
@@ -121,7 +124,7 @@ class GAN(LatentModel):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of the discriminator, then one step of the generator on the same latents.
+        """One step of the discriminator; after every `n_critic`-th of them one of the generator on the same latents.
 
         The fake images, their augmentation and the logits of the real images are computed once for both steps. The
         generator step passes the fake images through the updated discriminator.
@@ -133,19 +136,33 @@ class GAN(LatentModel):
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
         self.augment.schedule(self.progress)
-        real, fake = self.augment.pair(real, self._generate(self.draw_latents(len(real)), labels))
+        updates_generator = (self._steps_before(len(real)) + 1) % self.n_critic == 0
+        with torch.set_grad_enabled(updates_generator):
+            fake = self._generate(self.draw_latents(len(real)), labels)
+        real, fake = self.augment.pair(real, fake)
         metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
+        if updates_generator:
+            metrics["loss_g"] = self._generator_step(generator_optimizer, real_logits.detach(), fake, labels)
+        return {name: value.detach() for name, value in metrics.items()}
 
+    def _generator_step(
+        self, optimizer: LightningOptimizer, real_logits: Tensor, fake: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """Updates the generator. Returns its loss."""
         # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
         self.discriminator.requires_grad_(False)
         fake_logits = self._logits(fake, labels)
-        metrics["loss_g"] = self.losses.generator(real_logits.detach(), fake_logits).mean()
-        self.manual_backward(metrics["loss_g"])
-        generator_optimizer.step()
+        loss = self.losses.generator(real_logits, fake_logits).mean()
+        self.manual_backward(loss)
+        optimizer.step()
         self.discriminator.requires_grad_(True)
-        return {name: value.detach() for name, value in metrics.items()}
+        return loss
+
+    def _steps_before(self, batch_size: int) -> int:
+        """Steps of the run before this one. batch_size: images of this process."""
+        return self.images_seen // (batch_size * world_size())
 
     def draw_latents(self, count: int) -> Tensor:
         """z ~ N(0, I) for training, (count, latent_dim), from torch's generator."""
@@ -184,7 +201,7 @@ class GAN(LatentModel):
         labels = _twice(labels)
         logits = self._logits(images, labels)
         batch_size = len(images) // 2
-        if max(self.gamma) <= 0 or self.images_seen // (batch_size * world_size()) % self.penalty_every:
+        if max(self.gamma) <= 0 or self._steps_before(batch_size) % self.penalty_every:
             return logits, None
         count = max(1, round(batch_size * self.penalty_share))
         # as many real as fake images

@@ -180,7 +180,8 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
         count = len(real)
         with autocast:
             fake = leaky_tanh(generator(torch.randn(count, model.latent_dim, device=real.device)).float())
-            both = augment(torch.cat([real, fake.detach()]))
+            real, fake = augment.pair(real, fake)
+            both = torch.cat([real, fake]).detach()
             part = max(1, round(count * model.penalty_share))
             of_real = torch.arange(part, device=real.device)
             probed = torch.cat([of_real, of_real + count])
@@ -192,7 +193,7 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
         optimizer_d.step()
         discriminator.requires_grad_(False)
         with autocast:
-            loss = losses.generator(logits[:count].detach(), discriminator(augment(fake)).float()).mean()
+            loss = losses.generator(logits[:count].detach(), discriminator(fake).float()).mean()
         optimizer_g.zero_grad()
         loss.backward()
         optimizer_g.step()

@@ -133,7 +133,9 @@ def test_nothing_is_built_if_one_target_is_refused() -> None:
 
 def test_a_value_that_a_class_refuses_is_an_error() -> None:
     with pytest.raises(UserError, match="got 'rotate'"):
-        Builder().build({"_target_": "genimg.models.networks.augmentation.DiffAugment", "policy": ["rotate"]})
+        Builder().build(
+            {"_target_": "genimg.models.networks.augmentation.Augmentation", "policy": ["rotate"], "probability": None}
+        )
 
 
 def test_a_target_that_hydra_refuses_is_an_error() -> None:

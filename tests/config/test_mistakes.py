@@ -87,6 +87,12 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.objective=focal"],
         ["model.objective", "for a user-defined loss see docs/extending.md"],
     ),
+    "misspelt augmentation": (
+        ["model.augmentation=[translaton,cutout]"],
+        ["model.augmentation", "translaton", "ada_blit", "did you mean model.augmentation=[translation,cutout]?"],
+    ),
+    "a pipeline in a list": (["model.augmentation=[ada]"], ["did you mean model.augmentation=ada?"]),
+    "one probability": (["model.augmentation_p=0.5"], ["adaptive", "from 0 to 1", "model.augmentation_p=[0.5,0.5]"]),
     "misspelt key of a packaged class": (["+model.discriminator.slope=0.1"], ["an existing key"]),
     "folder missing": (["data=image_folder", "data.root=nowhere"], ["data.root", "nowhere"]),
     "folder not named": (["data=image_folder"], ["data.root"]),

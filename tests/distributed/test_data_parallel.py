@@ -90,6 +90,7 @@ MODELS = {
         "model=gan", "model.conditional=true", "model.augmentation=[translation,color]",
         "model.penalty=first_order", "model.penalty_every=1",
     ],
+    "ada": ["model=gan", "model.augmentation=[ada_blit,ada_geometry,ada_color,ada_cutout]"],
     "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
     "resnet": ["model/network=resnet", "model.conditional=true", "model.attention=4", "model.spectral_generator=true"],
     "stylegan2": [
@@ -166,6 +167,7 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
     saved = load_checkpoint(RunFolder(runs / model).last)
     assert [torch.equal(s["random"], p["random"]) for s, p in zip(saved["processes"], (first, second), strict=True)]
     assert all(torch.equal(saved["model"][name], first["model"][name]) for name in first["model"])
+    assert ("augment.probability.p" in first["model"]) == (model == "ada")
 
 
 @pytest.mark.slow
@@ -173,7 +175,8 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
     ("model", "expected"),
     [
         # z, directions of the penalty, shifts, and changes of colour
-        ("gan", {("randn", (8, 4)), ("randn", (4, 1, 8, 8)), ("randint", (16, 1)), ("rand", (3, 16, 1, 1, 1))}),
+        ("gan", {("randn", (8, 4)), ("randn", (4, 1, 8, 8)), ("randint", (8, 1)), ("rand", (3, 8, 1, 1, 1))}),
+        ("ada", {("randn", (8, 4)), ("rand", (8,)), ("randn", (8,)), ("randint", (8,)), ("randint", (8, 1))}),
         ("wasserstein", {("randn", (8, 4)), ("rand", (8, 1, 1, 1))}),  # z, and places of the penalty
         ("resnet", {("randn", (8, 4))}),  # z
         # z, the second z, the first layer with its styles, noise of the layers, and images of the path lengths

@@ -16,7 +16,8 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.config.yaml_text import groups
 from genimg.models.gan import GAN, PENALTIES, leaky_tanh
-from genimg.models.networks.augmentation import DiffAugment
+from genimg.models.networks.augmentation import Augmentation
+from genimg.models.networks.probability import Probability
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
 from genimg.models.objectives.adversarial import OBJECTIVES
@@ -30,8 +31,8 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     defaults: dict[str, Any] = {
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
-        "output": "leaky_tanh", "batch_statistics": False, "gradient_penalty": 10.0,
-        "augment": DiffAugment([]), "final_lr": 0.1,
+        "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0,
+        "augment": Augmentation([], Probability("adaptive", 1)), "final_lr": 0.1,
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
@@ -79,7 +80,7 @@ def train(
     model.training_step = spy
     batch = {"images": images} | ({} if labels is None else {"labels": labels})
     trainer = Trainer(
-        accelerator="cpu", precision=precision, max_steps=2 * steps, logger=False, enable_checkpointing=False,
+        accelerator="cpu", precision=precision, max_epochs=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(model, Repeat(batch, steps, draw))
@@ -173,6 +174,27 @@ def test_the_generator_step_uses_the_updated_discriminator(precision: Any) -> No
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
         torch.testing.assert_close(real_logits, before(images).float())
         assert not torch.equal(fake_logits, before(drawn[0]).float())
+
+
+def test_the_generator_moves_after_every_nth_step_of_the_discriminator() -> None:
+    """Each step has its own fake images, and the clock counts the images of all of them."""
+    model = gan(n_critic=3)
+    step, moved, fakes = model.training_step, [], []
+
+    def spy(batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        model.images_seen = 8 * batch_idx
+        before = [nn.utils.parameters_to_vector(network.parameters()).clone() for network in model.networks().values()]
+        metrics = step(batch, batch_idx)
+        after = [nn.utils.parameters_to_vector(network.parameters()) for network in model.networks().values()]
+        moved.append([not torch.equal(a, b) for a, b in zip(before, after, strict=True)])
+        assert ("loss_g" in metrics) == moved[-1][0]
+        return metrics
+
+    model.training_step = spy
+    model.generator.register_forward_hook(lambda generator, inputs, outputs: fakes.append(outputs.detach()))
+    train(model, torch.rand(8, 1, 8, 8) * 2 - 1, steps=6)
+    assert moved == 2 * [[False, True], [False, True], [True, True]]
+    assert len({float(fake.mean()) for fake in fakes}) == 6
 
 
 def test_the_penalty_covers_real_and_fake_images() -> None:
@@ -334,6 +356,25 @@ def test_samples_belong_to_their_class_and_vary_within_it() -> None:
     assert (nearest == asked).float().mean() > 0.75  # of real digits 0.90 are nearest to their class's mean
     ratios = [samples[asked == c].var(0).sum() / images[labels == c].var(0).sum() for c in range(10)]
     assert torch.stack(ratios).median() > 0.5
+
+
+def top_and_bottom(p: float, steps: int) -> tuple[Tensor, Tensor]:
+    """Brightness of the upper and of the lower half of samples, trained on images with a bright upper half."""
+    augment = Augmentation("ada", Probability([p, p], ramp=1))
+    model = gan(gamma=(3.0, 3.0), augment=augment)
+    images = torch.full((32, 1, 8, 8), -0.3)
+    images[:, :, :4] = 0.3
+    train(model, images, steps=steps)
+    with torch.no_grad():
+        samples = model.sample(Noise.of_first(256, 0))
+    return samples[:, :, :4].mean((1, 2, 3)), samples[:, :, 4:].mean((1, 2, 3))
+
+
+def test_augmentation_does_not_leak_into_the_samples() -> None:
+    """All images have a bright upper half: no sample is turned or inverted, although most that D sees are."""
+    top, bottom = top_and_bottom(p=0.5, steps=200)
+    assert (top > bottom).float().mean() > 0.98
+    assert float((top - bottom).mean()) == pytest.approx(0.6, abs=0.2)
 
 
 def test_a_saturated_generator_recovers() -> None:

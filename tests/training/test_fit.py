@@ -70,7 +70,9 @@ def test_a_run_writes_checkpoints_samples_metrics_and_a_report(tmp_path: Path) -
     assert folder.best.exists()
     assert (folder.samples / "final" / "sheet.png").exists()
     assert sorted(path.name for path in (folder.samples / "during").iterdir()) == [
+        "000000080-augmented.png",
         "000000080.png",
+        "000000160-augmented.png",
         "000000160.png",
     ]
     trained = [row for row in rows(tmp_path) if row["stage"] == "train"]
@@ -156,7 +158,8 @@ STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_le
 def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
     tmp_path: Path, number: int, exit_code: int, network: list[str]
 ) -> None:
-    budget = ["budget.images=1920", "data.flip=true", *network]  # more than an epoch
+    # more than an epoch, with an adaptive probability
+    budget = ["budget.images=1920", "data.flip=true", "model.augmentation=ada", *network]
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert train.run(config(straight, *budget)) == 0
 
@@ -165,6 +168,7 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
     assert train.run(config(stopped, *budget, f"resume={stopped}")) == 0
 
     ends = [load_checkpoint(RunFolder(folder).last) for folder in (straight, stopped)]
+    assert float(ends[0]["model"]["augment.probability.overfitting"]) > 0
     for part in ("model", "ema", "optimizers", "processes", "images_seen"):
         assert same(ends[0][part], ends[1][part]), part
     assert untimed(straight) == untimed(stopped), "the same rows, without gaps or duplicates"

@@ -19,7 +19,7 @@ class Rule(NamedTuple):
     """The values that a key accepts. Bounds are inclusive, except `above`.
 
     kind: integer, number, flag, text, list, paths, any; size and pair are one or two integers, two is a list of two
-        numbers.
+        numbers, names is a list of words of `registry`.
     """
 
     kind: str
@@ -27,7 +27,8 @@ class Rule(NamedTuple):
     high: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()  # accepted words; with kind integer or number, besides numbers
-    registry: tuple[str, str] | None = None  # (module, registry) whose names are the choices
+    registry: tuple[str, str] | None = None  # (module, registry) whose names are the choices, or those of a list
+    names: tuple[str, ...] = ()  # words of a list of kind names
     null: bool = False  # null is accepted
     everywhere: bool = False  # applies to user-defined classes too
     hint: str | None = None  # the hint if no choice is near
@@ -40,6 +41,7 @@ class Rule(NamedTuple):
             "pair": "one number or [least,most]",
             "two": "a list of two numbers",
             "list": "a list: [a,b]",
+            "names": f"a list of {', '.join(self.names)}",
             "any": "a value",
             "paths": "a path or a list of them",
         }
@@ -72,6 +74,8 @@ class Rule(NamedTuple):
                 return True
             case "list":
                 return isinstance(value, list)
+            case "names":
+                return isinstance(value, list) and all(name in self.names for name in value)
             case "paths" if isinstance(value, list):
                 return bool(value)
         return not self.choices and text and value != ""
@@ -187,6 +191,7 @@ RULES: dict[str, Rule] = {
     "model.width": integer(1, MOST_CHANNELS, everywhere=True),
     "model.max_width": integer(1, MOST_CHANNELS),
     "model.final_lr": Rule("number", low=0, high=1),
+    "model.n_critic": integer(1),
     "model.gamma": Rule("two", low=0, choices=("auto",)),
     "model.gradient_penalty": Rule("number", low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),
@@ -201,7 +206,11 @@ RULES: dict[str, Rule] = {
     "model.output": registered("models.gan", "OUTPUTS"),
     "model.batch_statistics": Rule("flag"),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),
-    "model.augmentation": Rule("list", choices=("auto",)),
+    "model.augmentation": Rule(
+        "names", choices=("auto", "ada"), registry=("genimg.models.networks.augmentation", "OPERATIONS")
+    ),
+    "model.augmentation_p": Rule("two", low=0, high=1, choices=("adaptive",)),
+    "model.augmentation_ramp": Rule("number", above=0),
     "model.prior": registered("models.vae", "PRIORS"),
     "model.beta": Rule("number", low=0),
     "model.kl_warmup": Rule("number", low=0, high=1),
@@ -274,4 +283,7 @@ RULES: dict[str, Rule] = {
 def rule_for(key: str) -> Rule | None:
     """The rule of a dotted key: its own, else the rule of the first pattern that it matches, with its choices."""
     rule = RULES.get(key) or next((rule for name, rule in RULES.items() if fnmatchcase(key, name)), None)
-    return rule._replace(choices=registry(*rule.registry)) if rule and rule.registry else rule
+    if rule is None or rule.registry is None:
+        return rule
+    known = registry(*rule.registry)
+    return rule._replace(names=known) if rule.kind == "names" else rule._replace(choices=known)

@@ -101,11 +101,22 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
             hint = f"{key}=[{_shown(value)},{_shown(value)}]"
         elif rule.kind == "list":
             hint = f"{key}=[{_shown(value)}]"
+        elif rule.kind == "names":
+            hint = _nearest_list(key, value, rule)
         elif meant := _nearest_choice(str(value), rule):
             hint = f"did you mean {key}={meant}?"
         set_by_user = any(word.lstrip("+").startswith(f"{key}=") for word in words)
         source = composer.source_of(key, [] if set_by_user and "." not in key else _without(words, key))
         raise UserError(key, _shown(value), str(rule), hint, source)
+
+
+def _nearest_list(key: str, value: object, rule: Rule) -> str | None:
+    """A hint at the list that the user most likely meant, with the nearest known names, or at the nearest word."""
+    given = value if isinstance(value, list) else [value]
+    if len(given) == 1 and (word := nearest(str(given[0]), rule.choices)):
+        return f"did you mean {key}={word}?"
+    meant = [name for one in given if (name := nearest(str(one), rule.names))]
+    return f"did you mean {key}=[{','.join(meant)}]?" if meant else None
 
 
 def _nearest_choice(value: str, rule: Rule) -> str | None:

@@ -142,6 +142,13 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Augments(Protocol):
+    """A model that augments its training images itself. `augmented` returns None if it does not change them."""
+
+    def augmented(self, images: Tensor) -> Tensor | None: ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """A model that gives a latent vector for an image."""
 

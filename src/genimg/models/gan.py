@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused, cosine
+from genimg.models.networks.augmentation import Augmentation
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
 
@@ -18,7 +20,7 @@ PENALTIES = ("exact", "first_order")
 
 
 class GAN(LatentModel):
-    """Alternating training: one discriminator step, then one generator step.
+    """Alternating training: `n_critic` steps of the discriminator, each on other images, then one of the generator.
 
         L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2)
         L_G = mean generator_loss(D(x), D(G(z)))
@@ -39,6 +41,7 @@ class GAN(LatentModel):
         batch_statistics: whether a logit depends on the other images of its batch, as with batch normalisation in D.
             Real and fake images then pass separately, each with their own statistics, without a gradient penalty,
             which is defined per image.
+        n_critic: discriminator steps per generator step (Gulrajani et al. 2017, algorithm 1).
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
             The Wasserstein objective uses the unit-gradient penalty instead.
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
@@ -49,8 +52,8 @@ class GAN(LatentModel):
         penalty_step: step of the first-order estimate, in units of [-1, 1].
         penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
-        augment: differentiable augmentation of everything that the discriminator sees. The penalties use gradients at
-            the augmented images.
+        augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
+            fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
         final_lr: fraction of the learning rates at the end of the run.
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
@@ -77,6 +80,7 @@ class GAN(LatentModel):
         objective: str,
         output: str,
         batch_statistics: bool,
+        n_critic: int,
         gamma: tuple[float, float],
         penalty: str,
         penalty_every: int,
@@ -84,7 +88,7 @@ class GAN(LatentModel):
         penalty_step: float,
         penalty_directions: int,
         gradient_penalty: float,
-        augment: nn.Module,
+        augment: Augmentation,
         num_classes: int,
         final_lr: float,
         **_shared: Any,
@@ -106,7 +110,7 @@ class GAN(LatentModel):
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
         self.group_size = discriminator.group_size if isinstance(discriminator, ComparesGroups) else 1
-        self.gamma, self.gradient_penalty = gamma, gradient_penalty
+        self.n_critic, self.gamma, self.gradient_penalty = n_critic, gamma, gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
         self.final_lr = final_lr
@@ -122,9 +126,9 @@ class GAN(LatentModel):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of the discriminator, then one step of the generator on the same latents.
+        """One step of the discriminator; after every `n_critic`-th of them one of the generator on the same latents.
 
-        The fake images, and the discriminator's view of the real images, are computed once for both steps. The
+        The fake images, their augmentation and the logits of the real images are computed once for both steps. The
         generator step passes the fake images through the updated discriminator.
         """
         real = batch["images"]
@@ -133,28 +137,57 @@ class GAN(LatentModel):
 
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
+        self.augment.schedule(self.progress)
+        step = self._steps_before(len(real))
+        updates_generator = (step + 1) % self.n_critic == 0
         z = self.draw_latents(len(real))
-        fake = self._generate(z, labels)
-        metrics, real_logits = self.discriminator_loss(real, fake.detach(), labels)
+        with torch.set_grad_enabled(updates_generator):
+            fake = self._generate(z, labels)
+        real, fake = self.augment.pair(real, fake)
+        metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
+        if updates_generator:
+            penalty = self._generator_penalty(step // self.n_critic, z, labels)
+            if penalty is not None:
+                metrics["penalty_g"] = penalty
+            loss = self._generator_step(generator_optimizer, real_logits.detach(), fake, labels, penalty)
+            metrics["loss_g"] = loss
+        return {name: value.detach() for name, value in metrics.items()}
 
+    def _generator_step(
+        self,
+        optimizer: LightningOptimizer,
+        real_logits: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        penalty: Tensor | None,
+    ) -> Tensor:
+        """Updates the generator. Returns its loss, the penalty included."""
         # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
         self.discriminator.requires_grad_(False)
-        fake_logits = self._logits(self.augment(fake), labels)
-        metrics |= self.generator_loss(real_logits.detach(), fake_logits, z, labels)
-        self.manual_backward(metrics["loss_g"])
-        generator_optimizer.step()
+        loss = self.losses.generator(real_logits, self._logits(fake, labels)).mean()
+        if penalty is not None:
+            loss = loss + penalty
+        self.manual_backward(loss)
+        optimizer.step()
         self.discriminator.requires_grad_(True)
-        return {name: value.detach() for name, value in metrics.items()}
+        return loss
+
+    def _steps_before(self, batch_size: int) -> int:
+        """Steps of the run before this one. batch_size: images of this process."""
+        return self.images_seen // (batch_size * world_size())
 
     def draw_latents(self, count: int) -> Tensor:
         """z ~ N(0, I) for training, (count, latent_dim), from torch's generator."""
         return torch.randn(count, self.latent_dim, device=self.device)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
-        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images."""
-        images = self.augment(torch.cat([real, fake]))
+        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images.
+
+        The images are augmented. An adaptive augmentation follows the logits.
+        """
+        images = torch.cat([real, fake])
         if self.wasserstein:
             logits, penalty = self._with_unit_gradient_penalty(images, labels)
             weight = self.gradient_penalty
@@ -164,23 +197,16 @@ class GAN(LatentModel):
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
+        metrics |= self.augment.adapt(real_logits, fake_logits, len(real) * world_size())
         if penalty is None:
             return metrics | {"loss_d": loss}, real_logits
         return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
 
-    def generator_loss(
-        self, real_logits: Tensor, fake_logits: Tensor, z: Tensor, labels: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Metrics with the generator's loss, its own penalty included, as `loss_g`."""
-        loss = self.losses.generator(real_logits, fake_logits).mean()
-        if not (isinstance(self.generator, Penalised) and self._is_due(self.generator.penalty_every, len(z))):
-            return {"loss_g": loss}
-        penalty = self.generator.penalty(z, labels)
-        return {"penalty_g": penalty, "loss_g": loss + penalty}
-
-    def _is_due(self, every: int, batch_size: int) -> bool:
-        """Whether this step is one of every `every` steps; never for 0."""
-        return every > 0 and self.images_seen // (batch_size * world_size()) % every == 0
+    def _generator_penalty(self, step: int, z: Tensor, labels: Tensor | None) -> Tensor | None:
+        """The generator's own penalty, or None if it has none in this step. step: of the generator."""
+        if not isinstance(self.generator, Penalised) or not self.generator.penalty_every:
+            return None
+        return None if step % self.generator.penalty_every else self.generator.penalty(z, labels)
 
     def _with_unit_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits (2 B,) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
@@ -195,7 +221,7 @@ class GAN(LatentModel):
         labels = _twice(labels)
         logits = self._logits(images, labels)
         batch_size = len(images) // 2
-        if max(self.gamma) <= 0 or not self._is_due(self.penalty_every, batch_size):
+        if max(self.gamma) <= 0 or self._steps_before(batch_size) % self.penalty_every:
             return logits, None
         count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
         # as many real as fake images
@@ -220,6 +246,10 @@ class GAN(LatentModel):
         """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None
         return {"real_logits": self.discriminator(batch["images"], labels).float()}
+
+    def augmented(self, images: Tensor) -> Tensor | None:
+        """Images (B, C, H, W) as the discriminator sees them in training; None if it sees them unchanged."""
+        return self.augment(images) if self.augment.active else None
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""

@@ -1,77 +1,83 @@
 """Differentiable augmentation of the discriminator's inputs, against memorisation of small data sets."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-SHIFT = 0.125  # maximum shift, as a fraction of the side
-CUTOUT = 0.5  # side of the rectangle, as a fraction of the side
+from genimg.models.networks import ada
+from genimg.models.networks.diff_augment import color, cutout, hidden, translate
+from genimg.models.networks.probability import Probability
+
+#: Operations of DiffAugment, which change every image.
+DIFF_AUGMENT = {"translation": translate, "cutout": cutout, "color": color}
+#: Operations of ADA, each applied to an image with probability p; `ada` is the first three.
+ADA = ("ada_blit", "ada_geometry", "ada_color", "ada_cutout")
+#: The names that a list of `model.augmentation` may have.
+OPERATIONS = ("translation", "cutout", "color", "ada_blit", "ada_geometry", "ada_color", "ada_cutout")
 
 
-class DiffAugment(nn.Module):
-    """Random shift, cutout and colour per image, differentiable in the pixels (Zhao et al. 2020).
-
-    It must be applied to real and fake images, in the steps of both networks.
+class Augmentation(nn.Module):
+    """Random changes of the images, differentiable in the pixels, for everything that a discriminator sees.
 
     Args:
-        policy: names of `POLICIES`, in the order of application.
+        policy: names of `OPERATIONS`: those of DiffAugment are applied in this order, then those of ADA. "ada" is
+            the pipeline of the paper without filters, noise and cutout: its "bgc", the best on small data sets.
+        probability: of each operation of ADA; not used by those of DiffAugment.
 
     Raises:
         ValueError: for an unknown name.
     """
 
-    def __init__(self, policy: Sequence[str]) -> None:
+    def __init__(self, policy: Sequence[str] | Literal["ada"], probability: Probability) -> None:
         super().__init__()
-        unknown = [name for name in policy if name not in POLICIES]
-        if unknown:
-            raise ValueError(f"augmentation must be a list of {', '.join(POLICIES)}, got {unknown[0]!r}")
-        self.policy = tuple(policy)
+        names = ADA[:3] if policy == "ada" else tuple(policy)
+        if unknown := [name for name in names if name not in OPERATIONS]:
+            raise ValueError(f"augmentation must be a list of {', '.join(OPERATIONS)}, got {unknown[0]!r}")
+        self.always = tuple(name for name in names if name in DIFF_AUGMENT)
+        self.sometimes = tuple(name for name in names if name in ADA)
+        self.probability = probability if self.sometimes else None
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1], shape kept."""
-        for name in self.policy:
-            images = POLICIES[name](images)
+    @property
+    def active(self) -> bool:
+        """Whether it has any operation."""
+        return bool(self.always or self.sometimes)
+
+    def pair(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Both batches (B, C, H, W) in [-1, 1], image i of both with the same draw."""
+        if not self.active:
+            return real, fake
+        real, fake = self(torch.cat([real, fake]), copies=2).chunk(2)
+        return real, fake
+
+    def forward(self, images: Tensor, copies: int = 1) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1], shape kept: `copies` sets of equal size, whose images share a draw."""
+        for name in self.always:
+            images = DIFF_AUGMENT[name](images, copies)
+        if self.probability is not None:
+            with torch.autocast(images.device.type, enabled=False):  # places need float32
+                images = self._ada(images, self.probability.p, copies)
         return images
 
+    def schedule(self, progress: float) -> None:
+        """Sets a probability that follows a schedule; called before each step. progress: 0 to 1."""
+        if self.probability is not None:
+            self.probability.schedule(progress)
 
-def translate(images: Tensor) -> Tensor:
-    """Shifts by up to an eighth of the side; the border is extended."""
-    count, channels, height, width = images.shape
-    rows = _shifted(count, height, images.device)
-    columns = _shifted(count, width, images.device)
-    images = images.gather(2, rows.view(count, 1, height, 1).expand(-1, channels, -1, width))
-    return images.gather(3, columns.view(count, 1, 1, width).expand(-1, channels, height, -1))
+    def adapt(self, real_logits: Tensor, fake_logits: Tensor, images: int) -> dict[str, Tensor]:
+        """Adapts the probability after a step, see `Probability.adapt`, and returns metrics of it."""
+        return {} if self.probability is None else self.probability.adapt(real_logits, fake_logits, images)
 
-
-def _shifted(count: int, side: int, device: torch.device) -> Tensor:
-    """Indices (count, side) of one random shift per image."""
-    most = round(side * SHIFT)
-    shift = torch.randint(-most, most + 1, (count, 1), device=device)
-    return (torch.arange(side, device=device) + shift).clamp(0, side - 1)
-
-
-def cutout(images: Tensor) -> Tensor:
-    """Sets a random rectangle of half the side to grey; it may lie partly outside."""
-    count, _, height, width = images.shape
-    hidden = _span(count, height, images.device)[:, :, None] & _span(count, width, images.device)[:, None, :]
-    return images * ~hidden.unsqueeze(1)
-
-
-def _span(count: int, side: int, device: torch.device) -> Tensor:
-    """A mask (count, side) of one random interval per image, `CUTOUT` of the side long."""
-    centre = torch.randint(0, side + 1, (count, 1), device=device)
-    return (torch.arange(side, device=device) - centre).abs() < side * CUTOUT / 2
-
-
-def color(images: Tensor) -> Tensor:
-    """Changes brightness by -0.5 to 0.5, saturation by a factor of 0 to 2, contrast by a factor of 0.5 to 1.5."""
-    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
-    images = images + brightness - 0.5
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * 2 * saturation
-    level = images.mean(dim=(1, 2, 3), keepdim=True)
-    return level + (images - level) * (contrast + 0.5)
-
-
-POLICIES = {"translation": translate, "cutout": cutout, "color": color}
+    def _ada(self, images: Tensor, p: Tensor, copies: int) -> Tensor:
+        draw, (channels, height, width) = ada.Draw(len(images) // copies, p), images.shape[1:]
+        operations = {"ada_blit": ada.blit, "ada_geometry": ada.geometry}
+        maps = [operations[name](draw, height, width) for name in operations if name in self.sometimes]
+        if maps:
+            images = ada.warp(images, ada.product(*maps).repeat(copies, 1, 1))
+        if "ada_color" in self.sometimes:
+            images = ada.change_color(images, ada.recolor(draw, channels).repeat(copies, 1, 1))
+        if "ada_cutout" in self.sometimes:
+            applied = torch.rand(draw.count, 1, 1, 1, device=p.device) < p
+            images = images * ~(hidden(images, copies) & applied).repeat(copies, 1, 1, 1)
+        return images

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[repo
 from torch import Tensor
 
 from genimg.common.noise import Noise
-from genimg.models.base import Reconstructs
+from genimg.models.base import Augments, Reconstructs
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
 from genimg.training.callbacks.base import RunCallback
@@ -21,11 +21,12 @@ from genimg.training.lightning_api import add_summary
 log = logging.getLogger(__name__)
 
 _SEED = 0  # of the latents, the same in every run, so that sheets of two runs compare
-_PAIRS = 16  # images on a sheet of reconstructions
+_PAIRS = 16  # images on a sheet of reconstructions, or of augmented images
 
 
 class Samples(RunCallback):
-    """Writes sheets to RUN/samples/during and TensorBoard; animations of a sequence model; reconstructions of a VAE.
+    """Writes sheets to RUN/samples/during and TensorBoard; animations of a sequence model; reconstructions of a VAE;
+    training images before and after the augmentation of a GAN.
 
     Args:
         times: sheets per run.
@@ -59,6 +60,9 @@ class Samples(RunCallback):
             sheet = self._reconstructions(model)
             save_png(sheet, file.with_name(f"{file.name}-reconstructions.png"))
             _log_image(trainer, "reconstructions", sheet, images_seen)
+        if isinstance(model, Augments) and (sheet := self._augmented(model)) is not None:
+            save_png(sheet, file.with_name(f"{file.name}-augmented.png"))
+            _log_image(trainer, "augmented", sheet, images_seen)
         if data.num_frames is None:
             sheet = contact_sheet(images)
         else:
@@ -77,6 +81,19 @@ class Samples(RunCallback):
         if originals.ndim == 4:
             return side_by_side(originals, decoded)
         return sheet_over_time(torch.stack([originals, decoded], dim=1).flatten(0, 1)[: 2 * self.num_clips])
+
+    def _augmented(self, model: Augments) -> Tensor | None:
+        """Returns a sheet of training images, each beside its augmentation; None if there is none."""
+        run = self.context
+        batches = list(run.to_device(run.data.evenly_spaced("train", _PAIRS)))
+        images = torch.cat([batch["images"] for batch in batches])
+        device = images.device
+        with torch.random.fork_rng(
+            devices=[device] if device.type == "cuda" else []
+        ):  # training draws the same as without
+            torch.manual_seed(_SEED)
+            seen = model.augmented(images)
+        return None if seen is None else side_by_side(to_uint8(images), to_uint8(seen))
 
 
 def _log_image(trainer: Trainer, tag: str, sheet: Tensor, step: int) -> None:

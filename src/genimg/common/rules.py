@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from genimg.common.declared import registry
 from genimg.common.limits import MOST_CHANNELS, MOST_THREADS, SIDES
+from genimg.common.seeds import LARGEST_SEED, MOST_SEEDS, read_seeds
 
 
 class Rule(NamedTuple):
     """The values that a key accepts. Bounds are inclusive, except `above`.
 
     kind: integer, number, flag, text, list, paths, any; size and pair are one or two integers, two is a list of two
-        numbers.
+        numbers, seeds is a list for `read_seeds`.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Rule(NamedTuple):
             "pair": "one number or [least,most]",
             "two": "a list of two numbers",
             "list": "a list: [a,b]",
+            "seeds": f"a list of seeds, each once, and ranges, at most {MOST_SEEDS:,} in total: [1,5,9-12]",
             "any": "a value",
             "paths": "a path or a list of them",
         }
@@ -72,6 +74,8 @@ class Rule(NamedTuple):
                 return True
             case "list":
                 return isinstance(value, list)
+            case "seeds":
+                return isinstance(value, list) and _are_seeds(value)
             case "paths" if isinstance(value, list):
                 return bool(value)
         return not self.choices and text and value != ""
@@ -96,6 +100,13 @@ class Rule(NamedTuple):
         return f", {_plain(self.low)} or more" if self.low is not None else ""
 
 
+def _are_seeds(given: list[int | str]) -> bool:
+    try:
+        return len(read_seeds(given)) > 0
+    except ValueError:
+        return False
+
+
 def _plain(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() else str(bound)
 
@@ -115,7 +126,7 @@ def registered(module: str, name: str, hint: str | None = None) -> Rule:
 
 RULES: dict[str, Rule] = {
     # train
-    "seed": integer(0, 2**32 - 1),
+    "seed": integer(0, LARGEST_SEED),
     "dry_run": Rule("flag"),
     "resume": Rule("text", null=True),
     "allow_changes": Rule("flag"),
@@ -137,7 +148,7 @@ RULES: dict[str, Rule] = {
     "hydra.sweeper.n_trials": integer(1),
     "hydra.sweeper.n_jobs": integer(1),
     "hydra.sweeper.sampler": one_of("tpe", "random"),
-    "hydra.sweeper.seed": integer(0, 2**32 - 1),
+    "hydra.sweeper.seed": integer(0, LARGEST_SEED),
     "hydra.sweeper.prune": Rule("flag"),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
@@ -220,6 +231,7 @@ RULES: dict[str, Rule] = {
     "run": Rule("text"),
     "checkpoint": one_of("best", "last"),
     "num_images": integer(1),
+    "seeds": Rule("seeds", null=True),
     "classes": Rule("list", null=True),
     "truncation": Rule("number", above=0, null=True),
     "temperature": Rule("number", low=0),

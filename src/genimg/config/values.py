@@ -69,7 +69,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
             hint = f"{key}=[{height},{width}] is {width} wide and {height} high"
         elif rule.kind == "two" and _is_number(value):
             hint = f"{key}=[{_shown(value)},{_shown(value)}]"
-        elif rule.kind == "list":
+        elif rule.kind in ("list", "seeds") and not isinstance(value, list):
             hint = f"{key}=[{_shown(value)}]"
         elif meant := _nearest_choice(str(value), rule):
             hint = f"did you mean {key}={meant}?"

@@ -17,6 +17,7 @@ from genimg.data.reading import warn_about_failures
 
 Classes = str | int | Sequence[str | int]
 Paths = str | Path | Sequence[str | Path]
+Seeds = Sequence[int | str]
 
 _LISTED = 20  # classes listed in an error message
 _WHITE = (255, 255, 255)  # behind transparent pixels, as image viewers show them

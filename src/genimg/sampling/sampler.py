@@ -14,7 +14,8 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Decodes, GenerativeModel, Reconstructs
-from genimg.sampling.inputs import Classes, class_numbers
+from genimg.sampling.draws import Draws
+from genimg.sampling.inputs import Classes, Seeds, class_numbers
 from genimg.sampling.latents import slerp, truncate
 from genimg.sampling.memory import check_chunk
 
@@ -27,6 +28,7 @@ class StreamOptions(TypedDict, total=False):
     """The keyword arguments of `Sampler.stream`, which describes them."""
 
     seed: int
+    seeds: Seeds | None
     classes: Classes | None
     temperature: float
     truncation: float | None
@@ -83,15 +85,16 @@ class Sampler:
         """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
 
-    def sample(self, num_images: int, **options: Unpack[StreamOptions]) -> Tensor:
+    def sample(self, num_images: int = 10, **options: Unpack[StreamOptions]) -> Tensor:
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         return torch.cat(list(self.stream(num_images, **options)))
 
     def stream(
         self,
-        num_images: int,
+        num_images: int = 10,
         *,
         seed: int = 0,
+        seeds: Seeds | None = None,
         classes: Classes | None = None,
         temperature: float = 1.0,
         truncation: float | None = None,
@@ -105,6 +108,9 @@ class Sampler:
             num_images: number of images, or of start images of a sequence model; 1 or more.
             seed: 0 or more. The same seed gives the same images. Image i does not depend on `num_images`, nor sequence
                 (i, future) on the number of start images and of futures.
+            seeds: seeds and ranges, for example `[1, 5, "9-12"]`. Each seed is drawn once in each of the classes: the
+                images of the first seed come first. The image of seed k in class c is the first image of `seed=k` and
+                `classes=[c]`, up to rounding. `num_images` and `seed` are then ignored. None = one seed.
             classes: names or numbers of a conditional model's classes, drawn in turn; None = all classes.
             temperature: scale of the latent noise, 0 or more; below 1, samples are more typical and less varied.
             truncation: truncates the latents at this many standard deviations (Brock et al. 2019, BigGAN, section
@@ -123,7 +129,8 @@ class Sampler:
         _check_at_least("seed", seed, 0)
         _check_at_least("temperature", temperature, 0)
         self._check_truncation(truncation)
-        labels = self.labels(classes, -(-num_images // CHUNK) * CHUNK)
+        draws = self.draws(num_images, seed, seeds, classes)
+        labels = self.labels(classes, -(-draws.count // CHUNK) * CHUNK)
         if not self.makes_sequences:
             given = {"start": start, "num_frames": num_frames, "futures": None if futures == 1 else futures}
             for key, value in given.items():
@@ -131,9 +138,11 @@ class Sampler:
                     got = "images" if isinstance(value, Tensor) else value
                     raise UserError(key, got, "not set; this model produces still images", "use a model=rnn run")
             self._check_memory(CHUNK, 1, labels, {})
-            return self._images(num_images, seed, labels, temperature, truncation)
+            return self._images(draws, labels, temperature, truncation)
         _check_at_least("futures", futures, 1)
         _check_at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
+        if start is not None and seeds is not None:
+            raise UserError("seeds", seeds, "not set with start", "futures=4 draws several sequences from a start")
         if start is not None and start.shape != (num_images, *self.image_shape):
             raise UserError("start", tuple(start.shape), f"images of shape {(num_images, *self.image_shape)}")
         if start is not None:
@@ -141,7 +150,7 @@ class Sampler:
         length = num_frames or cast(int, self.num_frames)
         count = CHUNK if start is None else min(CHUNK, num_images)
         self._check_memory(count, futures * length, labels, {"num_frames": min(length, _FEW_FRAMES)})
-        return self._sequences(num_images, seed, labels, temperature, start, length, futures)
+        return self._sequences(draws, labels, temperature, start, length, futures)
 
     def _check_memory(self, count: int, frames: int, labels: Tensor | None, options: dict[str, Any]) -> None:
         """Raises UserError if a chunk of `count` samples with `frames` frames each exceeds the memory of the CPU."""
@@ -160,10 +169,10 @@ class Sampler:
 
     @torch.no_grad()
     def _images(
-        self, num_images: int, seed: int, labels: Tensor | None, temperature: float, truncation: float | None
+        self, draws: Draws, labels: Tensor | None, temperature: float, truncation: float | None
     ) -> Iterator[Tensor]:
-        for begin in range(0, num_images, CHUNK):
-            noise = self._noise(seed, range(begin, begin + CHUNK))
+        for begin in range(0, draws.count, CHUNK):
+            noise = draws.noise(begin, begin + CHUNK, self.device)
             chosen = None if labels is None else labels[begin : begin + CHUNK]
             if truncation is None:
                 images = self.model.sample(noise, labels=chosen, temperature=temperature)
@@ -171,13 +180,12 @@ class Sampler:
                 model = self._decoder("truncation", truncation)
                 z = truncate(noise.normal(model.latent_dim), truncation)
                 images = model.decode(temperature * z, chosen)
-            yield _to_cpu(images[: num_images - begin])
+            yield _to_cpu(images[: draws.count - begin])
 
     @torch.no_grad()
     def _sequences(
         self,
-        num_images: int,
-        seed: int,
+        draws: Draws,
         labels: Tensor | None,
         temperature: float,
         start: Tensor | None,
@@ -185,10 +193,10 @@ class Sampler:
         futures: int,
     ) -> Iterator[Tensor]:
         model = cast(Any, self.model)
-        for begin in range(0, num_images, CHUNK):
+        for begin in range(0, draws.count, CHUNK):
             # given start images make no complete chunk; their sequences are equal up to rounding
-            end = begin + CHUNK if start is None else min(begin + CHUNK, num_images)
-            noise = self._noise(seed, range(begin, end))
+            end = begin + CHUNK if start is None else min(begin + CHUNK, draws.count)
+            noise = draws.noise(begin, end, self.device)
             shared: dict[str, Any] = {
                 "labels": None if labels is None else labels[begin:end],
                 "temperature": temperature,
@@ -196,43 +204,46 @@ class Sampler:
                 "num_frames": num_frames,
             }
             drawn = [model.sample(noise.of_future(future), **shared) for future in range(futures)]
-            kept = torch.stack(drawn, dim=1)[: num_images - begin]  # (count, futures, T, C, H, W)
+            kept = torch.stack(drawn, dim=1)[: draws.count - begin]  # (count, futures, T, C, H, W)
             yield _to_cpu(kept.flatten(0, 1))
 
     @torch.no_grad()
     def interpolate(
         self,
-        num_images: int,
+        num_images: int | None,
         steps: int,
         *,
         seed: int = 0,
+        seeds: Seeds | None = None,
         classes: Classes | None = None,
         temperature: float = 1.0,
         truncation: float | None = None,
     ) -> Tensor:
-        """Interpolates from each of `num_images` latents to the next, and from the last to the first.
+        """Interpolates from each latent to the next, and from the last to the first.
 
         The interpolation is spherical: latents of a normal distribution lie near a sphere of radius sqrt(latent_dim),
         and a straight line between two of them passes far inside it, where the model was not trained (White 2016,
         "Sampling generative networks").
 
         Args:
-            num_images: number of latents, 2 or more.
+            num_images: number of latents N, 2 or more; ignored with `seeds`.
             steps: steps from one latent to the next, 1 or more.
-            seed, classes, temperature, truncation: as for `stream`.
+            seed, seeds, classes, temperature, truncation: as for `stream`.
 
         Returns:
-            (num_images, steps + 1, C, H, W). Row i leads from image i of `sample` to the next. Images of one class
+            (N, steps + 1, C, H, W). Row i leads from image i of `sample` to the next. Images of one class
             are adjacent; between two classes, the class changes half-way.
 
         Raises:
             UserError: if an option is out of range, or the model has no latents.
         """
         _check_at_least("interpolate", steps, 1)
-        _check_at_least("num_images", num_images, 2, "with interpolate, which needs two images")
+        draws = self.draws(num_images or 0, seed, seeds, classes)
+        num_images = draws.count
+        _check_at_least("num_images" if seeds is None else "seeds", num_images, 2, "images with interpolate")
         self._check_truncation(truncation)
         model = self._decoder("interpolate", steps)
-        z = self._noise(seed, range(num_images)).normal(model.latent_dim)
+        z = draws.noise(0, num_images, self.device).normal(model.latent_dim)
         z = temperature * (z if truncation is None else truncate(z, truncation))
         labels = self.labels(classes, num_images)
         if labels is not None:
@@ -281,6 +292,10 @@ class Sampler:
         wanted = torch.tensor(class_numbers(classes, self.classes), device=self.device)
         return wanted[torch.arange(count, device=self.device) % len(wanted)]
 
+    def draws(self, num_images: int, seed: int, seeds: Seeds | None, classes: Classes | None) -> Draws:
+        """Which samples `stream` draws with these arguments. Raises UserError if `seeds` is not a list of seeds."""
+        return Draws.of(num_images, seed, seeds, self.class_count(classes))
+
     def class_count(self, classes: Classes | None) -> int:
         """The number of classes that are drawn in turn; 1 for an unconditional model."""
         return len(class_numbers(classes, self.classes)) if self.classes else 1
@@ -295,9 +310,6 @@ class Sampler:
         if self.classes and (classes is None or self.class_count(classes) not in (1, count)):
             expected = f"the class of the images: one for all {count}, or one for each"
             raise UserError("classes", classes, expected, hint="this model is conditional")
-
-    def _noise(self, seed: int, indices: range) -> Noise:
-        return Noise(seed, torch.arange(indices.start, indices.stop), self.device)
 
     def _decoder(self, key: str, got: object) -> Decodes:
         if self.makes_sequences or not isinstance(self.model, Decodes):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.settings import read_settings
+from genimg.sampling.draws import Draws
 from genimg.sampling.images.files import save_frames, save_gif, save_many, save_png
 from genimg.sampling.images.sheets import (
     contact_sheet,
@@ -28,7 +29,7 @@ from genimg.sampling.images.sheets import (
     to_float,
     to_uint8,
 )
-from genimg.sampling.inputs import Classes, Paths, read_images
+from genimg.sampling.inputs import Classes, Paths, Seeds, read_images
 from genimg.sampling.sampler import CHUNK, Sampler
 
 ON_SHEET = 100  # images shown on the sheet
@@ -41,6 +42,7 @@ class SampleOptions:
 
     num_images: int
     seed: int
+    seeds: Seeds | None
     classes: Classes | None
     truncation: float | None
     temperature: float
@@ -64,7 +66,7 @@ class SampleOptions:
     @property
     def noise(self) -> dict[str, Any]:
         """Arguments of both `Sampler.stream` and `Sampler.interpolate`."""
-        return {name: getattr(self, name) for name in ("seed", "classes", "temperature", "truncation")}
+        return {name: getattr(self, name) for name in ("seed", "seeds", "classes", "temperature", "truncation")}
 
     @property
     def time(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     sequences/ with one GIF each.
     With `reconstruct`: reconstructions.png, each original beside its reconstruction, and images/.
     With `frames`: each frame of a GIF in sequences/, or of the interpolation, as a PNG in a folder of the GIF's name.
-    The order of the file names is the order in which the samples were drawn.
+    The order of the file names is the order in which the samples were drawn; with `seeds` they carry the seeds.
 
     Raises:
         UserError: if the model does not support an option, before anything is written.
@@ -104,9 +106,15 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
     chunks = sampler.stream(options.num_images, **options.noise, **options.time)
-    shown, rows, columns = _sheet_cells(options, options.num_images, sampler.class_count(options.classes))
-    if options.interpolate is not None and options.num_images > ON_SHEET:
-        raise UserError("num_images", options.num_images, f"2 to {ON_SHEET} with interpolate")
+    draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
+    shown, rows, columns = _sheet_cells(options, draws.count, sampler.class_count(options.classes))
+    order = sampler.grouped_by_class(options.classes, shown)
+    if draws.turns > 1:  # one row per seed
+        order = list(range(shown))
+        rows, columns = layout(shown, options.rows, options.columns or (None if options.rows else draws.turns))
+    if options.interpolate is not None and draws.count > ON_SHEET:
+        key = "num_images" if options.seeds is None else "seeds"
+        raise UserError(key, draws.count, f"2 to {ON_SHEET} images with interpolate")
     if options.interpolate is not None:
         strips = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
         sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
@@ -115,9 +123,8 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
         if options.frames:
             save_frames(ring, folder / "interpolation")
-    names = _names(sampler, options, options.num_images)
+    names = _names(sampler, options, draws)
     first = _save_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
-    order = sampler.grouped_by_class(options.classes, shown)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
     return folder / "sheet.png"
 
@@ -133,6 +140,8 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         files, images = _read_given(options.start, sampler, options, "start")
         start, count = to_float(images), len(files)
     chunks = sampler.stream(count, start=start, **options.noise, **options.time)
+    draws = sampler.draws(count, options.seed, options.seeds, options.classes)
+    count = draws.count
     if options.futures > 1 and options.rows is None and options.columns is None:
         rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # one row per start
         shown = rows * columns
@@ -140,7 +149,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         shown, rows, columns = _sheet_cells(options, count * options.futures)
     names = (
         f"{name}-future{future}" if options.futures > 1 else name
-        for name in _names(sampler, options, count)
+        for name in _names(sampler, options, draws)
         for future in range(options.futures)
     )
     save = partial(_save_clip, options=options)
@@ -219,13 +228,15 @@ def _sheet_cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[i
     return shown, *layout(shown, rows, columns)
 
 
-def _names(sampler: Sampler, options: SampleOptions, count: int) -> Iterator[str]:
-    """`0007`, or `0007-sneaker` for a conditional model, with enough digits to sort."""
-    width = max(4, len(str(count - 1)))
-    labels = sampler.labels(options.classes, count)
-    for index in range(count):
+def _names(sampler: Sampler, options: SampleOptions, draws: Draws) -> Iterator[str]:
+    """`0007`, or `0007-sneaker` for a conditional model, with enough digits to sort; `seed0007` with `seeds`."""
+    largest = draws.count - 1 if draws.seeds is None else max(draws.seeds)
+    width = max(4, len(str(largest)))
+    labels = sampler.labels(options.classes, draws.count)
+    for index in range(draws.count):
+        number = f"{index:0{width}d}" if draws.seeds is None else f"seed{draws.seed_of(index):0{width}d}"
         name = "" if labels is None else f"-{file_name(sampler.classes[int(labels[index])])}"
-        yield f"{index:0{width}d}{name}"
+        yield f"{number}{name}"
 
 
 def file_name(text: str) -> str:

@@ -234,6 +234,7 @@ RULES: dict[str, Rule] = {
     "seeds": Rule("seeds", null=True),
     "classes": Rule("list", null=True),
     "truncation": Rule("number", above=0, null=True),
+    "truncation_psi": Rule("number", low=0, null=True),
     "temperature": Rule("number", low=0),
     "rows": integer(1, null=True),
     "columns": integer(1, null=True),

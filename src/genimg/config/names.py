@@ -35,6 +35,7 @@ _SYNONYMS = {
     "trainer.precision": "fp16 amp bf16 mixed_precision",
     "outputs": "output output_dir out_dir outdir save_dir log_dir",
     "num_images": "n_samples num_samples nsamples",
+    "truncation_psi": "trunc psi",
 }
 _OURS = {theirs: ours for ours, names in _SYNONYMS.items() for theirs in names.split()}
 

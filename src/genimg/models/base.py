@@ -130,11 +130,31 @@ def check_unused(arguments: Mapping[str, Any]) -> None:
 
 @runtime_checkable
 class Decodes(Protocol):
-    """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim)."""
+    """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim).
+
+    Labels are int64 (N,). A model may also take weights of its K classes, float32 (N, K), for mixtures of classes.
+    """
 
     latent_dim: int
 
     def decode(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class HasStyles(Protocol):
+    """A model whose mapping network turns z into a style w, from which the image is drawn (Karras et al. 2019).
+
+    num_styles: number L of layers that a style controls, coarse to fine; 0 if the model has no mapping network.
+    style: z (N, latent_dim), labels as for `Decodes` -> w (N, W).
+    draw: w (N, W), or (N, L, W) with a style for each layer -> images (N, C, H, W) in [-1, 1].
+    """
+
+    latent_dim: int
+
+    @property
+    def num_styles(self) -> int: ...
+    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+    def draw(self, w: Tensor) -> Tensor: ...
 
 
 @runtime_checkable

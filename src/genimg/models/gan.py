@@ -1,7 +1,7 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded.
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled`.
         discriminator: images [, labels] -> logits (B,).
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
@@ -208,9 +208,35 @@ class GAN(LatentModel):
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
         return self._generate(z, labels).clamp(-1, 1)
 
+    @property
+    def num_styles(self) -> int:
+        """Number of layers of the generator that take a style; 0 if it has no mapping network."""
+        return self.generator.num_styles if isinstance(self.generator, Styled) else 0
+
+    def style(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (N, latent_dim) -> styles w (N, W). For a generator that is `Styled`."""
+        return cast(Styled, self.generator).style(z, labels)
+
+    def draw(self, w: Tensor) -> Tensor:
+        """Styles w (N, W) or (N, num_styles, W) -> images (N, C, H, W) in [-1, 1]: `decode(z)` = `draw(style(z))`."""
+        return self.to_images(cast(Styled, self.generator).draw(w).float()).clamp(-1, 1)
+
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
         return self.to_images(self.generator(z, labels).float())
+
+
+@runtime_checkable
+class Styled(Protocol):
+    """A generator in two parts: a mapping network from z to a style w, and the layers that w controls.
+
+    Its methods are those of `HasStyles`, except that `draw` gives unbounded images.
+    """
+
+    num_styles: int
+
+    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+    def draw(self, w: Tensor) -> Tensor: ...
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

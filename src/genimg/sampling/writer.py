@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.settings import read_settings
+from genimg.sampling.classes import Classes
 from genimg.sampling.draws import Draws
 from genimg.sampling.images.files import save_frames, save_gif, save_many, save_png
 from genimg.sampling.images.sheets import (
@@ -29,7 +30,7 @@ from genimg.sampling.images.sheets import (
     to_float,
     to_uint8,
 )
-from genimg.sampling.inputs import Classes, Paths, Seeds, read_images
+from genimg.sampling.inputs import Paths, Seeds, read_images
 from genimg.sampling.sampler import CHUNK, Sampler
 
 ON_SHEET = 100  # images shown on the sheet
@@ -45,6 +46,7 @@ class SampleOptions:
     seeds: Seeds | None
     classes: Classes | None
     truncation: float | None
+    truncation_psi: float | None
     temperature: float
     rows: int | None
     columns: int | None
@@ -66,7 +68,8 @@ class SampleOptions:
     @property
     def noise(self) -> dict[str, Any]:
         """Arguments of both `Sampler.stream` and `Sampler.interpolate`."""
-        return {name: getattr(self, name) for name in ("seed", "seeds", "classes", "temperature", "truncation")}
+        names = ("seed", "seeds", "classes", "temperature", "truncation", "truncation_psi")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def time(self) -> dict[str, Any]:
@@ -232,11 +235,10 @@ def _names(sampler: Sampler, options: SampleOptions, draws: Draws) -> Iterator[s
     """`0007`, or `0007-sneaker` for a conditional model, with enough digits to sort; `seed0007` with `seeds`."""
     largest = draws.count - 1 if draws.seeds is None else max(draws.seeds)
     width = max(4, len(str(largest)))
-    labels = sampler.labels(options.classes, draws.count)
     for index in range(draws.count):
         number = f"{index:0{width}d}" if draws.seeds is None else f"seed{draws.seed_of(index):0{width}d}"
-        name = "" if labels is None else f"-{file_name(sampler.classes[int(labels[index])])}"
-        yield f"{number}{name}"
+        name = sampler.class_name(options.classes, index)
+        yield number if name is None else f"{number}-{file_name(name)}"
 
 
 def file_name(text: str) -> str:

@@ -65,6 +65,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "classes of the model": (["model.num_classes=3"], ["model.num_classes", "got 3", "model.conditional=true"]),
     "a precision with a scaler": (["trainer.precision=16-mixed"], ["trainer.precision", "auto, 32-true or bf16-mixed"]),
     "too many frames a second": (["sample", "fps=100"], ["fps", "got 100", "from 1 to 50"]),
+    "directions, no mapping": (["sample", "directions=pca0"], ["directions", "got pca0", "a mapping"]),
+    "strength of a direction": (["sample", "directions={pca0:far}"], ["directions.pca0", "got far", "a number"]),
     "psi": (["sample", "trunc=0.7"], ["trunc", "did you mean truncation_psi?"]),
     "a seed twice": (["sample", "seeds=[1,2-4,3]"], ["seeds", "[1, 2-4, 3]", "each once", "[1,5,9-12]"]),
     "seeds, no list": (["sample", "seeds=9-12"], ["seeds", "seeds=[9-12]"]),

@@ -20,7 +20,8 @@ class Rule(NamedTuple):
     """The values that a key accepts. Bounds are inclusive, except `above`.
 
     kind: integer, number, flag, text, list, paths, any; size and pair are one or two integers, two is a list of two
-        numbers, seeds is a list for `read_seeds`.
+        numbers, seeds is a list for `read_seeds`, mapping is of new names
+        to values with a rule of their own.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Rule(NamedTuple):
             "list": "a list: [a,b]",
             "seeds": f"a list of seeds, each once, and ranges, at most {MOST_SEEDS:,} in total: [1,5,9-12]",
             "any": "a value",
+            "mapping": "a mapping: {a:1,b:2}",
             "paths": "a path or a list of them",
         }
         parts = [] if self.kind == "text" and self.choices else [words[self.kind] + self._range()]
@@ -72,6 +74,8 @@ class Rule(NamedTuple):
                 return all(map(one.accepts, value if isinstance(value, list) and len(value) == 2 else [value]))
             case "any":
                 return True
+            case "mapping":
+                return isinstance(value, dict)
             case "list":
                 return isinstance(value, list)
             case "seeds":
@@ -239,6 +243,9 @@ RULES: dict[str, Rule] = {
     "rows": integer(1, null=True),
     "columns": integer(1, null=True),
     "interpolate": integer(1, null=True),
+    "directions": Rule("mapping", null=True),
+    "directions.*": Rule("number"),
+    "sliders": Rule("list", null=True),
     "reconstruct": Rule("paths", null=True),
     "start": Rule("paths", null=True),
     "num_frames": integer(2, null=True),
@@ -272,3 +279,9 @@ def rule_for(key: str) -> Rule | None:
     """The rule of a dotted key: its own, else the rule of the first pattern that it matches, with its choices."""
     rule = RULES.get(key) or next((rule for name, rule in RULES.items() if fnmatchcase(key, name)), None)
     return rule._replace(choices=registry(*rule.registry)) if rule and rule.registry else rule
+
+
+def takes_names(key: str) -> bool:
+    """Whether the value of a key is a mapping of names that the user chooses."""
+    rule = rule_for(key)
+    return rule is not None and rule.kind == "mapping"

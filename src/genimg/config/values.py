@@ -6,7 +6,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError, nearest
-from genimg.common.rules import Rule, rule_for
+from genimg.common.rules import Rule, rule_for, takes_names
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, missing_keys, plain_value
 from genimg.config.names import OPEN
@@ -21,7 +21,7 @@ def check_types(overrides: list[Override], nodes: dict[str, object], base: DictC
         given, default = override.value(), OmegaConf.select(base, key, throw_on_missing=False)
         if isinstance(default, DictConfig):
             _check_mapping(key, given, default)
-        elif isinstance(given, dict):
+        elif isinstance(given, dict) and not takes_names(key):
             expected = str(rule_for(key) or _type_name(default))
             raise UserError(key, override.input_line, f"{expected}, not a mapping")
         elif rule_for(key) is None and not _same_type(given, default):

@@ -147,6 +147,7 @@ class HasStyles(Protocol):
     num_styles: number L of layers that a style controls, coarse to fine; 0 if the model has no mapping network.
     style: z (N, latent_dim), labels as for `Decodes` -> w (N, W).
     draw: w (N, W), or (N, L, W) with a style for each layer -> images (N, C, H, W) in [-1, 1].
+    style_weights: the weights (M, W) of the layers that read w, one below the other.
     """
 
     latent_dim: int
@@ -155,6 +156,7 @@ class HasStyles(Protocol):
     def num_styles(self) -> int: ...
     def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
     def draw(self, w: Tensor) -> Tensor: ...
+    def style_weights(self) -> Tensor: ...
 
 
 @runtime_checkable

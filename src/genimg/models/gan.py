@@ -221,6 +221,10 @@ class GAN(LatentModel):
         """Styles w (N, W) or (N, num_styles, W) -> images (N, C, H, W) in [-1, 1]: `decode(z)` = `draw(style(z))`."""
         return self.to_images(cast(Styled, self.generator).draw(w).float()).clamp(-1, 1)
 
+    def style_weights(self) -> Tensor:
+        """The weights (M, W) of all layers of the generator that read w."""
+        return cast(Styled, self.generator).style_weights()
+
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
         return self.to_images(self.generator(z, labels).float())
@@ -237,6 +241,7 @@ class Styled(Protocol):
 
     def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
     def draw(self, w: Tensor) -> Tensor: ...
+    def style_weights(self) -> Tensor: ...
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

@@ -5,7 +5,8 @@ chunks of `CHUNK`, so memory is bounded by one chunk. A chunk is always drawn co
 the size of a batch; image i of a seed is then the same, bit for bit, for any number of images.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypedDict, Unpack, cast
 
 import torch
@@ -15,6 +16,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Decodes, GenerativeModel, HasStyles, Reconstructs
 from genimg.sampling.classes import ClassChoice, Classes
+from genimg.sampling.directions import STRENGTHS, Directions
 from genimg.sampling.draws import Draws
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.latents import slerp, truncate
@@ -24,6 +26,7 @@ from genimg.sampling.styles import MeanStyles, truncate_styles
 CHUNK = 16  # images drawn at once
 _COPIES = 3  # of the result: parts, the whole, and its conversion to 8 bits
 StyleEdit = Callable[[Tensor], Tensor]  # w (N, W) -> w (N, W)
+Strengths = Mapping[str | int, float]  # of directions, by name
 
 _FEW_FRAMES = 17  # on which the memory of a sequence is estimated: the start, and a piece of 16
 
@@ -37,6 +40,7 @@ class StreamOptions(TypedDict, total=False):
     temperature: float
     truncation: float | None
     truncation_psi: float | None
+    directions: Strengths | None
     start: Tensor | None
     num_frames: int | None
     futures: int
@@ -78,7 +82,6 @@ class Sampler:
         self.num_frames, self.classes = num_frames, tuple(classes)
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
-        self._mean_styles: MeanStyles | None = None  # computed when they are needed
         self._frames_that_fit = 0  # the most for which the memory of a chunk has been checked
 
     @property
@@ -105,6 +108,7 @@ class Sampler:
         temperature: float = 1.0,
         truncation: float | None = None,
         truncation_psi: float | None = None,
+        directions: Strengths | None = None,
         start: Tensor | None = None,
         num_frames: int | None = None,
         futures: int = 1,
@@ -126,6 +130,8 @@ class Sampler:
             truncation_psi: fraction of a style's distance from the mean style of its class that is kept (Karras et al.
                 2019, StyleGAN, appendix B): 1 = all, 0 = the mean alone; above 1 is an exaggeration. The mean is that
                 of 4,096 fixed latents. Models with a mapping network only. None = no truncation.
+            directions: strengths by direction, in standard deviations of the styles along it, added after truncation:
+                `{"pca0": 1.5, "sefa2": -1, "cat": 2}` (see `Directions`). Models with a mapping network only.
             start: start images (num_images, C, H, W) of the sequences; None = the model's own. Sequence models only.
                 A conditional model requires `classes`: one for all start images, or one for each.
             num_frames: length of the sequences including the start image, 2 or more; None = as in training. Sequence
@@ -140,6 +146,7 @@ class Sampler:
         _check_at_least("seed", seed, 0)
         _check_at_least("temperature", temperature, 0)
         self._check_truncation(truncation, truncation_psi)
+        shift = self._shift(directions)
         draws = self.draws(num_images, seed, seeds, classes)
         choice = self._class_choice(classes)
         if not self.makes_sequences:
@@ -149,7 +156,7 @@ class Sampler:
                     got = "images" if isinstance(value, Tensor) else value
                     raise UserError(key, got, "not set; this model produces still images", "use a model=rnn run")
             self._check_memory(CHUNK, 1, choice, {})
-            return self._images(draws, choice, temperature, truncation, truncation_psi)
+            return self._images(draws, choice, temperature, truncation, truncation_psi, shift)
         _check_at_least("futures", futures, 1)
         _check_at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
         if start is not None and seeds is not None:
@@ -186,15 +193,16 @@ class Sampler:
         temperature: float,
         truncation: float | None,
         truncation_psi: float | None,
+        shift: Tensor | None,
     ) -> Iterator[Tensor]:
         for begin in range(0, draws.count, CHUNK):
             noise = draws.noise(begin, begin + CHUNK, self.device)
             chosen = self._labels(choice, begin, begin + CHUNK)
-            if truncation is None and truncation_psi is None:
+            if truncation is None and truncation_psi is None and shift is None:
                 images = self.model.sample(noise, labels=chosen, temperature=temperature)
             else:
                 z = self._latents(noise, temperature, truncation)
-                images = self._decode(z, chosen, self._style_edit(chosen, truncation_psi))
+                images = self._decode(z, chosen, self._style_edit(chosen, truncation_psi, shift))
             yield _to_cpu(images[: draws.count - begin])
 
     @torch.no_grad()
@@ -234,6 +242,7 @@ class Sampler:
         temperature: float = 1.0,
         truncation: float | None = None,
         truncation_psi: float | None = None,
+        directions: Strengths | None = None,
     ) -> Tensor:
         """Interpolates from each latent to the next, and from the last to the first.
 
@@ -244,7 +253,7 @@ class Sampler:
         Args:
             num_images: number of latents N, 2 or more; ignored with `seeds`.
             steps: steps from one latent to the next, 1 or more.
-            seed, seeds, classes, temperature, truncation, truncation_psi: as for `stream`.
+            seed, seeds, classes, temperature, truncation, truncation_psi, directions: as for `stream`.
 
         Returns:
             (N, steps + 1, C, H, W). Row i leads from image i of `sample` to the next. Images of one class
@@ -258,6 +267,7 @@ class Sampler:
         num_images = draws.count
         _check_at_least("num_images" if seeds is None else "seeds", num_images, 2, "images with interpolate")
         self._check_truncation(truncation, truncation_psi)
+        shift = self._shift(directions)
         self._decoder("interpolate", steps)
         z = self._latents(draws.noise(0, num_images, self.device), temperature, truncation)
         labels = self.labels(classes, num_images)
@@ -274,9 +284,61 @@ class Sampler:
             row = []
             for part in parts:
                 chosen = None if both is None else both[part]
-                row.append(self._decode(path[part], chosen, self._style_edit(chosen, truncation_psi)))
+                row.append(self._decode(path[part], chosen, self._style_edit(chosen, truncation_psi, shift)))
             rows.append(_to_cpu(torch.cat(row)))
         return torch.stack(rows)
+
+    def sliders(
+        self,
+        directions: Sequence[str | int],
+        num_images: int = 10,
+        *,
+        seed: int = 0,
+        seeds: Seeds | None = None,
+        classes: Classes | None = None,
+        temperature: float = 1.0,
+        truncation: float | None = None,
+        truncation_psi: float | None = None,
+    ) -> Iterator[Tensor]:
+        """Yields for each image its variants along each direction, (D, 7, C, H, W), for strengths from -3 to 3.
+
+        Args:
+            directions: names as for `stream`; `"pca0-3"` stands for pca0, pca1, pca2 and pca3.
+            num_images, seed, seeds, classes, temperature, truncation, truncation_psi: as for `stream`.
+
+        Raises:
+            UserError: if an option is out of range, or the model has no mapping network.
+        """
+        self._require_styles("sliders", list(directions), "interpolate=8 shows changes of z")
+        _check_at_least("num_images", num_images, 1)
+        self._check_truncation(truncation, truncation_psi)
+        names = self._directions.names(directions)
+        _check_at_least("sliders", len(names), 1, "directions")
+        units = torch.stack([self._directions.shift({name: 1.0}, "sliders") for name in names])
+        shifts = units[:, None] * torch.tensor(STRENGTHS, device=self.device)[:, None]  # (D, 7, W)
+        draws, choice = self.draws(num_images, seed, seeds, classes), self._class_choice(classes)
+        self._check_memory(CHUNK, 1, choice, {})
+        return self._sliders(shifts, draws, choice, temperature, truncation, truncation_psi)
+
+    @torch.no_grad()
+    def _sliders(
+        self,
+        shifts: Tensor,
+        draws: Draws,
+        choice: ClassChoice | None,
+        temperature: float,
+        truncation: float | None,
+        truncation_psi: float | None,
+    ) -> Iterator[Tensor]:
+        model = cast(HasStyles, self.model)
+        for position in range(draws.count):
+            labels = self._labels(choice, position, position + 1)
+            z = self._latents(draws.noise(position, position + 1, self.device), temperature, truncation)
+            w = model.style(z, labels)
+            if truncation_psi is not None:
+                w = truncate_styles(w, self._mean_styles.of(labels), truncation_psi)
+            images = [model.draw(part) for part in (w + shifts.flatten(0, 1)).split(CHUNK)]
+            yield _to_cpu(torch.cat(images)).unflatten(0, shifts.shape[:2])
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
@@ -363,14 +425,35 @@ class Sampler:
         z = noise.normal(cast(Decodes, self.model).latent_dim)
         return temperature * (z if truncation is None else truncate(z, truncation))
 
-    def _style_edit(self, labels: Tensor | None, truncation_psi: float | None) -> StyleEdit | None:
+    def _style_edit(
+        self, labels: Tensor | None, truncation_psi: float | None, shift: Tensor | None
+    ) -> StyleEdit | None:
         """The change of the styles of images with these labels; None if they do not change."""
-        if truncation_psi is None:
+        if truncation_psi is None and shift is None:
             return None
-        if self._mean_styles is None:
-            self._mean_styles = MeanStyles(cast(HasStyles, self.model), self.device)
-        mean = self._mean_styles.of(labels)
-        return lambda w: truncate_styles(w, mean, truncation_psi)
+        mean = None if truncation_psi is None else self._mean_styles.of(labels)
+
+        def edit(w: Tensor) -> Tensor:
+            if mean is not None and truncation_psi is not None:
+                w = truncate_styles(w, mean, truncation_psi)
+            return w if shift is None else w + shift
+
+        return edit
+
+    def _shift(self, directions: Strengths | None) -> Tensor | None:
+        """The change (W,) of every style along the directions."""
+        if directions is None:
+            return None
+        self._require_styles("directions", dict(directions), "temperature, truncation and classes act on z")
+        return self._directions.shift(directions, "directions")
+
+    @cached_property
+    def _mean_styles(self) -> MeanStyles:
+        return MeanStyles(cast(HasStyles, self.model), self.device)
+
+    @cached_property
+    def _directions(self) -> Directions:
+        return Directions(cast(HasStyles, self.model), self._mean_styles, self.classes, self.device)
 
     def _decode(self, z: Tensor, labels: Tensor | None, edit: StyleEdit | None) -> Tensor:
         """The images (N, C, H, W) of latents z (N, latent_dim), with changed styles."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -31,7 +31,7 @@ from genimg.sampling.images.sheets import (
     to_uint8,
 )
 from genimg.sampling.inputs import Paths, Seeds, read_images
-from genimg.sampling.sampler import CHUNK, Sampler
+from genimg.sampling.sampler import CHUNK, Sampler, Strengths
 
 ON_SHEET = 100  # images shown on the sheet
 CLIPS_ON_SHEET = 20
@@ -47,10 +47,12 @@ class SampleOptions:
     classes: Classes | None
     truncation: float | None
     truncation_psi: float | None
+    directions: Strengths | None
     temperature: float
     rows: int | None
     columns: int | None
     interpolate: int | None
+    sliders: Sequence[str | int] | None
     reconstruct: Paths | None
     start: Paths | None
     num_frames: int | None
@@ -67,7 +69,7 @@ class SampleOptions:
 
     @property
     def noise(self) -> dict[str, Any]:
-        """Arguments of both `Sampler.stream` and `Sampler.interpolate`."""
+        """Arguments of `Sampler.stream`, `Sampler.interpolate` and `Sampler.sliders`."""
         names = ("seed", "seeds", "classes", "temperature", "truncation", "truncation_psi")
         return {name: getattr(self, name) for name in names}
 
@@ -88,6 +90,7 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     An image model writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif.
     A sequence model writes animation.gif (all sequences side by side), sheet.png (one row per sequence), and
     sequences/ with one GIF each.
+    With `sliders`: sliders/ with one sheet per image, whose rows are directions and whose columns are strengths.
     With `reconstruct`: reconstructions.png, each original beside its reconstruction, and images/.
     With `frames`: each frame of a GIF in sequences/, or of the interpolation, as a PNG in a folder of the GIF's name.
     The order of the file names is the order in which the samples were drawn; with `seeds` they carry the seeds.
@@ -97,6 +100,8 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     """
     if options.reconstruct is not None:
         return _write_reconstructions(sampler, options, options.reconstruct, folder)
+    if options.sliders is not None:
+        return _write_sliders(sampler, options, options.sliders, folder)
     if sampler.makes_sequences:
         return _write_sequences(sampler, options, folder)
     return _write_images(sampler, options, folder)
@@ -108,7 +113,7 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
-    chunks = sampler.stream(options.num_images, **options.noise, **options.time)
+    chunks = sampler.stream(options.num_images, **options.noise, **options.time, directions=options.directions)
     draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
     shown, rows, columns = _sheet_cells(options, draws.count, sampler.class_count(options.classes))
     order = sampler.grouped_by_class(options.classes, shown)
@@ -119,7 +124,9 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         key = "num_images" if options.seeds is None else "seeds"
         raise UserError(key, draws.count, f"2 to {ON_SHEET} images with interpolate")
     if options.interpolate is not None:
-        strips = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
+        strips = to_uint8(
+            sampler.interpolate(options.num_images, options.interpolate, **options.noise, directions=options.directions)
+        )
         sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
         save_png(sheet, folder / "interpolation.png")
         ring = strips[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next row
@@ -142,7 +149,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
     if options.start is not None:
         files, images = _read_given(options.start, sampler, options, "start")
         start, count = to_float(images), len(files)
-    chunks = sampler.stream(count, start=start, **options.noise, **options.time)
+    chunks = sampler.stream(count, start=start, **options.noise, **options.time, directions=options.directions)
     draws = sampler.draws(count, options.seed, options.seeds, options.classes)
     count = draws.count
     if options.futures > 1 and options.rows is None and options.columns is None:
@@ -166,6 +173,19 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
     save_gif(clip, path, options.frame_ms)
     if options.frames:
         save_frames(clip, path.with_suffix(""))
+
+
+def _write_sliders(sampler: Sampler, options: SampleOptions, directions: Sequence[str | int], folder: Path) -> Path:
+    for key in ("interpolate", "directions"):
+        if (value := getattr(options, key)) is not None:
+            raise UserError(key, value, "not set with sliders")
+    grids = sampler.sliders(directions, options.num_images, **options.noise)
+    draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
+    paths = [folder / "sliders" / f"{name}.png" for name in _names(sampler, options, draws)]
+    for grid, path in zip(grids, paths, strict=True):
+        rows, columns = grid.shape[:2]
+        save_png(contact_sheet(to_uint8(grid).flatten(0, 1), rows, columns), path)
+    return paths[0]
 
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Slim networks: a GAN for colour images that learns in minutes on a CPU (`model/network=slim`)."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,10 @@ class Generator(nn.Module):
         for size, stage, style in zip(self.sizes, self.stages, others, strict=True):
             h = stage(_enlarged(h, size), style)
         return self.to_image(F.leaky_relu(self.to_pixels(_enlarged(h, self.size)), 0.2))
+
+    def style_weights(self) -> Tensor:
+        """The weights (M, hidden) of all layers that read w."""
+        return torch.cat([self.fc.weight, *(cast(Stage, stage).style.weight for stage in self.stages)])
 
 
 class Stage(nn.Module):

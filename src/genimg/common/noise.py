@@ -19,13 +19,13 @@ _START = -1  # the stream from which a start image is chosen; the streams of fut
 class Noise:
     """An endless stream of random numbers for each of N samples.
 
-    seed: 0 or more.
+    seed: 0 or more; one for all samples, or int64 (N,) on the CPU, one for each.
     indices: int64 (N,) on the CPU; the numbers of the samples.
     device: the device of the numbers that are drawn. They are computed on the CPU, so that devices agree.
     future: 0 for still images; the number of a sequence among those with one start image.
     """
 
-    seed: int
+    seed: int | Tensor
     indices: Tensor
     device: torch.device | str = "cpu"
     future: int = 0

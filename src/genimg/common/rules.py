@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 from genimg.common.declared import registry
 from genimg.common.limits import LARGEST_INTEGER, MOST_CHANNELS, MOST_THREADS, SIDES
+from genimg.common.seeds import LARGEST_SEED, MOST_SEEDS, read_seeds
 
 
 class Rule(NamedTuple):
     """The values that a key accepts. Bounds are inclusive, except `above`.
 
     kind: integer, number, flag, text, list, paths, any; size and pair are one or two integers, two is a list of two
-        numbers, names is a list of words of `registry`.
+        numbers, names is a list of words of `registry`, seeds is a list for `read_seeds`, mapping is of new names to
+        values with a rule of their own.
     """
 
     kind: str
@@ -42,7 +44,9 @@ class Rule(NamedTuple):
             "two": "a list of two numbers",
             "list": "a list: [a,b]",
             "names": f"a list of {', '.join(self.names)}",
+            "seeds": f"a list of seeds, each once, and ranges, at most {MOST_SEEDS:,} in total: [1,5,9-12]",
             "any": "a value",
+            "mapping": "a mapping: {a:1,b:2}",
             "paths": "a path or a list of them",
         }
         parts = [] if self.kind == "text" and self.choices else [words[self.kind] + self._range()]
@@ -72,10 +76,14 @@ class Rule(NamedTuple):
                 return all(map(one.accepts, value if isinstance(value, list) and len(value) == 2 else [value]))
             case "any":
                 return True
+            case "mapping":
+                return isinstance(value, dict)
             case "list":
                 return isinstance(value, list)
             case "names":
                 return isinstance(value, list) and all(name in self.names for name in value)
+            case "seeds":
+                return isinstance(value, list) and _are_seeds(value)
             case "paths" if isinstance(value, list):
                 return bool(value)
         return not self.choices and text and value != ""
@@ -108,6 +116,13 @@ def is_finite(value: float) -> bool:
         return False
 
 
+def _are_seeds(given: list[int | str]) -> bool:
+    try:
+        return len(read_seeds(given)) > 0
+    except ValueError:
+        return False
+
+
 def _plain(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() else str(bound)
 
@@ -127,7 +142,7 @@ def registered(module: str, name: str, hint: str | None = None) -> Rule:
 
 RULES: dict[str, Rule] = {
     # train
-    "seed": integer(0, 2**32 - 1),
+    "seed": integer(0, LARGEST_SEED),
     "dry_run": Rule("flag"),
     "resume": Rule("text", null=True),
     "allow_changes": Rule("flag"),
@@ -149,7 +164,7 @@ RULES: dict[str, Rule] = {
     "hydra.sweeper.n_trials": integer(1),
     "hydra.sweeper.n_jobs": integer(1),
     "hydra.sweeper.sampler": one_of("tpe", "random"),
-    "hydra.sweeper.seed": integer(0, 2**32 - 1),
+    "hydra.sweeper.seed": integer(0, LARGEST_SEED),
     "hydra.sweeper.prune": Rule("flag"),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
@@ -245,12 +260,17 @@ RULES: dict[str, Rule] = {
     "run": Rule("text"),
     "checkpoint": one_of("best", "last"),
     "num_images": integer(1),
+    "seeds": Rule("seeds", null=True),
     "classes": Rule("list", null=True),
     "truncation": Rule("number", above=0, null=True),
+    "truncation_psi": Rule("number", low=0, null=True),
     "temperature": Rule("number", low=0),
     "rows": integer(1, null=True),
     "columns": integer(1, null=True),
     "interpolate": integer(1, null=True),
+    "directions": Rule("mapping", null=True),
+    "directions.*": Rule("number"),
+    "sliders": Rule("list", null=True),
     "reconstruct": Rule("paths", null=True),
     "start": Rule("paths", null=True),
     "num_frames": integer(2, null=True),
@@ -287,3 +307,9 @@ def rule_for(key: str) -> Rule | None:
         return rule
     known = registry(*rule.registry)
     return rule._replace(names=known) if rule.kind == "names" else rule._replace(choices=known)
+
+
+def takes_names(key: str) -> bool:
+    """Whether the value of a key is a mapping of names that the user chooses."""
+    rule = rule_for(key)
+    return rule is not None and rule.kind == "mapping"

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.errors import UserError, nearest
 from genimg.common.reading import read_yaml
+from genimg.common.rules import takes_names
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, flatten
@@ -35,6 +36,7 @@ _SYNONYMS = {
     "trainer.precision": "fp16 amp bf16 mixed_precision",
     "outputs": "output output_dir out_dir outdir save_dir log_dir",
     "num_images": "n_samples num_samples nsamples",
+    "truncation_psi": "trunc psi",
 }
 _OURS = {theirs: ours for ours, names in _SYNONYMS.items() for theirs in names.split()}
 
@@ -48,7 +50,7 @@ def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, o
             _check_removable(composer, key, nodes)
         elif key not in nodes and not (line(override).startswith("+") and _is_open(key, nodes)):
             raise unknown_key(composer, override, nodes)
-        elif isinstance(given := override.value(), dict) and key.split(".")[0] not in OPEN:
+        elif isinstance(given := override.value(), dict) and not (key.split(".")[0] in OPEN or takes_names(key)):
             for name in given:
                 if f"{key}.{name}" not in nodes and not _is_open(f"{key}.{name}", nodes):
                     meant = nearest(f"{key}.{name}", nodes)

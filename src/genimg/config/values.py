@@ -7,7 +7,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError, nearest
 from genimg.common.limits import LARGEST_INTEGER
-from genimg.common.rules import Rule, is_finite, rule_for
+from genimg.common.rules import Rule, is_finite, rule_for, takes_names
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, missing_keys, plain_value
 from genimg.config.names import OPEN
@@ -22,7 +22,7 @@ def check_types(overrides: list[Override], nodes: dict[str, object], base: DictC
         given, default = override.value(), OmegaConf.select(base, key, throw_on_missing=False)
         if isinstance(default, DictConfig):
             _check_mapping(key, given, default)
-        elif isinstance(given, dict):
+        elif isinstance(given, dict) and not takes_names(key):
             expected = str(rule_for(key) or _type_name(default))
             raise UserError(key, override.input_line, f"{expected}, not a mapping")
         elif rule_for(key) is None and not _same_type(given, default):
@@ -99,7 +99,7 @@ def check_rules(composer: Composer, words: list[str], config: DictConfig, nodes:
             hint = f"{key}=[{height},{width}] is {width} wide and {height} high"
         elif rule.kind == "two" and _is_number(value):
             hint = f"{key}=[{_shown(value)},{_shown(value)}]"
-        elif rule.kind == "list":
+        elif rule.kind in ("list", "seeds") and not isinstance(value, list):
             hint = f"{key}=[{_shown(value)}]"
         elif rule.kind == "names":
             hint = _nearest_list(key, value, rule)

@@ -109,11 +109,7 @@ class LatentModel(GenerativeModel):
 
     def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """See the base class."""
-        return self.decode_at(temperature, noise.normal(self.latent_dim), labels)
-
-    def decode_at(self, temperature: float, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The images of z at a temperature, see `sample`: those of temperature * z, unless a model says otherwise."""
-        return self.decode(temperature * z, labels)
+        return self.decode(temperature * noise.normal(self.latent_dim), labels)
 
 
 def cosine(progress: float, start: float, end: float) -> float:
@@ -134,7 +130,10 @@ def check_unused(arguments: Mapping[str, Any]) -> None:
 
 @runtime_checkable
 class Decodes(Protocol):
-    """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim)."""
+    """A model whose images are a function of latents z ~ N(0, I), shape (N, latent_dim).
+
+    Labels are int64 (N,). A model may also take weights of its K classes, float32 (N, K), for mixtures of classes.
+    """
 
     latent_dim: int
 
@@ -146,6 +145,25 @@ class Augments(Protocol):
     """A model that augments its training images itself. `augmented` returns None if it does not change them."""
 
     def augmented(self, images: Tensor) -> Tensor | None: ...
+
+
+@runtime_checkable
+class HasStyles(Protocol):
+    """A model whose mapping network turns z into a style w, from which the image is drawn (Karras et al. 2019).
+
+    num_styles: number L of layers that a style controls, coarse to fine; 0 if the model has no mapping network.
+    style: z (N, latent_dim), labels as for `Decodes` -> w (N, W).
+    draw: w (N, W), or (N, L, W) with a style for each layer -> images (N, C, H, W) in [-1, 1].
+    style_weights: the weights (M, W) of the layers that read w, one below the other.
+    """
+
+    latent_dim: int
+
+    @property
+    def num_styles(self) -> int: ...
+    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+    def draw(self, w: Tensor) -> Tensor: ...
+    def style_weights(self) -> Tensor: ...
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
@@ -32,7 +32,7 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Penalised` and `TruncatesStyles`.
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled` and `Penalised`.
         discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups`.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
@@ -255,11 +255,22 @@ class GAN(LatentModel):
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
         return self._generate(z, labels).clamp(-1, 1)
 
-    def decode_at(self, temperature: float, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As `decode`; a generator with styles scales their distance from the mean style instead of z."""
-        if temperature == 1 or not isinstance(self.generator, TruncatesStyles):
-            return super().decode_at(temperature, z, labels)
-        return self.to_images(self.generator.truncated(z, labels, temperature).float()).clamp(-1, 1)
+    @property
+    def num_styles(self) -> int:
+        """Number of layers of the generator that take a style; 0 if it has no mapping network."""
+        return self.generator.num_styles if isinstance(self.generator, Styled) else 0
+
+    def style(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (N, latent_dim) -> styles w (N, W). For a generator that is `Styled`."""
+        return cast(Styled, self.generator).style(z, labels)
+
+    def draw(self, w: Tensor) -> Tensor:
+        """Styles w (N, W) or (N, num_styles, W) -> images (N, C, H, W) in [-1, 1]: `decode(z)` = `draw(style(z))`."""
+        return self.to_images(cast(Styled, self.generator).draw(w).float()).clamp(-1, 1)
+
+    def style_weights(self) -> Tensor:
+        """The weights (M, W) of all layers of the generator that read w."""
+        return cast(Styled, self.generator).style_weights()
 
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
@@ -286,10 +297,17 @@ class Penalised(Protocol):
 
 
 @runtime_checkable
-class TruncatesStyles(Protocol):
-    """A generator with a mean style, from which `psi` times the distance of the styles is kept."""
+class Styled(Protocol):
+    """A generator in two parts: a mapping network from z to a style w, and the layers that w controls.
 
-    def truncated(self, z: Tensor, labels: Tensor | None, psi: float) -> Tensor: ...
+    Its methods are those of `HasStyles`, except that `draw` gives unbounded images.
+    """
+
+    num_styles: int
+
+    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+    def draw(self, w: Tensor) -> Tensor: ...
+    def style_weights(self) -> Tensor: ...
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

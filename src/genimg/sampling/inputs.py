@@ -15,14 +15,15 @@ from genimg.data.items import ImageShape
 from genimg.data.listing import IMAGES, images_in
 from genimg.data.reading import warn_about_failures
 
-Classes = str | int | Sequence[str | int]
+ClassName = str | int
 Paths = str | Path | Sequence[str | Path]
+Seeds = Sequence[int | str]
 
 _LISTED = 20  # classes listed in an error message
 _WHITE = (255, 255, 255)  # behind transparent pixels, as image viewers show them
 
 
-def class_numbers(classes: Classes | None, names: Sequence[str]) -> list[int]:
+def class_numbers(classes: ClassName | Sequence[ClassName] | None, names: Sequence[str]) -> list[int]:
     """Returns the labels of `classes`: each is a name or a number, and None stands for all classes.
 
     Where a class is named by a number, as in folders 1, 2 and 10, numbers are names.

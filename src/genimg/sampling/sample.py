@@ -13,7 +13,7 @@ from genimg.sampling.writer import SampleOptions, file_name, write_samples
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 100  # characters of the default folder's name
-_UNNAMED = ("num_images", "seed", "rows", "columns", "frames", "individual")  # options that it does not name
+_UNNAMED = ("num_images", "seed", "seeds", "rows", "columns", "frames", "individual")  # options that it does not name
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def _describe(options: SampleOptions) -> str:
     """The options that differ from the defaults: `64-seed3-classes3,7-truncation0.5`."""
     defaults = SampleOptions.defaults()
     parts = [str(options.num_images), f"seed{options.seed}"]
+    if options.seeds is not None:
+        parts = [f"seeds{','.join(map(str, options.seeds))}"]
     for name in (field.name for field in fields(options) if field.name not in _UNNAMED):
         value = getattr(options, name)
         if value == getattr(defaults, name):

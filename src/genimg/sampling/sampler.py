@@ -5,7 +5,8 @@ chunks of `CHUNK`, so memory is bounded by one chunk. A chunk is always drawn co
 the size of a batch; image i of a seed is then the same, bit for bit, for any number of images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypedDict, Unpack, cast
 
 import torch
@@ -13,13 +14,20 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.base import Decodes, GenerativeModel, LatentModel, Reconstructs
-from genimg.sampling.inputs import Classes, class_numbers
+from genimg.models.base import Decodes, GenerativeModel, HasStyles, Reconstructs
+from genimg.sampling.classes import ClassChoice, Classes
+from genimg.sampling.directions import STRENGTHS, Directions
+from genimg.sampling.draws import Draws
+from genimg.sampling.inputs import Seeds
 from genimg.sampling.latents import slerp, truncate
 from genimg.sampling.memory import check_chunk
+from genimg.sampling.styles import MeanStyles, truncate_styles
 
 CHUNK = 16  # images drawn at once
 _COPIES = 3  # of the result: parts, the whole, and its conversion to 8 bits
+StyleEdit = Callable[[Tensor], Tensor]  # w (N, W) -> w (N, W)
+Strengths = Mapping[str | int, float]  # of directions, by name
+
 _FEW_FRAMES = 17  # on which the memory of a sequence is estimated: the start, and a piece of 16
 
 
@@ -27,9 +35,12 @@ class StreamOptions(TypedDict, total=False):
     """The keyword arguments of `Sampler.stream`, which describes them."""
 
     seed: int
+    seeds: Seeds | None
     classes: Classes | None
     temperature: float
     truncation: float | None
+    truncation_psi: float | None
+    directions: Strengths | None
     start: Tensor | None
     num_frames: int | None
     futures: int
@@ -83,18 +94,21 @@ class Sampler:
         """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
 
-    def sample(self, num_images: int, **options: Unpack[StreamOptions]) -> Tensor:
+    def sample(self, num_images: int = 10, **options: Unpack[StreamOptions]) -> Tensor:
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         return torch.cat(list(self.stream(num_images, **options)))
 
     def stream(
         self,
-        num_images: int,
+        num_images: int = 10,
         *,
         seed: int = 0,
+        seeds: Seeds | None = None,
         classes: Classes | None = None,
         temperature: float = 1.0,
         truncation: float | None = None,
+        truncation_psi: float | None = None,
+        directions: Strengths | None = None,
         start: Tensor | None = None,
         num_frames: int | None = None,
         futures: int = 1,
@@ -105,10 +119,19 @@ class Sampler:
             num_images: number of images, or of start images of a sequence model; 1 or more.
             seed: 0 or more. The same seed gives the same images. Image i does not depend on `num_images`, nor sequence
                 (i, future) on the number of start images and of futures.
-            classes: names or numbers of a conditional model's classes, drawn in turn; None = all classes.
+            seeds: seeds and ranges, for example `[1, 5, "9-12"]`. Each seed is drawn once in each of the classes: the
+                images of the first seed come first. The image of seed k in class c is the first image of `seed=k` and
+                `classes=[c]`, up to rounding. `num_images` and `seed` are then ignored. None = one seed.
+            classes: names or numbers of a conditional model's classes, drawn in turn; None = all classes. A mapping of
+                classes to weights is a mixture, whose embedding is the weighted mean of theirs: `{"cat": 3, "dog": 1}`.
             temperature: scale of the latent noise, 0 or more; below 1, samples are more typical and less varied.
             truncation: truncates the latents at this many standard deviations (Brock et al. 2019, BigGAN, section
                 3.1). Image models with latents only. None = no truncation.
+            truncation_psi: fraction of a style's distance from the mean style of its class that is kept (Karras et al.
+                2019, StyleGAN, appendix B): 1 = all, 0 = the mean alone; above 1 is an exaggeration. The mean is that
+                of 4,096 fixed latents. Models with a mapping network only. None = no truncation.
+            directions: strengths by direction, in standard deviations of the styles along it, added after truncation:
+                `{"pca0": 1.5, "sefa2": -1, "cat": 2}` (see `Directions`). Models with a mapping network only.
             start: start images (num_images, C, H, W) of the sequences; None = the model's own. Sequence models only.
                 A conditional model requires `classes`: one for all start images, or one for each.
             num_frames: length of the sequences including the start image, 2 or more; None = as in training. Sequence
@@ -122,36 +145,40 @@ class Sampler:
         _check_at_least("num_images", num_images, 1)
         _check_at_least("seed", seed, 0)
         _check_at_least("temperature", temperature, 0)
-        self._check_truncation(truncation)
-        labels = self.labels(classes, -(-num_images // CHUNK) * CHUNK)
+        self._check_truncation(truncation, truncation_psi)
+        shift = self._shift(directions)
+        draws = self.draws(num_images, seed, seeds, classes)
+        choice = self._class_choice(classes)
         if not self.makes_sequences:
             given = {"start": start, "num_frames": num_frames, "futures": None if futures == 1 else futures}
             for key, value in given.items():
                 if value is not None:
                     got = "images" if isinstance(value, Tensor) else value
                     raise UserError(key, got, "not set; this model produces still images", "use a model=rnn run")
-            self._check_memory(CHUNK, 1, labels, {})
-            return self._images(num_images, seed, labels, temperature, truncation)
+            self._check_memory(CHUNK, 1, choice, {})
+            return self._images(draws, choice, temperature, truncation, truncation_psi, shift)
         _check_at_least("futures", futures, 1)
         _check_at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
+        if start is not None and seeds is not None:
+            raise UserError("seeds", seeds, "not set with start", "futures=4 draws several sequences from a start")
         if start is not None and start.shape != (num_images, *self.image_shape):
             raise UserError("start", tuple(start.shape), f"images of shape {(num_images, *self.image_shape)}")
         if start is not None:
             self._require_classes(classes, num_images)
         length = num_frames or cast(int, self.num_frames)
         count = CHUNK if start is None else min(CHUNK, num_images)
-        self._check_memory(count, futures * length, labels, {"num_frames": min(length, _FEW_FRAMES)})
-        return self._sequences(num_images, seed, labels, temperature, start, length, futures)
+        self._check_memory(count, futures * length, choice, {"num_frames": min(length, _FEW_FRAMES)})
+        return self._sequences(draws, choice, temperature, start, length, futures)
 
-    def _check_memory(self, count: int, frames: int, labels: Tensor | None, options: dict[str, Any]) -> None:
+    def _check_memory(self, count: int, frames: int, choice: ClassChoice | None, options: dict[str, Any]) -> None:
         """Raises UserError if a chunk of `count` samples with `frames` frames each exceeds the memory of the CPU."""
         if self.device.type != "cpu" or count * frames <= self._frames_that_fit:
             return
 
         def draw(model: Any) -> Tensor:
             start = {"start": torch.empty(count, *self.image_shape)} if self.makes_sequences else {}
-            chosen = None if labels is None else torch.empty(count, dtype=torch.int64)
-            return model.sample(Noise.of_first(count, seed=0), labels=chosen, **start, **options)
+            labels = self._labels(choice, 0, count)
+            return model.sample(Noise.of_first(count, seed=0), labels=labels, **start, **options)
 
         copies = _COPIES * -(-frames // options.get("num_frames", 1))
         hint = "a smaller num_frames or futures" if self.makes_sequences else "use a machine with more memory"
@@ -160,80 +187,89 @@ class Sampler:
 
     @torch.no_grad()
     def _images(
-        self, num_images: int, seed: int, labels: Tensor | None, temperature: float, truncation: float | None
+        self,
+        draws: Draws,
+        choice: ClassChoice | None,
+        temperature: float,
+        truncation: float | None,
+        truncation_psi: float | None,
+        shift: Tensor | None,
     ) -> Iterator[Tensor]:
-        for begin in range(0, num_images, CHUNK):
-            noise = self._noise(seed, range(begin, begin + CHUNK))
-            chosen = None if labels is None else labels[begin : begin + CHUNK]
-            if truncation is None:
+        for begin in range(0, draws.count, CHUNK):
+            noise = draws.noise(begin, begin + CHUNK, self.device)
+            chosen = self._labels(choice, begin, begin + CHUNK)
+            if truncation is None and truncation_psi is None and shift is None:
                 images = self.model.sample(noise, labels=chosen, temperature=temperature)
             else:
-                model = self._decoder("truncation", truncation)
-                z = truncate(noise.normal(model.latent_dim), truncation)
-                images = _decode(model, temperature, z, chosen)
-            yield _to_cpu(images[: num_images - begin])
+                z = self._latents(noise, temperature, truncation)
+                images = self._decode(z, chosen, self._style_edit(chosen, truncation_psi, shift))
+            yield _to_cpu(images[: draws.count - begin])
 
     @torch.no_grad()
     def _sequences(
         self,
-        num_images: int,
-        seed: int,
-        labels: Tensor | None,
+        draws: Draws,
+        choice: ClassChoice | None,
         temperature: float,
         start: Tensor | None,
         num_frames: int | None,
         futures: int,
     ) -> Iterator[Tensor]:
         model = cast(Any, self.model)
-        for begin in range(0, num_images, CHUNK):
+        for begin in range(0, draws.count, CHUNK):
             # given start images make no complete chunk; their sequences are equal up to rounding
-            end = begin + CHUNK if start is None else min(begin + CHUNK, num_images)
-            noise = self._noise(seed, range(begin, end))
+            end = begin + CHUNK if start is None else min(begin + CHUNK, draws.count)
+            noise = draws.noise(begin, end, self.device)
             shared: dict[str, Any] = {
-                "labels": None if labels is None else labels[begin:end],
+                "labels": self._labels(choice, begin, end),
                 "temperature": temperature,
                 "start": None if start is None else start[begin:end].to(self.device),
                 "num_frames": num_frames,
             }
             drawn = [model.sample(noise.of_future(future), **shared) for future in range(futures)]
-            kept = torch.stack(drawn, dim=1)[: num_images - begin]  # (count, futures, T, C, H, W)
+            kept = torch.stack(drawn, dim=1)[: draws.count - begin]  # (count, futures, T, C, H, W)
             yield _to_cpu(kept.flatten(0, 1))
 
     @torch.no_grad()
     def interpolate(
         self,
-        num_images: int,
+        num_images: int | None,
         steps: int,
         *,
         seed: int = 0,
+        seeds: Seeds | None = None,
         classes: Classes | None = None,
         temperature: float = 1.0,
         truncation: float | None = None,
+        truncation_psi: float | None = None,
+        directions: Strengths | None = None,
     ) -> Tensor:
-        """Interpolates from each of `num_images` latents to the next, and from the last to the first.
+        """Interpolates from each latent to the next, and from the last to the first.
 
         The interpolation is spherical: latents of a normal distribution lie near a sphere of radius sqrt(latent_dim),
         and a straight line between two of them passes far inside it, where the model was not trained (White 2016,
         "Sampling generative networks").
 
         Args:
-            num_images: number of latents, 2 or more.
+            num_images: number of latents N, 2 or more; ignored with `seeds`.
             steps: steps from one latent to the next, 1 or more.
-            seed, classes, temperature, truncation: as for `stream`.
+            seed, seeds, classes, temperature, truncation, truncation_psi, directions: as for `stream`.
 
         Returns:
-            (num_images, steps + 1, C, H, W). Row i leads from image i of `sample` to the next. Images of one class
-            are adjacent; between two classes, the class changes half-way.
+            (N, steps + 1, C, H, W). Row i leads from image i of `sample` to the next. Images of one class
+            are adjacent; between two classes, the class changes half-way. With mixtures the weights change gradually.
 
         Raises:
             UserError: if an option is out of range, or the model has no latents.
         """
         _check_at_least("interpolate", steps, 1)
-        _check_at_least("num_images", num_images, 2, "with interpolate, which needs two images")
-        self._check_truncation(truncation)
-        model = self._decoder("interpolate", steps)
-        z = self._noise(seed, range(num_images)).normal(model.latent_dim)
-        z = z if truncation is None else truncate(z, truncation)
+        draws = self.draws(num_images or 0, seed, seeds, classes)
+        num_images = draws.count
+        _check_at_least("num_images" if seeds is None else "seeds", num_images, 2, "images with interpolate")
+        self._check_truncation(truncation, truncation_psi)
+        shift = self._shift(directions)
+        self._decoder("interpolate", steps)
+        z = self._latents(draws.noise(0, num_images, self.device), temperature, truncation)
         labels = self.labels(classes, num_images)
         if labels is not None:
             order = self.grouped_by_class(classes, num_images)
@@ -243,11 +279,66 @@ class Sampler:
         for left in range(num_images):
             right = (left + 1) % num_images
             path = slerp(z[left], z[right], t)
-            both = None if labels is None else torch.where(t < 0.5, labels[left], labels[right])
+            both = None if labels is None else _label_path(labels[left], labels[right], t)
             parts = [slice(begin, begin + CHUNK) for begin in range(0, steps + 1, CHUNK)]
-            row = [_decode(model, temperature, path[part], None if both is None else both[part]) for part in parts]
+            row = []
+            for part in parts:
+                chosen = None if both is None else both[part]
+                row.append(self._decode(path[part], chosen, self._style_edit(chosen, truncation_psi, shift)))
             rows.append(_to_cpu(torch.cat(row)))
         return torch.stack(rows)
+
+    def sliders(
+        self,
+        directions: Sequence[str | int],
+        num_images: int = 10,
+        *,
+        seed: int = 0,
+        seeds: Seeds | None = None,
+        classes: Classes | None = None,
+        temperature: float = 1.0,
+        truncation: float | None = None,
+        truncation_psi: float | None = None,
+    ) -> Iterator[Tensor]:
+        """Yields for each image its variants along each direction, (D, 7, C, H, W), for strengths from -3 to 3.
+
+        Args:
+            directions: names as for `stream`; `"pca0-3"` stands for pca0, pca1, pca2 and pca3.
+            num_images, seed, seeds, classes, temperature, truncation, truncation_psi: as for `stream`.
+
+        Raises:
+            UserError: if an option is out of range, or the model has no mapping network.
+        """
+        self._require_styles("sliders", list(directions), "interpolate=8 shows changes of z")
+        _check_at_least("num_images", num_images, 1)
+        self._check_truncation(truncation, truncation_psi)
+        names = self._directions.names(directions)
+        _check_at_least("sliders", len(names), 1, "directions")
+        units = torch.stack([self._directions.shift({name: 1.0}, "sliders") for name in names])
+        shifts = units[:, None] * torch.tensor(STRENGTHS, device=self.device)[:, None]  # (D, 7, W)
+        draws, choice = self.draws(num_images, seed, seeds, classes), self._class_choice(classes)
+        self._check_memory(CHUNK, 1, choice, {})
+        return self._sliders(shifts, draws, choice, temperature, truncation, truncation_psi)
+
+    @torch.no_grad()
+    def _sliders(
+        self,
+        shifts: Tensor,
+        draws: Draws,
+        choice: ClassChoice | None,
+        temperature: float,
+        truncation: float | None,
+        truncation_psi: float | None,
+    ) -> Iterator[Tensor]:
+        model = cast(HasStyles, self.model)
+        for position in range(draws.count):
+            labels = self._labels(choice, position, position + 1)
+            z = self._latents(draws.noise(position, position + 1, self.device), temperature, truncation)
+            w = model.style(z, labels)
+            if truncation_psi is not None:
+                w = truncate_styles(w, self._mean_styles.of(labels), truncation_psi)
+            images = [model.draw(part) for part in (w + shifts.flatten(0, 1)).split(CHUNK)]
+            yield _to_cpu(torch.cat(images)).unflatten(0, shifts.shape[:2])
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
@@ -272,18 +363,51 @@ class Sampler:
         return _to_cpu(torch.cat(decoded))
 
     def labels(self, classes: Classes | None, count: int) -> Tensor | None:
-        """Returns int64 (count,) on the model's device: the given classes in turn; None for an unconditional model."""
+        """The given classes in turn, on the model's device; None for an unconditional model.
+
+        Returns:
+            int64 (count,), or weights of the classes, float32 (count, K), if one of `classes` is a mixture.
+        """
+        return self._labels(self._class_choice(classes), 0, count)
+
+    def class_name(self, classes: Classes | None, position: int) -> str | None:
+        """The class of image `position` of `stream`; None for an unconditional model."""
+        choice = self._class_choice(classes)
+        return None if choice is None else choice.name(position)
+
+    def _class_choice(self, classes: Classes | None) -> ClassChoice | None:
         if not self.classes:
             if classes is not None:
                 expected = "not set; this model is unconditional"
                 raise UserError("classes", classes, expected, hint="train with model.conditional=true")
             return None
-        wanted = torch.tensor(class_numbers(classes, self.classes), device=self.device)
-        return wanted[torch.arange(count, device=self.device) % len(wanted)]
+        choice = ClassChoice(classes, self.classes)
+        if choice.is_mixed:
+            self._require_mixing(classes)
+        return choice
+
+    def _labels(self, choice: ClassChoice | None, begin: int, end: int) -> Tensor | None:
+        return None if choice is None else choice.labels(begin, end, self.device)
+
+    @torch.no_grad()
+    def _require_mixing(self, classes: Classes | None) -> None:
+        """Raises UserError unless the model draws an image from weights of classes."""
+        model = self._decoder("classes", classes)
+        weights = torch.full((1, len(self.classes)), 1 / len(self.classes), device=self.device)
+        try:
+            model.decode(torch.zeros(1, model.latent_dim, device=self.device), weights)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            expected = "classes without mixtures; the networks of this model take one class for each image"
+            raise UserError("classes", classes, expected) from error
+
+    def draws(self, num_images: int, seed: int, seeds: Seeds | None, classes: Classes | None) -> Draws:
+        """Which samples `stream` draws with these arguments. Raises UserError if `seeds` is not a list of seeds."""
+        return Draws.of(num_images, seed, seeds, self.class_count(classes))
 
     def class_count(self, classes: Classes | None) -> int:
         """The number of classes that are drawn in turn; 1 for an unconditional model."""
-        return len(class_numbers(classes, self.classes)) if self.classes else 1
+        choice = self._class_choice(classes)
+        return 1 if choice is None else len(choice)
 
     def grouped_by_class(self, classes: Classes | None, count: int) -> list[int]:
         """The indices of the first `count` images, images of one class adjacent."""
@@ -296,26 +420,73 @@ class Sampler:
             expected = f"the class of the images: one for all {count}, or one for each"
             raise UserError("classes", classes, expected, hint="this model is conditional")
 
-    def _noise(self, seed: int, indices: range) -> Noise:
-        return Noise(seed, torch.arange(indices.start, indices.stop), self.device)
+    def _latents(self, noise: Noise, temperature: float, truncation: float | None) -> Tensor:
+        """The latents z (N, latent_dim) of the noise."""
+        z = noise.normal(cast(Decodes, self.model).latent_dim)
+        return temperature * (z if truncation is None else truncate(z, truncation))
+
+    def _style_edit(
+        self, labels: Tensor | None, truncation_psi: float | None, shift: Tensor | None
+    ) -> StyleEdit | None:
+        """The change of the styles of images with these labels; None if they do not change."""
+        if truncation_psi is None and shift is None:
+            return None
+        mean = None if truncation_psi is None else self._mean_styles.of(labels)
+
+        def edit(w: Tensor) -> Tensor:
+            if mean is not None and truncation_psi is not None:
+                w = truncate_styles(w, mean, truncation_psi)
+            return w if shift is None else w + shift
+
+        return edit
+
+    def _shift(self, directions: Strengths | None) -> Tensor | None:
+        """The change (W,) of every style along the directions."""
+        if directions is None:
+            return None
+        self._require_styles("directions", dict(directions), "temperature, truncation and classes act on z")
+        return self._directions.shift(directions, "directions")
+
+    @cached_property
+    def _mean_styles(self) -> MeanStyles:
+        return MeanStyles(cast(HasStyles, self.model), self.device)
+
+    @cached_property
+    def _directions(self) -> Directions:
+        return Directions(cast(HasStyles, self.model), self._mean_styles, self.classes, self.device)
+
+    def _decode(self, z: Tensor, labels: Tensor | None, edit: StyleEdit | None) -> Tensor:
+        """The images (N, C, H, W) of latents z (N, latent_dim), with changed styles."""
+        if edit is None:
+            return cast(Decodes, self.model).decode(z, labels)
+        model = cast(HasStyles, self.model)
+        return model.draw(edit(model.style(z, labels)))
 
     def _decoder(self, key: str, got: object) -> Decodes:
         if self.makes_sequences or not isinstance(self.model, Decodes):
             raise UserError(key, got, f"not set; {type(self.model).__name__} does not decode images from latents")
         return self.model
 
-    def _check_truncation(self, truncation: float | None) -> None:
+    def _check_truncation(self, truncation: float | None, truncation_psi: float | None) -> None:
         if truncation is not None:
             self._decoder("truncation", truncation)
             if not truncation > 0:
                 raise UserError("truncation", truncation, "more than 0 standard deviations, or null for no truncation")
+        if truncation_psi is not None:
+            self._require_styles("truncation_psi", truncation_psi, "truncation=1.0 truncates z")
+            _check_at_least("truncation_psi", truncation_psi, 0)
+
+    def _require_styles(self, key: str, got: object, hint: str) -> None:
+        self._decoder(key, got)
+        if not isinstance(self.model, HasStyles) or not self.model.num_styles:
+            raise UserError(key, got, "not set; this model has no mapping network", hint)
 
 
-def _decode(model: Decodes, temperature: float, z: Tensor, labels: Tensor | None) -> Tensor:
-    """The images (N, C, H, W) of latents z (N, latent_dim) at a temperature."""
-    if isinstance(model, LatentModel):
-        return model.decode_at(temperature, z, labels)
-    return model.decode(temperature * z, labels)
+def _label_path(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    """From one class to another at the times t (T,): (T,), which changes half-way, or weights (T, K) of mixtures."""
+    if start.is_floating_point():
+        return torch.lerp(start[None], end[None], t[:, None])
+    return torch.where(t < 0.5, start, end)
 
 
 def _to_cpu(images: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.settings import read_settings
+from genimg.sampling.classes import Classes
+from genimg.sampling.draws import Draws
 from genimg.sampling.images.files import save_frames, save_gif, save_many, save_png
 from genimg.sampling.images.sheets import (
     contact_sheet,
@@ -28,8 +30,8 @@ from genimg.sampling.images.sheets import (
     to_float,
     to_uint8,
 )
-from genimg.sampling.inputs import Classes, Paths, read_images
-from genimg.sampling.sampler import CHUNK, Sampler
+from genimg.sampling.inputs import Paths, Seeds, read_images
+from genimg.sampling.sampler import CHUNK, Sampler, Strengths
 
 ON_SHEET = 100  # images shown on the sheet
 CLIPS_ON_SHEET = 20
@@ -41,12 +43,16 @@ class SampleOptions:
 
     num_images: int
     seed: int
+    seeds: Seeds | None
     classes: Classes | None
     truncation: float | None
+    truncation_psi: float | None
+    directions: Strengths | None
     temperature: float
     rows: int | None
     columns: int | None
     interpolate: int | None
+    sliders: Sequence[str | int] | None
     reconstruct: Paths | None
     start: Paths | None
     num_frames: int | None
@@ -63,8 +69,9 @@ class SampleOptions:
 
     @property
     def noise(self) -> dict[str, Any]:
-        """Arguments of both `Sampler.stream` and `Sampler.interpolate`."""
-        return {name: getattr(self, name) for name in ("seed", "classes", "temperature", "truncation")}
+        """Arguments of `Sampler.stream`, `Sampler.interpolate` and `Sampler.sliders`."""
+        names = ("seed", "seeds", "classes", "temperature", "truncation", "truncation_psi")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def time(self) -> dict[str, Any]:
@@ -83,15 +90,18 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     An image model writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif.
     A sequence model writes animation.gif (all sequences side by side), sheet.png (one row per sequence), and
     sequences/ with one GIF each.
+    With `sliders`: sliders/ with one sheet per image, whose rows are directions and whose columns are strengths.
     With `reconstruct`: reconstructions.png, each original beside its reconstruction, and images/.
     With `frames`: each frame of a GIF in sequences/, or of the interpolation, as a PNG in a folder of the GIF's name.
-    The order of the file names is the order in which the samples were drawn.
+    The order of the file names is the order in which the samples were drawn; with `seeds` they carry the seeds.
 
     Raises:
         UserError: if the model does not support an option, before anything is written.
     """
     if options.reconstruct is not None:
         return _write_reconstructions(sampler, options, options.reconstruct, folder)
+    if options.sliders is not None:
+        return _write_sliders(sampler, options, options.sliders, folder)
     if sampler.makes_sequences:
         return _write_sequences(sampler, options, folder)
     return _write_images(sampler, options, folder)
@@ -103,21 +113,28 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
-    chunks = sampler.stream(options.num_images, **options.noise, **options.time)
-    shown, rows, columns = _sheet_cells(options, options.num_images, sampler.class_count(options.classes))
-    if options.interpolate is not None and options.num_images > ON_SHEET:
-        raise UserError("num_images", options.num_images, f"2 to {ON_SHEET} with interpolate")
+    chunks = sampler.stream(options.num_images, **options.noise, **options.time, directions=options.directions)
+    draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
+    shown, rows, columns = _sheet_cells(options, draws.count, sampler.class_count(options.classes))
+    order = sampler.grouped_by_class(options.classes, shown)
+    if draws.turns > 1:  # one row per seed
+        order = list(range(shown))
+        rows, columns = layout(shown, options.rows, options.columns or (None if options.rows else draws.turns))
+    if options.interpolate is not None and draws.count > ON_SHEET:
+        key = "num_images" if options.seeds is None else "seeds"
+        raise UserError(key, draws.count, f"2 to {ON_SHEET} images with interpolate")
     if options.interpolate is not None:
-        strips = to_uint8(sampler.interpolate(options.num_images, options.interpolate, **options.noise))
+        strips = to_uint8(
+            sampler.interpolate(options.num_images, options.interpolate, **options.noise, directions=options.directions)
+        )
         sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
         save_png(sheet, folder / "interpolation.png")
         ring = strips[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next row
         save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
         if options.frames:
             save_frames(ring, folder / "interpolation")
-    names = _names(sampler, options, options.num_images)
+    names = _names(sampler, options, draws)
     first = _save_each(save_png, chunks, (folder / "images" / f"{name}.png" for name in names), shown, options)
-    order = sampler.grouped_by_class(options.classes, shown)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
     return folder / "sheet.png"
 
@@ -132,7 +149,9 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
     if options.start is not None:
         files, images = _read_given(options.start, sampler, options, "start")
         start, count = to_float(images), len(files)
-    chunks = sampler.stream(count, start=start, **options.noise, **options.time)
+    chunks = sampler.stream(count, start=start, **options.noise, **options.time, directions=options.directions)
+    draws = sampler.draws(count, options.seed, options.seeds, options.classes)
+    count = draws.count
     if options.futures > 1 and options.rows is None and options.columns is None:
         rows, columns = min(count, max(1, ON_SHEET // options.futures)), options.futures  # one row per start
         shown = rows * columns
@@ -140,7 +159,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
         shown, rows, columns = _sheet_cells(options, count * options.futures)
     names = (
         f"{name}-future{future}" if options.futures > 1 else name
-        for name in _names(sampler, options, count)
+        for name in _names(sampler, options, draws)
         for future in range(options.futures)
     )
     save = partial(_save_clip, options=options)
@@ -154,6 +173,19 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
     save_gif(clip, path, options.frame_ms)
     if options.frames:
         save_frames(clip, path.with_suffix(""))
+
+
+def _write_sliders(sampler: Sampler, options: SampleOptions, directions: Sequence[str | int], folder: Path) -> Path:
+    for key in ("interpolate", "directions"):
+        if (value := getattr(options, key)) is not None:
+            raise UserError(key, value, "not set with sliders")
+    grids = sampler.sliders(directions, options.num_images, **options.noise)
+    draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
+    paths = [folder / "sliders" / f"{name}.png" for name in _names(sampler, options, draws)]
+    for grid, path in zip(grids, paths, strict=True):
+        rows, columns = grid.shape[:2]
+        save_png(contact_sheet(to_uint8(grid).flatten(0, 1), rows, columns), path)
+    return paths[0]
 
 
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
@@ -219,13 +251,14 @@ def _sheet_cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[i
     return shown, *layout(shown, rows, columns)
 
 
-def _names(sampler: Sampler, options: SampleOptions, count: int) -> Iterator[str]:
-    """`0007`, or `0007-sneaker` for a conditional model, with enough digits to sort."""
-    width = max(4, len(str(count - 1)))
-    labels = sampler.labels(options.classes, count)
-    for index in range(count):
-        name = "" if labels is None else f"-{file_name(sampler.classes[int(labels[index])])}"
-        yield f"{index:0{width}d}{name}"
+def _names(sampler: Sampler, options: SampleOptions, draws: Draws) -> Iterator[str]:
+    """`0007`, or `0007-sneaker` for a conditional model, with enough digits to sort; `seed0007` with `seeds`."""
+    largest = draws.count - 1 if draws.seeds is None else max(draws.seeds)
+    width = max(4, len(str(largest)))
+    for index in range(draws.count):
+        number = f"{index:0{width}d}" if draws.seeds is None else f"seed{draws.seed_of(index):0{width}d}"
+        name = sampler.class_name(options.classes, index)
+        yield number if name is None else f"{number}-{file_name(name)}"
 
 
 def file_name(text: str) -> str:

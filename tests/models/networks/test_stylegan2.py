@@ -159,25 +159,6 @@ def test_mixed_styles_have_the_second_w_from_a_random_layer_on() -> None:
     assert torch.equal(seen[1], seen[1][:, :1].expand_as(seen[1]))
 
 
-@pytest.mark.parametrize("classes", [0, 3])
-def test_truncated_styles_lie_between_the_mean_of_the_class_and_w(classes: int) -> None:
-    torch.manual_seed(0)
-    network = generator(shape(classes=classes)).eval()
-    z, labels = torch.randn(4, 8), torch.tensor([0, 0, 1, 2]) if classes else None
-    seen: list[Tensor] = []
-    network.synthesis.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0][:, 0]))
-    with torch.no_grad():
-        for psi in (0.0, 0.5, 1.0):
-            network.truncated(z, labels, psi)
-        many = torch.randn(20_000, 8)
-        mean = network.mapping(many, torch.zeros(20_000, dtype=torch.int64) if classes else None).mean(0)
-        w = network.mapping(z, labels)
-    torch.testing.assert_close(seen[2], w)
-    torch.testing.assert_close(seen[1], (seen[0] + w) / 2)
-    assert (seen[0][0] - mean).norm() < 0.2 * (w[0] - mean).norm()
-    assert torch.equal(seen[0][0], seen[0][1]) and torch.equal(seen[0][0], seen[0][2]) == (classes == 0)
-
-
 def test_the_path_penalty_vanishes_when_all_steps_have_the_mean_length() -> None:
     """A linear synthesis has the same Jacobian everywhere; the lengths then differ only with the random images."""
     torch.manual_seed(0)

@@ -1,4 +1,6 @@
-"""Initialisation and class embeddings that the networks share."""
+"""Initialisation, class embeddings and styles that the networks share."""
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -12,12 +14,17 @@ def init_convolutions(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def layer_styles(w: Tensor, count: int) -> Sequence[Tensor]:
+    """The style (B, W) of each of `count` layers, from w (B, W), which all layers share, or (B, count, W)."""
+    return w.unbind(1) if w.dim() == 3 else [w] * count
+
+
 def class_vectors(embedding: nn.Embedding, labels: Tensor | None) -> Tensor:
-    """Rows (B, E) of the embedding for `labels`, int64 (B,).
+    """Rows (B, E) of the embedding for `labels`, int64 (B,); their weighted means for float weights (B, K).
 
     Raises:
         ValueError: if `labels` is None.
     """
     if labels is None:
         raise ValueError("a conditional network needs labels of shape (B,), got None")
-    return embedding(labels)
+    return labels @ embedding.weight if labels.is_floating_point() else embedding(labels)

@@ -175,9 +175,15 @@ class ClassMixtures(nn.Module):
         return cast(GaussianMixture, self.mixtures[label])
 
     def transport(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As `GaussianMixture.transport`, with the mixture of each row's class in `labels`, int64 (N,)."""
+        """As `GaussianMixture.transport`, with the mixture of each row's class in `labels`, int64 (N,).
+
+        For float weights (N, K) it gives the weighted mean of the latents of the classes.
+        """
         if labels is None:
             return self._of_class(0).transport(noise)
+        if labels.is_floating_point():
+            used = labels.any(0).nonzero().flatten().tolist()
+            return sum(labels[:, [k]] * self._of_class(k).transport(noise) for k in used)  # pyright: ignore
         if torch.jit.is_tracing() or torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
             return self._transport_each(noise, labels)
         z = torch.empty_like(noise, dtype=torch.float32)

@@ -1,13 +1,14 @@
 """Slim networks: a GAN for colour images that learns in minutes on a CPU (`model/network=slim`)."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.networks.conv import Backbone
-from genimg.models.networks.layers import class_vectors, init_convolutions
+from genimg.models.networks.layers import class_vectors, init_convolutions, layer_styles
 from genimg.models.networks.shape import NetworkShape
 
 
@@ -40,6 +41,7 @@ class Generator(nn.Module):
         self.fc = nn.Linear(shape.hidden, widths[0] * self.sizes[0][0] * self.sizes[0][1])
         stages = [Stage(a, b, shape.hidden) for a, b in pairwise([widths[0], *widths])]
         self.stages = nn.ModuleList(stages)
+        self.num_styles = 1 + len(stages)
         pixel_width = max(1, shape.width // 2)
         self.to_pixels = nn.Conv2d(widths[-1], pixel_width, 3, padding=1)
         self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1)
@@ -51,13 +53,25 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> images (B, C, H, W), unbounded."""
+        return self.draw(self.style(z, labels))
+
+    def style(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> styles w (B, hidden)."""
         if self.embedding is not None:
             z = torch.cat([z, class_vectors(self.embedding, labels)], dim=1)
-        w = self.mapping(z)
-        h = self.fc(w).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
-        for size, stage in zip(self.sizes, self.stages, strict=True):
-            h = stage(_enlarged(h, size), w)
+        return self.mapping(z)
+
+    def draw(self, w: Tensor) -> Tensor:
+        """Styles `w` (B, hidden), or (B, num_styles, hidden) with one for each layer -> images, unbounded."""
+        first, *others = layer_styles(w, self.num_styles)
+        h = self.fc(first).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
+        for size, stage, style in zip(self.sizes, self.stages, others, strict=True):
+            h = stage(_enlarged(h, size), style)
         return self.to_image(F.leaky_relu(self.to_pixels(_enlarged(h, self.size)), 0.2))
+
+    def style_weights(self) -> Tensor:
+        """The weights (M, hidden) of all layers that read w."""
+        return torch.cat([self.fc.weight, *(cast(Stage, stage).style.weight for stage in self.stages)])
 
 
 class Stage(nn.Module):

@@ -9,8 +9,8 @@ References:
     Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", https://arxiv.org/abs/1912.04958
     Karras et al. 2020, "Training generative adversarial networks with limited data" (StyleGAN2-ADA), for classes,
     https://arxiv.org/abs/2006.06676
-    Karras et al. 2019, "A style-based generator architecture for generative adversarial networks", for the mixing and
-    the truncation of styles, https://arxiv.org/abs/1812.04948
+    Karras et al. 2019, "A style-based generator architecture for generative adversarial networks", for the mixing of
+    styles, https://arxiv.org/abs/1812.04948
 """
 
 from itertools import pairwise
@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.common.noise import Noise
 from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.networks.equalized import SLOPE, EqualConv2d, EqualLinear
 from genimg.models.networks.layers import class_vectors
@@ -32,7 +31,6 @@ from genimg.models.objectives.penalties import path_lengths
 Size = tuple[int, int]
 RATE = 0.01  # of the learning rate of the mapping network (Karras et al. 2019, appendix C)
 PATH_MOMENTUM = 0.01  # of the mean path length (Karras et al. 2020, appendix B)
-MEAN_OF = 512  # latents whose w are averaged to the mean style: its error is a 1 / sqrt(512) of their deviation
 
 
 class Mapping(nn.Module):
@@ -222,19 +220,25 @@ class Generator(nn.Module):
         self.penalty_every = path_length_every if path_length > 0 else 0
         self.mapping = Mapping(latent_dim, shape.hidden, mapping_layers, shape.num_classes)
         self.synthesis = Synthesis(shape)
+        self.num_styles = self.synthesis.num_layers
         self.register_buffer("path_mean", torch.zeros(()))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> images (B, C, H, W), unbounded."""
         return self.synthesis(self._styles(z, labels))
 
-    def truncated(self, z: Tensor, labels: Tensor | None, psi: float) -> Tensor:
-        """As `forward`, with mean + psi (w - mean) instead of w. Karras et al. 2019, appendix B.
+    def style(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> styles w (B, w_dim)."""
+        return self.mapping(z, labels)
 
-        `mean` is the average of w over 512 fixed latents of the same class.
-        """
-        w = torch.lerp(self._mean_style(labels), self.mapping(z, labels), psi)
-        return self.synthesis(self._for_all_layers(w))
+    def draw(self, w: Tensor) -> Tensor:
+        """Styles `w` (B, w_dim), or (B, num_styles, w_dim) with one for each layer -> images, unbounded."""
+        return self.synthesis(w if w.dim() == 3 else self._for_all_layers(w))
+
+    def style_weights(self) -> Tensor:
+        """The weights (M, w_dim) of all layers that read w."""
+        layers = [one for one in self.synthesis.modules() if isinstance(one, StyledConv | ToImage)]
+        return torch.cat([layer.affine.weight * layer.affine.weight_scale for layer in layers])
 
     def penalty(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """The weighted penalty of path lengths. Karras et al. 2020, eq. 4, with lazy regularisation (appendix B).
@@ -252,7 +256,7 @@ class Generator(nn.Module):
 
     def _styles(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """w of each layer, (B, L, w_dim); in training, some with a second w from a random layer on."""
-        w = self._for_all_layers(self.mapping(z, labels))
+        w = self._for_all_layers(self.style(z, labels))
         if not (self.training and self.style_mixing > 0):
             return w
         other = self.mapping(torch.randn_like(z), labels)
@@ -264,14 +268,6 @@ class Generator(nn.Module):
     def _for_all_layers(self, w: Tensor) -> Tensor:
         """(B, w_dim) -> (B, L, w_dim)."""
         return w.unsqueeze(1).expand(-1, self.synthesis.num_layers, -1)
-
-    def _mean_style(self, labels: Tensor | None) -> Tensor:
-        """The mean of w, (1, w_dim), or that of each label, (B, w_dim)."""
-        z = Noise.of_first(MEAN_OF, 0, self.path_mean.device).normal(self.latent_dim)
-        if labels is None:
-            return self.mapping(z).mean(0, keepdim=True)
-        w = self.mapping(z.repeat(len(labels), 1), labels.repeat_interleave(MEAN_OF))  # (B * MEAN_OF, w_dim)
-        return w.unflatten(0, (len(labels), MEAN_OF)).mean(1)
 
 
 class DiscriminatorBlock(nn.Module):

@@ -32,6 +32,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
         "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0,
         "augment": Augmentation([], Probability("adaptive", 1)), "final_lr": 0.1,
+        "full_size_from": "auto",
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(

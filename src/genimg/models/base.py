@@ -94,7 +94,8 @@ class GenerativeModel(LightningModule):
         Args:
             noise: the random numbers of the N samples, on the model's device. Nothing else may be random.
             labels: classes, int64 (N,); required by a conditional model.
-            temperature: scales the noise of the latents; below 1, samples are more typical and less varied.
+            temperature: scales the noise of the latents, or of StyleGAN2 the distance of w from its mean; below 1,
+                samples are more typical and less varied.
         """
 
 

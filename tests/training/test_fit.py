@@ -172,6 +172,9 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
     assert float(ends[0]["model"]["augment.probability.overfitting"]) != 0
     for part in ("model", "ema", "optimizers", "processes", "images_seen"):
         assert same(ends[0][part], ends[1][part]), part
+    for name in ends[0]["ema"]:
+        if name.endswith(".noise"):
+            assert same(ends[0]["ema"][name], ends[0]["model"][name]), "an average of constants"
     assert untimed(straight) == untimed(stopped), "the same rows, without gaps or duplicates"
     sheets = [(folder / "samples" / "final" / "sheet.png").read_bytes() for folder in (straight, stopped)]
     assert sheets[0] == sheets[1]

@@ -246,6 +246,8 @@ RULES: dict[str, Rule] = {
     "directions": Rule("mapping", null=True),
     "directions.*": Rule("number"),
     "sliders": Rule("list", null=True),
+    "mix_seeds": Rule("seeds", null=True),
+    "mix_layer": integer(1, null=True),
     "reconstruct": Rule("paths", null=True),
     "start": Rule("paths", null=True),
     "num_frames": integer(2, null=True),

@@ -130,8 +130,8 @@ class Sampler:
             truncation_psi: fraction of a style's distance from the mean style of its class that is kept (Karras et al.
                 2019, StyleGAN, appendix B): 1 = all, 0 = the mean alone; above 1 is an exaggeration. The mean is that
                 of 4,096 fixed latents. Models with a mapping network only. None = no truncation.
-            directions: strengths by direction, in standard deviations of the styles along it, added after truncation:
-                `{"pca0": 1.5, "sefa2": -1, "cat": 2}` (see `Directions`). Models with a mapping network only.
+            directions: strengths of directions in the space of styles (see `Directions`), added after truncation:
+                `{"pca0": 1.5, "sefa2": -1, "cat": 0.5}`. Models with a mapping network only.
             start: start images (num_images, C, H, W) of the sequences; None = the model's own. Sequence models only.
                 A conditional model requires `classes`: one for all start images, or one for each.
             num_frames: length of the sequences including the start image, 2 or more; None = as in training. Sequence
@@ -333,12 +333,59 @@ class Sampler:
         model = cast(HasStyles, self.model)
         for position in range(draws.count):
             labels = self._labels(choice, position, position + 1)
-            z = self._latents(draws.noise(position, position + 1, self.device), temperature, truncation)
-            w = model.style(z, labels)
-            if truncation_psi is not None:
-                w = truncate_styles(w, self._mean_styles.of(labels), truncation_psi)
+            noise = draws.noise(position, position + 1, self.device)
+            w = self._styles(noise, labels, temperature, truncation, truncation_psi)
             images = [model.draw(part) for part in (w + shifts.flatten(0, 1)).split(CHUNK)]
             yield _to_cpu(torch.cat(images)).unflatten(0, shifts.shape[:2])
+
+    @torch.no_grad()
+    def mix(
+        self,
+        mix_seeds: Seeds,
+        num_images: int = 10,
+        *,
+        mix_layer: int | None = None,
+        seed: int = 0,
+        seeds: Seeds | None = None,
+        classes: Classes | None = None,
+        temperature: float = 1.0,
+        truncation: float | None = None,
+        truncation_psi: float | None = None,
+    ) -> Tensor:
+        """Mixes styles (Karras et al. 2019, StyleGAN, section 3.1): coarse layers from one sample, fine from another.
+
+        Args:
+            mix_seeds: seeds of the C samples that control the fine layers, as `seeds`.
+            num_images, seed, seeds, classes, temperature, truncation, truncation_psi: as for `stream`, of the R samples
+                that control the coarse layers; `classes` and what follows it apply to both.
+            mix_layer: the first fine layer, from 1 to `num_styles` - 1 of the model; None = the middle.
+
+        Returns:
+            (R, C, channels, H, W).
+
+        Raises:
+            UserError: if an option is out of range, or the model has no mapping network.
+        """
+        self._require_styles("mix_seeds", list(mix_seeds), "interpolate=8 mixes z")
+        self._check_truncation(truncation, truncation_psi)
+        model, last = cast(HasStyles, self.model), cast(HasStyles, self.model).num_styles - 1
+        first_fine = (last + 1) // 2 if mix_layer is None else mix_layer
+        if not 1 <= first_fine <= last:
+            raise UserError("mix_layer", mix_layer, f"1 to {last}, the finest layer of this model, or null")
+        choice = self._class_choice(classes)
+        self._check_memory(CHUNK, 1, choice, {})
+        styles = []
+        for chosen in (self.draws(num_images, seed, seeds, classes), self.draws(0, 0, mix_seeds, classes)):
+            noise = chosen.noise(0, chosen.count, self.device)
+            labels = self._labels(choice, 0, chosen.count)
+            styles.append(self._styles(noise, labels, temperature, truncation, truncation_psi))
+        coarse, fine = styles
+        images = []
+        for w in coarse:
+            layers = w.expand(len(fine), last + 1, -1).clone()
+            layers[:, first_fine:] = fine[:, None]
+            images.append(_to_cpu(torch.cat([model.draw(part) for part in layers.split(CHUNK)])))
+        return torch.stack(images)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
@@ -424,6 +471,18 @@ class Sampler:
         """The latents z (N, latent_dim) of the noise."""
         z = noise.normal(cast(Decodes, self.model).latent_dim)
         return temperature * (z if truncation is None else truncate(z, truncation))
+
+    def _styles(
+        self,
+        noise: Noise,
+        labels: Tensor | None,
+        temperature: float,
+        truncation: float | None,
+        truncation_psi: float | None,
+    ) -> Tensor:
+        """The styles w (N, W) of the noise, of a model with a mapping network."""
+        w = cast(HasStyles, self.model).style(self._latents(noise, temperature, truncation), labels)
+        return w if truncation_psi is None else truncate_styles(w, self._mean_styles.of(labels), truncation_psi)
 
     def _style_edit(
         self, labels: Tensor | None, truncation_psi: float | None, shift: Tensor | None

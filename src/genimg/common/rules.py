@@ -245,6 +245,7 @@ RULES: dict[str, Rule] = {
     "interpolate": integer(1, null=True),
     "directions": Rule("mapping", null=True),
     "directions.*": Rule("number"),
+    "select": Rule("number", low=0.01, high=1, null=True),
     "sliders": Rule("list", null=True),
     "mix_seeds": Rule("seeds", null=True),
     "mix_layer": integer(1, null=True),

@@ -49,6 +49,7 @@ class SampleOptions:
     truncation: float | None
     truncation_psi: float | None
     directions: Strengths | None
+    select: float | None
     temperature: float
     rows: int | None
     columns: int | None
@@ -75,6 +76,11 @@ class SampleOptions:
         """Arguments of `Sampler.stream`, `Sampler.interpolate` and `Sampler.sliders`."""
         names = ("seed", "seeds", "classes", "temperature", "truncation", "truncation_psi")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Further arguments of `Sampler.stream`."""
+        return {"directions": self.directions, "select": self.select}
 
     @property
     def time(self) -> dict[str, Any]:
@@ -121,7 +127,9 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
-    chunks = sampler.stream(options.num_images, **options.noise, **options.time, directions=options.directions)
+    if options.interpolate is not None:
+        _check_unset(options, ("select",), "interpolate")
+    chunks = sampler.stream(options.num_images, **options.noise, **options.changes, **options.time)
     draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
     shown, rows, columns = _sheet_cells(options, draws.count, sampler.class_count(options.classes))
     order = sampler.grouped_by_class(options.classes, shown)
@@ -157,7 +165,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
     if options.start is not None:
         files, images = _read_given(options.start, sampler, options, "start")
         start, count = to_float(images), len(files)
-    chunks = sampler.stream(count, start=start, **options.noise, **options.time, directions=options.directions)
+    chunks = sampler.stream(count, start=start, **options.noise, **options.changes, **options.time)
     draws = sampler.draws(count, options.seed, options.seeds, options.classes)
     count = draws.count
     if options.futures > 1 and options.rows is None and options.columns is None:
@@ -184,7 +192,7 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
 
 
 def _write_sliders(sampler: Sampler, options: SampleOptions, directions: Sequence[str | int], folder: Path) -> Path:
-    _check_unset(options, ("interpolate", "directions", "mix_seeds", "mix_layer"), "sliders")
+    _check_unset(options, ("interpolate", "directions", "select", "mix_seeds", "mix_layer"), "sliders")
     grids = sampler.sliders(directions, options.num_images, **options.noise)
     draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
     paths = [folder / "sliders" / f"{name}.png" for name in _names(sampler, options, draws)]
@@ -195,7 +203,7 @@ def _write_sliders(sampler: Sampler, options: SampleOptions, directions: Sequenc
 
 
 def _write_mixed(sampler: Sampler, options: SampleOptions, mix_seeds: Seeds, folder: Path) -> Path:
-    _check_unset(options, ("interpolate", "directions"), "mix_seeds")
+    _check_unset(options, ("interpolate", "directions", "select"), "mix_seeds")
     rows = sampler.draws(options.num_images, options.seed, options.seeds, options.classes).count
     columns = sampler.draws(0, 0, mix_seeds, options.classes).count
     if max(rows, columns) > MIXED:

@@ -228,6 +228,7 @@ def _check_unset(options: SampleOptions, keys: Sequence[str], by: str) -> None:
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     if options.frames:
         raise UserError("frames", "true", "false; reconstructions are PNGs already")
+    _check_unset(options, ("seeds", "truncation_psi", "directions", "select"), "reconstruct")
     files, images = _read_given(paths, sampler, options, "reconstruct")
     shown, _, _ = _sheet_cells(options, len(files))
     classes = options.classes

@@ -59,6 +59,8 @@ def test_mistakes() -> None:
         ([{"cat": 0, "dog": 1}], "a number above 0"),
         ([{"cat": "much"}], "a number above 0"),
         ([{}], "at least one class"),
+        ([None], "one of cat, dog, fox"),
+        ([["cat"]], "one of cat, dog, fox"),
         ([{"cat": 1, "dog": 1}], "one class for each image"),  # this model indexes rows by label
     ]
     for classes, message in choices:

@@ -1,14 +1,19 @@
 """Styles: drawing in two parts, the mean of each class, and truncation towards it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.gan import GAN
+from genimg.sampling.images.sheets import to_uint8
 from genimg.sampling.load import from_checkpoint
-from genimg.sampling.sampler import Sampler
+from genimg.sampling.sampler import CHUNK, Sampler
 from genimg.sampling.styles import MeanStyles, truncate_styles
+from genimg.sampling.writer import SampleOptions, write_samples
+from tests.sampling.test_writer import files, pixels, tile
 from tests.trained import checkpoint
 
 
@@ -62,6 +67,38 @@ def test_psi_1_changes_nothing_and_psi_0_draws_one_image_per_class(network: str)
     assert len({image.numpy().tobytes() for image in same[:10]}) == 10
     rows = sampler.interpolate(3, 2, classes=[4], truncation_psi=0.0)
     torch.testing.assert_close(rows, same[4].expand_as(rows))
+
+
+def test_mixed_images_have_the_coarse_styles_of_their_row_and_the_fine_ones_of_their_column() -> None:
+    sampler = styled()
+    model = gan_of(sampler)
+    seeds, others = list(range(3)), [7, *range(20, 20 + CHUNK)]
+    mixed = sampler.mix(others, seeds=seeds, mix_layer=1)
+    assert mixed.shape == (3, CHUNK + 1, *sampler.image_shape)
+    z = Noise(torch.tensor([2, 7]), torch.zeros(2, dtype=torch.int64)).normal(4)
+    w = model.style(z)
+    layers = torch.stack([w[0], *[w[1]] * (model.num_styles - 1)])
+    torch.testing.assert_close(mixed[2, 0], model.draw(layers[None])[0])
+    same = sampler.mix([1], seeds=[1], truncation_psi=0.5)
+    torch.testing.assert_close(same[0], sampler.sample(seeds=[1], truncation_psi=0.5))
+
+
+def test_the_table_has_the_samples_in_its_first_row_and_column(tmp_path: Path) -> None:
+    sampler = styled()
+    sheet = write_samples(sampler, SampleOptions.defaults(seeds=[1, 2], mix_seeds=[5, 6, 7]), tmp_path)
+    assert files(tmp_path) == ["mixed.png"]
+    assert pixels(sheet).shape[1:] == (3 * 66 + 2, 4 * 66 + 2)
+    for cell, seed in (((0, 3), 7), ((2, 0), 2)):
+        expected = to_uint8(sampler.sample(seeds=[seed]))[0]
+        assert (tile(sheet, *cell, 8, 8, 8).int() - expected.int()).abs().max() <= 1
+    for layer in (0, 9):
+        with pytest.raises(UserError, match="mix_layer"):
+            sampler.mix([1], seeds=[2], mix_layer=layer)
+    with pytest.raises(UserError, match="mix_seeds"):
+        write_samples(sampler, SampleOptions.defaults(mix_layer=1), tmp_path / "none")
+    with pytest.raises(UserError, match="at most 30 rows"):
+        write_samples(sampler, SampleOptions.defaults(mix_seeds=["0-30"]), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_model_without_a_mapping_network_is_told_how_to_truncate() -> None:

@@ -167,6 +167,18 @@ class HasStyles(Protocol):
 
 
 @runtime_checkable
+class Discriminates(Protocol):
+    """A model with a discriminator, which an export does not contain.
+
+    logits: images (N, C, H, W) in [-1, 1], labels as for `Decodes` -> (N,); higher ones are more realistic.
+    """
+
+    @property
+    def has_discriminator(self) -> bool: ...
+    def logits(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """A model that gives a latent vector for an image."""
 

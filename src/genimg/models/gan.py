@@ -272,6 +272,15 @@ class GAN(LatentModel):
         logits = self.discriminator(images, labels) if level is None else self.discriminator(images, labels, level)
         return logits.float()
 
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the model has its discriminator; that of an export has not."""
+        return "discriminator" in dict(self.named_children())
+
+    def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (N,) of images (N, C, H, W) in [-1, 1]; higher ones are more realistic."""
+        return self._logits(images, labels)
+
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None

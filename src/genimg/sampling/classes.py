@@ -59,7 +59,7 @@ class ClassChoice:
     def _entry(self, one: ClassName | Mixture) -> dict[int, float]:
         """The labels and weights of one entry."""
         if not isinstance(one, Mapping):
-            return {class_numbers(one, self.names)[0]: 1.0}
+            return {class_numbers([one], self.names)[0]: 1.0}
         for weight in one.values():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
             if not number or not 0 < weight < math.inf:

@@ -13,20 +13,21 @@ from genimg.models.base import HasStyles
 from genimg.sampling.inputs import class_numbers
 from genimg.sampling.styles import MeanStyles
 
-STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # columns of a sheet of sliders, in standard deviations
+STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # columns of a sheet of sliders
 _PAIRS = 4096  # of styles, from which their covariance is estimated
 _AT_ONCE = 256
 
 
 class Directions:
-    """Unit vectors (W,) in the space of styles, and the standard deviation of the styles along them.
+    """Directions in the space of styles as vectors (W,), which a strength multiplies.
 
     - `pcaN`: principal component N of the styles of one class (Härkönen et al. 2020, "GANSpace", section 2.1).
     - `sefaN`: eigenvector N of A^T A, where A are the weights of all layers that read a style, each row of length 1
       (Shen & Zhou 2021, "Closed-form factorization of latent semantics in GANs", eq. 5).
     - a class: from the mean style of all classes to that of the class.
 
-    N = 0 has the largest eigenvalue. The sign of an eigenvector makes its largest number positive.
+    The length of an eigenvector is the standard deviation of the styles of one class along it, and its sign makes its
+    largest number positive. N = 0 has the largest eigenvalue.
 
     Args:
         model: has a mapping network.
@@ -48,24 +49,24 @@ class Directions:
 
     @torch.no_grad()
     def shift(self, strengths: Mapping[str | int, float], key: str) -> Tensor:
-        """The sum (W,) of the directions, each times its strength in standard deviations of the styles along it.
+        """The sum (W,) of the directions, each times its strength.
 
         Raises:
             UserError: for an unknown direction; `key` is the user's name for the directions.
         """
         total = torch.zeros(len(self._mean), device=self.device)
         for name, strength in strengths.items():
-            vector = self._vector(str(name), key)
-            total = total + strength * (vector @ self._covariance @ vector).clamp(min=0).sqrt() * vector
+            total = total + strength * self._vector(str(name), key)
         return total
 
     def _vector(self, name: str, key: str) -> Tensor:
-        """The unit vector (W,) of a name."""
+        """The direction (W,) of a name."""
         found = re.fullmatch(r"(pca|sefa)(\d{1,6})", name, re.ASCII)
         last = len(self._mean) - 1
         if found is not None and int(found[2]) <= last:
             vectors = self._components if found[1] == "pca" else self._factors
-            return vectors[int(found[2])]
+            vector = vectors[int(found[2])]
+            return (vector @ self._covariance @ vector).clamp(min=0).sqrt() * vector
         expected = f"pca0 to pca{last}, sefa0 to sefa{last}" + (", or a class" if self.classes else "")
         if not self.classes or found is not None:
             raise UserError(key, name, expected)
@@ -73,7 +74,7 @@ class Directions:
             (label,) = class_numbers(name, self.classes)
         except UserError as error:
             raise UserError(key, name, expected, error.hint) from error
-        return torch.nn.functional.normalize(self.means.of(torch.tensor([label]))[0] - self._mean, dim=0)
+        return self.means.of(torch.tensor([label]))[0] - self._mean
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.base import Decodes, GenerativeModel, HasStyles, Reconstructs
+from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import STRENGTHS, Directions
 from genimg.sampling.draws import Draws
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.latents import slerp, truncate
 from genimg.sampling.memory import check_chunk
+from genimg.sampling.selection import Selection
 from genimg.sampling.styles import MeanStyles, truncate_styles
 
 CHUNK = 16  # images drawn at once
@@ -41,6 +42,7 @@ class StreamOptions(TypedDict, total=False):
     truncation: float | None
     truncation_psi: float | None
     directions: Strengths | None
+    select: float | None
     start: Tensor | None
     num_frames: int | None
     futures: int
@@ -109,6 +111,7 @@ class Sampler:
         truncation: float | None = None,
         truncation_psi: float | None = None,
         directions: Strengths | None = None,
+        select: float | None = None,
         start: Tensor | None = None,
         num_frames: int | None = None,
         futures: int = 1,
@@ -130,8 +133,10 @@ class Sampler:
             truncation_psi: fraction of a style's distance from the mean style of its class that is kept (Karras et al.
                 2019, StyleGAN, appendix B): 1 = all, 0 = the mean alone; above 1 is an exaggeration. The mean is that
                 of 4,096 fixed latents. Models with a mapping network only. None = no truncation.
-            directions: strengths by direction, in standard deviations of the styles along it, added after truncation:
-                `{"pca0": 1.5, "sefa2": -1, "cat": 2}` (see `Directions`). Models with a mapping network only.
+            directions: strengths of directions in the space of styles (see `Directions`), added after truncation:
+                `{"pca0": 1.5, "sefa2": -1, "cat": 0.5}`. Models with a mapping network only.
+            select: share of the images that is kept, from 0.01 to 1: an image whose logit is not among the highest of
+                its class is drawn again (see `Selection`). Models with a discriminator only. None = all images.
             start: start images (num_images, C, H, W) of the sequences; None = the model's own. Sequence models only.
                 A conditional model requires `classes`: one for all start images, or one for each.
             num_frames: length of the sequences including the start image, 2 or more; None = as in training. Sequence
@@ -147,6 +152,7 @@ class Sampler:
         _check_at_least("temperature", temperature, 0)
         self._check_truncation(truncation, truncation_psi)
         shift = self._shift(directions)
+        self._check_select(select)
         draws = self.draws(num_images, seed, seeds, classes)
         choice = self._class_choice(classes)
         if not self.makes_sequences:
@@ -155,8 +161,8 @@ class Sampler:
                 if value is not None:
                     got = "images" if isinstance(value, Tensor) else value
                     raise UserError(key, got, "not set; this model produces still images", "use a model=rnn run")
-            self._check_memory(CHUNK, 1, choice, {})
-            return self._images(draws, choice, temperature, truncation, truncation_psi, shift)
+            self._check_memory(CHUNK, 1, choice, {}, with_logits=select is not None)
+            return self._images(draws, choice, temperature, truncation, truncation_psi, shift, select)
         _check_at_least("futures", futures, 1)
         _check_at_least("num_frames", self.num_frames if num_frames is None else num_frames, 2)
         if start is not None and seeds is not None:
@@ -170,15 +176,23 @@ class Sampler:
         self._check_memory(count, futures * length, choice, {"num_frames": min(length, _FEW_FRAMES)})
         return self._sequences(draws, choice, temperature, start, length, futures)
 
-    def _check_memory(self, count: int, frames: int, choice: ClassChoice | None, options: dict[str, Any]) -> None:
-        """Raises UserError if a chunk of `count` samples with `frames` frames each exceeds the memory of the CPU."""
-        if self.device.type != "cpu" or count * frames <= self._frames_that_fit:
+    def _check_memory(
+        self, count: int, frames: int, choice: ClassChoice | None, options: dict[str, Any], with_logits: bool = False
+    ) -> None:
+        """Raises UserError if a chunk of `count` samples with `frames` frames each exceeds the memory of the CPU.
+
+        with_logits: whether the discriminator sees the chunk.
+        """
+        if self.device.type != "cpu" or (count * frames <= self._frames_that_fit and not with_logits):
             return
 
         def draw(model: Any) -> Tensor:
             start = {"start": torch.empty(count, *self.image_shape)} if self.makes_sequences else {}
             labels = self._labels(choice, 0, count)
-            return model.sample(Noise.of_first(count, seed=0), labels=labels, **start, **options)
+            samples = model.sample(Noise.of_first(count, seed=0), labels=labels, **start, **options)
+            if with_logits:
+                model.logits(samples, labels)
+            return samples
 
         copies = _COPIES * -(-frames // options.get("num_frames", 1))
         hint = "a smaller num_frames or futures" if self.makes_sequences else "use a machine with more memory"
@@ -194,15 +208,21 @@ class Sampler:
         truncation: float | None,
         truncation_psi: float | None,
         shift: Tensor | None,
+        select: float | None,
     ) -> Iterator[Tensor]:
+        def draw(noise: Noise, labels: Tensor | None) -> Tensor:
+            if truncation is None and truncation_psi is None and shift is None:
+                return self.model.sample(noise, labels=labels, temperature=temperature)
+            z = self._latents(noise, temperature, truncation)
+            return self._decode(z, labels, self._style_edit(labels, truncation_psi, shift))
+
+        if select is not None:
+            selected = Selection(draw, cast(Discriminates, self.model).logits, select, self.device)
+        else:
+            selected = draw
         for begin in range(0, draws.count, CHUNK):
             noise = draws.noise(begin, begin + CHUNK, self.device)
-            chosen = self._labels(choice, begin, begin + CHUNK)
-            if truncation is None and truncation_psi is None and shift is None:
-                images = self.model.sample(noise, labels=chosen, temperature=temperature)
-            else:
-                z = self._latents(noise, temperature, truncation)
-                images = self._decode(z, chosen, self._style_edit(chosen, truncation_psi, shift))
+            images = selected(noise, self._labels(choice, begin, begin + CHUNK))
             yield _to_cpu(images[: draws.count - begin])
 
     @torch.no_grad()
@@ -333,12 +353,59 @@ class Sampler:
         model = cast(HasStyles, self.model)
         for position in range(draws.count):
             labels = self._labels(choice, position, position + 1)
-            z = self._latents(draws.noise(position, position + 1, self.device), temperature, truncation)
-            w = model.style(z, labels)
-            if truncation_psi is not None:
-                w = truncate_styles(w, self._mean_styles.of(labels), truncation_psi)
+            noise = draws.noise(position, position + 1, self.device)
+            w = self._styles(noise, labels, temperature, truncation, truncation_psi)
             images = [model.draw(part) for part in (w + shifts.flatten(0, 1)).split(CHUNK)]
             yield _to_cpu(torch.cat(images)).unflatten(0, shifts.shape[:2])
+
+    @torch.no_grad()
+    def mix(
+        self,
+        mix_seeds: Seeds,
+        num_images: int = 10,
+        *,
+        mix_layer: int | None = None,
+        seed: int = 0,
+        seeds: Seeds | None = None,
+        classes: Classes | None = None,
+        temperature: float = 1.0,
+        truncation: float | None = None,
+        truncation_psi: float | None = None,
+    ) -> Tensor:
+        """Mixes styles (Karras et al. 2019, StyleGAN, section 3.1): coarse layers from one sample, fine from another.
+
+        Args:
+            mix_seeds: seeds of the C samples that control the fine layers, as `seeds`.
+            num_images, seed, seeds, classes, temperature, truncation, truncation_psi: as for `stream`, of the R samples
+                that control the coarse layers; `classes` and what follows it apply to both.
+            mix_layer: the first fine layer, from 1 to `num_styles` - 1 of the model; None = the middle.
+
+        Returns:
+            (R, C, channels, H, W).
+
+        Raises:
+            UserError: if an option is out of range, or the model has no mapping network.
+        """
+        self._require_styles("mix_seeds", list(mix_seeds), "interpolate=8 mixes z")
+        self._check_truncation(truncation, truncation_psi)
+        model, last = cast(HasStyles, self.model), cast(HasStyles, self.model).num_styles - 1
+        first_fine = (last + 1) // 2 if mix_layer is None else mix_layer
+        if not 1 <= first_fine <= last:
+            raise UserError("mix_layer", mix_layer, f"1 to {last}, the finest layer of this model, or null")
+        choice = self._class_choice(classes)
+        self._check_memory(CHUNK, 1, choice, {})
+        styles = []
+        for chosen in (self.draws(num_images, seed, seeds, classes), self.draws(0, 0, mix_seeds, classes)):
+            noise = chosen.noise(0, chosen.count, self.device)
+            labels = self._labels(choice, 0, chosen.count)
+            styles.append(self._styles(noise, labels, temperature, truncation, truncation_psi))
+        coarse, fine = styles
+        images = []
+        for w in coarse:
+            layers = w.expand(len(fine), last + 1, -1).clone()
+            layers[:, first_fine:] = fine[:, None]
+            images.append(_to_cpu(torch.cat([model.draw(part) for part in layers.split(CHUNK)])))
+        return torch.stack(images)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
@@ -425,6 +492,18 @@ class Sampler:
         z = noise.normal(cast(Decodes, self.model).latent_dim)
         return temperature * (z if truncation is None else truncate(z, truncation))
 
+    def _styles(
+        self,
+        noise: Noise,
+        labels: Tensor | None,
+        temperature: float,
+        truncation: float | None,
+        truncation_psi: float | None,
+    ) -> Tensor:
+        """The styles w (N, W) of the noise, of a model with a mapping network."""
+        w = cast(HasStyles, self.model).style(self._latents(noise, temperature, truncation), labels)
+        return w if truncation_psi is None else truncate_styles(w, self._mean_styles.of(labels), truncation_psi)
+
     def _style_edit(
         self, labels: Tensor | None, truncation_psi: float | None, shift: Tensor | None
     ) -> StyleEdit | None:
@@ -475,6 +554,15 @@ class Sampler:
         if truncation_psi is not None:
             self._require_styles("truncation_psi", truncation_psi, "truncation=1.0 truncates z")
             _check_at_least("truncation_psi", truncation_psi, 0)
+
+    def _check_select(self, select: float | None) -> None:
+        if select is None:
+            return
+        if not isinstance(self.model, Discriminates) or not self.model.has_discriminator:
+            hint = "use the run or a checkpoint of model=gan; exports contain no discriminator"
+            raise UserError("select", select, "not set; this model has no discriminator", hint)
+        if not 0.01 <= select <= 1:
+            raise UserError("select", select, "a share from 0.01 to 1, or null")
 
     def _require_styles(self, key: str, got: object, hint: str) -> None:
         self._decoder(key, got)

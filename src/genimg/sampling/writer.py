@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from itertools import islice
@@ -35,6 +35,7 @@ from genimg.sampling.sampler import CHUNK, Sampler, Strengths
 
 ON_SHEET = 100  # images shown on the sheet
 CLIPS_ON_SHEET = 20
+MIXED = 30  # rows and columns of a table of mixed styles
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ class SampleOptions:
     truncation: float | None
     truncation_psi: float | None
     directions: Strengths | None
+    select: float | None
     temperature: float
     rows: int | None
     columns: int | None
     interpolate: int | None
     sliders: Sequence[str | int] | None
+    mix_seeds: Seeds | None
+    mix_layer: int | None
     reconstruct: Paths | None
     start: Paths | None
     num_frames: int | None
@@ -74,6 +78,11 @@ class SampleOptions:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def changes(self) -> dict[str, Any]:
+        """Further arguments of `Sampler.stream`."""
+        return {"directions": self.directions, "select": self.select}
+
+    @property
     def time(self) -> dict[str, Any]:
         """Arguments of `Sampler.stream` for sequences."""
         return {"num_frames": self.num_frames, "futures": self.futures}
@@ -91,6 +100,7 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     A sequence model writes animation.gif (all sequences side by side), sheet.png (one row per sequence), and
     sequences/ with one GIF each.
     With `sliders`: sliders/ with one sheet per image, whose rows are directions and whose columns are strengths.
+    With `mix_seeds`: mixed.png, a table of the samples in its first column with those in its first row.
     With `reconstruct`: reconstructions.png, each original beside its reconstruction, and images/.
     With `frames`: each frame of a GIF in sequences/, or of the interpolation, as a PNG in a folder of the GIF's name.
     The order of the file names is the order in which the samples were drawn; with `seeds` they carry the seeds.
@@ -102,6 +112,10 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         return _write_reconstructions(sampler, options, options.reconstruct, folder)
     if options.sliders is not None:
         return _write_sliders(sampler, options, options.sliders, folder)
+    if options.mix_seeds is not None:
+        return _write_mixed(sampler, options, options.mix_seeds, folder)
+    if options.mix_layer is not None:
+        raise UserError("mix_layer", options.mix_layer, "not set without mix_seeds", "mix_seeds=[1-5]")
     if sampler.makes_sequences:
         return _write_sequences(sampler, options, folder)
     return _write_images(sampler, options, folder)
@@ -113,7 +127,9 @@ def _write_images(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
-    chunks = sampler.stream(options.num_images, **options.noise, **options.time, directions=options.directions)
+    if options.interpolate is not None:
+        _check_unset(options, ("select",), "interpolate")
+    chunks = sampler.stream(options.num_images, **options.noise, **options.changes, **options.time)
     draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
     shown, rows, columns = _sheet_cells(options, draws.count, sampler.class_count(options.classes))
     order = sampler.grouped_by_class(options.classes, shown)
@@ -149,7 +165,7 @@ def _write_sequences(sampler: Sampler, options: SampleOptions, folder: Path) -> 
     if options.start is not None:
         files, images = _read_given(options.start, sampler, options, "start")
         start, count = to_float(images), len(files)
-    chunks = sampler.stream(count, start=start, **options.noise, **options.time, directions=options.directions)
+    chunks = sampler.stream(count, start=start, **options.noise, **options.changes, **options.time)
     draws = sampler.draws(count, options.seed, options.seeds, options.classes)
     count = draws.count
     if options.futures > 1 and options.rows is None and options.columns is None:
@@ -176,9 +192,7 @@ def _save_clip(clip: Tensor, path: Path, options: SampleOptions) -> None:
 
 
 def _write_sliders(sampler: Sampler, options: SampleOptions, directions: Sequence[str | int], folder: Path) -> Path:
-    for key in ("interpolate", "directions"):
-        if (value := getattr(options, key)) is not None:
-            raise UserError(key, value, "not set with sliders")
+    _check_unset(options, ("interpolate", "directions", "select", "mix_seeds", "mix_layer"), "sliders")
     grids = sampler.sliders(directions, options.num_images, **options.noise)
     draws = sampler.draws(options.num_images, options.seed, options.seeds, options.classes)
     paths = [folder / "sliders" / f"{name}.png" for name in _names(sampler, options, draws)]
@@ -188,9 +202,33 @@ def _write_sliders(sampler: Sampler, options: SampleOptions, directions: Sequenc
     return paths[0]
 
 
+def _write_mixed(sampler: Sampler, options: SampleOptions, mix_seeds: Seeds, folder: Path) -> Path:
+    _check_unset(options, ("interpolate", "directions", "select"), "mix_seeds")
+    rows = sampler.draws(options.num_images, options.seed, options.seeds, options.classes).count
+    columns = sampler.draws(0, 0, mix_seeds, options.classes).count
+    if max(rows, columns) > MIXED:
+        raise UserError("mix_seeds", f"{rows} x {columns} images", f"at most {MIXED} rows and {MIXED} columns")
+    mixed = sampler.mix(mix_seeds, options.num_images, mix_layer=options.mix_layer, **options.noise)
+    left = sampler.sample(options.num_images, **options.noise)
+    top = sampler.sample(**replace(options, seeds=mix_seeds).noise)
+    first_row = torch.cat([torch.ones_like(top[:1]), top])
+    table = torch.cat([first_row[None], torch.cat([left[:, None], mixed], dim=1)])
+    sheet = contact_sheet(to_uint8(table).flatten(0, 1), rows + 1, columns + 1)
+    save_png(sheet, folder / "mixed.png")
+    return folder / "mixed.png"
+
+
+def _check_unset(options: SampleOptions, keys: Sequence[str], by: str) -> None:
+    """Raises UserError if one of `keys` is set, which the output of `by` does not use."""
+    for key in keys:
+        if (value := getattr(options, key)) is not None:
+            raise UserError(key, value, f"not set with {by}")
+
+
 def _write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     if options.frames:
         raise UserError("frames", "true", "false; reconstructions are PNGs already")
+    _check_unset(options, ("seeds", "truncation_psi", "directions", "select"), "reconstruct")
     files, images = _read_given(paths, sampler, options, "reconstruct")
     shown, _, _ = _sheet_cells(options, len(files))
     classes = options.classes

@@ -71,6 +71,7 @@ class GAN(LatentModel):
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
     monitor: tuple[str, Literal["min", "max"]] = ("frechet_random", "min")
+    progress: float = 1.0  # of a model that is loaded: its discriminator reads images of full size
     network_nodes: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)

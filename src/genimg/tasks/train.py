@@ -11,6 +11,7 @@ from genimg.config.cross_checks import (
     check_devices,
     check_kind,
     check_labels,
+    check_lr_schedule,
     check_network,
     check_num_classes,
     check_outputs,
@@ -29,6 +30,7 @@ CHECKS = (
     Check(check_labels),
     Check(check_num_classes),
     Check(check_batch_statistics),
+    Check(check_lr_schedule),
     Check(check_devices, needs_machine=True),
     Check(check_processes),
 )

@@ -4,9 +4,9 @@
     python benchmarks/gan_small.py --budget budget.images=128000    # on a machine whose speed varies
     python benchmarks/gan_small.py --runs RUN RUN                   # evaluates trained runs
 
-Each run is trained with the command on 950 of the images; 50 are for validation. 5,000 samples of its best checkpoint
-are compared with 5,000 test images, on the features of a classifier that is trained on the remaining 59,000 garments
-but 5,000. These are the floor: the values of images that no run has seen. `copying` is measured against the 950 images.
+Each run is trained with the command on 950 of the images; 50 are for validation. Samples of its best checkpoint are
+compared with as many test images, on the features of a classifier that is trained on other training images. As many
+again are the floor: the values of images that no run has seen. `copying` is measured against the 950 images.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from genimg.sampling.load import from_checkpoint
 
 AUGMENTATIONS = ("[]", "[translation]", "ada")
 CPU = torch.device("cpu")
-SMALL, COMPARED = 1000, 5000  # images that the runs may use; samples and test images
+SMALL = 1000  # images that the runs may use
 
 
 def small_copy(folder: Path) -> None:
@@ -62,20 +62,22 @@ def train(folder: Path, augmentation: str, words: list[str]) -> Path:
     return next(outputs.glob("*/*/config.yaml")).parent
 
 
-def evaluate(runs: list[Path]) -> Iterator[tuple[list[Figure], int]]:
-    """Yields the figures of the samples of each run, and the training images that it saw."""
+def evaluate(runs: list[Path], count: int, epochs: int) -> Iterator[tuple[list[Figure], int]]:
+    """Yields the figures of `count` samples of each run, and the training images that it saw.
+
+    epochs: of the training of the classifier.
+    """
     source = FashionMNIST()
     train, test = (source.load(part, (1, 28, 28)) for part in ("train", "test"))
-    fitted = slice(SMALL, -COMPARED)
-    extractor = classifier(
-        (train.images[fitted], train.labels[fitted]), (test.images, test.labels), len(CLASSES), None, CPU
-    )
+    assert train.labels is not None and test.labels is not None
+    fitted = train.images[SMALL:-count], train.labels[SMALL:-count]
+    extractor = classifier(fitted, (test.images, test.labels), len(CLASSES), None, CPU, min_epochs=epochs)
     data = load_data(load_checkpoint(RunFolder(runs[0]).best), None, ())
-    parts = (test.images[:COMPARED], train.images[-COMPARED:], read_split(data, "train", SMALL)[0])
+    parts = (test.images[:count], train.images[-count:], read_split(data, "train", SMALL)[0])
     real = reference(*(extractor(images, CPU) for images in parts))
     for run in runs:
         sampler = from_checkpoint(load_checkpoint(RunFolder(run).best), "cpu", ())
-        fake = torch.cat([to_uint8(part) for part in sampler.stream(COMPARED, seed=1)])
+        fake = torch.cat([to_uint8(part) for part in sampler.stream(count, seed=1)])
         seen = load_checkpoint(RunFolder(run).last)["images_seen"]
         yield sample_quality(real, extractor(fake, CPU), extractor, None), seen
 
@@ -84,6 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--augmentations", nargs="+", default=AUGMENTATIONS, help="values of model.augmentation")
     parser.add_argument("--budget", nargs="+", default=["budget.minutes=5"], help="overrides of each run")
+    parser.add_argument("--num-images", type=int, default=5000, help="samples, and test images")
+    parser.add_argument("--epochs", type=int, default=5, help="of the training of the classifier")
     parser.add_argument("--runs", type=Path, nargs="+", help="evaluate these instead of training")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="genimg-") as name:
@@ -92,7 +96,8 @@ def main() -> None:
             small_copy(folder)
         names = [str(run) for run in arguments.runs or arguments.augmentations]
         runs = arguments.runs or [train(folder, one, arguments.budget) for one in names]
-        for index, (label, (figures, seen)) in enumerate(zip(names, evaluate(runs), strict=True)):
+        evaluated = evaluate(runs, arguments.num_images, arguments.epochs)
+        for index, (label, (figures, seen)) in enumerate(zip(names, evaluated, strict=True)):
             chosen = [figure for figure in figures if figure.group == "sample quality"]
             if index == 0:
                 print("| run | " + " | ".join(figure.name for figure in chosen) + " | images seen |")

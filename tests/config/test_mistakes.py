@@ -96,6 +96,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.augmentation=[translaton,cutout]"],
         ["model.augmentation", "translaton", "ada_blit", "did you mean model.augmentation=[translation,cutout]?"],
     ),
+    "misspelt schedule": (["model.lr_schedule=cosin"], ["did you mean model.lr_schedule=cosine?"]),
+    "a decay to nothing": (
+        ["model.lr_schedule=inverse_sqrt", "model.final_lr=0"],
+        ["model.final_lr: got 0", "above 0", "model.final_lr=0.1"],
+    ),
     "a pipeline in a list": (["model.augmentation=[ada]"], ["did you mean model.augmentation=ada?"]),
     "one probability": (["model.augmentation_p=0.5"], ["adaptive", "from 0 to 1", "model.augmentation_p=[0.5,0.5]"]),
     "misspelt key of a packaged class": (["+model.discriminator.slope=0.1"], ["an existing key"]),

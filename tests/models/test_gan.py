@@ -31,8 +31,8 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
         "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0,
-        "augment": Augmentation([], Probability("adaptive", 1)), "final_lr": 0.1,
-        "full_size_from": "auto",
+        "augment": Augmentation([], Probability("adaptive", 1)), "full_size_from": "auto",
+        "lr_schedule": "cosine", "final_lr": 0.1, "lr_warmup": 0.0,
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
@@ -232,6 +232,25 @@ def test_gamma_falls_from_its_first_to_its_last_value() -> None:
 
     assert share_of_penalty(0.0) == pytest.approx(0.5 * 1.0, rel=1e-3)
     assert share_of_penalty(1.0) == pytest.approx(0.5 * 0.25, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("cosine", [0.0, 0.5 * 0.8682, 0.55, 0.1]),
+        ("constant", [0.0, 0.5, 1.0, 1.0]),
+        ("inverse_sqrt", [0.0, 0.5 * 0.2, 0.1 / 0.5**0.5, 0.1]),
+    ],
+)
+def test_the_learning_rate_rises_and_then_follows_its_schedule(schedule: str, expected: list[float]) -> None:
+    model: Any = gan(lr_schedule=schedule, lr_warmup=0.5)
+    optimizers = model.configure_optimizers()
+    model.optimizers = lambda use_pl_optimizer=True: optimizers
+    found = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        model.set_clock(0, progress)
+        found.append(optimizers[0].param_groups[0]["lr"] / 2e-3)
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:

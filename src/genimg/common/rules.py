@@ -205,6 +205,8 @@ RULES: dict[str, Rule] = {
     "model.latent_dim": integer(1, MOST_CHANNELS, everywhere=True),
     "model.width": integer(1, MOST_CHANNELS, everywhere=True),
     "model.max_width": integer(1, MOST_CHANNELS),
+    "model.lr_schedule": registered("models.schedules", "LR_SCHEDULES"),
+    "model.lr_warmup": Rule("number", low=0, high=1),
     "model.final_lr": Rule("number", low=0, high=1),
     "model.n_critic": integer(1),
     "model.full_size_from": Rule("number", low=0, high=0.8, choices=("auto",)),

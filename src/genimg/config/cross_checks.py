@@ -149,6 +149,14 @@ def check_batch_statistics(config: Config) -> None:
         raise UserError("model.gamma", gamma, f"[0,0]; {reason}", hint="model.gamma=[0,0]")
 
 
+def check_lr_schedule(config: Config) -> None:
+    """1 / sqrt(progress) never reaches 0."""
+    model = config["model"]
+    if model.get("lr_schedule") == "inverse_sqrt" and model.get("final_lr") == 0:
+        expected = "above 0 for model.lr_schedule=inverse_sqrt, which is constant in the first final_lr^2 of the run"
+        raise UserError("model.final_lr", 0, expected, hint="model.final_lr=0.1")
+
+
 def check_data_root(config: Config) -> None:
     for source in _folders(config):
         FOLDERS[source["_target_"]](source.get("root"), bool(source.get("follow_links")))

@@ -1,6 +1,5 @@
 """The interface of a model, which callbacks, samplers and checkpoints use, and its optional capabilities."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
+from genimg.models.schedules import LR_SCHEDULES, warmed_up
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Batch = dict[str, Any]
@@ -43,16 +43,20 @@ class GenerativeModel(LightningModule):
     export_prefixes: ClassVar[tuple[str, ...]] = ("",)
     #: Whether `real_logits` and `fake_logits` are log-odds; those of a Wasserstein critic are not.
     has_logits: bool = True
-    #: Every learning rate falls on a cosine to this fraction at progress 1.
+    #: A name of `LR_SCHEDULES`, by which every learning rate falls to the fraction `final_lr` at progress 1.
+    lr_schedule: str = "cosine"
     final_lr: float = 0.1
+    #: Share of the run in which the learning rates rise in proportion to progress.
+    lr_warmup: float = 0.0
 
     def set_clock(self, images_seen: int, progress: float) -> None:
         """Sets the clock and the learning rates; called before each step."""
         self.images_seen, self.progress = images_seen, progress
+        factor = LR_SCHEDULES[self.lr_schedule](progress, 1.0, self.final_lr) * warmed_up(progress, self.lr_warmup)
         for optimizer in self.optimizer_list():
             for group in optimizer.param_groups:
                 base = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = base * cosine(progress, 1.0, self.final_lr) * 0.5**self.rollbacks
+                group["lr"] = base * factor * 0.5**self.rollbacks
 
     def optimizer_list(self) -> list[Optimizer]:
         """The optimizers as a list, also if there is only one."""
@@ -110,11 +114,6 @@ class LatentModel(GenerativeModel):
     def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """See the base class."""
         return self.decode(temperature * noise.normal(self.latent_dim), labels)
-
-
-def cosine(progress: float, start: float, end: float) -> float:
-    """Half a cosine from `start` at progress 0 to `end` at progress 1 (Loshchilov & Hutter 2017, eq. 5)."""
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
 def check_unused(arguments: Mapping[str, Any]) -> None:

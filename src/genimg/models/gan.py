@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
-from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused, cosine
+from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.networks.growth import FADE, FULL, Grows, Level, halved, level_at
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
+from genimg.models.schedules import LR_SCHEDULES, cosine
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
@@ -62,11 +63,13 @@ class GAN(LatentModel):
         augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
             fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
+        lr_schedule: a name of `LR_SCHEDULES`.
         final_lr: fraction of the learning rates at the end of the run.
+        lr_warmup: share of the run in which the learning rates rise from 0.
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
-        UserError: for an unknown objective, output or penalty, or a network of another model.
+        UserError: for an unknown objective, output, penalty or schedule, or a network of another model.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
@@ -99,7 +102,9 @@ class GAN(LatentModel):
         gradient_penalty: float,
         augment: Augmentation,
         num_classes: int,
+        lr_schedule: str,
         final_lr: float,
+        lr_warmup: float,
         **_shared: Any,
     ) -> None:
         super().__init__()
@@ -108,6 +113,7 @@ class GAN(LatentModel):
             ("objective", objective, self.objectives),
             ("output", output, OUTPUTS),
             ("penalty", penalty, PENALTIES),
+            ("lr_schedule", lr_schedule, LR_SCHEDULES),
         ):
             if value not in known:
                 raise UserError(f"model.{name}", value, f"one of {', '.join(known)}")
@@ -126,7 +132,7 @@ class GAN(LatentModel):
         self.n_critic, self.gamma, self.gradient_penalty = n_critic, gamma, gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
-        self.final_lr = final_lr
+        self.lr_schedule, self.final_lr, self.lr_warmup = lr_schedule, final_lr, lr_warmup
         self.augment = augment
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

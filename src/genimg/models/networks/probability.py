@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.distributed.data_parallel import all_reduce_mean
-from genimg.models.base import cosine
+from genimg.models.schedules import cosine
 
 TARGET = 0.6  # of the overfitting r_t (Karras et al. 2020, section 3)
 WINDOW = 4  # steps over which it is averaged

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import hardware
 from genimg.common.errors import UserError
-from genimg.common.rules import RULES, Rule
+from genimg.common.rules import RULES, Rule, takes_names
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.hydra_api import flatten
@@ -58,6 +58,7 @@ def test_every_rule_matches_an_existing_key() -> None:
                 known |= set(flatten(without_hydra(composer.compose([f"{group}={choice}"]))))
     for plugin in ("hydra/launcher=joblib", "hydra/sweeper=optuna"):
         known |= set(flatten(Composer("train").compose([plugin], multirun=True)))
+    known |= {f"{key}.mine" for key in known if takes_names(key)}
     assert [pattern for pattern in RULES if not matching(known, pattern)] == []
 
 

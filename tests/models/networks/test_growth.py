@@ -12,6 +12,7 @@ from genimg.models.gan import GAN
 from genimg.models.networks.growth import FULL, Level, halved, level_at
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
+from tests.models.test_gan import train
 from tests.trained import untrained
 
 
@@ -62,6 +63,29 @@ def test_a_step_trains_at_the_size_of_its_progress(progress: float, side: int) -
     metrics = model.evaluate(batch, noise=None)  # pyright: ignore[reportArgumentType]
     assert seen[-1].shape[2:] == (side, side) and metrics["real_logits"].shape == (4,)
     assert model.decode(torch.randn(2, model.latent_dim)).shape == (2, 1, 64, 64), "samples always have full size"
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.06, 0.2, 0.42, 0.9])
+def test_a_step_moves_the_weights_of_its_sizes_and_no_others(progress: float) -> None:
+    model = untrained("model=gan", "data.image_size=64", "model.full_size_from=0.4")[1]
+    assert isinstance(model, GAN)
+    level, num_sizes = level_at(progress, 0.4, 3), 3
+    used = {level.halvings} | ({level.halvings + 1} if level.blend > 0 else set())
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    step = model.training_step
+
+    def at_progress(batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        model.progress = progress
+        return step(batch, batch_idx)
+
+    model.training_step = at_progress
+    train(model, torch.rand(4, 1, 64, 64) * 2 - 1, steps=2)
+    moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    for halvings in range(num_sizes):
+        part = f"smaller.{halvings - 1}." if halvings else "to_image"
+        assert any(part in name for name in moved) == (halvings in used)
+        part = f"from_smaller.{halvings - 1}." if halvings else "from_image"
+        assert any(part in name for name in moved) == (halvings in used)
 
 
 @pytest.mark.parametrize("network", ["dcgan", "r3gan", "resnet", "stylegan2"])

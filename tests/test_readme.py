@@ -20,7 +20,7 @@ KINDS = {
     "evaluate": "data=digits",
     "truncation_psi=": "model=gan",
     "sliders=": "model=gan",
-    "mix_seeds=": "model=gan",
+    "mix_seeds=": "data=image_folder",
     "select=": "model=gan",
 }
 

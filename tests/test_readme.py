@@ -18,6 +18,10 @@ KINDS = {
     "reconstruct=": "model=vae",
     "classes=": "model.conditional=true",
     "evaluate": "data=digits",
+    "truncation_psi=": "model=gan",
+    "sliders=": "model=gan",
+    "mix_seeds=": "data=image_folder",
+    "select=": "model=gan",
 }
 
 

@@ -207,7 +207,8 @@ def _write_mixed(sampler: Sampler, options: SampleOptions, mix_seeds: Seeds, fol
     rows = sampler.draws(options.num_images, options.seed, options.seeds, options.classes).count
     columns = sampler.draws(0, 0, mix_seeds, options.classes).count
     if max(rows, columns) > MIXED:
-        raise UserError("mix_seeds", f"{rows} x {columns} images", f"at most {MIXED} rows and {MIXED} columns")
+        hint = "classes=[...] chooses the classes, of which each seed has one image" if sampler.classes else None
+        raise UserError("mix_seeds", f"{rows} x {columns} images", f"at most {MIXED} rows and {MIXED} columns", hint)
     mixed = sampler.mix(mix_seeds, options.num_images, mix_layer=options.mix_layer, **options.noise)
     left = sampler.sample(options.num_images, **options.noise)
     top = sampler.sample(**replace(options, seeds=mix_seeds).noise)

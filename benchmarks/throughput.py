@@ -15,6 +15,7 @@ script does, and again in the worker's ("tuned"). The medians of the turns and o
 """
 
 import argparse
+import itertools
 import logging
 import os
 import signal
@@ -38,7 +39,7 @@ from genimg.config.resolvers import register
 from genimg.launch.environment import worker_environment
 from genimg.models.gan import GAN, leaky_tanh
 from genimg.models.objectives.likelihoods import bounded_log_scale, discretized_logistic
-from genimg.models.objectives.penalties import nearby, squared_gradient_estimate
+from genimg.models.objectives.penalties import squared_gradient
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.models.vae import LOG_VAR_RANGE, VAE
 from genimg.training.dry_run import WARM_UP, synchronize
@@ -84,7 +85,10 @@ class Method:
 def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]:
     register()
     with initialize_config_module("genimg.configs", version_base="1.3"):
-        composed = compose("train", [f"model={model}", f"data={data}", "budget.images=1e9", *overrides])
+        words = [f"model={model}", f"data={data}", "budget.images=1e9", *overrides]
+        if model == "gan":
+            words.append("model.full_size_from=0")  # the plain loop does not grow
+        composed = compose("train", words)
     return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
 
 
@@ -176,24 +180,29 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     losses = model.losses
     gamma = model.gamma[0]
 
+    steps = itertools.count()
+
+    def logits_of(images: Tensor) -> Tensor:
+        return discriminator(images).float()
+
     def step(real: Tensor) -> None:
         count = len(real)
         with autocast:
             fake = leaky_tanh(generator(torch.randn(count, model.latent_dim, device=real.device)).float())
             real, fake = augment.pair(real, fake)
             both = torch.cat([real, fake]).detach()
-            part = max(1, round(count * model.penalty_share))
-            of_real = torch.arange(part, device=real.device)
-            probed = torch.cat([of_real, of_real + count])
-            logits = discriminator(torch.cat([both, nearby(both[probed], model.penalty_step)])).float()
-            penalty = squared_gradient_estimate(logits[probed], logits[2 * count :], model.penalty_step)
-            loss = losses.discriminator(logits[:count], logits[count : 2 * count]).mean() + gamma * penalty.mean()
+            logits = logits_of(both)
+            loss = losses.discriminator(logits[:count], logits[count:]).mean()
+            if next(steps) % model.penalty_every == 0:
+                chosen = torch.arange(max(1, round(count * model.penalty_share)), device=real.device)
+                penalty = squared_gradient(logits_of, both[torch.cat([chosen, chosen + count])]).mean()
+                loss = loss + model.penalty_every * gamma * penalty
         optimizer_d.zero_grad()
         loss.backward()
         optimizer_d.step()
         discriminator.requires_grad_(False)
         with autocast:
-            loss = losses.generator(logits[:count].detach(), discriminator(fake).float()).mean()
+            loss = losses.generator(logits[:count].detach(), logits_of(fake)).mean()
         optimizer_g.zero_grad()
         loss.backward()
         optimizer_g.step()

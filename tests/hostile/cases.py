@@ -226,7 +226,23 @@ def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
     names = (
         list(_leaves(config))
         if task == "train"
-        else ["run", "num_images", "seed", "classes", "truncation", "temperature", "device"]
+        else [
+            "run",
+            "num_images",
+            "seed",
+            "seeds",
+            "classes",
+            "truncation",
+            "truncation_psi",
+            "temperature",
+            "device",
+            "directions",
+            "sliders",
+            "mix_seeds",
+            "mix_layer",
+            "select",
+            "interpolate",
+        ]  # fmt: skip
     )
     words = [f"{draw.choice(names)}={_word(draw)}" for _ in range(draw.randint(1, 2))]
     run = f"run={valid / 'gan'}"

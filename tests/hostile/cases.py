@@ -50,6 +50,12 @@ WORDS = (
 )  # fmt: skip
 NAMES = ("../outside", "/tmp", "x" * 300, "x-y", "", ".", "0-\x1b[1m", "a/b", "0", "\x00")
 
+#: Keys of the tasks that read a run.
+OPTIONS = (
+    "run", "num_images", "seed", "seeds", "classes", "truncation", "truncation_psi", "temperature", "device",
+    "directions", "sliders", "mix_seeds", "mix_layer", "select", "interpolate",
+)  # fmt: skip
+
 Draw = random.Random
 
 
@@ -223,27 +229,7 @@ def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
     (case / "target").mkdir()
     task = draw.choice(("train", "train", "sample", "evaluate", "export", "rate", "compare", "report"))
     config = yaml.safe_load((valid / "gan" / "config.yaml").read_text())
-    names = (
-        list(_leaves(config))
-        if task == "train"
-        else [
-            "run",
-            "num_images",
-            "seed",
-            "seeds",
-            "classes",
-            "truncation",
-            "truncation_psi",
-            "temperature",
-            "device",
-            "directions",
-            "sliders",
-            "mix_seeds",
-            "mix_layer",
-            "select",
-            "interpolate",
-        ]  # fmt: skip
-    )
+    names = list(_leaves(config)) if task == "train" else OPTIONS
     words = [f"{draw.choice(names)}={_word(draw)}" for _ in range(draw.randint(1, 2))]
     run = f"run={valid / 'gan'}"
     own = {

@@ -20,7 +20,6 @@ from genimg.models.schedules import LR_SCHEDULES, cosine
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
 
-
 #: Default of `model.full_size_from` for networks that can be trained at several sizes.
 FULL_SIZE_FROM = 0.4
 

@@ -85,10 +85,7 @@ class Method:
 def configuration(model: str, data: str, overrides: list[str]) -> dict[str, Any]:
     register()
     with initialize_config_module("genimg.configs", version_base="1.3"):
-        words = [f"model={model}", f"data={data}", "budget.images=1e9", *overrides]
-        if model == "gan":
-            words.append("model.full_size_from=0")  # the plain loop does not grow
-        composed = compose("train", words)
+        composed = compose("train", [f"model={model}", f"data={data}", "budget.images=1e9", *overrides])
     return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
 
 

@@ -209,7 +209,6 @@ RULES: dict[str, Rule] = {
     "model.lr_warmup": Rule("number", low=0, high=1),
     "model.final_lr": Rule("number", low=0, high=1),
     "model.n_critic": integer(1),
-    "model.full_size_from": Rule("number", low=0, high=0.8, choices=("auto",)),
     "model.gamma": Rule("two", low=0, choices=("auto",)),
     "model.gradient_penalty": Rule("number", low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),

@@ -12,16 +12,12 @@ from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
-from genimg.models.networks.growth import FADE, FULL, Grows, Level, halved, level_at
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
 from genimg.models.schedules import LR_SCHEDULES, cosine
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
-
-#: Default of `model.full_size_from` for networks that can be trained at several sizes.
-FULL_SIZE_FROM = 0.4
 
 
 class GAN(LatentModel):
@@ -47,8 +43,6 @@ class GAN(LatentModel):
             Real and fake images then pass separately, each with their own statistics, without a gradient penalty,
             which is defined per image.
         n_critic: discriminator steps per generator step (Gulrajani et al. 2017, algorithm 1).
-        full_size_from: fraction of the run after which images have their full size; before, they are halved (see
-            `level_at`). 0 = full size from the start, "auto" = `FULL_SIZE_FROM` if both networks are `Grows`, else 0.
         gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
             The Wasserstein objective uses the unit-gradient penalty instead.
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
@@ -73,7 +67,6 @@ class GAN(LatentModel):
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
     monitor: tuple[str, Literal["min", "max"]] = ("frechet_random", "min")
-    progress: float = 1.0  # of a model that is loaded: its discriminator reads images of full size
     network_nodes: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
@@ -91,7 +84,6 @@ class GAN(LatentModel):
         output: str,
         batch_statistics: bool,
         n_critic: int,
-        full_size_from: float | Literal["auto"],
         gamma: tuple[float, float],
         penalty: str,
         penalty_every: int,
@@ -124,10 +116,6 @@ class GAN(LatentModel):
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
         self.group_size = discriminator.group_size if isinstance(discriminator, ComparesGroups) else 1
-        grows = isinstance(generator, Grows) and isinstance(discriminator, Grows)
-        if full_size_from not in ("auto", 0) and not grows:
-            raise UserError("model.full_size_from", full_size_from, "0: these networks train at one size")
-        self.full_size_from = (FULL_SIZE_FROM if grows else 0.0) if full_size_from == "auto" else full_size_from
         self.n_critic, self.gamma, self.gradient_penalty = n_critic, gamma, gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
@@ -149,7 +137,7 @@ class GAN(LatentModel):
         The fake images, their augmentation and the logits of the real images are computed once for both steps. The
         generator step passes the fake images through the updated discriminator.
         """
-        real = self._at_level(batch["images"])
+        real = batch["images"]
         labels = batch["labels"] if self.num_classes else None
         discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
 
@@ -160,7 +148,7 @@ class GAN(LatentModel):
         updates_generator = (step + 1) % self.n_critic == 0
         z = self.draw_latents(len(real))
         with torch.set_grad_enabled(updates_generator):
-            fake = self._generate(z, labels, self._level())
+            fake = self._generate(z, labels)
         real, fake = self.augment.pair(real, fake)
         metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
@@ -211,7 +199,7 @@ class GAN(LatentModel):
             weight = self.gradient_penalty
         else:
             logits, penalty = self._with_squared_gradient_penalty(images, labels)
-            weight = 0.5 * self.penalty_every * self._gamma()
+            weight = 0.5 * self.penalty_every * cosine(self.progress, *self.gamma)
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
@@ -256,27 +244,9 @@ class GAN(LatentModel):
             lambda x: self._logits(x, both), images, self.penalty_step, self.penalty_directions
         )
 
-    def _gamma(self) -> float:
-        """Gamma of this step, in proportion to the pixels: a mean of four pixels has a quarter of R1 and R2."""
-        level = self._level() or FULL
-        return cosine(self.progress, *self.gamma) / 4**level.halvings
-
-    def _level(self) -> Level | None:
-        """The size at which this step trains, if it is not the full one, or has a share of another."""
-        if self.progress >= self.full_size_from * (1 + FADE):
-            return None
-        return level_at(self.progress, self.full_size_from, cast(Grows, self.generator).num_sizes)
-
-    def _at_level(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W), halved to the size at which this step trains."""
-        level = self._level()
-        return images if level is None else halved(images, level.halvings)
-
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits (B,) in float32, for images of the size at which this step trains."""
-        level = self._level()
-        logits = self.discriminator(images, labels) if level is None else self.discriminator(images, labels, level)
-        return logits.float()
+        """Logits (B,) in float32."""
+        return self.discriminator(images, labels).float()
 
     @property
     def has_discriminator(self) -> bool:
@@ -290,7 +260,7 @@ class GAN(LatentModel):
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None
-        return {"real_logits": self._logits(self._at_level(batch["images"]), labels)}
+        return {"real_logits": self._logits(batch["images"], labels)}
 
     def augmented(self, images: Tensor) -> Tensor | None:
         """Images (B, C, H, W) as the discriminator sees them in training; None if it sees them unchanged."""
@@ -317,10 +287,9 @@ class GAN(LatentModel):
         """The weights (M, W) of all layers of the generator that read w."""
         return cast(Styled, self.generator).style_weights()
 
-    def _generate(self, z: Tensor, labels: Tensor | None, level: Level | None = None) -> Tensor:
+    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
-        images = self.generator(z, labels) if level is None else self.generator(z, labels, level)
-        return self.to_images(images.float())
+        return self.to_images(self.generator(z, labels).float())
 
 
 @runtime_checkable

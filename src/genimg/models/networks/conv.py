@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genimg.models.networks.growth import FULL, Level, halved
 from genimg.models.networks.layers import class_vectors, init_convolutions
 from genimg.models.networks.shape import NetworkShape
 
@@ -67,39 +66,28 @@ class Backbone(nn.Module):
     Args:
         shape: the image to read and the size of the network. `width` counts channels at full resolution, as in the
             mirroring decoder, so the first stage here has twice as many.
-        num_sizes: sizes of images that can be read, the full one and halved ones.
     """
 
-    def __init__(self, shape: NetworkShape, num_sizes: int = 1) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         sizes = shape.resolutions()
         widths = shape.widths(len(sizes))[1:]
-        self.from_image, *smaller = (nn.Conv2d(shape.channels, n, 4, stride=2, padding=1) for n in widths[:num_sizes])
-        self.from_smaller = nn.ModuleList(smaller)
+        self.from_image = nn.Conv2d(shape.channels, widths[0], 4, stride=2, padding=1)
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         height, width = sizes[-1]
         self.fc = nn.Linear(widths[-1] * height * width, shape.hidden)
         init_convolutions(self)
 
-    def forward(self, images: Tensor, level: Level = FULL) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1], of the size of `level` -> features (B, hidden)."""
-        first, blend = level
-        h = self._read(images, first)
-        for stage, conv in enumerate(self.convs):
-            if stage < first:
-                continue
-            h = conv(F.avg_pool2d(F.leaky_relu(h, 0.2), 2, ceil_mode=True))
-            if stage == first and blend > 0:
-                h = h.lerp(self._read(halved(images), first + 1), blend)
-        h = F.leaky_relu(h.flatten(1), 0.2)  # (B, C, h, w) -> (B, C*h*w)
-        return F.leaky_relu(self.fc(h), 0.2)
-
-    def _read(self, images: Tensor, halvings: int) -> Tensor:
-        """The first features of images that were halved: (B, C, H, W) -> (B, N, ceil(H / 2), ceil(W / 2))."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] -> features (B, hidden)."""
         height, width = images.shape[2:]
         if height % 2 or width % 2:  # the stride would drop the last line of an odd size
             images = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
-        return self.from_smaller[halvings - 1](images) if halvings else self.from_image(images)
+        h = self.from_image(images)
+        for conv in self.convs:
+            h = conv(F.avg_pool2d(F.leaky_relu(h, 0.2), 2, ceil_mode=True))
+        h = F.leaky_relu(h.flatten(1), 0.2)  # (B, C, h, w) -> (B, C*h*w)
+        return F.leaky_relu(self.fc(h), 0.2)
 
 
 class Encoder(nn.Module):

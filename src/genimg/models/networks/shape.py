@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from genimg.common.limits import MOST_CHANNELS, check_sides
 
-LEAST = 16  # pixels of the shorter side of the smallest images on which a network is trained
 ImageSize = int | Sequence[int]
 
 
@@ -61,15 +60,6 @@ class NetworkShape:
             height, width = sizes[-1]
             sizes.append(((height + 1) // 2, (width + 1) // 2))
         return sizes
-
-    def num_sizes(self) -> int:
-        """Sizes on which a network that grows can be trained: the full one, and halved ones of `LEAST` pixels or more.
-
-        >>> NetworkShape(64, channels=3, width=16, max_width=64, hidden=32, smallest=4).num_sizes()
-        3
-        """
-        # the coarsest map is not an image: a generator draws at twice its size
-        return 1 + sum(min(size) >= LEAST for size in self.resolutions()[1:-1])
 
     def widths(self, stages: int) -> list[int]:
         """Channels of each of `stages` stages, finest first."""

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.networks.conv import Backbone
-from genimg.models.networks.growth import FULL, Level
 from genimg.models.networks.layers import class_vectors, init_convolutions, layer_styles
 from genimg.models.networks.shape import NetworkShape
 
@@ -19,8 +18,7 @@ class Generator(nn.Module):
     A mapping network turns z, beside the class embedding, into a style w (StyleGAN, Karras et al. 2019). Each stage
     doubles the resolution, applies a convolution and normalises; w scales and shifts the features of every stage. The
     stages end at half the resolution of the image. Two small convolutions follow at full resolution; the activation
-    between them lets an edge be sharp without rings around it, which a single linear layer cannot. To draw at a smaller
-    size (`Level`), the stages end earlier.
+    between them lets an edge be sharp without rings around it, which a single linear layer cannot.
 
     Args:
         shape: the image to draw and the size of the network.
@@ -44,18 +42,18 @@ class Generator(nn.Module):
         stages = [Stage(a, b, shape.hidden) for a, b in pairwise([widths[0], *widths])]
         self.stages = nn.ModuleList(stages)
         self.num_styles = 1 + len(stages)
-        self.num_sizes = shape.num_sizes()
-        self.to_image, *smaller = (ToImage(width, shape) for width in widths[: -self.num_sizes - 1 : -1])
-        self.to_smaller = nn.ModuleList(smaller)
+        pixel_width = max(1, shape.width // 2)
+        self.to_pixels = nn.Conv2d(widths[-1], pixel_width, 3, padding=1)
+        self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1)
         init_convolutions(self)
         for stage in stages:
             nn.init.normal_(stage.style.weight, std=0.3 / shape.hidden**0.5)  # scales start near 1
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None, level: Level = FULL) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> images (B, C, H, W), unbounded."""
-        return self.draw(self.style(z, labels), level)
+        return self.draw(self.style(z, labels))
 
     def style(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> styles w (B, hidden)."""
@@ -63,24 +61,13 @@ class Generator(nn.Module):
             z = torch.cat([z, class_vectors(self.embedding, labels)], dim=1)
         return self.mapping(z)
 
-    def draw(self, w: Tensor, level: Level = FULL) -> Tensor:
+    def draw(self, w: Tensor) -> Tensor:
         """Styles `w` (B, hidden), or (B, num_styles, hidden) with one for each layer -> images, unbounded."""
         first, *others = layer_styles(w, self.num_styles)
         h = self.fc(first).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
-        sizes = [*self.sizes, self.size]  # of each stage, and of the image
-        last = len(self.stages) - level.halvings
-        before = h
-        for size, stage, style in zip(sizes[:last], self.stages, others, strict=False):
-            before, h = h, stage(_enlarged(h, size), style)
-        image = self._image(h, sizes[last], level.halvings)
-        if level.blend > 0:
-            smaller = self._image(before, sizes[last - 1], level.halvings + 1)
-            image = image.lerp(_enlarged(smaller, sizes[last]), level.blend)
-        return image
-
-    def _image(self, h: Tensor, size: tuple[int, int], halvings: int) -> Tensor:
-        to_image = self.to_smaller[halvings - 1] if halvings else self.to_image
-        return to_image(_enlarged(h, size))
+        for size, stage, style in zip(self.sizes, self.stages, others, strict=True):
+            h = stage(_enlarged(h, size), style)
+        return self.to_image(F.leaky_relu(self.to_pixels(_enlarged(h, self.size)), 0.2))
 
     def style_weights(self) -> Tensor:
         """The weights (M, hidden) of all layers that read w."""
@@ -107,18 +94,6 @@ class Stage(nn.Module):
         return F.leaky_relu(self.norm(self.conv(h)) * (1 + scale) + shift, 0.2)
 
 
-class ToImage(nn.Sequential):
-    """Two convolutions, (B, in_channels, H, W) -> (B, C, H, W)."""
-
-    def __init__(self, in_channels: int, shape: NetworkShape) -> None:
-        pixel_width = max(1, shape.width // 2)
-        super().__init__(
-            nn.Conv2d(in_channels, pixel_width, 3, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(pixel_width, shape.channels, 3, padding=1),
-        )
-
-
 def _enlarged(h: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(h, size=size, mode="bilinear", align_corners=False)
 
@@ -135,16 +110,15 @@ class Discriminator(nn.Module):
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
-        self.num_sizes = shape.num_sizes()
-        self.backbone = Backbone(shape, self.num_sizes)
+        self.backbone = Backbone(shape)
         self.to_logit = nn.Linear(shape.hidden, 1)
         nn.init.kaiming_normal_(self.to_logit.weight, a=0.2)
         nn.init.zeros_(self.to_logit.bias)
         self.embedding = nn.Embedding(shape.num_classes, shape.hidden) if shape.num_classes else None
 
-    def forward(self, images: Tensor, labels: Tensor | None = None, level: Level = FULL) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], `labels` int64 (B,) if conditional -> logits (B,)."""
-        features = self.backbone(images, level)
+        features = self.backbone(images)
         logits = self.to_logit(features).squeeze(1)
         if self.embedding is not None:
             classes = class_vectors(self.embedding, labels)  # (B, hidden)

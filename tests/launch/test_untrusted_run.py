@@ -66,3 +66,11 @@ def test_a_resumed_run_connects_to_no_host_that_it_names(run: RunFolder, listene
 
 def test_children_of_a_worker_do_not_import_from_the_working_folder() -> None:
     assert worker_environment({})["PYTHONSAFEPATH"] == "1"
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_message(run: RunFolder) -> None:
+    run.command.unlink(missing_ok=True)
+    run.command.mkdir()
+    done = _command(run, "genimg-train", "resume=.")
+    assert done.returncode == 2 and "command.txt" in done.stderr and "directory" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

@@ -104,7 +104,11 @@ def _report_processes(run: RunFolder, config: DictConfig) -> None:
 def _snapshot(run: RunFolder) -> Callable[[], None]:
     """Returns a function that restores the files of the command, and their times, by which `last` is found."""
     files = (run.config, run.overrides, run.command)
-    before = {path: (path.read_bytes(), path.stat()) for path in files if path.exists()}
+    before = {}
+    for path in files:
+        with report_write_errors("resume", path, "a file"):
+            if path.exists():
+                before[path] = (path.read_bytes(), path.stat())
 
     def restore() -> None:
         for path in files:

@@ -75,7 +75,10 @@ class Pruning(RunCallback):
         from optuna.trial import TrialState
 
         self._trial.set_user_attr("n", value.n)
-        self._trial.report(value.cost, round(100 * self.context.clock.progress))
+        step = round(100 * self.context.clock.progress)
+        reported = self._trial.study.get_trials(deepcopy=False)[self.number].intermediate_values
+        if step not in reported:  # it is if the trial is trained again; Optuna keeps the first value of a step
+            self._trial.report(value.cost, step)
         if not self._trial.should_prune():
             return False
         earlier = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

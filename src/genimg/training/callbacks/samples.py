@@ -88,9 +88,8 @@ class Samples(RunCallback):
         batches = list(run.to_device(run.data.evenly_spaced("train", _PAIRS)))
         images = torch.cat([batch["images"] for batch in batches])
         device = images.device
-        with torch.random.fork_rng(
-            devices=[device] if device.type == "cuda" else []
-        ):  # training draws the same as without
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # training draws the same as without the sheet
             torch.manual_seed(_SEED)
             seen = model.augmented(images)
         return None if seen is None else side_by_side(to_uint8(images), to_uint8(seen))

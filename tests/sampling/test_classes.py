@@ -14,14 +14,15 @@ from tests.stub_models import StubGenerator
 from tests.trained import checkpoint
 
 NAMES = ("cat", "dog", "fox")
+CPU = torch.device("cpu")
 
 
 def test_weights_are_divided_by_their_sum_and_drawn_in_turn() -> None:
     choice = ClassChoice([{"cat": 3, "Dog": 1}, "fox", {2: 0.5}], NAMES)
     expected = torch.tensor([[0.75, 0.25, 0], [0, 0, 1], [0, 0, 1]])
-    assert torch.equal(choice.labels(1, 6, torch.device("cpu")), expected.repeat(2, 1)[1:])
+    torch.testing.assert_close(choice.labels(1, 6, CPU), expected.repeat(2, 1)[1:], rtol=0, atol=0)
     assert [choice.name(position) for position in (0, 1, 3)] == ["cat0.75+dog0.25", "fox", "cat0.75+dog0.25"]
-    assert ClassChoice(["dog", 2], NAMES).labels(0, 3, torch.device("cpu")).tolist() == [1, 2, 1]
+    torch.testing.assert_close(ClassChoice(["dog", 2], NAMES).labels(0, 3, CPU), torch.tensor([1, 2, 1]))
 
 
 @pytest.mark.parametrize("model", ["gan", "vae"])

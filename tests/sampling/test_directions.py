@@ -10,8 +10,9 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.sampling.directions import STRENGTHS, Directions
 from genimg.sampling.load import from_checkpoint
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.write import write_samples
 from genimg.sampling.styles import MeanStyles
-from genimg.sampling.writer import SampleOptions, write_samples
 from tests.sampling.test_styles import gan_of, styled
 from tests.sampling.test_writer import files, pixels
 from tests.trained import checkpoint

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from genimg.common.errors import UserError
+from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.sample import new_folder
-from genimg.sampling.writer import SampleOptions
 from genimg.tasks import sample
 from tests.sampling.test_load import run_folder
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from genimg.common.errors import UserError
-from genimg.sampling.sampler import CHUNK, Sampler, StreamOptions
+from genimg.sampling.sampler import Sampler, StreamOptions
+from genimg.sampling.source import CHUNK
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
 
 SHAPE = (1, 8, 8)
@@ -66,7 +67,7 @@ def test_classes_are_drawn_in_turn() -> None:
     images = sampler.sample(CHUNK + 4, classes=["sneaker", 0])
     lit = [int((image[0] == 1).all(1).nonzero()[0]) for image in images]
     assert lit == [2, 0] * ((CHUNK + 4) // 2)
-    assert sampler.grouped_by_class(["sneaker", 0], 5) == [0, 2, 4, 1, 3]
+    assert sampler.class_choice(["sneaker", 0]).grouped(5) == [0, 2, 4, 1, 3]
     drawn = sampler.labels(None, 6)
     assert drawn is not None
     assert drawn.tolist() == [0, 1, 2, 0, 1, 2]
@@ -93,7 +94,7 @@ def test_an_interpolation_has_the_class_order_of_the_sheet() -> None:
     sampler = image_sampler(classes=NAMES)
     images = sampler.sample(6)
     rows = sampler.interpolate(6, 3)
-    torch.testing.assert_close(rows[:, 0], images[sampler.grouped_by_class(None, 6)])
+    torch.testing.assert_close(rows[:, 0], images[sampler.class_choice(None).grouped(6)])
 
 
 def test_the_futures_of_a_start_share_it_and_then_differ() -> None:

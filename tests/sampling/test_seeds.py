@@ -7,8 +7,10 @@ import torch
 
 from genimg.common.errors import UserError
 from genimg.sampling.load import from_checkpoint
-from genimg.sampling.sampler import CHUNK, Sampler
-from genimg.sampling.writer import SampleOptions, write_samples
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.write import write_samples
+from genimg.sampling.sampler import Sampler
+from genimg.sampling.source import CHUNK
 from tests.sampling.test_sampler import NAMES, SHAPE, image_sampler, sequence_sampler
 from tests.sampling.test_writer import files, pixels
 from tests.stub_models import StubGenerator
@@ -32,7 +34,7 @@ def test_each_seed_is_drawn_in_each_class() -> None:
 
 
 def test_an_interpolation_leads_through_the_seeds() -> None:
-    rows = image_sampler().interpolate(None, 4, seeds=[5, 2, 9])
+    rows = image_sampler().interpolate(1, 4, seeds=[5, 2, 9])
     torch.testing.assert_close(rows[:, 0], image_sampler().sample(seeds=[5, 2, 9]))
     torch.testing.assert_close(rows[:, -1], rows[:, 0].roll(-1, 0))
 
@@ -53,6 +55,6 @@ def test_mistakes() -> None:
     with pytest.raises(UserError, match="each seed once"):
         image_sampler().stream(seeds=[1, 1])
     with pytest.raises(UserError, match="2 or more images with interpolate"):
-        image_sampler().interpolate(None, 4, seeds=[1])
+        image_sampler().interpolate(1, 4, seeds=[1])
     with pytest.raises(UserError, match="not set with start"):
         sequence_sampler().stream(1, seeds=[1], start=torch.zeros(1, *SHAPE))

@@ -8,9 +8,10 @@ import torch
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.sampling.load import from_checkpoint
-from genimg.sampling.sampler import CHUNK
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.write import write_samples
 from genimg.sampling.selection import Selection
-from genimg.sampling.writer import SampleOptions, write_samples
+from genimg.sampling.source import CHUNK
 from tests.sampling.test_sampler import image_sampler
 from tests.sampling.test_styles import gan_of, styled
 from tests.trained import checkpoint

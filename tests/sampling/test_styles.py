@@ -10,9 +10,11 @@ from genimg.common.noise import Noise
 from genimg.models.gan import GAN
 from genimg.sampling.images.sheets import to_uint8
 from genimg.sampling.load import from_checkpoint
-from genimg.sampling.sampler import CHUNK, Sampler
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.write import write_samples
+from genimg.sampling.sampler import Sampler
+from genimg.sampling.source import CHUNK
 from genimg.sampling.styles import MeanStyles, truncate_styles
-from genimg.sampling.writer import SampleOptions, write_samples
 from tests.sampling.test_writer import files, pixels, tile
 from tests.trained import checkpoint
 

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling.images.sheets import GAP, to_uint8
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.saving import ON_SHEET
+from genimg.sampling.output.write import write_samples
 from genimg.sampling.sampler import Sampler
-from genimg.sampling.writer import ON_SHEET, SampleOptions, write_samples
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
 
 GREY, COLOUR = (1, 8, 8), (3, 16, 12)

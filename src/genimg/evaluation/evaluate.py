@@ -31,7 +31,8 @@ from genimg.evaluation.sequences import num_clips, sequence_figures
 from genimg.evaluation.subject import Images, Subject, load_data, read_images
 from genimg.models.base import Reconstructs
 from genimg.sampling.load import checkpoint_file, from_checkpoint
-from genimg.sampling.sampler import CHUNK, Sampler
+from genimg.sampling.sampler import Sampler
+from genimg.sampling.source import CHUNK
 
 log = logging.getLogger(__name__)
 

@@ -19,18 +19,25 @@ class ClassChoice:
     Args:
         classes: names or numbers, or mixtures such as `{"cat": 0.7, "dog": 0.3}`, whose weights are divided by their
             sum; None = each class.
-        names: names of the labels 0, 1, ...
+        names: names of the labels 0, 1, ...; empty for an unconditional model, which has one entry without a label.
 
     Raises:
-        UserError: if there is no such class, or a weight is not a number above 0.
+        UserError: if there is no such class, a weight is not a number above 0, or an unconditional model is given
+            classes.
     """
 
     def __init__(self, classes: Classes | None, names: Sequence[str]) -> None:
         self.names = names
+        if classes is not None and not names:
+            expected = "not set; this model is unconditional"
+            raise UserError("classes", classes, expected, hint="train with model.conditional=true")
         entries = [classes] if isinstance(classes, str | int | Mapping) else classes
         #: Whether an entry is a mixture; labels are then weights.
         self.is_mixed = any(isinstance(one, Mapping) for one in entries or ())
-        if entries:
+        self.entries: list[dict[int, float]]
+        if not names:
+            self.entries = [{}]
+        elif entries:
             self.entries = [self._entry(one) for one in entries]
         else:
             self.entries = [{label: 1.0} for label in class_numbers(None if entries is None else (), names)]
@@ -39,8 +46,13 @@ class ClassChoice:
         """T, the number of entries."""
         return len(self.entries)
 
-    def labels(self, begin: int, end: int, device: torch.device) -> Tensor:
-        """The classes of the images `begin` to `end` - 1: int64 (N,), or weights, float32 (N, K), with mixtures."""
+    def labels(self, begin: int, end: int, device: torch.device) -> Tensor | None:
+        """The classes of the images `begin` to `end` - 1: int64 (N,), or weights, float32 (N, K), with mixtures.
+
+        None for an unconditional model.
+        """
+        if not self.names:
+            return None
         if self.is_mixed:
             chosen = torch.zeros(len(self), len(self.names))
             for row, entry in enumerate(self.entries):
@@ -49,8 +61,14 @@ class ClassChoice:
             chosen = torch.tensor([label for entry in self.entries for label in entry])
         return chosen[torch.arange(begin, end) % len(self)].to(device)
 
-    def name(self, position: int) -> str:
-        """The class of an image as a name: `cat`, or `cat0.7+dog0.3`."""
+    def grouped(self, count: int) -> list[int]:
+        """The positions of the first `count` images, images of one class adjacent."""
+        return sorted(range(count), key=lambda position: position % len(self))
+
+    def name(self, position: int) -> str | None:
+        """The class of an image as a name: `cat`, or `cat0.7+dog0.3`; None for an unconditional model."""
+        if not self.names:
+            return None
         entry = self.entries[position % len(self)]
         if len(entry) == 1:
             return self.names[next(iter(entry))]

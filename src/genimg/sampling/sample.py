@@ -8,7 +8,9 @@ from genimg.checkpoints.read import load_checkpoint
 from genimg.common.files import check_empty, report_write_errors, unused_path
 from genimg.common.run_folder import RunFolder, output_folder
 from genimg.sampling.load import checkpoint_file, from_checkpoint
-from genimg.sampling.writer import SampleOptions, file_name, write_samples
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.saving import file_name
+from genimg.sampling.output.write import write_samples
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ PATH_KEYS = ("run", "outputs", "out", "start", "reconstruct")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
+    from genimg.sampling.output.options import SampleOptions
     from genimg.sampling.sample import SampleSettings, sample
-    from genimg.sampling.writer import SampleOptions
 
     sample(read_settings(SampleSettings, config), read_settings(SampleOptions, config))
     return 0

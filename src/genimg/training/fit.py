@@ -32,7 +32,8 @@ from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import all_gather, join, leave
 from genimg.report.write import leave_report
 from genimg.sampling.load import load
-from genimg.sampling.writer import SampleOptions, write_samples
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.write import write_samples
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.metrics import DIVERGED

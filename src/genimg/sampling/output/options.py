@@ -1,0 +1,57 @@
+"""What `genimg sample` draws and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from genimg.common.errors import UserError
+from genimg.common.settings import read_settings
+from genimg.sampling.inputs import Paths, Seeds
+from genimg.sampling.settings import LatentSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(LatentSettings):
+    """Keys of configs/sample.yaml, which documents them and has their defaults for the command."""
+
+    select: float | None
+    rows: int | None
+    columns: int | None
+    interpolate: int | None
+    sliders: Sequence[str | int] | None
+    mix_seeds: Seeds | None
+    mix_layer: int | None
+    reconstruct: Paths | None
+    start: Paths | None
+    num_frames: int | None
+    futures: int
+    fps: float
+    frames: bool
+    individual: bool
+
+    @classmethod
+    def defaults(cls, **changes: Any) -> SampleOptions:
+        """Returns the defaults of configs/sample.yaml with `changes`."""
+        text = resources.files("genimg.configs").joinpath("sample.yaml").read_text(encoding="utf-8")
+        return read_settings(cls, {**yaml.safe_load(text), **changes})
+
+    @property
+    def frame_ms(self) -> int:
+        """Duration of a GIF frame in milliseconds."""
+        return round(1000 / self.fps)
+
+    @property
+    def skip_unreadable(self) -> bool:
+        """Whether unreadable files of a given folder are skipped. With a list of classes, they would shift."""
+        return not isinstance(self.classes, list)
+
+    def check_unset(self, keys: Sequence[str], by: str) -> None:
+        """Raises UserError if one of `keys` is set, which the output of `by` does not use."""
+        for key in keys:
+            if (value := getattr(self, key)) is not None:
+                raise UserError(key, value, f"not set with {by}")

@@ -1,0 +1,56 @@
+"""Still images: a sheet, a PNG for each, and an interpolation as a strip for each pair and a GIF."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from genimg.common.errors import UserError
+from genimg.sampling.images.files import save_frames, save_gif, save_png
+from genimg.sampling.images.sheets import contact_sheet, layout, to_uint8
+from genimg.sampling.interpolation import interpolate
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
+from genimg.sampling.source import Source
+from genimg.sampling.stream import stream
+from genimg.sampling.trained import TrainedModel
+
+
+def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) -> Path:
+    """Writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif."""
+    if options.start is not None:
+        expected = "not set; this model produces still images"
+        raise UserError("start", options.start, expected, "use a model=rnn run")
+    if options.frames and options.interpolate is None:
+        raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
+    source = Source(trained, options)
+    images = stream(source, options.select, None, options.num_frames, options.futures)
+    if options.interpolate is not None:
+        _write_interpolation(source, options, options.interpolate, folder)
+    _write_images(source, images, options, folder)
+    return folder / "sheet.png"
+
+
+def _write_images(source: Source, images: Iterator[Tensor], options: SampleOptions, folder: Path) -> None:
+    shown, rows, columns = sheet_cells(options, source.count, len(source.classes))
+    order = source.classes.grouped(shown)
+    if source.draws.turns > 1:  # one row per seed
+        order = list(range(shown))
+        rows, columns = layout(shown, options.rows, options.columns or (None if options.rows else source.draws.turns))
+    paths = (folder / "images" / f"{name}.png" for name in names(source))
+    first = save_each(save_png, images, paths, shown, options)
+    save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
+
+
+def _write_interpolation(source: Source, options: SampleOptions, steps: int, folder: Path) -> None:
+    options.check_unset(("select",), "interpolate")
+    if source.count > ON_SHEET:
+        key = "num_images" if options.seeds is None else "seeds"
+        raise UserError(key, source.count, f"2 to {ON_SHEET} images with interpolate")
+    strips = to_uint8(interpolate(source, steps))
+    sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
+    save_png(sheet, folder / "interpolation.png")
+    ring = strips[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next row
+    save_gif(contact_sheet(ring.unsqueeze(0)), folder / "interpolation.gif", options.frame_ms)
+    if options.frames:
+        save_frames(ring, folder / "interpolation")

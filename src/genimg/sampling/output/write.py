@@ -1,0 +1,33 @@
+"""Samples as files in a folder, by the kind of output that the options ask for."""
+
+from pathlib import Path
+
+from genimg.common.errors import UserError
+from genimg.sampling.output.clips import write_clips
+from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.reconstructions import write_reconstructions
+from genimg.sampling.output.stills import write_stills
+from genimg.sampling.output.tables import write_mixed, write_sliders
+from genimg.sampling.sampler import Sampler
+
+
+def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
+    """Draws samples into `folder` and returns the file to open first.
+
+    The order of the file names is the order in which the samples were drawn; with `seeds` they carry the seeds. With
+    `frames`, each frame of a GIF in sequences/, or of the interpolation, is also a PNG in a folder of the GIF's name.
+
+    Raises:
+        UserError: if the model does not support an option, before anything is written.
+    """
+    if options.reconstruct is not None:
+        return write_reconstructions(sampler, options, options.reconstruct, folder)
+    if options.sliders is not None:
+        return write_sliders(sampler, options, options.sliders, folder)
+    if options.mix_seeds is not None:
+        return write_mixed(sampler, options, options.mix_seeds, folder)
+    if options.mix_layer is not None:
+        raise UserError("mix_layer", options.mix_layer, "not set without mix_seeds", "mix_seeds=[1-5]")
+    if sampler.makes_sequences:
+        return write_clips(sampler, options, folder)
+    return write_stills(sampler, options, folder)

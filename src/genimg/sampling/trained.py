@@ -1,0 +1,117 @@
+"""A trained model with the shape of its images and the names of its classes, and what it is able to do."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+import torch
+
+from genimg.common.errors import UserError
+from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs
+from genimg.sampling.classes import ClassChoice, Classes
+from genimg.sampling.directions import Directions
+from genimg.sampling.styles import MeanStyles
+
+
+class TrainedModel:
+    """A trained model in eval mode on its device. Where it lacks a part, a UserError names the option that needs it.
+
+    Args:
+        model: moved to `device` and put into eval mode.
+        image_shape: (C, H, W) of one image.
+        num_frames: frames of a training sequence; None for an image model.
+        classes: names of the labels 0, 1, ... of a conditional model; empty for an unconditional model.
+        device: device of the model.
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        image_shape: Sequence[int],
+        num_frames: int | None = None,
+        classes: Sequence[str] = (),
+        device: str | torch.device = "cpu",
+    ) -> None:
+        channels, height, width = image_shape
+        self.image_shape = (int(channels), int(height), int(width))
+        self.num_frames, self.classes = num_frames, tuple(classes)
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        #: The most samples, times their frames, for which the memory of a chunk has been checked.
+        self.frames_that_fit = 0
+
+    @property
+    def makes_sequences(self) -> bool:
+        """Whether a sample is a sequence (T, C, H, W) rather than an image (C, H, W)."""
+        return self.num_frames is not None
+
+    @property
+    def can_interpolate(self) -> bool:
+        """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
+        return isinstance(self.model, Decodes) and not self.makes_sequences
+
+    def decoder(self, key: str, got: object) -> Decodes:
+        """The model, which decodes images from latents. `key` is the option that requires it, and `got` its value."""
+        if self.makes_sequences or not isinstance(self.model, Decodes):
+            raise UserError(key, got, f"not set; {type(self.model).__name__} does not decode images from latents")
+        return self.model
+
+    def styled(self, key: str, got: object, hint: str) -> HasStyles:
+        """The model, which has a mapping network."""
+        self.decoder(key, got)
+        if not isinstance(self.model, HasStyles) or not self.model.num_styles:
+            raise UserError(key, got, "not set; this model has no mapping network", hint)
+        return self.model
+
+    def discriminating(self, key: str, got: object) -> Discriminates:
+        """The model, which has a discriminator."""
+        if not isinstance(self.model, Discriminates) or not self.model.has_discriminator:
+            hint = "use the run or a checkpoint of model=gan; exports contain no discriminator"
+            raise UserError(key, got, "not set; this model has no discriminator", hint)
+        return self.model
+
+    def encoder(self, key: str) -> Reconstructs:
+        """The model, which encodes images."""
+        if self.makes_sequences or not isinstance(self.model, Reconstructs):
+            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae")
+        return self.model
+
+    @cached_property
+    def mean_styles(self) -> MeanStyles:
+        """The mean styles, of a model with a mapping network."""
+        return MeanStyles(cast(HasStyles, self.model), self.device)
+
+    @cached_property
+    def directions(self) -> Directions:
+        """The directions in the space of styles, of a model with a mapping network."""
+        return Directions(cast(HasStyles, self.model), self.mean_styles, self.classes, self.device)
+
+    def class_choice(self, classes: Classes | None) -> ClassChoice:
+        """The classes that are drawn in turn.
+
+        Raises:
+            UserError: if there is no such class, or the model draws no mixtures.
+        """
+        choice = ClassChoice(classes, self.classes)
+        if choice.is_mixed:
+            self._check_mixing(classes)
+        return choice
+
+    def classes_of(self, count: int, classes: Classes | None) -> ClassChoice:
+        """The classes of `count` given images, which a conditional model cannot guess: one for all, or one for each."""
+        choice = self.class_choice(classes)
+        if self.classes and (classes is None or len(choice) not in (1, count)):
+            expected = f"the class of the images: one for all {count}, or one for each"
+            raise UserError("classes", classes, expected, hint="this model is conditional")
+        return choice
+
+    @torch.no_grad()
+    def _check_mixing(self, classes: Classes | None) -> None:
+        """Raises UserError unless the model draws an image from weights of classes."""
+        model = self.decoder("classes", classes)
+        weights = torch.full((1, len(self.classes)), 1 / len(self.classes), device=self.device)
+        try:
+            model.decode(torch.zeros(1, model.latent_dim, device=self.device), weights)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            expected = "classes without mixtures; the networks of this model take one class for each image"
+            raise UserError("classes", classes, expected) from error

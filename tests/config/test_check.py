@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import hardware
 from genimg.common.errors import UserError
-from genimg.common.rules import RULES, Rule, takes_names
+from genimg.common.rule import Flag, Integer, List, Number, Rule, Size, Text, Two
+from genimg.common.rules import RULES, takes_names
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, without_hydra
 from genimg.config.hydra_api import flatten
@@ -29,16 +30,16 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
 @pytest.mark.parametrize(
     ("rule", "right", "wrong"),
     [
-        (Rule("integer", low=1), [1, 10**9], [0, -1, 1.5, "1", True, None, [1]]),
-        (Rule("integer", low=0, high=2, null=True), [0, 2, None], [3]),
-        (Rule("number", above=0), [1, 1e-9], [0, -1.0, "1e-4", False, None]),
-        (Rule("number", low=0, high=1), [0, 1, 0.5], [1.1, -0.1]),
-        (Rule("flag", choices=("auto",)), [True, False, "auto"], ["yes", 1, None]),
-        (Rule("text", choices=("1", "3")), [1, 3], [2, True, "rgb", 1.5]),
-        (Rule("text"), ["a", 2026], ["", True, None, ["a"]]),
-        (Rule("size", low=8, high=256), [8, [8, 256]], [7, [8, 257], [8, 8, 8], [], "64x48", 8.5, True]),
-        (Rule("two", low=0), [[0, 0], [1, 0.5]], [0, [0], [1, -1], [1, 2, 3], [1, True], ["1", 2], None]),
-        (Rule("list", null=True), [[1], [], None], [1, "a"]),
+        (Integer(low=1), [1, 10**9], [0, -1, 1.5, "1", True, None, [1]]),
+        (Integer(low=0, high=2, null=True), [0, 2, None], [3]),
+        (Number(above=0), [1, 1e-9], [0, -1.0, "1e-4", False, None]),
+        (Number(low=0, high=1), [0, 1, 0.5], [1.1, -0.1]),
+        (Flag(choices=("auto",)), [True, False, "auto"], ["yes", 1, None]),
+        (Text(choices=("1", "3")), [1, 3], [2, True, "rgb", 1.5]),
+        (Text(), ["a", 2026], ["", True, None, ["a"]]),
+        (Size(low=8, high=256), [8, [8, 256]], [7, [8, 257], [8, 8, 8], [], "64x48", 8.5, True]),
+        (Two(low=0), [[0, 0], [1, 0.5]], [0, [0], [1, -1], [1, 2, 3], [1, True], ["1", 2], None]),
+        (List(null=True), [[1], [], None], [1, "a"]),
     ],
 )
 def test_a_rule_accepts_the_right_values_only(rule: Rule, right: list[object], wrong: list[object]) -> None:

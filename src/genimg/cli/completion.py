@@ -156,6 +156,4 @@ def _values(key: str, tasks: dict[str, str], task: str, before: list[str], confi
     if choices is not None:
         return list(choices)
     rule = rule_for(key)
-    if rule is None:
-        return []
-    return [*rule.choices, *(("true", "false") if rule.kind == "flag" else ())]
+    return [] if rule is None else list(rule.completions)

@@ -220,8 +220,9 @@ def places(draw: Draw, valid: Path, case: Path) -> list[str]:
     mutate.folder(draw, target, case / "outside")
     if name == "study":
         shutil.copy(valid / "a.json", case)
-    whole = {"images": OF_IMAGES, "clips": OF_CLIPS, "sweep": SWEEP, "study": RATE}
-    return whole.get(name) or draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
+    if name in ("images", "clips"):
+        return _trained(draw, OF_IMAGES if name == "images" else OF_CLIPS)
+    return {"sweep": SWEEP, "study": RATE}.get(name) or draw.choice((SAMPLE, RESUME, REPORT, EXPORT))
 
 
 def settings(draw: Draw, valid: Path, case: Path) -> list[str]:

@@ -10,8 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 from genimg.common.errors import UserError
-from genimg.common.run_folder import find_run, path_of
 from genimg.common.quoting import quoted
+from genimg.common.run_folder import find_run, path_of
 from genimg.config.choices import check_sweep_keys, check_words
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import IntervalSweep, Override, flatten, split_sweep

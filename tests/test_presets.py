@@ -18,6 +18,7 @@ from genimg.common.run_folder import RunFolder
 from genimg.config import yaml_text as pages
 from genimg.config.check import count_devices
 from genimg.config.compose import Composer, without_hydra
+from genimg.data.idx import FashionMNIST
 from genimg.data.torchvision_sets import TorchvisionStills
 from genimg.launch.session import check
 from genimg.training import fit as train
@@ -62,7 +63,8 @@ def of(experiment: str, folder: Path, words: Sequence[str] = ()) -> dict[str, An
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_three_steps(experiment: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = Numbered(400, has_test_split=True)
-    monkeypatch.setattr(TorchvisionStills, "load", lambda self, part, shape: stand_in.load(part, shape))
+    for downloaded in (TorchvisionStills, FashionMNIST):
+        monkeypatch.setattr(downloaded, "load", lambda self, part, shape: stand_in.load(part, shape))
     keys = Composer("train").compose([f"experiment={experiment}"])
     sizes = [f"{key}={value}" for key, value in SIZES.items() if OmegaConf.select(keys, key) is not None]
     run = RunFolder(tmp_path / "run")

@@ -36,6 +36,7 @@ def test_a_mutated_input_is_an_error_or_works(family: str, valid: Path, tmp_path
         *((name, words) for name in ("gan", "rnn") for words in (cases.RESUME, cases.SAMPLE, cases.EVALUATE)),
         ("gan", cases.REPORT),
         ("gan", cases.EXPORT),
+        ("gan", cases.INIT),
         ("sweep", cases.SWEEP),
         ("search", cases.SEARCH),
         ("study", cases.RATE),

@@ -71,8 +71,8 @@ def _passes(words: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_composes_and_passes_the_checks(choice: str) -> None:
-    config = _checked(_partners(choice))
+def test_every_choice_composes_and_passes_the_checks(choice: str, tmp_path: Path) -> None:
+    config = _checked([*_partners(choice), *_own_images(choice, tmp_path)])
     plain = OmegaConf.to_container(without_hydra(config), resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     assert set(plain["data"]) >= DATA_KEYS
@@ -106,6 +106,12 @@ def test_every_choice_runs_for_a_step(choice: str, tmp_path: Path) -> None:
 def test_every_model_runs_conditional_and_in_colour(model: str, tmp_path: Path) -> None:
     words = [f"model={model}", "model.conditional=true", "data.image_size=[21,34]", "data.channels=3"]
     _run(words, tmp_path)
+
+
+def _own_images(choice: str, tmp_path: Path) -> list[str]:
+    """The folder of an experiment that reads the user's images, whose classes it may need."""
+    data = Composer("train").compose([choice]).data if choice.startswith("experiment=") else {}
+    return [f"data.root={_folder(tmp_path / 'mine')}"] if "root" in data and "fit" in data else []
 
 
 def _needs(choice: str, tmp_path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from tests.pages import commands, follow, read_page
 
 README = read_page("README.md")
 KINDS = {
+    "init_from=": "data=image_folder",
     "start=": "model=rnn",
     "reconstruct=": "model=vae",
     "classes=": "model.conditional=true",
@@ -26,7 +27,17 @@ KINDS = {
 
 
 def test_the_readme_shows_every_kind_of_command() -> None:
-    kinds = ("data.root=", "model=vae", "model=rnn", "resume=last", "-m ", "sample", "start=", "reconstruct=")
+    kinds = (
+        "data.root=",
+        "model=vae",
+        "model=rnn",
+        "resume=last",
+        "init_from=last",
+        "-m ",
+        "sample",
+        "start=",
+        "reconstruct=",
+    )
     for kind in (*kinds, "classes=", "evaluate", "export", "--config-dir", "trainer.devices=2"):
         assert any(kind in command for command in commands(README)), kind
 
@@ -39,7 +50,7 @@ def test_the_readme_runs(tmp_path: Path) -> None:
     Image.new("L", (40, 40), 128).save(tmp_path / "image.png")
 
     def before(command: str) -> bool:
-        if command.startswith("genimg "):
+        if command.startswith("genimg ") or "init_from=" in command:
             make_newest(tmp_path, next((word for mark, word in KINDS.items() if mark in command), ""))
         if "resume=last" in command:
             shorten_newest(tmp_path)

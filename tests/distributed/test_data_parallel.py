@@ -9,8 +9,10 @@ import torch
 from omegaconf import OmegaConf
 
 from genimg.checkpoints.read import load_checkpoint
+from genimg.checkpoints.write import save_checkpoint
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer, without_hydra
+from tests import trained
 from tests.together import run_together
 
 SMALL = [
@@ -152,6 +154,27 @@ def test_processes_exchange_no_pickles(tmp_path: Path) -> None:
     OmegaConf.save(longer, first)
     run_together(PLAIN + PROCESS, [f"{first}@own"], 2)
     assert load_checkpoint(RunFolder(tmp_path / "run").last)["images_seen"] == 96
+
+
+@pytest.mark.slow
+def test_processes_start_from_the_weights_of_another_run(tmp_path: Path) -> None:
+    """With a learning rate that changes nothing, the weights and their average are those of the other run."""
+    other = trained.checkpoint("data.image_size=8", "model.hidden=128", "model.max_width=128")
+    for state in (other["model"], other["ema"]):
+        state["generator.fc.weight"] = torch.full_like(
+            state["generator.fc.weight"], 0.5 if state is other["ema"] else 1
+        )
+    save_checkpoint(tmp_path / "other.pt", other)
+    words = ["trainer.devices=2", "callbacks=none", "model.lr=1e-12", f"init_from={tmp_path / 'other.pt'}"]
+    run = tmp_path / "run"
+    run_together(PROCESS, [f"{config_file(run, *words, 'freeze=[discriminator.backbone]')}@own"], 2)
+    saved = load_checkpoint(RunFolder(run).last)
+    for part in ("model", "ema"):
+        name = "generator.fc.weight"
+        assert torch.allclose(saved[part][name], other[part][name], atol=1e-2), part
+    first, second = (ended(run, rank)["model"] for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert torch.equal(first["discriminator.backbone.fc.weight"], other["model"]["discriminator.backbone.fc.weight"])
 
 
 def ended(folder: Path, rank: int = 0) -> dict[str, Any]:

@@ -36,6 +36,7 @@ SWEEP = ["-m", "sweep.resume=target", "trainer.threads=1"]
 SEARCH = [*SWEEP, "hydra.sweeper.n_trials=2"]
 RATE = ["rate", "study=target", "results=a.json"]
 TRAIN = [*SMALL, "budget.images=32", "outputs=made"]
+INIT = ["init_from=target/checkpoints/best.pt", *TRAIN]
 OF_IMAGES = ["data=image_folder", "data.root=target", *TRAIN]
 OF_GARMENTS = ["data=fashion_mnist", "data.root=target", *TRAIN]
 OF_CLIPS = ["model=rnn", "data=frame_folder", "data.root=target", "data.num_frames=3", *TRAIN]
@@ -46,7 +47,7 @@ WORDS = (
     "+callbacks.mine._target_=os.system", "data.cache=outside", "resume=target", "model.lr=", "model.lr=[1", "=", "",
     "hydra.sweep.dir=outside", "hydra.run.dir=outside", "outputs=outside", "data.root=outside",
     "trainer.threads=10000000", "model=" + "[" * 900, "seed=" + "9" * 4300, "-m", "--config-dir=outside", "~model",
-    "sweep.resume=outside",
+    "sweep.resume=outside", "init_from=last",
 )  # fmt: skip
 NAMES = ("../outside", "/tmp", "x" * 300, "x-y", "", ".", "0-\x1b[1m", "a/b", "0", "\x00")
 
@@ -99,7 +100,7 @@ def checkpoint(draw: Draw, valid: Path, case: Path) -> list[str]:
         _save(_tensors(draw, mutate.tree(draw, content)), file)
     for other in ("last.pt", "previous.pt"):
         shutil.copy(file, target / "checkpoints" / other)
-    return draw.choice((SAMPLE, SAMPLE, RESUME, EVALUATE, EXPORT))
+    return draw.choice((SAMPLE, INIT, RESUME, EVALUATE, EXPORT))
 
 
 def run_files(draw: Draw, valid: Path, case: Path) -> list[str]:

@@ -50,6 +50,17 @@ def test_each_job_has_a_folder_with_its_own_configuration(outputs: Path) -> None
     assert "sweep" not in OmegaConf.load(found[0].config), "it does not belong to a run"
 
 
+def test_the_newest_run_is_the_same_for_every_job(outputs: Path) -> None:
+    """init_from=last: the runs of earlier jobs are newer."""
+    assert run(["-m", "seed=0"]) == 0
+    (first,) = list_runs(outputs)
+    assert run(["-m", "init_from=last,null", "data.batch_size=8,16"]) == 0
+    begun = [OmegaConf.load(folder.config).init_from for folder in list_runs(outputs)[1:]]
+    assert begun == [str(first.path.absolute())] * 2 + [None] * 2
+    plan = max(outputs.glob("*/*-sweep/sweep.json"), key=lambda path: path.stat().st_mtime_ns).read_text()
+    assert f"init_from={first.path.absolute()},null" in plan
+
+
 def test_a_folder_of_a_job_can_be_named_on_the_command_line(outputs: Path) -> None:
     assert run(["-m", "seed=0,3", "data.image_size=16,[16,32]"]) == 0
     job = list_runs(outputs)[1].path

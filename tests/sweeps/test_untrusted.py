@@ -35,6 +35,8 @@ NAMES = ("a" * 300, "0-a\x1b[2J", "0\n", ".", "", ".jobs", "0-a/../b", "/0-a")
         {"words": ["seed=0,3", "trainer.devices=64"], "jobs": []},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "trainer.threads=200"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.strategy=deepspeed"], "jobs": []},
+        {"words": ["seed=0,3", "init_from=last"], "jobs": []},
+        {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "init_from=last"], "name": "0-a"}]},
         {"words": ["seed=0,3", "task=compare"], "jobs": []},
         {"words": ["seed=0,3", "+runs=[a]"], "jobs": []},
         {"words": ["seed=0,3", "+data.source._args_=[a]"], "jobs": []},

@@ -17,9 +17,23 @@ _MOST = 10_000  # values of a configuration; ours have some hundreds
 
 #: Keys, and nodes with all their keys, that the configuration of a run, a checkpoint, an export or a sweep may set.
 MAY_SET = (
-    *("seed", "log_every_steps", "budget", "checkpoint", "ema", "health", "model", "data", "callbacks", "logger"),
+    *(
+        "seed",
+        "log_every_steps",
+        "budget",
+        "checkpoint",
+        "ema",
+        "health",
+        "model",
+        "data",
+        "callbacks",
+        "logger",
+        "freeze",
+    ),
     *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic")),
 )
+#: Keys that a saved configuration has for the record of how the run began. Only a new run acts on them.
+RECORDED = ("init_from", "init_weights")
 #: Keys that every saved configuration has, and that have the value of the command line, or else the default.
 REPLACED = ("task", "dry_run", "resume", "allow_changes", "trust", "outputs", "run_dir", "launch", "sweep")
 OF_THIS_MACHINE = ("devices", "num_nodes", "strategy", "threads")  # of trainer; replaced likewise
@@ -37,7 +51,7 @@ def permitted(saved: dict[str, Any]) -> dict[str, Any]:
     if isinstance(trainer := config.get("trainer"), dict):
         config["trainer"] = {key: value for key, value in trainer.items() if key not in OF_THIS_MACHINE}
         keys += [f"trainer.{key}" for key in config["trainer"]]
-    if unknown := [key for key in keys if key not in MAY_SET]:
+    if unknown := [key for key in keys if key not in (*MAY_SET, *RECORDED)]:
         raise ValueError(f"it sets {unknown[0]:.60}, and may set only {', '.join(sorted(MAY_SET))}")
     return config
 

@@ -87,9 +87,13 @@ def count_devices(config: DictConfig) -> None:
 
 
 def with_resolved_run(composer: Composer, words: list[str], config: DictConfig) -> list[str]:
-    """`words` with the absolute path that `check` found in place of resume=, so that they mean the same run later."""
-    overrides = zip(words, composer.parse(words), strict=True)
-    return [f"resume={quoted(config.resume)}" if one.key_or_group == "resume" else word for word, one in overrides]
+    """`words` with the absolute paths that `check` found for resume= and init_from=, which mean the same runs later."""
+    resolved = []
+    for word, override in zip(words, composer.parse(words), strict=True):
+        key = override.key_or_group
+        found = key in ("resume", "init_from") and config[key] is not None
+        resolved.append(f"{key}={quoted(config[key])}" if found else word)
+    return resolved
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

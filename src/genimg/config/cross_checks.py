@@ -15,7 +15,7 @@ from genimg.common import ranks
 from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
 from genimg.common.hardware import count_gpus
-from genimg.common.run_folder import find_run, find_runs, path_of
+from genimg.common.run_folder import RunFolder, find_run, find_runs, path_of
 from genimg.config.yaml_text import all_keys, groups, keys
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
@@ -66,6 +66,20 @@ def check_outputs(config: Config) -> None:
 def check_allow_changes(config: Config) -> None:
     if config["allow_changes"] and config["resume"] is None:
         raise UserError("allow_changes", "true", "resume=RUN beside it; a new run may have any settings")
+
+
+def resolve_init_from(config: Config) -> Config:
+    """`init_from=` of a new run as the path of a run folder or a checkpoint file."""
+    if config["init_from"] is None:
+        if config["init_weights"] != "raw":
+            raise UserError("init_weights", config["init_weights"], "init_from=RUN beside it, whose weights it chooses")
+        return {}
+    if config["resume"] is not None:  # where the resumed run began; the text is from a file
+        return {}
+    place = find_run(str(config["init_from"]), str(config["outputs"]), "init_from")
+    if isinstance(place, RunFolder) and not place.has_checkpoint():
+        raise UserError("init_from", place.path, "a run with a checkpoint; this one has none")
+    return {"init_from": _absolute(place)}
 
 
 def check_network(config: Config) -> None:

@@ -7,7 +7,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.errors import UserError
 from genimg.common.reading import MAX_YAML, read_bytes
-from genimg.common.run_config import passive_callbacks, read_config
+from genimg.common.run_config import RECORDED, passive_callbacks, read_config
 from genimg.common.run_folder import RunFolder, find_run
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
@@ -17,7 +17,7 @@ from genimg.config.saved import MOVABLE, load_trusted
 _CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "log_every_steps", "dry_run")
 _ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the results, unlike the rest of trainer
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
-_NEVER = ("experiment", "run_dir", "sweep")  # only a new run reads them
+_NEVER = ("experiment", "run_dir", "sweep", *RECORDED)  # only a new run reads them
 
 
 def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | None:
@@ -50,7 +50,7 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
                 key,
                 line(override),
                 f"with resume= only {', '.join((*changeable, *MOVABLE))} may change, except {' and '.join(_ROUNDING)}",
-                hint="allow_changes=true beside it, or a new run without resume="
+                hint="allow_changes=true beside it, or a new run from these weights: init_from=RUN without resume="
                 if allowed
                 else "remove it, or start a new run without resume=",
             )

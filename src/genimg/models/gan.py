@@ -1,6 +1,6 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
@@ -171,13 +171,14 @@ class GAN(LatentModel):
     ) -> Tensor:
         """Updates the generator. Returns its loss, the penalty included."""
         # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
-        self.discriminator.requires_grad_(False)
+        trained = [weight for weight in self.discriminator.parameters() if weight.requires_grad]  # not frozen
+        _require_gradient(trained, False)
         loss = self.losses.generator(real_logits, self._logits(fake, labels)).mean()
         if penalty is not None:
             loss = loss + penalty
         self.manual_backward(loss)
         optimizer.step()
-        self.discriminator.requires_grad_(True)
+        _require_gradient(trained, True)
         return loss
 
     def _steps_before(self, batch_size: int) -> int:
@@ -323,6 +324,11 @@ class Styled(Protocol):
     def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
     def draw(self, w: Tensor) -> Tensor: ...
     def style_weights(self) -> Tensor: ...
+
+
+def _require_gradient(weights: Iterable[nn.Parameter], required: bool) -> None:
+    for weight in weights:
+        weight.requires_grad_(required)
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

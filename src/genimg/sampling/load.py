@@ -61,8 +61,11 @@ def _sampler(model: GenerativeModel, checkpoint: Checkpoint, device: str) -> Sam
     return Sampler(model, data["image_shape"], data["num_frames"], classes, pick_device(device))
 
 
-def checkpoint_file(run: str | Path, checkpoint: str = "best") -> Path:
+def checkpoint_file(run: str | Path, checkpoint: str = "best", key: str = "run") -> Path:
     """Returns the checkpoint file at the path of a run; a run without a best checkpoint has its last one.
+
+    Args:
+        key: the setting that named the run, for messages.
 
     Raises:
         UserError: if the run has no checkpoint.
@@ -78,7 +81,7 @@ def checkpoint_file(run: str | Path, checkpoint: str = "best") -> Path:
     if found.last.is_file():
         log.info("%s has no best checkpoint yet; using the last", found.path)
         return found.last
-    raise UserError("run", found.path, "a run with a checkpoint", hint=f"there is none in {found.checkpoints}")
+    raise UserError(key, found.path, "a run with a checkpoint", hint=f"there is none in {found.checkpoints}")
 
 
 def pick_device(device: str) -> torch.device:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from genimg.common.errors import UserError
 from genimg.common.quoting import quoted
+from genimg.common.run_folder import find_run, path_of
 from genimg.config.choices import check_sweep_keys, check_words
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import IntervalSweep, Override, flatten, split_sweep
@@ -56,7 +57,7 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
     overrides = _merge([], given)
     if resumed is None:
         _check_keys(given, overrides)
-        return _plan(composer, overrides, None)
+        return _plan(composer, _with_resolved_runs(composer, overrides), None)
     folder = SweepFolder(Path(str(resumed)).expanduser())
     check_folder(folder)
     saved, jobs = folder.load_plan()
@@ -69,6 +70,24 @@ def make_plan(composer: Composer, words: list[str]) -> Plan:
         raise UserError("sweep.resume", " ".join(words), f"the overrides of the sweep: {was}", "omit them")
     downloads = any(override.key_or_group == "data.root" for override in given)
     return plan._replace(jobs=jobs, downloads=downloads, is_new=False)
+
+
+def _with_resolved_runs(composer: Composer, overrides: list[Override]) -> list[Override]:
+    """Replaces init_from=last and the like by paths: for a later job, `last` would be an earlier one."""
+    outputs = next((str(one.value()) for one in overrides if one.key_or_group == "outputs"), "outputs")
+
+    def path(text: str) -> str:
+        name = composer.parse([f"init_from={text}"])[0].value()
+        return text if name is None else quoted(str(path_of(find_run(str(name), outputs, "init_from")).absolute()))
+
+    words = []
+    for override in overrides:
+        word, sweep = line(override), override.is_sweep_override()
+        if override.key_or_group == "init_from" and (not sweep or override.is_discrete_sweep()):
+            texts = override.sweep_string_iterator() if sweep else [word.partition("=")[2]]
+            word = f"init_from={','.join(map(path, map(str, texts)))}"
+        words.append(word)
+    return composer.parse(words)
 
 
 def _plan(composer: Composer, overrides: list[Override], folder: SweepFolder | None) -> Plan:

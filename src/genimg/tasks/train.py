@@ -18,6 +18,7 @@ from genimg.config.cross_checks import (
     check_outputs,
     check_processes,
     check_run_dir,
+    resolve_init_from,
 )
 
 CHECKS = (
@@ -25,6 +26,7 @@ CHECKS = (
     Check(check_run_dir),
     Check(check_outputs),
     Check(check_allow_changes),
+    Check(resolve_init_from, needs_machine=True),
     Check(check_network),
     Check(check_kind),
     Check(check_data_root, needs_machine=True),
@@ -36,7 +38,7 @@ CHECKS = (
     Check(check_processes),
     Check(check_groups),
 )
-PATH_KEYS = ("data.root", "data.cache", "resume", "outputs", "sweep.resume")
+PATH_KEYS = ("data.root", "data.cache", "resume", "init_from", "outputs", "sweep.resume")
 
 
 def run(config: dict[str, Any]) -> int:

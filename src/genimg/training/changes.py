@@ -34,7 +34,7 @@ def log_changes(config: dict[str, Any], fingerprint: dict[str, Any], checkpoint:
 
 def _compared(config: dict[str, Any], fingerprint: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of a configuration that decides the weights and the metrics."""
-    parts = {name: config.get(name) for name in ("seed", "model", "ema", "health")}
+    parts = {name: config.get(name) for name in ("seed", "freeze", "model", "ema", "health")}
     passive = (PRUNING, *passive_callbacks(config["callbacks"]))
     parts["callbacks"] = {name: node for name, node in config["callbacks"].items() if name not in passive}
     parts["trainer"] = {name: config["trainer"].get(name) for name in ("precision", "deterministic")}

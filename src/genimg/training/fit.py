@@ -63,8 +63,9 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
     rendezvous = join(machine.device)
     if settings.dry_run:
         return dry_run(settings, machine)
-    run_dir = Path(all_gather(str(settings.run_dir))[0])  # only rank 0's command created one
-    settings = replace(settings, run_dir=run_dir)
+    # of rank 0's command: the others created no folder, and may have found another run
+    run_dir, init_from = Path(all_gather(str(settings.run_dir))[0]), all_gather(settings.init_from)[0]
+    settings = replace(settings, run_dir=run_dir, init_from=init_from)
     folder = RunFolder(settings.run_dir)
     resume = load_newest(folder) if settings.resume or (restarts() and folder.has_checkpoint()) else None
     log_start(folder, machine, resume)

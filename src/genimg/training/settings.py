@@ -54,6 +54,7 @@ class CheckpointSettings:
 class TrainSettings:
     """The settings of a training run, explained in configs/train.yaml.
 
+    init_from, init_weights: where a new run began; a resumed run keeps them and reads no other run.
     callbacks, logger: a node per name.
     config: the resolved configuration as it was given. Only `stored` reads it.
     """
@@ -61,6 +62,9 @@ class TrainSettings:
     seed: int
     dry_run: bool
     resume: str | None
+    init_from: str | None
+    init_weights: str
+    freeze: tuple[str, ...]
     allow_changes: bool
     trust: tuple[str, ...] | None
     run_dir: Path
@@ -83,6 +87,9 @@ class TrainSettings:
             seed=config["seed"],
             dry_run=config["dry_run"],
             resume=config["resume"],
+            init_from=config["init_from"],
+            init_weights=config["init_weights"],
+            freeze=tuple(map(str, config["freeze"])),
             allow_changes=config["allow_changes"],
             trust=tuple(config["trust"]) if config["resume"] else None,
             run_dir=Path(config["run_dir"] or ""),

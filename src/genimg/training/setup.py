@@ -29,6 +29,7 @@ from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
+from genimg.training.initial import ema_settings, freeze, take_weights
 from genimg.training.machine import Machine
 from genimg.training.memory import check_memory
 from genimg.training.settings import TrainSettings, resolve_auto
@@ -58,6 +59,10 @@ def build_run(
     model = build_model(settings, builder, data, resume)
     if resume is not None:
         restore_weights(settings, model, data, resume)
+        averages = resume["ema"]
+    else:
+        averages = take_weights(settings, model)
+    freeze(model, settings.freeze)
     model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))
@@ -65,10 +70,10 @@ def build_run(
 
     folder = RunFolder(settings.run_dir)
     clock = Clock(Budget.from_settings(settings.budget, data.num_items), data.batch_size)
-    ema = EMA(model, clock, settings.ema)
+    ema = EMA(model, clock, ema_settings(settings))
+    ema.load_state_dict(averages)
     if resume is not None:
         clock.restore(resume["images_seen"], resume["clock"]["seconds"], resume["clock"]["expected_images"])
-        ema.load_state_dict(resume["ema"])
     loggers = build_loggers(settings, builder, clock.images_seen)
     metrics = Metrics(model, clock, folder, settings.log_every_steps, hyperparameters(settings), loggers)
     checkpoints = Checkpoints(settings, folder, data, model, clock, ema, metrics, resume)

@@ -38,6 +38,11 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
         (Rule("text"), ["a", 2026], ["", True, None, ["a"]]),
         (Rule("size", low=8, high=256), [8, [8, 256]], [7, [8, 257], [8, 8, 8], [], "64x48", 8.5, True]),
         (Rule("two", low=0), [[0, 0], [1, 0.5]], [0, [0], [1, -1], [1, 2, 3], [1, True], ["1", 2], None]),
+        (
+            Rule("schedule", low=0, high=1, choices=("auto",), null=True),
+            [0, 0.5, [0, 1], [1, 0.5], "auto", None],
+            [2, -1, [0], [0, 2], [0, 0, 0], [None, 1], ["auto", 1], [True, 1], "cosine", {}],
+        ),
         (Rule("list", null=True), [[1], [], None], [1, "a"]),
     ],
 )

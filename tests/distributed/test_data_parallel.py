@@ -101,13 +101,13 @@ MODELS = {
 }  # fmt: skip
 # without random numbers for each image other than the noise
 WHOLE = {
-    "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
+    "gan": ["model=gan", "model.gamma=0", "model.augmentation=[]", "model.beta2=[0.5,0.99]", "ema.half_life=[0,100]"],
     "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "rnn": MODELS["rnn"],
     # with batch statistics
     "normed": [
-        "model=gan", "model.gamma=[0,0]", "model.augmentation=[]", "trust=[tests]",
+        "model=gan", "model.gamma=0", "model.augmentation=[]", "trust=[tests]",
         "model.generator._target_=tests.normed.NormedGenerator",
         "model.discriminator._target_=tests.normed.NormedDiscriminator",
     ],

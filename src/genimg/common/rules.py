@@ -20,8 +20,8 @@ class Rule(NamedTuple):
     """The values that a key accepts. Bounds are inclusive, except `above`.
 
     kind: integer, number, flag, text, list, paths, any; size and pair are one or two integers, two is a list of two
-        numbers, names is a list of words of `registry`, seeds is a list for `read_seeds`, mapping is of new names to
-        values with a rule of their own.
+        numbers, schedule is one number or a list of two, names is a list of words of `registry`, seeds is a list for
+        `read_seeds`, mapping is of new names to values with a rule of their own.
     """
 
     kind: str
@@ -42,6 +42,7 @@ class Rule(NamedTuple):
             "size": "one number or [height,width]",
             "pair": "one number or [least,most]",
             "two": "a list of two numbers",
+            "schedule": "one number or [start,end]",
             "list": "a list: [a,b]",
             "names": f"a list of {', '.join(self.names)}",
             "seeds": f"a list of seeds, each once, and ranges, at most {MOST_SEEDS:,} in total: [1,5,9-12]",
@@ -68,9 +69,10 @@ class Rule(NamedTuple):
                 return text and isinstance(value, int) and abs(value) <= LARGEST_INTEGER and self._in_range(value)
             case "number":
                 return text and isinstance(value, int | float) and self._in_range(value)
-            case "two":
-                one = self._replace(kind="number")
-                return isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value))
+            case "two" | "schedule":
+                one = self._replace(kind="number", choices=(), null=False)
+                values = value if isinstance(value, list) and len(value) == 2 else [value]
+                return (len(values) == 2 or self.kind == "schedule") and all(map(one.accepts, values))
             case "size" | "pair":
                 one = integer(self.low or 0, self.high)
                 return all(map(one.accepts, value if isinstance(value, list) and len(value) == 2 else [value]))
@@ -153,7 +155,7 @@ RULES: dict[str, Rule] = {
     "budget.minutes": Rule("number", above=0, null=True),
     "checkpoint.every_images": integer(1, null=True),
     "checkpoint.every_minutes": Rule("number", above=0, null=True),
-    "ema.half_life": Rule("number", above=0),
+    "ema.half_life": Rule("schedule", low=0),
     "ema.ramp": Rule("number", above=0, high=1),
     "log_every_steps": integer(1),
     "health.on_divergence": one_of("stop", "rollback"),
@@ -208,8 +210,9 @@ RULES: dict[str, Rule] = {
     "model.lr_schedule": registered("models.schedules", "LR_SCHEDULES"),
     "model.lr_warmup": Rule("number", low=0, high=1),
     "model.final_lr": Rule("number", low=0, high=1),
+    "model.beta2": Rule("schedule", low=0, high=0.9999, null=True),
     "model.n_critic": integer(1),
-    "model.gamma": Rule("two", low=0, choices=("auto",)),
+    "model.gamma": Rule("schedule", low=0, choices=("auto",)),
     "model.gradient_penalty": Rule("number", low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),
     "model.penalty_every": integer(1),
@@ -226,7 +229,7 @@ RULES: dict[str, Rule] = {
     "model.augmentation": Rule(
         "names", choices=("auto", "ada"), registry=("genimg.models.networks.augmentation", "OPERATIONS")
     ),
-    "model.augmentation_p": Rule("two", low=0, high=1, choices=("adaptive",)),
+    "model.augmentation_p": Rule("schedule", low=0, high=1, choices=("adaptive",)),
     "model.augmentation_ramp": Rule("number", above=0),
     "model.prior": registered("models.vae", "PRIORS"),
     "model.beta": Rule("number", low=0),

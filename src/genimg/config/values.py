@@ -41,7 +41,7 @@ def convert_types(config: DictConfig, overrides: list[Override], nodes: dict[str
         if rule is None:
             continue
         value = OmegaConf.select(config, key, throw_on_missing=False, throw_on_resolution_failure=False)
-        if rule.kind in ("number", "two"):
+        if rule.kind in ("number", "two", "schedule"):
             if _too_large(value):
                 OmegaConf.update(config, key, _as_float(value))
         elif rule.choices:

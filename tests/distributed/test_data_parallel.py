@@ -88,7 +88,7 @@ def config_file(folder: Path, *words: str) -> Path:
 MODELS = {
     "gan": [
         "model=gan", "model.conditional=true", "model.augmentation=[translation,color]",
-        "model.penalty=first_order", "model.penalty_every=1",
+        "model.penalty=first_order", "model.penalty_every=1", "model.beta2=[0.5,0.99]",
     ],
     "ada": ["model=gan", "model.augmentation=[ada_blit,ada_geometry,ada_color,ada_cutout]"],
     "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
@@ -101,7 +101,9 @@ MODELS = {
 }  # fmt: skip
 # without random numbers for each image other than the noise
 WHOLE = {
-    "gan": ["model=gan", "model.gamma=0", "model.augmentation=[]", "model.beta2=[0.5,0.99]", "ema.half_life=[0,100]"],
+    "gan": [
+        "model=gan", "model.gamma=0", "model.augmentation=[]", "model.centring=0.01", "ema.half_life=[0,100]",
+    ],
     "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "rnn": MODELS["rnn"],

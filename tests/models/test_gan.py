@@ -30,7 +30,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     defaults: dict[str, Any] = {
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
-        "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0,
+        "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0, "centring": 0.0,
         "augment": Augmentation([], Probability("adaptive", 1)),
         "lr_schedule": "cosine", "final_lr": 0.1, "lr_warmup": 0.0, "beta2": None,
     }  # fmt: skip
@@ -296,6 +296,29 @@ def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
             plain = OBJECTIVES["relativistic"].discriminator(Steep()(images), Steep()(-images)).mean()
             assert float(metrics["loss_d"] - plain) == pytest.approx(0.5 * 4 * 64)  # gradient 1 at 64 real pixels
     assert seen == [True, False, False, False] * 2
+
+
+class Shifted(Steep):
+    """With an offset of all logits, which the loss of a difference does not determine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(images) + self.offset
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.01])
+def test_centring_pulls_the_middle_of_the_logits_to_0(weight: float) -> None:
+    """The gradient in the offset is that of weight mean (D(x) + D(G(z)))^2; without centring there is none."""
+    model = gan(gamma=0.0, centring=weight)
+    model.discriminator = critic = Shifted()
+    images = torch.rand(8, 1, 8, 8)
+    model.discriminator_loss(images, -images, None)[0]["loss_d"].backward()
+    sums = critic(images) + critic(-images)
+    assert critic.offset.grad is not None and sums.mean() > 6
+    torch.testing.assert_close(critic.offset.grad, weight * 4 * sums.detach().mean())
 
 
 class Grouped(Steep):

@@ -214,6 +214,7 @@ RULES: dict[str, Rule] = {
     "model.n_critic": integer(1),
     "model.gamma": Rule("schedule", low=0, choices=("auto",)),
     "model.gradient_penalty": Rule("number", low=0),
+    "model.centring": Rule("number", low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),
     "model.penalty_every": integer(1),
     "model.penalty_directions": integer(1),

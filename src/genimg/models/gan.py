@@ -13,7 +13,12 @@ from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
-from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
+from genimg.models.objectives.penalties import (
+    off_centre,
+    squared_gradient,
+    squared_gradient_estimate,
+    unit_gradient_penalty,
+)
 from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
@@ -23,7 +28,7 @@ PENALTIES = ("exact", "first_order")
 class GAN(LatentModel):
     """Alternating training: `n_critic` steps of the discriminator, each on other images, then one of the generator.
 
-        L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2)
+        L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2) + centring mean (D(x) + D(G(z)))^2
         L_G = mean generator_loss(D(x), D(G(z)))
         R1 = mean |grad D(x)|^2,  R2 = mean |grad D(G(z))|^2
 
@@ -53,6 +58,7 @@ class GAN(LatentModel):
         penalty_step: step of the first-order estimate, in units of [-1, 1].
         penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
+        centring: weight of the squared sum of the logits of a real and a fake image; 0 = none.
         augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
             fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
@@ -93,6 +99,7 @@ class GAN(LatentModel):
         penalty_step: float,
         penalty_directions: int,
         gradient_penalty: float,
+        centring: float,
         augment: Augmentation,
         num_classes: int,
         lr_schedule: str,
@@ -124,7 +131,7 @@ class GAN(LatentModel):
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
         self.lr_schedule, self.final_lr, self.lr_warmup = lr_schedule, final_lr, lr_warmup
         self.beta2 = None if beta2 is None else Schedule.of(beta2)
-        self.augment = augment
+        self.centring, self.augment = centring, augment
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimizers of D and of G. Raises UserError for `beta2` and an optimizer without `betas`."""
@@ -218,6 +225,8 @@ class GAN(LatentModel):
             weight = 0.5 * self.penalty_every * self.gamma.at(self.progress)
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
+        if self.centring:
+            loss = loss + self.centring * off_centre(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         metrics |= self.augment.adapt(real_logits, fake_logits, len(real) * world_size())
         if penalty is None:

@@ -69,6 +69,20 @@ def test_the_half_life_goes_from_its_first_to_its_last_value_during_the_run() ->
     assert found == pytest.approx([1, 0.5, 1 - 0.5**0.5], abs=1e-3)
 
 
+@pytest.mark.parametrize(("ramp", "sigma"), [(0.0386, 0.05), (0.05, 0.063), (0.0873, 0.1)])
+def test_a_half_life_that_grows_with_the_run_is_a_power_function(ramp: float, sigma: float) -> None:
+    """Its weights over the time of the run have the standard deviation sigma_rel of Karras et al. 2024."""
+    moments = []
+    for power in (1, 2):
+        ema, model, clock = averaged(half_life=10**9, ramp=ramp)
+        for step in range(4000):
+            nn.init.constant_(model.generator.weight, ((step + 1) / 4000) ** power)
+            clock.advance(10, seconds=0.0)
+            ema.update()
+        moments.append(value(ema))
+    assert (moments[1] - moments[0] ** 2) ** 0.5 == pytest.approx(sigma, rel=0.02)
+
+
 def test_the_average_continues_after_a_change_of_the_batch_size() -> None:
     ema, _, _ = averaged(half_life=40, ramp=1.0, images_seen=100_005)  # never a multiple of four batches
     steps(ema, 8)

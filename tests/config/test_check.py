@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import hardware
 from genimg.common.errors import UserError
-from genimg.common.rule import Flag, Integer, List, Number, Rule, Size, Text, Two
+from genimg.common.rule import Ends, Flag, Integer, List, Number, Rule, Size, Text, Two
 from genimg.common.rules import RULES, takes_names
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, without_hydra
@@ -39,6 +39,11 @@ def _checked(*words: str, task: str = "train", config_dir: Path | None = None) -
         (Text(), ["a", 2026], ["", True, None, ["a"]]),
         (Size(low=8, high=256), [8, [8, 256]], [7, [8, 257], [8, 8, 8], [], "64x48", 8.5, True]),
         (Two(low=0), [[0, 0], [1, 0.5]], [0, [0], [1, -1], [1, 2, 3], [1, True], ["1", 2], None]),
+        (
+            Ends(low=0, high=1, choices=("auto",), null=True),
+            [0, 0.5, [0, 1], [1, 0.5], "auto", None],
+            [2, -1, [0], [0, 2], [0, 0, 0], [None, 1], ["auto", 1], [True, 1], "cosine", {}],
+        ),
         (List(null=True), [[1], [], None], [1, "a"]),
     ],
 )

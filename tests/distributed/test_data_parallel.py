@@ -90,7 +90,7 @@ def config_file(folder: Path, *words: str) -> Path:
 MODELS = {
     "gan": [
         "model=gan", "model.conditional=true", "model.augmentation=[translation,color]",
-        "model.penalty=first_order", "model.penalty_every=1",
+        "model.penalty=first_order", "model.penalty_every=1", "model.beta2=[0.5,0.99]",
     ],
     "ada": ["model=gan", "model.augmentation=[ada_blit,ada_geometry,ada_color,ada_cutout]"],
     "wasserstein": ["model=gan", "model.objective=wasserstein", "model.augmentation=[]"],
@@ -103,13 +103,15 @@ MODELS = {
 }  # fmt: skip
 # without random numbers for each image other than the noise
 WHOLE = {
-    "gan": ["model=gan", "model.gamma=[0,0]", "model.augmentation=[]"],
+    "gan": [
+        "model=gan", "model.gamma=0", "model.augmentation=[]", "model.centring=0.01", "ema.half_life=[0,100]",
+    ],
     "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "rnn": MODELS["rnn"],
     # with batch statistics
     "normed": [
-        "model=gan", "model.gamma=[0,0]", "model.augmentation=[]", "trust=[tests]",
+        "model=gan", "model.gamma=0", "model.augmentation=[]", "trust=[tests]",
         "model.generator._target_=tests.normed.NormedGenerator",
         "model.discriminator._target_=tests.normed.NormedDiscriminator",
     ],

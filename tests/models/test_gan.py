@@ -30,9 +30,9 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     defaults: dict[str, Any] = {
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
-        "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0,
+        "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0, "centring": 0.0,
         "augment": Augmentation([], Probability("adaptive", 1)),
-        "lr_schedule": "cosine", "final_lr": 0.1, "lr_warmup": 0.0,
+        "lr_schedule": "cosine", "final_lr": 0.1, "lr_warmup": 0.0, "beta2": None,
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
@@ -253,6 +253,36 @@ def test_the_learning_rate_rises_and_then_follows_its_schedule(schedule: str, ex
     assert found == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_each_step_of_adam_averages_with_the_beta2_of_its_time(fused: bool) -> None:
+    """v = beta2 v + (1 - beta2) g^2 (Kingma & Ba 2015, algorithm 1), in both optimizers, with 0.5, 0.7 and 0.9."""
+    model: Any = gan(beta2=(0.5, 0.9))
+    model.generator_optimizer = model.discriminator_optimizer = partial(
+        torch.optim.Adam, lr=1e-3, betas=(0.0, 0.95), fused=fused
+    )
+    optimizers = model.configure_optimizers()
+    model.optimizers = lambda use_pl_optimizer=True: optimizers
+    expected = 0.0
+    for progress, beta2 in ((0.0, 0.5), (0.5, 0.7), (1.0, 0.9)):
+        model.set_clock(0, progress)
+        gradient = 1 + progress
+        expected = beta2 * expected + (1 - beta2) * gradient**2
+        for optimizer in optimizers:
+            for weight in optimizer.param_groups[0]["params"]:
+                weight.grad = torch.full_like(weight, gradient)
+            optimizer.step()
+            for state in optimizer.state.values():
+                torch.testing.assert_close(state["exp_avg_sq"], torch.full_like(state["exp_avg_sq"], expected))
+
+
+def test_beta2_of_an_optimizer_without_betas_is_an_error() -> None:
+    model = gan(beta2=0.9)
+    model.generator_optimizer = partial(torch.optim.RMSprop, lr=1e-3)
+    with pytest.raises(UserError, match="null, because RMSprop has no betas") as mistake:
+        model.configure_optimizers()
+    assert (mistake.value.key, str(mistake.value.got)) == ("model.beta2", "0.9")
+
+
 def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
     model = gan(gamma=(1.0, 1.0), penalty_every=4, penalty_share=1.0)
     model.discriminator = Steep()
@@ -266,6 +296,29 @@ def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
             plain = OBJECTIVES["relativistic"].discriminator(Steep()(images), Steep()(-images)).mean()
             assert float(metrics["loss_d"] - plain) == pytest.approx(0.5 * 4 * 64)  # gradient 1 at 64 real pixels
     assert seen == [True, False, False, False] * 2
+
+
+class Shifted(Steep):
+    """With an offset of all logits, which the loss of a difference does not determine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(images) + self.offset
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.01])
+def test_centring_pulls_the_middle_of_the_logits_to_0(weight: float) -> None:
+    """The gradient in the offset is that of weight mean (D(x) + D(G(z)))^2; without centring there is none."""
+    model = gan(gamma=0.0, centring=weight)
+    model.discriminator = critic = Shifted()
+    images = torch.rand(8, 1, 8, 8)
+    model.discriminator_loss(images, -images, None)[0]["loss_d"].backward()
+    sums = critic(images) + critic(-images)
+    assert critic.offset.grad is not None and sums.mean() > 6
+    torch.testing.assert_close(critic.offset.grad, weight * 4 * sums.detach().mean())
 
 
 class Grouped(Steep):

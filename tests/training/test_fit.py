@@ -144,6 +144,7 @@ class StopAt(Callback):
 # with buffers that training updates
 RESNET = ["model/network=resnet", "model.attention=4", "model.spectral_generator=true"]
 STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0"]
+SCHEDULED = ["model.beta2=[0.5,0.99]", "model.gamma=[1,0.1]", "ema.half_life=[0,1000]", "ema.ramp=1"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_le
         (signal.SIGINT, 130, []),
         (signal.SIGTERM, 143, RESNET),
         (signal.SIGHUP, 143, STYLEGAN2),
-        (signal.SIGUSR1, 143, []),
+        (signal.SIGUSR1, 143, SCHEDULED),
     ],
 )
 def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(

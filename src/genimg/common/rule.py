@@ -139,14 +139,15 @@ class Number(Rule):
     def _accepts(self, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and self._in_range(value)
 
+    def _accepts_two(self, value: object) -> bool:
+        one = Number(self.low, self.high, self.above)
+        return isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value))
 
-class Two(Rule):
+
+class Two(Number):
     """A list of two numbers."""
 
     words = "a list of two numbers"
-
-    def converted(self, value: object, written: str | None) -> object:
-        return [_as_float(one) for one in value] if isinstance(value, list) and too_large(value) else value
 
     def hint_for(self, key: str, value: object) -> str | None:
         if is_number(value):
@@ -154,8 +155,16 @@ class Two(Rule):
         return super().hint_for(key, value)
 
     def _accepts(self, value: object) -> bool:
-        one = Number(self.low, self.high, self.above)
-        return isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value))
+        return self._accepts_two(value)
+
+
+class Ends(Number):
+    """One number, or the two ends of a schedule."""
+
+    words = "one number or [start,end]"
+
+    def _accepts(self, value: object) -> bool:
+        return self._accepts_two(value) or super()._accepts(value)
 
 
 class Integer(Rule):
@@ -312,7 +321,9 @@ def shown(value: object) -> str:
 
 
 def _as_float(value: object) -> object:
-    """A number as a float; an integer that no float can hold stays, and its rule refuses it."""
+    """Numbers as floats, in lists too; an integer that no float can hold stays, and its rule refuses it."""
+    if isinstance(value, list):
+        return [_as_float(one) for one in value]
     return float(value) if isinstance(value, int) and is_number(value) and is_finite(value) else value
 
 

@@ -13,6 +13,7 @@ from genimg.common.declared import registry
 from genimg.common.limits import MOST_CHANNELS, MOST_THREADS, SIDES
 from genimg.common.rule import (
     Anything,
+    Ends,
     Flag,
     Integer,
     List,
@@ -47,7 +48,7 @@ RULES: dict[str, Rule] = {
     "budget.minutes": Number(above=0, null=True),
     "checkpoint.every_images": Integer(1, null=True),
     "checkpoint.every_minutes": Number(above=0, null=True),
-    "ema.half_life": Number(above=0),
+    "ema.half_life": Ends(low=0),
     "ema.ramp": Number(above=0, high=1),
     "log_every_steps": Integer(1),
     "health.on_divergence": one_of("stop", "rollback"),
@@ -103,7 +104,9 @@ RULES: dict[str, Rule] = {
     "model.lr_warmup": Number(low=0, high=1),
     "model.final_lr": Number(low=0, high=1),
     "model.n_critic": Integer(1),
-    "model.gamma": Two(low=0, choices=("auto",)),
+    "model.beta2": Ends(low=0, high=0.9999, null=True),
+    "model.centring": Number(low=0),
+    "model.gamma": Ends(low=0, choices=("auto",)),
     "model.gradient_penalty": Number(low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),
     "model.penalty_every": Integer(1),
@@ -120,7 +123,7 @@ RULES: dict[str, Rule] = {
     "model.augmentation": Names(
         choices=("auto", "ada"), registry=("genimg.models.networks.augmentation", "OPERATIONS")
     ),
-    "model.augmentation_p": Two(low=0, high=1, choices=("adaptive",)),
+    "model.augmentation_p": Ends(low=0, high=1, choices=("adaptive",)),
     "model.augmentation_ramp": Number(above=0),
     "model.prior": registered("models.vae", "PRIORS"),
     "model.beta": Number(low=0),

@@ -159,8 +159,9 @@ def check_batch_statistics(config: Config) -> None:
     reason = "the discriminator has batch statistics (model.batch_statistics), and gradient penalties are per image"
     if model.get("objective") == "wasserstein":
         raise UserError("model.objective", "wasserstein", f"an objective without a gradient penalty; {reason}")
-    if (gamma := model.get("gamma")) == "auto" or max(gamma or [0]) > 0:
-        raise UserError("model.gamma", gamma, f"[0,0]; {reason}", hint="model.gamma=[0,0]")
+    gamma = model.get("gamma")
+    if gamma == "auto" or max(gamma if isinstance(gamma, list) else [gamma or 0]) > 0:
+        raise UserError("model.gamma", gamma, f"0; {reason}", hint="model.gamma=0")
 
 
 def check_lr_schedule(config: Config) -> None:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.schedules import LR_SCHEDULES, warmed_up
+from genimg.models.schedules import LR_SCHEDULES, risen
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Batch = dict[str, Any]
@@ -52,7 +52,7 @@ class GenerativeModel(LightningModule):
     def set_clock(self, images_seen: int, progress: float) -> None:
         """Sets the clock and the learning rates; called before each step."""
         self.images_seen, self.progress = images_seen, progress
-        factor = LR_SCHEDULES[self.lr_schedule](progress, 1.0, self.final_lr) * warmed_up(progress, self.lr_warmup)
+        factor = LR_SCHEDULES[self.lr_schedule](progress, 1.0, self.final_lr) * risen(progress, self.lr_warmup)
         for optimizer in self.optimizer_list():
             for group in optimizer.param_groups:
                 base = group.setdefault("initial_lr", group["lr"])

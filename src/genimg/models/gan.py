@@ -1,6 +1,6 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
@@ -13,8 +13,13 @@ from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
-from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
-from genimg.models.schedules import LR_SCHEDULES, cosine
+from genimg.models.objectives.penalties import (
+    off_centre,
+    squared_gradient,
+    squared_gradient_estimate,
+    unit_gradient_penalty,
+)
+from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
@@ -23,7 +28,7 @@ PENALTIES = ("exact", "first_order")
 class GAN(LatentModel):
     """Alternating training: `n_critic` steps of the discriminator, each on other images, then one of the generator.
 
-        L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2)
+        L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2) + centring mean (D(x) + D(G(z)))^2
         L_G = mean generator_loss(D(x), D(G(z)))
         R1 = mean |grad D(x)|^2,  R2 = mean |grad D(G(z))|^2
 
@@ -43,8 +48,8 @@ class GAN(LatentModel):
             Real and fake images then pass separately, each with their own statistics, without a gradient penalty,
             which is defined per image.
         n_critic: discriminator steps per generator step (Gulrajani et al. 2017, algorithm 1).
-        gamma: weight of (R1 + R2) / 2 at the start and at the end of the run, on a cosine; 0 disables the penalty.
-            The Wasserstein objective uses the unit-gradient penalty instead.
+        gamma: weight of (R1 + R2) / 2, one number or the ends of a `Schedule`; 0 disables the penalty. The Wasserstein
+            objective uses the unit-gradient penalty instead.
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
         penalty_every: steps from one penalty to the next, which is weighted by this number (lazy regularisation,
             Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
@@ -53,12 +58,15 @@ class GAN(LatentModel):
         penalty_step: step of the first-order estimate, in units of [-1, 1].
         penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
+        centring: weight of the squared sum of the logits of a real and a fake image; 0 = none.
         augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
             fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
         lr_schedule: a name of `LR_SCHEDULES`.
         final_lr: fraction of the learning rates at the end of the run.
         lr_warmup: share of the run in which the learning rates rise from 0.
+        beta2: decay of the mean squared gradients of both optimizers, in place of the second of their `betas`: one
+            number or the ends of a `Schedule` (R3GAN, Huang et al. 2024); None keeps their own.
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
@@ -84,18 +92,20 @@ class GAN(LatentModel):
         output: str,
         batch_statistics: bool,
         n_critic: int,
-        gamma: tuple[float, float],
+        gamma: float | Sequence[float],
         penalty: str,
         penalty_every: int,
         penalty_share: float,
         penalty_step: float,
         penalty_directions: int,
         gradient_penalty: float,
+        centring: float,
         augment: Augmentation,
         num_classes: int,
         lr_schedule: str,
         final_lr: float,
         lr_warmup: float,
+        beta2: float | Sequence[float] | None,
         **_shared: Any,
     ) -> None:
         super().__init__()
@@ -116,17 +126,30 @@ class GAN(LatentModel):
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
         self.group_size = discriminator.group_size if isinstance(discriminator, ComparesGroups) else 1
-        self.n_critic, self.gamma, self.gradient_penalty = n_critic, gamma, gradient_penalty
+        self.n_critic, self.gamma, self.gradient_penalty = n_critic, Schedule.of(gamma), gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
         self.lr_schedule, self.final_lr, self.lr_warmup = lr_schedule, final_lr, lr_warmup
-        self.augment = augment
+        self.beta2 = None if beta2 is None else Schedule.of(beta2)
+        self.centring, self.augment = centring, augment
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        return [
+        """The optimizers of D and of G. Raises UserError for `beta2` and an optimizer without `betas`."""
+        optimizers = [
             self.discriminator_optimizer(self.discriminator.parameters()),
             self.generator_optimizer(self.generator.parameters()),
         ]
+        without = [type(one).__name__ for one in optimizers if "betas" not in one.defaults]
+        if self.beta2 is not None and without:
+            raise UserError("model.beta2", self.beta2, f"null, because {without[0]} has no betas")
+        return optimizers
+
+    def set_clock(self, images_seen: int, progress: float) -> None:
+        """Sets `beta2` too."""
+        super().set_clock(images_seen, progress)
+        if self.beta2 is not None:
+            for group in (group for one in self.optimizer_list() for group in one.param_groups):
+                group["betas"] = (group["betas"][0], self.beta2.at(progress))
 
     def networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
@@ -200,9 +223,11 @@ class GAN(LatentModel):
             weight = self.gradient_penalty
         else:
             logits, penalty = self._with_squared_gradient_penalty(images, labels)
-            weight = 0.5 * self.penalty_every * cosine(self.progress, *self.gamma)
+            weight = 0.5 * self.penalty_every * self.gamma.at(self.progress)
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
+        if self.centring:
+            loss = loss + self.centring * off_centre(real_logits, fake_logits).mean()
         metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         metrics |= self.augment.adapt(real_logits, fake_logits, len(real) * world_size())
         if penalty is None:

@@ -4,7 +4,8 @@ They have no state, so a resumed run continues them exactly.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 
 def cosine(progress: float, start: float, end: float) -> float:
@@ -26,6 +27,25 @@ def inverse_sqrt(progress: float, start: float, end: float) -> float:
     return min(start, end / math.sqrt(max(progress, 1e-12)))
 
 
+class Schedule(NamedTuple):
+    """A value that goes from `start` to `end` during a run, on a cosine."""
+
+    start: float
+    end: float
+
+    @classmethod
+    def of(cls, given: float | Sequence[float]) -> "Schedule":
+        """From a setting: one number, which stays, or the two ends."""
+        return cls(given, given) if isinstance(given, int | float) else cls(*given)
+
+    def __str__(self) -> str:
+        return f"{self.start}" if self.start == self.end else f"[{self.start},{self.end}]"
+
+    def at(self, progress: float) -> float:
+        """The value at a progress from 0 to 1."""
+        return cosine(progress, self.start, self.end)
+
+
 #: Learning rates by the name that `model.lr_schedule` takes: from `model.lr` to `model.final_lr` times this value.
 LR_SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
     "cosine": cosine,
@@ -34,6 +54,6 @@ LR_SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
 }
 
 
-def warmed_up(progress: float, warmup: float) -> float:
-    """A factor that rises in proportion to progress, to 1 at `warmup`; 1 throughout if `warmup` is 0."""
-    return min(1.0, progress / warmup) if warmup else 1.0
+def risen(progress: float, until: float) -> float:
+    """A factor that rises in proportion to progress, from 0 to 1 at `until`; 1 throughout if `until` is 0."""
+    return min(1.0, progress / until) if until > 0 else 1.0

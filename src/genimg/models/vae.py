@@ -15,6 +15,7 @@ from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
 from genimg.models.objectives.variational import gaussian_kl, normal_like, reparameterise, soft_bound
+from genimg.models.schedules import risen
 
 PRIORS = ("normal", "fitted")
 
@@ -136,7 +137,7 @@ class VAE(LatentModel):
 
     def beta_now(self) -> float:
         """The weight of the KL at the present progress."""
-        return self.beta * (min(1.0, self.progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0)
+        return self.beta * risen(self.progress, self.kl_warmup)
 
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The objective (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,).

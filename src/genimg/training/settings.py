@@ -36,9 +36,11 @@ class BudgetSettings:
 
 @dataclass(frozen=True)
 class EMASettings:
-    """half_life: images after which an old weight counts half. ramp: its upper limit, as a share of the images seen."""
+    """half_life: images after which an old weight counts half: one number or the ends of a `Schedule`.
+    ramp: its upper limit, as a share of the images seen.
+    """
 
-    half_life: int
+    half_life: float | list[float]
     ramp: float
 
 

@@ -27,7 +27,7 @@ class Model(GenerativeModel):
     networks = evaluate = sample = cast(Any, None)
 
 
-def averaged(half_life: int, ramp: float, images_seen: int = 0) -> tuple[EMA, Model, Clock]:
+def averaged(half_life: float | list[float], ramp: float, images_seen: int = 0) -> tuple[EMA, Model, Clock]:
     """The EMA of a weight that was 0 and is 1 from now on."""
     model, clock = Model(), Clock(Budget(10**6, None), batch_size=10)
     ema = EMA(model, clock, EMASettings(half_life, ramp))
@@ -57,6 +57,30 @@ def test_early_in_a_run_the_half_life_is_a_share_of_the_images_seen() -> None:
     ema, _, _ = averaged(half_life=10**9, ramp=0.5, images_seen=70)
     steps(ema, 1)  # half-life 40, four batches
     assert value(ema) == pytest.approx(0.5)
+
+
+def test_the_half_life_goes_from_its_first_to_its_last_value_during_the_run() -> None:
+    found = []
+    for images_seen in (0, 500_000, 999_960):
+        ema, _, _ = averaged(half_life=[0, 80], ramp=1.0, images_seen=images_seen)
+        ema.clock.images_seen += 40 - 10
+        steps(ema, 1)  # an update after 40 images
+        found.append(value(ema))
+    assert found == pytest.approx([1, 0.5, 1 - 0.5**0.5], abs=1e-3)
+
+
+@pytest.mark.parametrize(("ramp", "sigma"), [(0.0386, 0.05), (0.05, 0.063), (0.0873, 0.1)])
+def test_a_half_life_that_grows_with_the_run_is_a_power_function(ramp: float, sigma: float) -> None:
+    """Its weights over the time of the run have the standard deviation sigma_rel of Karras et al. 2024."""
+    moments = []
+    for power in (1, 2):
+        ema, model, clock = averaged(half_life=10**9, ramp=ramp)
+        for step in range(4000):
+            nn.init.constant_(model.generator.weight, ((step + 1) / 4000) ** power)
+            clock.advance(10, seconds=0.0)
+            ema.update()
+        moments.append(value(ema))
+    assert (moments[1] - moments[0] ** 2) ** 0.5 == pytest.approx(sigma, rel=0.02)
 
 
 def test_the_average_continues_after_a_change_of_the_batch_size() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.distributed.data_parallel import all_reduce_mean
-from genimg.models.schedules import cosine
+from genimg.models.schedules import Schedule
 
 TARGET = 0.6  # of the overfitting r_t (Karras et al. 2020, section 3)
 WINDOW = 4  # steps over which it is averaged
@@ -23,24 +23,24 @@ class Probability(nn.Module):
     fake images, because some objectives define only differences of logits.
 
     Args:
-        p: "adaptive", or its values at the start and at the end of the run, on a cosine.
+        p: "adaptive", one number, or the ends of a `Schedule`.
         ramp: images over which an adaptive p can change by 1.
     """
 
     p: Tensor
     overfitting: Tensor
 
-    def __init__(self, p: Sequence[float] | Literal["adaptive"], ramp: float) -> None:
+    def __init__(self, p: float | Sequence[float] | Literal["adaptive"], ramp: float) -> None:
         super().__init__()
-        self.ends = None if p == "adaptive" else tuple(p)
+        self.given = None if p == "adaptive" else Schedule.of(p)
         self.ramp = ramp
         for name in ("p", "overfitting"):  # an adaptive p is part of the state of training
-            self.register_buffer(name, torch.zeros(()), persistent=self.ends is None)
+            self.register_buffer(name, torch.zeros(()), persistent=self.given is None)
 
     def schedule(self, progress: float) -> None:
         """Sets a p that follows a schedule; progress from 0 to 1."""
-        if self.ends is not None:
-            self.p.fill_(cosine(progress, *self.ends))
+        if self.given is not None:
+            self.p.fill_(self.given.at(progress))
 
     @torch.no_grad()
     def adapt(self, real_logits: Tensor, fake_logits: Tensor, images: int) -> dict[str, Tensor]:
@@ -51,7 +51,7 @@ class Probability(nn.Module):
             images: training images of the step on all processes together.
         """
         metrics = {"augmentation_p": self.p.clone()}
-        if self.ends is not None:
+        if self.given is not None:
             return metrics
         boundary = (real_logits.mean() + fake_logits.mean()) / 2
         sign = (real_logits - boundary).sign().mean()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from genimg.models.schedules import risen
+
 
 @dataclass(frozen=True)
 class Curriculum:
@@ -30,23 +32,18 @@ class Curriculum:
 
     def frames(self, progress: float, longest: int) -> int:
         """Length of the clips, at most `longest`."""
-        grown = self.first_frames + int(_ramp(progress, self.growing) * max(0, longest - self.first_frames))
+        grown = self.first_frames + int(risen(progress, self.growing) * max(0, longest - self.first_frames))
         return min(longest, grown)
 
     def opening(self, progress: float) -> float:
         """Factor on the gate of drawn pixels, 0 to 1."""
-        return _ramp(progress, self.gate_opening)
+        return risen(progress, self.gate_opening)
 
     def clip_kl_weight(self, progress: float) -> float:
-        return _ramp(progress, self.clip_kl_warmup)
+        return risen(progress, self.clip_kl_warmup)
 
     def frame_kl_weight(self, progress: float) -> float:
-        return self.frame_kl_excess ** (1 - _ramp(progress, self.frame_kl_until))
+        return self.frame_kl_excess ** (1 - risen(progress, self.frame_kl_until))
 
     def tracking_weight(self, progress: float) -> float:
-        return self.tracking * (1 - _ramp(progress, self.tracking_until))
-
-
-def _ramp(progress: float, until: float) -> float:
-    """Rises linearly from 0 at the start to 1 at `until`."""
-    return min(1.0, progress / until) if until > 0 else 1.0
+        return self.tracking * (1 - risen(progress, self.tracking_until))

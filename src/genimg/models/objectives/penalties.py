@@ -57,6 +57,14 @@ def unit_gradient_penalty(
     return (norms - 1).square()
 
 
+def off_centre(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """(D(x) + D(G(z)))^2 of logits (B,), 0 where their middle is 0, which objectives of differences leave open.
+
+    Lin et al. 2025, "Adversarial flow models", https://arxiv.org/abs/2511.22475, with a weight of 0.01.
+    """
+    return (real_logits + fake_logits).square()
+
+
 def path_lengths(images: Tensor, w: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """The lengths |J^T y| of steps in image space per step in w, for one random image y each, with a graph.
 

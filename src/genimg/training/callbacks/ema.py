@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from genimg.models.base import GenerativeModel
+from genimg.models.schedules import Schedule
 from genimg.training.callbacks.clock import Clock
 from genimg.training.settings import EMASettings
 
@@ -19,14 +20,16 @@ EVERY = 4
 class EMA(Callback):
     """Averages the tensors that the model names in `ema_prefixes`; integers are copied.
 
-    The half-life is counted in images and limited to a share of the images seen, so that the average of a short run
-    forgets the initial weights (Karras et al. 2020, StyleGAN2-ADA, `ema_kimg` and `ema_rampup`).
+    The half-life is counted in images and may follow a `Schedule` (R3GAN, Huang et al. 2024). It is limited to a share
+    of the images seen, so that the average of a short run forgets the initial weights (Karras et al. 2020,
+    StyleGAN2-ADA, `ema_kimg` and `ema_rampup`).
     """
 
     passive: ClassVar[bool] = False
 
     def __init__(self, model: GenerativeModel, clock: Clock, settings: EMASettings) -> None:
-        self.model, self.clock, self.settings = model, clock, settings
+        self.model, self.clock = model, clock
+        self.half_life, self.ramp = Schedule.of(settings.half_life), settings.ramp
         self._ema: dict[str, Tensor] = {}
         self._restored: dict[str, Tensor] = {}
         self._pairs: list[tuple[Tensor, Tensor]] = []
@@ -53,7 +56,7 @@ class EMA(Callback):
         if not due and not clock.spent:
             return
         images = stride if due else clock.images_seen % stride  # seen since the last update
-        half_life = max(1.0, min(self.settings.half_life, self.settings.ramp * clock.images_seen))
+        half_life = max(1.0, min(self.half_life.at(clock.progress), self.ramp * clock.images_seen))
         decay = 0.5 ** (images / half_life)
         averages, weights = zip(*(pair for pair in self._pairs if pair[0].is_floating_point()), strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]

@@ -60,7 +60,7 @@ def test_the_newest_run_is_the_same_for_every_job(outputs: Path) -> None:
     plan = max(outputs.glob("*/*-sweep/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
     word = f"init_from={first.path.absolute()},null"
     assert word in plan.read_text()
-    with pytest.raises(UserError, match="repeat it beside sweep.resume"):  # the folder may be from someone else
+    with pytest.raises(UserError, match=r"repeat it beside sweep\.resume"):  # the folder may be from someone else
         run(["-m", f"sweep.resume={plan.parent}"])
     assert run(["-m", f"sweep.resume={plan.parent}", word]) == 0
 

@@ -135,10 +135,10 @@ def search(draw: Draw, valid: Path, case: Path) -> list[str]:
     target = _copy(valid / "search", case)
     file = target / "optuna.journal"
     lines = file.read_text().splitlines()
-    kind = draw.randrange(4)
+    kind, words = draw.randrange(4), [*SWEEP, f"hydra.sweeper.n_trials={draw.choice((1, 1, 2))}"]
     if kind == 0:
         file.write_bytes(mutate.text(draw, file.read_text()))
-        return SEARCH
+        return words
     if kind == 1:
         draw.shuffle(lines)
     elif kind == 2:
@@ -147,7 +147,7 @@ def search(draw: Draw, valid: Path, case: Path) -> list[str]:
         place = draw.randrange(len(lines))
         lines[place] = json.dumps(mutate.tree(draw, json.loads(lines[place])))
     file.write_text("\n".join(lines) + "\n", errors="surrogatepass")
-    return SEARCH
+    return words
 
 
 def garments(draw: Draw, valid: Path, case: Path) -> list[str]:

@@ -36,7 +36,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
-        Generator(shape, 4),
+        Generator(shape, 4, "zeros"),
         Discriminator(shape),
         adam,
         adam,
@@ -352,7 +352,7 @@ def test_samples_belong_to_their_class_and_vary_within_it() -> None:
     torch.manual_seed(0)
     model = gan(num_classes=10, gamma=(0.3, 0.03), penalty_share=0.25)
     shape = NetworkShape(8, 1, 16, 64, 64, 4, num_classes=10)
-    model.generator, model.discriminator = Generator(shape, 32), Discriminator(shape)
+    model.generator, model.discriminator = Generator(shape, 32, "zeros"), Discriminator(shape)
     model.latent_dim = 32
     model.generator_optimizer = model.discriminator_optimizer = partial(torch.optim.Adam, lr=1.6e-3, betas=(0.0, 0.95))
     train(model, images, labels, steps=300, draw=64)

@@ -149,6 +149,22 @@ def check_batch_statistics(config: Config) -> None:
         raise UserError("model.gamma", gamma, f"[0,0]; {reason}", hint="model.gamma=[0,0]")
 
 
+def check_padding(config: Config) -> None:
+    """A map that wraps around has no last line to leave out, so its sides double exactly from the coarsest map on."""
+    model, given = config["model"], config["data"]["image_size"]
+    if model.get("padding") != "circular" or not str(model.get("_target_")).startswith("genimg."):
+        return
+    sides = given if isinstance(given, list) else [given, given]
+    smallest, factor = model["shape"]["smallest"], 1
+    while -(-min(sides) // factor) > smallest:
+        factor *= 2
+    if any(side % factor for side in sides):
+        near = [max(1, round(side / factor)) * factor for side in sides]
+        fitting = near if isinstance(given, list) else near[0]
+        expected = f"multiples of {factor} with model.padding=circular: every stage doubles the sides exactly"
+        raise UserError("data.image_size", given, expected, hint=f"data.image_size={fitting}".replace(" ", ""))
+
+
 def check_lr_schedule(config: Config) -> None:
     """1 / sqrt(progress) never reaches 0."""
     model = config["model"]

@@ -12,6 +12,7 @@ from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
+from genimg.models.networks.periodic import roll_randomly
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import squared_gradient, squared_gradient_estimate, unit_gradient_penalty
 from genimg.models.schedules import LR_SCHEDULES, cosine
@@ -33,7 +34,7 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled` and `Penalised`.
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled`, `Penalised` and `Periodic`.
         discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups`.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
@@ -149,6 +150,8 @@ class GAN(LatentModel):
         z = self.draw_latents(len(real))
         with torch.set_grad_enabled(updates_generator):
             fake = self._generate(z, labels)
+            if self.periodic:
+                fake = roll_randomly(fake)
         real, fake = self.augment.pair(real, fake)
         metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
@@ -271,6 +274,11 @@ class GAN(LatentModel):
         return self._generate(z, labels).clamp(-1, 1)
 
     @property
+    def periodic(self) -> bool:
+        """Whether images continue each other without a seam, side by side."""
+        return isinstance(self.generator, Periodic) and self.generator.periodic
+
+    @property
     def num_styles(self) -> int:
         """Number of layers of the generator that take a style; 0 if it has no mapping network."""
         return self.generator.num_styles if isinstance(self.generator, Styled) else 0
@@ -300,6 +308,18 @@ class ComparesGroups(Protocol):
     """
 
     group_size: int
+
+
+@runtime_checkable
+class Periodic(Protocol):
+    """A generator whose images are periodic, if `periodic`.
+
+    The discriminator then sees each of them shifted on its torus by a random number of pixels. It has borders itself, and
+    would otherwise never see an image continue beyond its own. Real images are not shifted: they are not periodic, and a
+    shift would show a seam that the generator learns.
+    """
+
+    periodic: bool
 
 
 @runtime_checkable

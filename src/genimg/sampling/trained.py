@@ -7,7 +7,7 @@ from typing import cast
 import torch
 
 from genimg.common.errors import UserError
-from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs
+from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs, Repeats
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
 from genimg.sampling.styles import MeanStyles
@@ -49,6 +49,11 @@ class TrainedModel:
     def can_interpolate(self) -> bool:
         """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
+
+    @property
+    def makes_tiles(self) -> bool:
+        """Whether images continue each other without a seam, side by side (`model.padding=circular`)."""
+        return isinstance(self.model, Repeats) and self.model.periodic
 
     def decoder(self, key: str, got: object) -> Decodes:
         """The model, which decodes images from latents. `key` is the option that requires it, and `got` its value."""

@@ -16,6 +16,7 @@ from genimg.config.cross_checks import (
     check_network,
     check_num_classes,
     check_outputs,
+    check_padding,
     check_processes,
     check_run_dir,
 )
@@ -32,6 +33,7 @@ CHECKS = (
     Check(check_num_classes),
     Check(check_batch_statistics),
     Check(check_lr_schedule),
+    Check(check_padding),
     Check(check_devices, needs_machine=True),
     Check(check_processes),
     Check(check_groups),

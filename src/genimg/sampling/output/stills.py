@@ -17,7 +17,10 @@ from genimg.sampling.trained import TrainedModel
 
 
 def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) -> Path:
-    """Writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif."""
+    """Writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif.
+
+    If images are periodic, it writes tiled.png too, the first of them repeated 2 x 2.
+    """
     if options.start is not None:
         expected = "not set; this model produces still images"
         raise UserError("start", options.start, expected, "use a model=rnn run")
@@ -40,6 +43,8 @@ def _write_images(source: Source, images: Iterator[Tensor], options: SampleOptio
     paths = (folder / "images" / f"{name}.png" for name in names(source))
     first = save_each(save_png, images, paths, shown, options)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
+    if source.trained.makes_tiles:
+        save_png(first[0].repeat(1, 2, 2), folder / "tiled.png")
 
 
 def _write_interpolation(source: Source, options: SampleOptions, steps: int, folder: Path) -> None:

@@ -271,7 +271,7 @@ class GAN(LatentModel):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
-        return self._generate(z, labels).clamp(-1, 1)
+        return clipped(self._generate(z, labels))
 
     @property
     def periodic(self) -> bool:
@@ -289,7 +289,7 @@ class GAN(LatentModel):
 
     def draw(self, w: Tensor) -> Tensor:
         """Styles w (N, W) or (N, num_styles, W) -> images (N, C, H, W) in [-1, 1]: `decode(z)` = `draw(style(z))`."""
-        return self.to_images(cast(Styled, self.generator).draw(w).float()).clamp(-1, 1)
+        return clipped(self.to_images(cast(Styled, self.generator).draw(w).float()))
 
     def style_weights(self) -> Tensor:
         """The weights (M, W) of all layers of the generator that read w."""
@@ -357,6 +357,13 @@ def leaky_tanh(x: Tensor) -> Tensor:
     recovered after ten thousand images, or never.
     """
     return torch.tanh(x) + 0.001 * x
+
+
+def clipped(images: Tensor) -> Tensor:
+    """Clips to [-1, 1]. The gradient is that of the identity: a projection can move a pixel that was clipped."""
+    if not images.requires_grad:
+        return images.clamp(-1, 1)
+    return images + (images.clamp(-1, 1) - images).detach()
 
 
 def _unchanged(x: Tensor) -> Tensor:

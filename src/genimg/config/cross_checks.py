@@ -276,10 +276,13 @@ def resolve_rated_runs(config: Config) -> Config:
 
 
 def check_images(config: Config) -> None:
-    for key in ("start", "reconstruct"):
+    for key in ("start", "reconstruct", "project"):
         for path in _as_list(config.get(key)):
             if not Path(path).expanduser().exists():
                 raise UserError(key, path, "an image, a folder of images, or a list", hint="there is no such file")
+    if (latents := config.get("latents")) is not None and not Path(latents).expanduser().is_file():
+        expected = "the file latents.npz that project=IMAGE has written"
+        raise UserError("latents", latents, expected, hint="there is no such file")
 
 
 def _as_list(given: Any) -> list[str]:

@@ -34,7 +34,8 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled`, `Penalised` and `Periodic`.
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled`, `Penalised` and
+            `Periodic`.
         discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups`.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
@@ -314,9 +315,9 @@ class ComparesGroups(Protocol):
 class Periodic(Protocol):
     """A generator whose images are periodic, if `periodic`.
 
-    The discriminator then sees each of them shifted on its torus by a random number of pixels. It has borders itself, and
-    would otherwise never see an image continue beyond its own. Real images are not shifted: they are not periodic, and a
-    shift would show a seam that the generator learns.
+    The discriminator then sees each of them shifted on its torus by a random number of pixels: it has borders itself,
+    and would otherwise never see how an image continues beyond its own. Real images are not shifted, because they are
+    not periodic: a shift would show a seam, which the generator would learn.
     """
 
     periodic: bool

@@ -59,7 +59,7 @@ def read_latents(path: str | Path, trained: TrainedModel) -> Latents:
     """
     expected = "an .npz file with the latents of this model, which project=IMAGE writes"
     try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
+        with Path(path).expanduser().open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             if sum(one.file_size for one in file.zip.infolist()) > _LARGEST:
                 raise ValueError("its arrays are too large")
             arrays = {name: torch.from_numpy(file[name]) for name in ("z", "w", "labels") if name in file}

@@ -51,7 +51,9 @@ def project(
     check_at_least("project_steps", steps, 1)
     check_at_least("seed", seed, 0)
     if images.shape[1:] != trained.image_shape:
-        raise UserError("project", tuple(images.shape), f"images of shape (N, {', '.join(map(str, trained.image_shape))})")
+        raise UserError(
+            "project", tuple(images.shape), f"images of shape (N, {', '.join(map(str, trained.image_shape))})"
+        )
     labels = trained.classes_of(len(images), classes).labels(0, len(images), trained.device)
     found = []
     for part in chunks(len(images), CHUNK // STARTS):

@@ -9,7 +9,9 @@ from genimg.models.networks.shape import ImageSize, NetworkShape
 
 def test_the_published_network_has_as_many_parameters() -> None:
     shape = NetworkShape(64, 3, 32, 512, 512, 4)
-    counts = [sum(p.numel() for p in net.parameters()) for net in (Generator(shape, 100, "zeros"), Discriminator(shape))]
+    counts = [
+        sum(p.numel() for p in net.parameters()) for net in (Generator(shape, 100, "zeros"), Discriminator(shape))
+    ]
     assert counts == [3_576_704, 2_765_568]  # pytorch/examples
 
 

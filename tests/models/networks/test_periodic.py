@@ -36,7 +36,9 @@ def generic(name: str, padding: str, size: ImageSize = 32, seed: int = 0) -> Any
     for key, value in [*network.named_parameters(), *network.named_buffers()]:
         if "running_var" in key:
             value.data.uniform_(0.5, 1.5)
-        elif value.is_floating_point() and (value.dim() == 1 or not value.any()):  # biases, means, and the weights that start at 0
+        elif value.is_floating_point() and (
+            value.dim() == 1 or not value.any()
+        ):  # biases, means, and the weights that start at 0
             value.data.copy_(0.3 * torch.randn_like(value))
         elif name == "dcgan" and value.dim() == 4:
             value.data.mul_(15)  # weights of N(0, 0.3^2)

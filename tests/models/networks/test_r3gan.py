@@ -101,7 +101,10 @@ def random_network(network: nn.Module) -> nn.Module:
 
 def test_outputs_equal_those_of_a_reference_with_the_same_weights() -> None:
     shape = NetworkShape(16, 3, 4, 16, 12, 4, 3)  # widths 4, 8 and 16: each change of width has a projection
-    generator, discriminator = random_network(Generator(shape, 6, 2, 4, "zeros")), random_network(Discriminator(shape, 2, 4))
+    generator, discriminator = (
+        random_network(Generator(shape, 6, 2, 4, "zeros")),
+        random_network(Discriminator(shape, 2, 4)),
+    )
     z, labels = torch.randn(3, 6, dtype=torch.float64), torch.tensor([0, 2, 1])
     images = generator(z, labels)
     torch.testing.assert_close(images, Reference(generator).generate(z, labels, 3, 2, 4))

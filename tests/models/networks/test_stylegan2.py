@@ -16,7 +16,9 @@ from genimg.models.networks.stylegan2 import Discriminator, Generator, Mapping, 
 
 
 def generator(shape: NetworkShape, style_mixing: float = 0.0, path_length: float = 0.0) -> Generator:
-    return Generator(shape, 8, 2, style_mixing, path_length, path_length_every=4, path_length_share=0.5, padding="zeros")
+    return Generator(
+        shape, 8, 2, style_mixing, path_length, path_length_every=4, path_length_share=0.5, padding="zeros"
+    )
 
 
 def shape(size: ImageSize = 16, channels: int = 3, classes: int = 0) -> NetworkShape:

@@ -1,8 +1,8 @@
 """Maps on a torus, for images that repeat without a seam (`model.padding=circular`).
 
-A map (h, w) stands for its periodic continuation, x[i + h, j + w] = x[i, j]. Layers that act at each pixel alone keep it.
-Convolutions and enlargements keep it if they read the opposite border in the place of zeros: then a layer commutes with
-shifts of the torus, by one pixel before it and by its scale after it. No image has a place where it ends.
+A map of (h, w) stands for its periodic continuation, x[i + h, j + w] = x[i, j]. Layers that act on each pixel alone
+keep that property. Convolutions and enlargements keep it if they read the opposite border in the place of zeros: a shift
+of the torus before the layer is then the same shift, times the scale of the layer, after it.
 """
 
 import torch

@@ -52,7 +52,12 @@ def _write_interpolation(source: Source, options: SampleOptions, steps: int, fol
     if source.count > ON_SHEET:
         key = "num_images" if options.seeds is None else "seeds"
         raise UserError(key, source.count, f"2 to {ON_SHEET} images with interpolate")
-    strips = to_uint8(interpolate(source, steps))
+    save_strips(interpolate(source, steps), options, folder)
+
+
+def save_strips(images: Tensor, options: SampleOptions, folder: Path) -> None:
+    """Writes interpolation.png, a row for each of (N, steps + 1, C, H, W), and interpolation.gif, a loop."""
+    strips = to_uint8(images)
     sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
     save_png(sheet, folder / "interpolation.png")
     ring = strips[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next row

@@ -104,6 +104,12 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.lr_schedule=inverse_sqrt", "model.final_lr=0"],
         ["model.final_lr: got 0", "above 0", "model.final_lr=0.1"],
     ),
+    "misspelt padding": (["model.padding=circuler"], ["zeros or circular", "did you mean model.padding=circular?"]),
+    "periodic images of a size that does not double": (
+        ["model.padding=circular", "data.image_size=[28,50]"],
+        ["data.image_size: got [28, 50]", "multiples of 8", "data.image_size=[32,48]"],
+    ),
+    "periodic images of a VAE": (["model=vae", "model.padding=circular"], ["model.padding", "model=gan"]),
     "a pipeline in a list": (["model.augmentation=[ada]"], ["did you mean model.augmentation=ada?"]),
     "a probability above 1": (["model.augmentation_p=[0,2]"], ["adaptive", "one number or [start,end] from 0 to 1"]),
     "misspelt key of a packaged class": (["+model.discriminator.slope=0.1"], ["an existing key"]),

@@ -36,7 +36,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     }  # fmt: skip
     shape = NetworkShape(image_size, channels, 4, 8, 8, 4, num_classes)
     return GAN(
-        Generator(shape, 4),
+        Generator(shape, 4, "zeros"),
         Discriminator(shape),
         adam,
         adam,
@@ -405,7 +405,7 @@ def test_samples_belong_to_their_class_and_vary_within_it() -> None:
     torch.manual_seed(0)
     model = gan(num_classes=10, gamma=(0.3, 0.03), penalty_share=0.25)
     shape = NetworkShape(8, 1, 16, 64, 64, 4, num_classes=10)
-    model.generator, model.discriminator = Generator(shape, 32), Discriminator(shape)
+    model.generator, model.discriminator = Generator(shape, 32, "zeros"), Discriminator(shape)
     model.latent_dim = 32
     model.generator_optimizer = model.discriminator_optimizer = partial(torch.optim.Adam, lr=1.6e-3, betas=(0.0, 0.95))
     train(model, images, labels, steps=300, draw=64)
@@ -486,3 +486,23 @@ def test_with_batch_statistics_real_and_fake_images_pass_separately() -> None:
         model.discriminator = Centred()
         metrics, _ = model.discriminator_loss(bright, dark, None)
         assert float(metrics["real_logits"]) == float(-metrics["fake_logits"]) == (0 if apart else 0.5)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+def test_the_discriminator_sees_periodic_images_rolled_and_others_as_they_are(padding: str) -> None:
+    """A roll keeps the cyclic order of the rows. Real images are not periodic and never rolled."""
+    model = untrained("model=gan", f"model.padding={padding}")[1]
+    assert isinstance(model, GAN)
+    assert model.periodic == (padding == "circular")
+    real, drawn, seen = torch.rand(8, 1, 8, 8) * 2 - 1, [], []
+    model.generator.register_forward_hook(lambda layer, inputs, output: drawn.append(leaky_tanh(output)))
+    model.discriminator.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    train(model, real)
+    assert torch.equal(seen[0][:8], real)
+    shifts = []
+    for made, shown in zip(drawn[0], seen[0][8:], strict=True):
+        rolls = [(row, column) for row in range(8) for column in range(8)]
+        shifts.append([one for one in rolls if torch.equal(made.roll(one, (1, 2)), shown)])
+    assert all(len(found) == 1 for found in shifts)
+    assert (len({found[0] for found in shifts}) > 5) == model.periodic
+    assert torch.equal(seen[-1], seen[0][8:]), "the generator's step"

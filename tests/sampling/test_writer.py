@@ -16,11 +16,13 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling.images.sheets import GAP, to_uint8
+from genimg.sampling.load import from_checkpoint
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET
 from genimg.sampling.output.write import write_samples
 from genimg.sampling.sampler import Sampler
 from tests.stub_models import StubAutoencoder, StubGenerator, StubSequences
+from tests.trained import checkpoint
 
 GREY, COLOUR = (1, 8, 8), (3, 16, 12)
 
@@ -89,6 +91,14 @@ def test_each_row_of_the_sheet_shows_one_class(tmp_path: Path) -> None:
     for column in range(5):
         assert (tile(tmp_path / "sheet.png", 0, column, 8, 8, 8)[0, 2] == 255).all()
         assert (tile(tmp_path / "sheet.png", 1, column, 8, 8, 8)[0, 1] == 255).all()
+
+
+def test_a_periodic_model_writes_its_first_image_as_a_tile_too(tmp_path: Path) -> None:
+    sampler = from_checkpoint(checkpoint("model=gan", "model.padding=circular"), "cpu")
+    write_samples(sampler, SampleOptions.defaults(num_images=2), tmp_path)
+    assert files(tmp_path) == ["images/0000.png", "images/0001.png", "sheet.png", "tiled.png"]
+    tiled, first = pixels(tmp_path / "tiled.png"), pixels(tmp_path / "images" / "0000.png")
+    assert torch.equal(tiled, torch.cat([torch.cat([first, first], 2)] * 2, 1))
 
 
 def test_an_interpolation_has_one_row_per_pair_and_its_gif_is_a_loop(tmp_path: Path) -> None:

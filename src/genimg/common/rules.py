@@ -118,6 +118,7 @@ RULES: dict[str, Rule] = {
         "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/extending.md"
     ),
     "model.output": registered("models.gan", "OUTPUTS"),
+    "model.padding": registered("models.networks.periodic", "PADDINGS"),
     "model.batch_statistics": Flag(),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),
     "model.augmentation": Names(
@@ -174,6 +175,10 @@ RULES: dict[str, Rule] = {
     "mix_seeds": Seeds(null=True),
     "mix_layer": Integer(1, null=True),
     "reconstruct": Paths(null=True),
+    "project": Paths(null=True),
+    "project_space": Text(registry=("genimg.sampling.projected", "SPACES"), null=True),
+    "project_steps": Integer(1),
+    "latents": Text(null=True),
     "start": Paths(null=True),
     "num_frames": Integer(2, null=True),
     "futures": Integer(1),

@@ -164,6 +164,22 @@ def check_batch_statistics(config: Config) -> None:
         raise UserError("model.gamma", gamma, f"0; {reason}", hint="model.gamma=0")
 
 
+def check_padding(config: Config) -> None:
+    """A map that wraps around has no last line to leave out, so its sides double exactly from the coarsest map on."""
+    model, given = config["model"], config["data"]["image_size"]
+    if model.get("padding") != "circular" or not str(model.get("_target_")).startswith("genimg."):
+        return
+    sides = given if isinstance(given, list) else [given, given]
+    smallest, factor = model["shape"]["smallest"], 1
+    while -(-min(sides) // factor) > smallest:
+        factor *= 2
+    if any(side % factor for side in sides):
+        near = [max(1, round(side / factor)) * factor for side in sides]
+        fitting = near if isinstance(given, list) else near[0]
+        expected = f"multiples of {factor} with model.padding=circular: every stage doubles the sides exactly"
+        raise UserError("data.image_size", given, expected, hint=f"data.image_size={fitting}".replace(" ", ""))
+
+
 def check_lr_schedule(config: Config) -> None:
     """1 / sqrt(progress) never reaches 0."""
     model = config["model"]
@@ -275,10 +291,13 @@ def resolve_rated_runs(config: Config) -> Config:
 
 
 def check_images(config: Config) -> None:
-    for key in ("start", "reconstruct"):
+    for key in ("start", "reconstruct", "project"):
         for path in _as_list(config.get(key)):
             if not Path(path).expanduser().exists():
                 raise UserError(key, path, "an image, a folder of images, or a list", hint="there is no such file")
+    if (latents := config.get("latents")) is not None and not Path(latents).expanduser().is_file():
+        expected = "the file latents.npz that project=IMAGE has written"
+        raise UserError("latents", latents, expected, hint="there is no such file")
 
 
 def _as_list(given: Any) -> list[str]:

@@ -166,6 +166,14 @@ class HasStyles(Protocol):
 
 
 @runtime_checkable
+class Repeats(Protocol):
+    """A model whose images may be periodic, if `periodic`: side by side they continue each other without a seam."""
+
+    @property
+    def periodic(self) -> bool: ...
+
+
+@runtime_checkable
 class Discriminates(Protocol):
     """A model with a discriminator, which an export does not contain.
 

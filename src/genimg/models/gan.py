@@ -12,6 +12,7 @@ from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
+from genimg.models.networks.periodic import roll_randomly
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import (
     off_centre,
@@ -38,7 +39,8 @@ class GAN(LatentModel):
         https://arxiv.org/abs/1801.04406
 
     Args:
-        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled` and `Penalised`.
+        generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled`, `Penalised` and
+            `Periodic`.
         discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups`.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
@@ -172,6 +174,8 @@ class GAN(LatentModel):
         z = self.draw_latents(len(real))
         with torch.set_grad_enabled(updates_generator):
             fake = self._generate(z, labels)
+            if self.periodic:
+                fake = roll_randomly(fake)
         real, fake = self.augment.pair(real, fake)
         metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
@@ -294,7 +298,12 @@ class GAN(LatentModel):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1]."""
-        return self._generate(z, labels).clamp(-1, 1)
+        return clipped(self._generate(z, labels))
+
+    @property
+    def periodic(self) -> bool:
+        """Whether images continue each other without a seam, side by side."""
+        return isinstance(self.generator, Periodic) and self.generator.periodic
 
     @property
     def num_styles(self) -> int:
@@ -307,7 +316,7 @@ class GAN(LatentModel):
 
     def draw(self, w: Tensor) -> Tensor:
         """Styles w (N, W) or (N, num_styles, W) -> images (N, C, H, W) in [-1, 1]: `decode(z)` = `draw(style(z))`."""
-        return self.to_images(cast(Styled, self.generator).draw(w).float()).clamp(-1, 1)
+        return clipped(self.to_images(cast(Styled, self.generator).draw(w).float()))
 
     def style_weights(self) -> Tensor:
         """The weights (M, W) of all layers of the generator that read w."""
@@ -326,6 +335,18 @@ class ComparesGroups(Protocol):
     """
 
     group_size: int
+
+
+@runtime_checkable
+class Periodic(Protocol):
+    """A generator whose images are periodic, if `periodic`.
+
+    The discriminator then sees each of them shifted on its torus by a random number of pixels: it has borders itself,
+    and would otherwise never see how an image continues beyond its own. Real images are not shifted, because they are
+    not periodic: a shift would show a seam, which the generator would learn.
+    """
+
+    periodic: bool
 
 
 @runtime_checkable
@@ -368,6 +389,13 @@ def leaky_tanh(x: Tensor) -> Tensor:
     recovered after ten thousand images, or never.
     """
     return torch.tanh(x) + 0.001 * x
+
+
+def clipped(images: Tensor) -> Tensor:
+    """Clips to [-1, 1]. The gradient is that of the identity: a projection can move a pixel that was clipped."""
+    if not images.requires_grad:
+        return images.clamp(-1, 1)
+    return images + (images.clamp(-1, 1) - images).detach()
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from torch import Tensor
 from genimg.sampling.classes import Classes
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.interpolation import interpolate
-from genimg.sampling.settings import LatentOptions, LatentSettings
+from genimg.sampling.projected import Latents, stream_latents
+from genimg.sampling.projection import project
+from genimg.sampling.settings import LatentOptions, LatentSettings, Strengths
 from genimg.sampling.source import Source, chunks, to_cpu
 from genimg.sampling.stream import stream
 from genimg.sampling.style_tables import mix_styles, stream_sliders
@@ -137,6 +139,36 @@ class Sampler(TrainedModel):
         """
         coarse = self.source(num_images, **latents)
         return mix_styles(coarse, Source(self, replace(coarse.settings, seeds=mix_seeds)), mix_layer)
+
+    def project(
+        self,
+        images: Tensor,
+        classes: Classes | None = None,
+        *,
+        project_space: str | None = None,
+        project_steps: int = 300,
+        seed: int = 0,
+    ) -> Latents:
+        """Finds the latents whose images are most like given images (N, C, H, W): see `projection`.
+
+        The model must decode images from latents. `draw` draws the images of the result, and `Latents.save` keeps it.
+
+        Args:
+            images: values in [-1, 1].
+            classes: as for `reconstruct`.
+            project_space: z; w, one style for all layers; or w+, a style for each layer, which comes closest to images
+                that the model would not draw. None = w+ for a model with a mapping network, else z.
+            project_steps: steps of the optimisation, 1 or more.
+            seed: of the latents from which it starts.
+
+        Raises:
+            UserError: if an option is out of range, or the model does not support it.
+        """
+        return project(self, images, classes, project_space, project_steps, seed)
+
+    def draw(self, latents: Latents, directions: Strengths | None = None) -> Tensor:
+        """The images (N, C, H, W) of latents, changed along `directions` as for `LatentSettings`."""
+        return torch.cat(list(stream_latents(self, latents, directions)))
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:

@@ -40,11 +40,7 @@ class Source:
             trained.decoder("truncation", settings.truncation)
         if settings.truncation_psi is not None:
             trained.styled("truncation_psi", settings.truncation_psi, "truncation=1.0 truncates z")
-        self._shift: Tensor | None = None
-        if settings.directions is not None:
-            hint = "temperature, truncation and classes act on z"
-            trained.styled("directions", dict(settings.directions), hint)
-            self._shift = trained.directions.shift(settings.directions, "directions")
+        self._shift = trained.shift(settings.directions)
 
     @property
     def count(self) -> int:
@@ -115,9 +111,9 @@ class Source:
         trained.frames_that_fit = count * frames
 
 
-def chunks(count: int) -> Iterator[slice]:
+def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
     """Divides `count` samples into chunks."""
-    return (slice(begin, min(begin + CHUNK, count)) for begin in range(0, count, CHUNK))
+    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))
 
 
 def to_cpu(images: Tensor) -> Tensor:

@@ -5,11 +5,13 @@ from functools import cached_property
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs
+from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs, Repeats
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
+from genimg.sampling.settings import Strengths
 from genimg.sampling.styles import MeanStyles
 
 
@@ -50,6 +52,16 @@ class TrainedModel:
         """Whether the model decodes images from latents, as `interpolate` and `truncation` require."""
         return isinstance(self.model, Decodes) and not self.makes_sequences
 
+    @property
+    def has_styles(self) -> bool:
+        """Whether the model has a mapping network."""
+        return self.can_interpolate and isinstance(self.model, HasStyles) and self.model.num_styles > 0
+
+    @property
+    def makes_tiles(self) -> bool:
+        """Whether images continue each other without a seam, side by side (`model.padding=circular`)."""
+        return isinstance(self.model, Repeats) and self.model.periodic
+
     def decoder(self, key: str, got: object) -> Decodes:
         """The model, which decodes images from latents. `key` is the option that requires it, and `got` its value."""
         if self.makes_sequences or not isinstance(self.model, Decodes):
@@ -85,6 +97,13 @@ class TrainedModel:
     def directions(self) -> Directions:
         """The directions in the space of styles, of a model with a mapping network."""
         return Directions(cast(HasStyles, self.model), self.mean_styles, self.classes, self.device)
+
+    def shift(self, directions: Strengths | None) -> Tensor | None:
+        """The change (W,) of every style along the directions; None without any."""
+        if directions is None:
+            return None
+        self.styled("directions", dict(directions), "temperature, truncation and classes act on z")
+        return self.directions.shift(directions, "directions")
 
     def class_choice(self, classes: Classes | None) -> ClassChoice:
         """The classes that are drawn in turn.

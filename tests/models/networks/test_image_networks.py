@@ -32,7 +32,7 @@ def test_outputs_have_the_right_shape_for_every_size_and_channels(
     size: ImageSize, channels: int, smallest: int
 ) -> None:
     shape = small(size, channels, smallest)
-    for network in (Generator(shape, 8), Decoder(shape, 8)):
+    for network in (Generator(shape, 8, "zeros"), Decoder(shape, 8)):
         images = network(torch.randn(2, 8))
         assert images.shape == (2, channels, *shape.height_width)
     images = torch.randn(2, channels, *shape.height_width)
@@ -44,7 +44,7 @@ def test_outputs_have_the_right_shape_for_every_size_and_channels(
 @pytest.mark.parametrize(
     "network",
     [
-        Generator(small(16, num_classes=3), 8).eval(),  # without batch statistics
+        Generator(small(16, num_classes=3), 8, "zeros").eval(),  # without batch statistics
         Decoder(small(16, num_classes=3), 8),
         Discriminator(small(16, num_classes=3)),
         Encoder(small(16, num_classes=3), 8),

@@ -20,7 +20,7 @@ def test_the_published_cifar10_network_has_as_many_parameters(classes: int, size
     """As counted in the official code with its preset CIFAR10."""
     shape = NetworkShape(32, 3, 768, 768, 768, 4, classes)
     with torch.device("meta"):
-        assert (count(Generator(shape, 64, 2, 16)), count(Discriminator(shape, 2, 16))) == sizes
+        assert (count(Generator(shape, 64, 2, 16, "zeros")), count(Discriminator(shape, 2, 16))) == sizes
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -28,7 +28,7 @@ def test_the_published_cifar10_network_has_as_many_parameters(classes: int, size
 def test_outputs_have_the_right_shape(size: ImageSize, classes: int) -> None:
     shape = NetworkShape(size, 3, 4, 8, 8, 4, classes)
     labels = torch.tensor([0, 2]) if classes else None
-    images = Generator(shape, 8, 1, 4)(torch.randn(2, 8), labels)
+    images = Generator(shape, 8, 1, 4, "zeros")(torch.randn(2, 8), labels)
     assert images.shape == (2, 3, *shape.height_width)
     assert Discriminator(shape, 1, 4)(images, labels).shape == (2,)
 
@@ -101,7 +101,10 @@ def random_network(network: nn.Module) -> nn.Module:
 
 def test_outputs_equal_those_of_a_reference_with_the_same_weights() -> None:
     shape = NetworkShape(16, 3, 4, 16, 12, 4, 3)  # widths 4, 8 and 16: each change of width has a projection
-    generator, discriminator = random_network(Generator(shape, 6, 2, 4)), random_network(Discriminator(shape, 2, 4))
+    generator, discriminator = (
+        random_network(Generator(shape, 6, 2, 4, "zeros")),
+        random_network(Discriminator(shape, 2, 4)),
+    )
     z, labels = torch.randn(3, 6, dtype=torch.float64), torch.tensor([0, 2, 1])
     images = generator(z, labels)
     torch.testing.assert_close(images, Reference(generator).generate(z, labels, 3, 2, 4))

@@ -61,7 +61,7 @@ def test_an_average_of_vectors_is_scaled_to_length_one() -> None:
 def test_outputs_have_the_right_shape(size: ImageSize, classes: int, attention: int | None) -> None:
     shape = NetworkShape(size, 3, 4, 8, 8, 4, classes)
     labels = torch.tensor([0, 2]) if classes else None
-    images = Generator(shape, 8, attention, spectral=attention is not None)(torch.randn(2, 8), labels)
+    images = Generator(shape, 8, attention, spectral=attention is not None, padding="zeros")(torch.randn(2, 8), labels)
     assert images.shape == (2, 3, *shape.height_width)
     discriminator = Discriminator(shape, attention)
     assert discriminator(images, labels).shape == (2,)

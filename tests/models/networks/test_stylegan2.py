@@ -16,7 +16,9 @@ from genimg.models.networks.stylegan2 import Discriminator, Generator, Mapping, 
 
 
 def generator(shape: NetworkShape, style_mixing: float = 0.0, path_length: float = 0.0) -> Generator:
-    return Generator(shape, 8, 2, style_mixing, path_length, path_length_every=4, path_length_share=0.5)
+    return Generator(
+        shape, 8, 2, style_mixing, path_length, path_length_every=4, path_length_share=0.5, padding="zeros"
+    )
 
 
 def shape(size: ImageSize = 16, channels: int = 3, classes: int = 0) -> NetworkShape:
@@ -37,7 +39,7 @@ def test_the_published_network_has_as_many_parameters() -> None:
     """As counted in the official code of StyleGAN2-ADA for 256 pixels, without classes."""
     published = NetworkShape(256, 3, 64, 512, 512, 4)
     with torch.device("meta"):
-        networks = Generator(published, 512, 8, 0.9, 2.0, 4, 0.5), Discriminator(published, 8, 4)
+        networks = Generator(published, 512, 8, 0.9, 2.0, 4, 0.5, "zeros"), Discriminator(published, 8, 4)
     assert [sum(p.numel() for p in network.parameters()) for network in networks] == [24_767_458, 24_001_089]
 
 

@@ -27,10 +27,11 @@ from tests.trained import checkpoint
 
 MODELS = {
     "gan": ["model=gan"],
+    "tiles": ["model=gan", "model.padding=circular"],
     "classes": ["model=gan", "model.conditional=true"],
     "r3gan": ["model/network=r3gan", "model.group_width=4"],
     "resnet": ["model/network=resnet", "model.conditional=true", "model.attention=4", "model.spectral_generator=true"],
-    "stylegan2": ["model/network=stylegan2", "model.conditional=true"],
+    "stylegan2": ["model/network=stylegan2", "model.conditional=true", "model.padding=circular"],
     "vae": ["model=vae", "model.conditional=true"],
     "normal": ["model=vae", "model.prior=normal", "model.likelihood=bernoulli"],
     "rnn": ["model=rnn", "model.layers=1", "data.num_frames=4"],

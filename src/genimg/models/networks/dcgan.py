@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.networks.layers import class_vectors
+from genimg.models.networks.periodic import is_circular, wrap
 from genimg.models.networks.shape import NetworkShape
 
 
@@ -23,17 +24,21 @@ class Generator(nn.Module):
     Args:
         shape: the image to draw and the size of the network.
         latent_dim: length of `z`.
+        padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, padding: str) -> None:
         super().__init__()
+        self.periodic = is_circular(padding, shape)
         self.sizes = shape.resolutions()[::-1]  # coarse to fine
         widths = shape.widths(len(self.sizes))[:0:-1]  # without that of the full resolution
         self.embedding = nn.Embedding(shape.num_classes, latent_dim) if shape.num_classes else None
         inputs = latent_dim * (2 if shape.num_classes else 1)
         self.first = nn.ConvTranspose2d(inputs, widths[0], self.sizes[0], bias=False)
+        cut = 3 if self.periodic else 1  # lines of the result on each side; a line of the wrapped map more gives two
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False) for a, b in pairwise([*widths, shape.channels])
+            nn.ConvTranspose2d(a, b, 4, stride=2, padding=cut, bias=False)
+            for a, b in pairwise([*widths, shape.channels])
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
         _initialise(self)
@@ -44,7 +49,8 @@ class Generator(nn.Module):
             z = torch.cat([z, class_vectors(self.embedding, labels)], dim=1)
         h = self.first(z[:, :, None, None])
         for (height, width), norm, up in zip(self.sizes[1:], self.norms, self.ups, strict=True):
-            h = up(F.relu(norm(h)))[..., :height, :width]
+            h = F.relu(norm(h))
+            h = up(wrap(h) if self.periodic else h)[..., :height, :width]
         return h
 
 

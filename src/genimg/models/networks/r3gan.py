@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.networks.layers import class_vectors
+from genimg.models.networks.periodic import is_circular
 from genimg.models.networks.resampling import Downsample, Upsample
 from genimg.models.networks.shape import NetworkShape
 
@@ -39,15 +40,17 @@ class Block(nn.Module):
         group_width: channels of one group of the 3x3 convolution, which has EXPANSION * C channels; at most that many.
         depth: L, the blocks of the whole network. The standard deviation of W1 and W2 has the factor L^(-1/4), so that
             the gradient of the network does not grow with L (Fixup).
+        padding: a name of `PADDINGS`.
     """
 
-    def __init__(self, channels: int, group_width: int, depth: int) -> None:
+    def __init__(self, channels: int, group_width: int, depth: int, padding: str = "zeros") -> None:
         super().__init__()
         inner = EXPANSION * channels
         gain = GAIN * depth**-0.25
         # the bias of an activation is that of the convolution before it
         self.expand = scaled(nn.Conv2d(channels, inner, 1), gain)
-        self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=_groups(inner, group_width)), gain)
+        groups = _groups(inner, group_width)
+        self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=groups, padding_mode=padding), gain)
         self.reduce = scaled(nn.Conv2d(inner, channels, 1, bias=False), 0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,10 +70,12 @@ class Generator(nn.Module):
         latent_dim: length of `z`.
         blocks: blocks of each stage.
         group_width: as in `Block`.
+        padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int, blocks: int, group_width: int) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, blocks: int, group_width: int, padding: str) -> None:
         super().__init__()
+        self.periodic = is_circular(padding, shape)
         sizes = shape.resolutions()[::-1]  # coarse to fine
         widths = shape.widths(len(sizes))[::-1]
         inputs = latent_dim
@@ -80,11 +85,12 @@ class Generator(nn.Module):
             inputs += latent_dim
         self.basis = nn.Parameter(torch.randn(widths[0], *sizes[0]))
         self.modulation = scaled(nn.Linear(inputs, widths[0], bias=False))
-        stages: list[nn.Module] = [_blocks(widths[0], blocks, group_width, blocks * len(sizes))]
+        depth = blocks * len(sizes)
+        stages: list[nn.Module] = [_blocks(widths[0], blocks, group_width, depth, padding)]
         for size, (coarse, fine) in zip(sizes[1:], pairwise(widths), strict=True):
             stages += [
-                nn.Sequential(_project(coarse, fine), Upsample(size)),
-                _blocks(fine, blocks, group_width, blocks * len(sizes)),
+                nn.Sequential(_project(coarse, fine), Upsample(size, self.periodic)),
+                _blocks(fine, blocks, group_width, depth, padding),
             ]
         self.stages = nn.Sequential(*stages)
         self.to_image = scaled(nn.Conv2d(widths[-1], shape.channels, 1, bias=False))
@@ -142,8 +148,8 @@ def scaled(layer: Layer, gain: float = 1) -> Layer:
     return layer
 
 
-def _blocks(channels: int, count: int, group_width: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(channels, group_width, depth) for _ in range(count)))
+def _blocks(channels: int, count: int, group_width: int, depth: int, padding: str = "zeros") -> nn.Sequential:
+    return nn.Sequential(*(Block(channels, group_width, depth, padding) for _ in range(count)))
 
 
 def _project(inputs: int, outputs: int) -> nn.Module:

@@ -1,12 +1,14 @@
 """Resampling by a factor of two with the binomial filter [1, 3, 3, 1] / 8, which passes little aliasing.
 
 It is the filter [1, 2, 1] convolved with the [1, 1] of repeated or averaged pixels (Karras et al. 2019, StyleGAN,
-section 2; R3GAN, Huang et al. 2024). Outside the image all values are 0.
+section 2; R3GAN, Huang et al. 2024). Outside the image all values are 0, unless it is circular.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from genimg.models.networks.periodic import wrap
 
 TAPS = (0.125, 0.375, 0.375, 0.125)
 
@@ -19,20 +21,22 @@ class Upsample(nn.Module):
 
     Args:
         size: (H, W).
+        circular: whether the opposite border is outside the map, instead of zeros.
     """
 
     kernel: Tensor
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], circular: bool = False) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.circular = size, circular
         self.register_buffer("kernel", _kernel(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = self.size
         with torch.autocast(x.device.type, enabled=False):
             kernel = _per_channel(4 * self.kernel, x)
-            y = F.conv_transpose2d(x.to(kernel), kernel, stride=2, padding=1, groups=len(kernel))
+            y, cut = (wrap(x), 3) if self.circular else (x, 1)
+            y = F.conv_transpose2d(y.to(kernel), kernel, stride=2, padding=cut, groups=len(kernel))
             return y[..., :height, :width].to(x)
 
 

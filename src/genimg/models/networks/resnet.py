@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from genimg.models.networks.attention import SelfAttention
 from genimg.models.networks.layers import class_vectors
+from genimg.models.networks.periodic import is_circular
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.networks.spectral import convolution, linear, normalised
 
@@ -61,18 +62,19 @@ class GeneratorBlock(nn.Module):
         num_classes: 0 for an unconditional network.
         spectral: whether the convolutions have spectral normalisation.
         attention: whether self-attention of the input comes first.
+        padding: a name of `PADDINGS`.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, size: Size, num_classes: int, spectral: bool, attention: bool
+        self, inputs: int, outputs: int, size: Size, num_classes: int, spectral: bool, attention: bool, padding: str
     ) -> None:
         super().__init__()
         self.size = size
         self.attention = SelfAttention(inputs, spectral) if attention else nn.Identity()
         self.norm1 = ClassNorm(inputs, num_classes)
-        self.conv1 = convolution(inputs, outputs, 3, spectral, gain=sqrt(2))
+        self.conv1 = convolution(inputs, outputs, 3, spectral, gain=sqrt(2), padding=padding)
         self.norm2 = ClassNorm(outputs, num_classes)
-        self.conv2 = convolution(outputs, outputs, 3, spectral, gain=sqrt(2))
+        self.conv2 = convolution(outputs, outputs, 3, spectral, gain=sqrt(2), padding=padding)
         self.shortcut = convolution(inputs, outputs, 1, spectral)
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -93,21 +95,25 @@ class Generator(nn.Module):
         attention: self-attention at the finest resolution, below that of the image, whose shorter side is at most this
             many pixels, or at the coarsest if there is none; None = no attention.
         spectral: spectral normalisation of all convolutions and of the linear layer, as in SAGAN.
+        padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int, attention: int | None, spectral: bool) -> None:
+    def __init__(
+        self, shape: NetworkShape, latent_dim: int, attention: int | None, spectral: bool, padding: str
+    ) -> None:
         super().__init__()
+        self.periodic = is_circular(padding, shape)
         sizes = shape.resolutions()[::-1]  # coarse to fine
         widths = shape.widths(len(sizes))[::-1]
         attended = _attended_size(shape, attention)
         self.first_shape = (widths[0], *sizes[0])
         self.fc = linear(latent_dim, widths[0] * sizes[0][0] * sizes[0][1], spectral)
         self.blocks = nn.ModuleList(
-            GeneratorBlock(a, b, fine, shape.num_classes, spectral, coarse == attended)
+            GeneratorBlock(a, b, fine, shape.num_classes, spectral, coarse == attended, padding)
             for (a, b), (coarse, fine) in zip(pairwise(widths), pairwise(sizes), strict=True)
         )
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.to_image = convolution(widths[-1], shape.channels, 3, spectral)
+        self.to_image = convolution(widths[-1], shape.channels, 3, spectral, padding=padding)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> images (B, C, H, W), unbounded."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from genimg.models.networks.conv import Backbone
 from genimg.models.networks.layers import class_vectors, init_convolutions, layer_styles
+from genimg.models.networks.periodic import enlarge_bilinear, is_circular
 from genimg.models.networks.shape import NetworkShape
 
 
@@ -23,10 +24,12 @@ class Generator(nn.Module):
     Args:
         shape: the image to draw and the size of the network.
         latent_dim: length of `z`.
+        padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, padding: str) -> None:
         super().__init__()
+        self.periodic = is_circular(padding, shape)
         self.size = shape.height_width
         self.sizes = shape.resolutions()[:0:-1]  # coarse to half resolution
         widths = shape.widths(len(self.sizes) + 1)[:0:-1]
@@ -39,12 +42,12 @@ class Generator(nn.Module):
         )
         self.first_shape = (widths[0], *self.sizes[0])
         self.fc = nn.Linear(shape.hidden, widths[0] * self.sizes[0][0] * self.sizes[0][1])
-        stages = [Stage(a, b, shape.hidden) for a, b in pairwise([widths[0], *widths])]
+        stages = [Stage(a, b, shape.hidden, padding) for a, b in pairwise([widths[0], *widths])]
         self.stages = nn.ModuleList(stages)
         self.num_styles = 1 + len(stages)
         pixel_width = max(1, shape.width // 2)
-        self.to_pixels = nn.Conv2d(widths[-1], pixel_width, 3, padding=1)
-        self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1)
+        self.to_pixels = nn.Conv2d(widths[-1], pixel_width, 3, padding=1, padding_mode=padding)
+        self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1, padding_mode=padding)
         init_convolutions(self)
         for stage in stages:
             nn.init.normal_(stage.style.weight, std=0.3 / shape.hidden**0.5)  # scales start near 1
@@ -66,8 +69,9 @@ class Generator(nn.Module):
         first, *others = layer_styles(w, self.num_styles)
         h = self.fc(first).view(-1, *self.first_shape)  # (B, widths[0] * h * w) -> (B, widths[0], h, w)
         for size, stage, style in zip(self.sizes, self.stages, others, strict=True):
-            h = stage(_enlarged(h, size), style)
-        return self.to_image(F.leaky_relu(self.to_pixels(_enlarged(h, self.size)), 0.2))
+            h = stage(enlarge_bilinear(h, size, self.periodic), style)
+        h = self.to_pixels(enlarge_bilinear(h, self.size, self.periodic))
+        return self.to_image(F.leaky_relu(h, 0.2))
 
     def style_weights(self) -> Tensor:
         """The weights (M, hidden) of all layers that read w."""
@@ -80,11 +84,12 @@ class Stage(nn.Module):
     Args:
         in_channels, out_channels: channels before and after the convolution.
         style_dim: length of the style.
+        padding: a name of `PADDINGS`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, style_dim: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int, padding: str) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False, padding_mode=padding)
         self.norm = nn.BatchNorm2d(out_channels, affine=False)
         self.style = nn.Linear(style_dim, 2 * out_channels)
 
@@ -92,10 +97,6 @@ class Stage(nn.Module):
         """Features (B, in_channels, H, W) and styles (B, style_dim) -> features (B, out_channels, H, W)."""
         scale, shift = self.style(w)[:, :, None, None].chunk(2, dim=1)
         return F.leaky_relu(self.norm(self.conv(h)) * (1 + scale) + shift, 0.2)
-
-
-def _enlarged(h: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(h, size=size, mode="bilinear", align_corners=False)
 
 
 class Discriminator(nn.Module):

@@ -56,10 +56,20 @@ def normalised(layer: nn.Module) -> nn.Module:
 
 
 def convolution(
-    inputs: int, outputs: int, kernel: int, spectral: bool, bias: bool = True, gain: float = 1.0
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    spectral: bool,
+    bias: bool = True,
+    gain: float = 1.0,
+    padding: str = "zeros",
 ) -> nn.Module:
-    """A convolution that keeps the size of the map, initialised as by Glorot & Bengio 2010, eq. 16, times `gain`."""
-    return _initialised(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias), spectral, gain)
+    """A convolution that keeps the size of the map, initialised as by Glorot & Bengio 2010, eq. 16, times `gain`.
+
+    padding: a name of `PADDINGS`.
+    """
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias, padding_mode=padding)
+    return _initialised(layer, spectral, gain)
 
 
 def linear(inputs: int, outputs: int, spectral: bool) -> nn.Module:

@@ -24,6 +24,7 @@ from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.networks.equalized import SLOPE, EqualConv2d, EqualLinear
 from genimg.models.networks.layers import class_vectors
 from genimg.models.networks.minibatch import MinibatchDeviation
+from genimg.models.networks.periodic import is_circular, wrap
 from genimg.models.networks.resampling import Blur, Downsample, Upsample
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.objectives.penalties import path_lengths
@@ -77,7 +78,9 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     return (F.linear(styles.square(), weight.square().sum((2, 3))) + 1e-8).rsqrt()
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, up: nn.Module | None = None) -> Tensor:
+def modulated_conv2d(
+    x: Tensor, weight: Tensor, styles: Tensor, up: nn.Module | None = None, circular: bool = False
+) -> Tensor:
     """The convolution of each image with its own weights, styles * weight. Karras et al. 2020, eq. 1.
 
     A scale of input channel i of the weights is one of channel i of the image, and a demodulation is one of an output
@@ -88,14 +91,19 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, up: nn.Module | 
         weight: (outputs, inputs, k, k), k odd.
         styles: (B, inputs).
         up: maps the transposed convolution, (B, outputs, 2 h + 1, 2 w + 1), to twice the size; None = no enlargement.
+            If `circular`, it gets a line more on each side.
+        circular: whether the opposite border is outside the map, instead of zeros.
 
     Returns:
         (B, outputs, h, w), or (B, outputs, 2 h, 2 w).
     """
     x = x * _per_channel(styles, x)
+    lines = weight.shape[-1] // 2
+    if circular:
+        x = wrap(x, lines)
     if up is None:
-        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    return up(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
+        return F.conv2d(x, weight, padding=0 if circular else lines)
+    return up(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=1 if circular else 0))
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -114,25 +122,26 @@ class StyledConv(nn.Module):
         w_dim: length of w.
         size: (height, width) of the output.
         up: whether the map is enlarged by 2, and cropped to `size`.
+        circular: as in `modulated_conv2d`.
     """
 
     noise: Tensor
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, size: Size, up: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, size: Size, up: bool, circular: bool = False) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.circular = size, circular
         self.affine = EqualLinear(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.strength = nn.Parameter(torch.zeros(()))  # of the noise
         self.register_buffer("noise", torch.randn(1, 1, *size))
-        self.up = Blur(padding=1, gain=4) if up else None
+        self.up = Blur(padding=0 if circular else 1, gain=4) if up else None
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`x` (B, inputs, h, w), `w` (B, w_dim) -> (B, outputs, *size)."""
         height, width = self.size
         styles = self.affine(w)
-        h = modulated_conv2d(x, self.weight, styles, self.up)[:, :, :height, :width]
+        h = modulated_conv2d(x, self.weight, styles, self.up, self.circular)[:, :, :height, :width]
         noise = torch.randn(len(x), 1, height, width, device=x.device) if self.training else self.noise
         h = h * _per_channel(demodulation(self.weight, styles), h) + (self.strength * noise).to(h.dtype)
         return sqrt(2) * F.leaky_relu(h + _per_channel(self.bias[None], h), SLOPE)
@@ -159,20 +168,21 @@ class Synthesis(nn.Module):
 
     Args:
         shape: the image to draw and the size of the network; w has the length `shape.hidden`.
+        circular: as in `modulated_conv2d`.
     """
 
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, shape: NetworkShape, circular: bool) -> None:
         super().__init__()
         sizes = shape.resolutions()[::-1]  # coarse to fine
         widths = shape.widths(len(sizes))[::-1]
         w_dim = shape.hidden
         self.num_layers = 2 * len(sizes)  # w of an image: one for each convolution, and one for the last `to_image`
         self.constant = nn.Parameter(torch.randn(1, widths[0], *sizes[0]))
-        self.first = StyledConv(widths[0], widths[0], w_dim, sizes[0], up=False)
+        self.first = StyledConv(widths[0], widths[0], w_dim, sizes[0], False, circular)
         stages = list(zip(pairwise(widths), sizes[1:], strict=True))
-        self.enlarge = nn.ModuleList(StyledConv(a, b, w_dim, size, up=True) for (a, b), size in stages)
-        self.refine = nn.ModuleList(StyledConv(b, b, w_dim, size, up=False) for (_, b), size in stages)
-        self.enlarge_image = nn.ModuleList(Upsample(size) for size in sizes[1:])
+        self.enlarge = nn.ModuleList(StyledConv(a, b, w_dim, size, True, circular) for (a, b), size in stages)
+        self.refine = nn.ModuleList(StyledConv(b, b, w_dim, size, False, circular) for (_, b), size in stages)
+        self.enlarge_image = nn.ModuleList(Upsample(size, circular) for size in sizes[1:])
         self.to_image = nn.ModuleList(ToImage(width, shape.channels, w_dim) for width in widths)
 
     def forward(self, w: Tensor) -> Tensor:
@@ -200,6 +210,7 @@ class Generator(nn.Module):
         path_length: weight of the penalty of path lengths; 0 = none.
         path_length_every: steps from one penalty to the next, which is weighted by this number.
         path_length_share: share of each batch whose path lengths enter the penalty.
+        padding: of its maps, a name of `PADDINGS`.
     """
 
     path_mean: Tensor
@@ -213,13 +224,15 @@ class Generator(nn.Module):
         path_length: float,
         path_length_every: int,
         path_length_share: float,
+        padding: str,
     ) -> None:
         super().__init__()
         self.latent_dim, self.style_mixing = latent_dim, style_mixing
         self.path_length, self.path_length_share = path_length, path_length_share
         self.penalty_every = path_length_every if path_length > 0 else 0
         self.mapping = Mapping(latent_dim, shape.hidden, mapping_layers, shape.num_classes)
-        self.synthesis = Synthesis(shape)
+        self.periodic = is_circular(padding, shape)
+        self.synthesis = Synthesis(shape, self.periodic)
         self.num_styles = self.synthesis.num_layers
         self.register_buffer("path_mean", torch.zeros(()))
 

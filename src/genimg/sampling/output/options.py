@@ -27,6 +27,10 @@ class SampleOptions(LatentSettings):
     mix_seeds: Seeds | None
     mix_layer: int | None
     reconstruct: Paths | None
+    project: Paths | None
+    project_space: str | None
+    project_steps: int
+    latents: str | None
     start: Paths | None
     num_frames: int | None
     futures: int

@@ -17,7 +17,10 @@ from genimg.sampling.trained import TrainedModel
 
 
 def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) -> Path:
-    """Writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif."""
+    """Writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif.
+
+    If images are periodic, it writes tiled.png too, the first of them repeated 2 x 2.
+    """
     if options.start is not None:
         expected = "not set; this model produces still images"
         raise UserError("start", options.start, expected, "use a model=rnn run")
@@ -40,6 +43,8 @@ def _write_images(source: Source, images: Iterator[Tensor], options: SampleOptio
     paths = (folder / "images" / f"{name}.png" for name in names(source))
     first = save_each(save_png, images, paths, shown, options)
     save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
+    if source.trained.makes_tiles:
+        save_png(first[0].repeat(1, 2, 2), folder / "tiled.png")
 
 
 def _write_interpolation(source: Source, options: SampleOptions, steps: int, folder: Path) -> None:
@@ -47,7 +52,12 @@ def _write_interpolation(source: Source, options: SampleOptions, steps: int, fol
     if source.count > ON_SHEET:
         key = "num_images" if options.seeds is None else "seeds"
         raise UserError(key, source.count, f"2 to {ON_SHEET} images with interpolate")
-    strips = to_uint8(interpolate(source, steps))
+    save_strips(interpolate(source, steps), options, folder)
+
+
+def save_strips(images: Tensor, options: SampleOptions, folder: Path) -> None:
+    """Writes interpolation.png, a row for each of (N, steps + 1, C, H, W), and interpolation.gif, a loop."""
+    strips = to_uint8(images)
     sheet = contact_sheet(strips.flatten(0, 1), rows=len(strips), columns=strips.shape[1])
     save_png(sheet, folder / "interpolation.png")
     ring = strips[:, :-1].flatten(0, 1)  # the last image of a row is the first of the next row

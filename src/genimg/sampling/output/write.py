@@ -5,6 +5,7 @@ from pathlib import Path
 from genimg.common.errors import UserError
 from genimg.sampling.output.clips import write_clips
 from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.projections import write_latents, write_projections
 from genimg.sampling.output.reconstructions import write_reconstructions
 from genimg.sampling.output.stills import write_stills
 from genimg.sampling.output.tables import write_mixed, write_sliders
@@ -20,6 +21,12 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     Raises:
         UserError: if the model does not support an option, before anything is written.
     """
+    if options.project is not None:
+        return write_projections(sampler, options, options.project, folder)
+    if options.project_space is not None:
+        raise UserError("project_space", options.project_space, "not set without project", "project=photo.png")
+    if options.latents is not None:
+        return write_latents(sampler, options, options.latents, folder)
     if options.reconstruct is not None:
         return write_reconstructions(sampler, options, options.reconstruct, folder)
     if options.sliders is not None:

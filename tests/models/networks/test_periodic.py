@@ -12,7 +12,7 @@ from genimg.models.networks import dcgan, r3gan, resnet, slim, stylegan2
 from genimg.models.networks.periodic import roll_randomly
 from genimg.models.networks.shape import ImageSize, NetworkShape
 
-Build = Callable[[NetworkShape, str], Any]
+Build = Callable[[NetworkShape, Any], Any]
 
 #: The generators of `model/network`.
 GENERATORS: dict[str, Build] = {

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.networks.layers import class_vectors
-from genimg.models.networks.periodic import is_circular, wrap
+from genimg.models.networks.periodic import Padding, is_circular, wrap
 from genimg.models.networks.shape import NetworkShape
 
 
@@ -27,7 +27,7 @@ class Generator(nn.Module):
         padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int, padding: str) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, padding: Padding) -> None:
         super().__init__()
         self.periodic = is_circular(padding, shape)
         self.sizes = shape.resolutions()[::-1]  # coarse to fine

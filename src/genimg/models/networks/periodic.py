@@ -1,9 +1,11 @@
 """Maps on a torus, for images that repeat without a seam (`model.padding=circular`).
 
 A map of (h, w) stands for its periodic continuation, x[i + h, j + w] = x[i, j]. Layers that act on each pixel alone
-keep that property. Convolutions and enlargements keep it if they read the opposite border in the place of zeros: a shift
-of the torus before the layer is then the same shift, times the scale of the layer, after it.
+keep that property. Convolutions and enlargements keep it if they read the opposite border in the place of zeros: a
+shift of the torus before the layer is then the same shift, times the scale of the layer, after it.
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +13,14 @@ from torch import Tensor
 
 from genimg.models.networks.shape import NetworkShape
 
+Padding = Literal["zeros", "circular"]
+
 #: What the convolutions of a generator read outside its maps, the names that `model.padding` takes: zeros, or the
 #: opposite border. torch's convolutions have the same names.
 PADDINGS = ("zeros", "circular")
 
 
-def is_circular(padding: str, shape: NetworkShape) -> bool:
+def is_circular(padding: Padding, shape: NetworkShape) -> bool:
     """Whether the maps of a generator wrap around.
 
     Raises:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.networks.layers import class_vectors
-from genimg.models.networks.periodic import is_circular
+from genimg.models.networks.periodic import Padding, is_circular
 from genimg.models.networks.resampling import Downsample, Upsample
 from genimg.models.networks.shape import NetworkShape
 
@@ -43,7 +43,7 @@ class Block(nn.Module):
         padding: a name of `PADDINGS`.
     """
 
-    def __init__(self, channels: int, group_width: int, depth: int, padding: str = "zeros") -> None:
+    def __init__(self, channels: int, group_width: int, depth: int, padding: Padding = "zeros") -> None:
         super().__init__()
         inner = EXPANSION * channels
         gain = GAIN * depth**-0.25
@@ -73,7 +73,7 @@ class Generator(nn.Module):
         padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int, blocks: int, group_width: int, padding: str) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, blocks: int, group_width: int, padding: Padding) -> None:
         super().__init__()
         self.periodic = is_circular(padding, shape)
         sizes = shape.resolutions()[::-1]  # coarse to fine
@@ -148,7 +148,7 @@ def scaled(layer: Layer, gain: float = 1) -> Layer:
     return layer
 
 
-def _blocks(channels: int, count: int, group_width: int, depth: int, padding: str = "zeros") -> nn.Sequential:
+def _blocks(channels: int, count: int, group_width: int, depth: int, padding: Padding = "zeros") -> nn.Sequential:
     return nn.Sequential(*(Block(channels, group_width, depth, padding) for _ in range(count)))
 
 

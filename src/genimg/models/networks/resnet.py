@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from genimg.models.networks.attention import SelfAttention
 from genimg.models.networks.layers import class_vectors
-from genimg.models.networks.periodic import is_circular
+from genimg.models.networks.periodic import Padding, is_circular
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.networks.spectral import convolution, linear, normalised
 
@@ -66,7 +66,7 @@ class GeneratorBlock(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, size: Size, num_classes: int, spectral: bool, attention: bool, padding: str
+        self, inputs: int, outputs: int, size: Size, num_classes: int, spectral: bool, attention: bool, padding: Padding
     ) -> None:
         super().__init__()
         self.size = size
@@ -99,7 +99,7 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, shape: NetworkShape, latent_dim: int, attention: int | None, spectral: bool, padding: str
+        self, shape: NetworkShape, latent_dim: int, attention: int | None, spectral: bool, padding: Padding
     ) -> None:
         super().__init__()
         self.periodic = is_circular(padding, shape)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from genimg.models.networks.conv import Backbone
 from genimg.models.networks.layers import class_vectors, init_convolutions, layer_styles
-from genimg.models.networks.periodic import enlarge_bilinear, is_circular
+from genimg.models.networks.periodic import Padding, enlarge_bilinear, is_circular
 from genimg.models.networks.shape import NetworkShape
 
 
@@ -27,7 +27,7 @@ class Generator(nn.Module):
         padding: of its maps, a name of `PADDINGS`.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int, padding: str) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, padding: Padding) -> None:
         super().__init__()
         self.periodic = is_circular(padding, shape)
         self.size = shape.height_width
@@ -87,7 +87,7 @@ class Stage(nn.Module):
         padding: a name of `PADDINGS`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, style_dim: int, padding: str) -> None:
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int, padding: Padding) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False, padding_mode=padding)
         self.norm = nn.BatchNorm2d(out_channels, affine=False)

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
+from genimg.models.networks.periodic import Padding
+
 
 class SpectralNorm(nn.Module):
     """A weight W divided by an estimate of its largest singular value, W as a matrix (outputs, inputs).
@@ -62,7 +64,7 @@ def convolution(
     spectral: bool,
     bias: bool = True,
     gain: float = 1.0,
-    padding: str = "zeros",
+    padding: Padding = "zeros",
 ) -> nn.Module:
     """A convolution that keeps the size of the map, initialised as by Glorot & Bengio 2010, eq. 16, times `gain`.
 

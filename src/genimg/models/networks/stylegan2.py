@@ -24,7 +24,7 @@ from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.networks.equalized import SLOPE, EqualConv2d, EqualLinear
 from genimg.models.networks.layers import class_vectors
 from genimg.models.networks.minibatch import MinibatchDeviation
-from genimg.models.networks.periodic import is_circular, wrap
+from genimg.models.networks.periodic import Padding, is_circular, wrap
 from genimg.models.networks.resampling import Blur, Downsample, Upsample
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.objectives.penalties import path_lengths
@@ -224,7 +224,7 @@ class Generator(nn.Module):
         path_length: float,
         path_length_every: int,
         path_length_share: float,
-        padding: str,
+        padding: Padding,
     ) -> None:
         super().__init__()
         self.latent_dim, self.style_mixing = latent_dim, style_mixing

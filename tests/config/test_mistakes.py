@@ -110,6 +110,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["data.image_size: got [28, 50]", "multiples of 8", "data.image_size=[32,48]"],
     ),
     "periodic images of a VAE": (["model=vae", "model.padding=circular"], ["model.padding", "model=gan"]),
+    "misspelt space": (["sample", "project_space=w++"], ["project_space: got w++", "z, w, w+ or null"]),
+    "no steps": (["sample", "project_steps=0"], ["project_steps", "got 0", "1 or more"]),
     "a pipeline in a list": (["model.augmentation=[ada]"], ["did you mean model.augmentation=ada?"]),
     "a probability above 1": (["model.augmentation_p=[0,2]"], ["adaptive", "one number or [start,end] from 0 to 1"]),
     "misspelt key of a packaged class": (["+model.discriminator.slope=0.1"], ["an existing key"]),

@@ -8,7 +8,8 @@ from genimg.models.networks.slim import Discriminator
 
 
 class NormedGenerator(Decoder):
-    def __init__(self, shape: NetworkShape, latent_dim: int) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, padding: str) -> None:
+        assert padding == "zeros"
         super().__init__(shape, latent_dim)
         self.convs = nn.ModuleList(nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)) for conv in self.convs)
 

@@ -33,6 +33,7 @@ NAMES = ("a" * 300, "0-a\x1b[2J", "0\n", ".", "", ".jobs", "0-a/../b", "/0-a")
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "launch.rdzv_endpoint=127.0.0.1:1"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.num_nodes=2"], "jobs": []},
         {"words": ["seed=0,3", "trainer.devices=64"], "jobs": []},
+        {"words": ["seed=0,3", "trainer=ddp"], "jobs": []},
         {"words": ["seed=0,3"], "jobs": [{"words": ["seed=0", "trainer.threads=200"], "name": "0-a"}]},
         {"words": ["seed=0,3", "trainer.strategy=deepspeed"], "jobs": []},
         {"words": ["seed=0,3", "init_from=last"], "jobs": []},

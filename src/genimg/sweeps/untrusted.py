@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from genimg.common.errors import UserError
-from genimg.common.run_config import may_set
+from genimg.common.run_config import OF_THIS_MACHINE, may_set
 from genimg.common.run_folder import RunFolder, check_contained
 from genimg.common.text import printable
 from genimg.config.compose import Composer, line
@@ -87,5 +87,15 @@ def _is_harmless(word: str, composer: Composer) -> bool:
         return False
     if "${" in word or "_args_" in word or _OUTPUT_FOLDER.search(word):
         return False
+    if key == "trainer" and not _keeps_machine(value, composer):
+        return False
     names_a_file = ".." in value or "\\" in value or "/" in (value[:1] if composer.is_group(key) else value)
     return key in _USER_FOLDERS or not names_a_file
+
+
+def _keeps_machine(choice: str, composer: Composer) -> bool:
+    """Whether a choice of the group `trainer` leaves the number of processes and the like at their defaults."""
+    if choice not in composer.choices("trainer"):
+        return False
+    default, chosen = (composer.defaults(words).trainer for words in ([], [f"trainer={choice}"]))
+    return all(chosen[key] == default[key] for key in OF_THIS_MACHINE)

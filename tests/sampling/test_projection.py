@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -199,19 +200,29 @@ def damaged(path: Path, kind: str) -> None:
     if kind in arrays:
         np.savez(path, allow_pickle=True, **arrays[kind])
     else:
-        path.write_bytes({"text": b"hello", "empty": b"", "half": b"PK\x03\x04" + bytes(40)}[kind])
+        path.write_bytes(
+            {"array": _one_array(), "text": b"hello", "empty": b"", "half": b"PK\x03\x04" + bytes(40)}[kind]
+        )
+
+
+def _one_array() -> bytes:
+    """The content of an .npy file, which numpy opens too."""
+    content = io.BytesIO()
+    np.save(content, np.zeros((2, 4), np.float32))
+    return content.getvalue()
 
 
 KINDS = [
-    "other shape", "float64", "nan", "none", "both", "neither", "labels", "pickle", "text", "empty", "half",
+    "array", "other shape", "float64", "nan", "none", "both", "neither", "labels", "pickle", "text", "empty", "half",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_of_other_latents_is_an_error(sampler: Sampler, kind: str, tmp_path: Path) -> None:
     damaged(tmp_path / "latents.npz", kind)
-    with pytest.raises(UserError, match="the latents of this model"):
+    with pytest.raises(UserError, match="the latents of this model") as mistake:
         write(sampler, tmp_path / "out", latents=str(tmp_path / "latents.npz"))
+    assert "load it" not in str(mistake.value), "numpy's advice"
     assert not (tmp_path / "out").exists()
 
 

@@ -61,10 +61,13 @@ def read_latents(path: str | Path, trained: TrainedModel) -> Latents:
     try:
         with Path(path).expanduser().open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             if sum(one.file_size for one in file.zip.infolist()) > _LARGEST:
-                raise ValueError("its arrays are too large")
+                raise UserError("latents", path, expected, hint="its arrays are too large")
             arrays = {name: torch.from_numpy(file[name]) for name in ("z", "w", "labels") if name in file}
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except OSError as error:
         raise UserError("latents", path, expected, hint=first_line(error)) from error
+    # numpy's message advises to load pickles; AttributeError: a single array, which is no archive
+    except (ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError("latents", path, expected, hint="it is damaged, or no archive of plain arrays") from error
     if ("z" in arrays) == ("w" in arrays):
         raise UserError("latents", path, expected, hint="it has no array z or w, or both")
     name = "z" if "z" in arrays else "w"

@@ -30,6 +30,7 @@ from tests.hostile.valid import SMALL
 SAMPLE = ["sample", "run=target", "num_images=2", "out=made/drawn"]
 EVALUATE = ["evaluate", "run=target", "features=random", "num_images=16", "cache=false"]
 RESUME = ["resume=target", "budget.images=96", "trainer.threads=1"]
+LATENTS = ["sample", "run=target/run", "latents=target/latents.npz", "out=made/drawn"]
 REPORT = ["report", "run=target"]
 EXPORT = ["export", "run=target", "format=safetensors", "out=made/drawn"]
 SWEEP = ["-m", "sweep.resume=target", "trainer.threads=1"]
@@ -177,7 +178,12 @@ def study(draw: Draw, valid: Path, case: Path) -> list[str]:
 
 
 def exported(draw: Draw, valid: Path, case: Path) -> list[str]:
-    """An export of weights, which Python loads."""
+    """An export of weights, which Python loads, or latents, which the command draws."""
+    if draw.random() < 0.2:
+        target = _copy(valid / "projected", case)
+        file = target / "latents.npz"
+        file.write_bytes(mutate.data(draw, file.read_bytes()))
+        return LATENTS
     target = _copy(valid / "exported", case)
     (file,) = target.glob("*.safetensors")
     if draw.random() < 0.5:

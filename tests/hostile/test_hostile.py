@@ -37,6 +37,7 @@ def test_mutated_inputs_are_errors_or_work() -> None:
         *((name, words) for name in ("gan", "rnn") for words in (cases.RESUME, cases.SAMPLE, cases.EVALUATE)),
         ("gan", cases.REPORT),
         ("gan", cases.EXPORT),
+        ("projected", cases.LATENTS),
         ("gan", cases.INIT),
         ("sweep", cases.SWEEP),
         ("search", cases.SEARCH),

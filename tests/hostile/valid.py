@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -30,8 +31,8 @@ SWEEPS = {
 
 
 def make(folder: Path) -> Path:
-    """Writes to a new folder, and returns it: gan/, vae/, rnn/, sweep/, search/, exported/, images/, clips/, garments/,
-    study/ and a.json, the answers of its rater."""
+    """Writes to a new folder, and returns it: gan/, vae/, rnn/, sweep/, search/, exported/, projected/, images/,
+    clips/, garments/, study/ and a.json, the answers of its rater."""
     folder.mkdir()
     _images(folder / "images")
     _clips(folder / "clips")
@@ -45,6 +46,9 @@ def make(folder: Path) -> Path:
         (sweep,) = (folder / "made" / name).glob("*/*")
         sweep.rename(folder / name)
     _command(folder, "export", f"run={folder / 'gan'}", "format=safetensors", f"out={folder / 'exported'}")
+    image = f"project={folder / 'images' / 'cat' / '0.png'}"
+    _command(folder, "sample", f"run={folder / 'gan'}", image, "project_steps=1", f"out={folder / 'projected'}")
+    shutil.copytree(folder / "gan", folder / "projected" / "run")
     runs = f"runs=[{folder / 'gan'},{folder / 'vae'}]"
     _command(folder, "rate", runs, f"study={folder / 'study'}", "trials=4", "repeats=0")
     answers = [{"trial": trial, "answer": "left", "milliseconds": 9} for trial in study.order(4, 0, seed=1)]

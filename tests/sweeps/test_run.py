@@ -57,7 +57,7 @@ def test_the_newest_run_is_the_same_for_every_job(outputs: Path) -> None:
     assert run(["-m", "init_from=last,null", "data.batch_size=8,16"]) == 0
     begun = [OmegaConf.load(folder.config).init_from for folder in list_runs(outputs)[1:]]
     assert begun == [str(first.path.absolute())] * 2 + [None] * 2
-    plan = max(outputs.glob("*/*-sweep/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
+    plan = max(outputs.glob("*/*-sweep*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
     word = f"init_from={first.path.absolute()},null"
     assert word in plan.read_text()
     with pytest.raises(UserError, match=r"repeat it beside sweep\.resume"):  # the folder may be from someone else

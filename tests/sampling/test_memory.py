@@ -39,3 +39,9 @@ def test_an_animation_that_exceeds_the_memory_is_refused_at_once(options: dict[s
     with pytest.raises(UserError, match=r"GB at once.*\n.*free on this machine.*\n.*num_frames or futures"):
         found.stream(1, **options)  # pyright: ignore[reportArgumentType]
     assert time.process_time() - started < 20
+
+
+def test_an_interpolation_that_exceeds_the_memory_is_refused_at_once() -> None:
+    found = from_checkpoint(checkpoint("model=gan"), "cpu", [])
+    with pytest.raises(UserError, match=r"interpolation that needs about"):
+        found.interpolate(2, 10**10)

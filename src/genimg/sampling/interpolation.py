@@ -1,15 +1,19 @@
 """Interpolation from each latent to the next, as rows of images."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from genimg.common.hardware import available_memory, require_memory
 from genimg.sampling.latents import slerp
 from genimg.sampling.projected import Latents, decode
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import Source, chunks, to_cpu
 from genimg.sampling.trained import TrainedModel
+
+_COPIES = 3  # of the images: rows, the whole, and its conversion to 8 bits
 
 
 @torch.no_grad()
@@ -23,7 +27,7 @@ def interpolate(source: Source, steps: int) -> Tensor:
     if labels is not None:
         order = source.classes.grouped(source.count)
         z, labels = z[order], labels[order]
-    return _walk(z, labels, steps, slerp, source.decode)
+    return _walk(source.trained, z, labels, steps, slerp, source.decode)
 
 
 @torch.no_grad()
@@ -39,10 +43,13 @@ def walk(trained: TrainedModel, latents: Latents, steps: int, shift: Tensor | No
     def draw(values: Tensor, chosen: Tensor | None) -> Tensor:
         return decode(trained, values, latents.space, chosen, shift)
 
-    return _walk(latents.values.to(trained.device), labels, steps, slerp if latents.space == "z" else _lerp, draw)
+    return _walk(
+        trained, latents.values.to(trained.device), labels, steps, slerp if latents.space == "z" else _lerp, draw
+    )
 
 
 def _walk(
+    trained: TrainedModel,
     values: Tensor,
     labels: Tensor | None,
     steps: int,
@@ -50,6 +57,7 @@ def _walk(
     draw: Callable[[Tensor, Tensor | None], Tensor],
 ) -> Tensor:
     """The images (N, steps + 1, C, H, W) of the paths `between(start, end, t)` from each of the values to the next."""
+    _check_memory(trained, len(values), steps)
     t = torch.linspace(0, 1, steps + 1, device=values.device)
     rows = []
     for left in range(len(values)):
@@ -59,6 +67,13 @@ def _walk(
         images = [draw(path[part], None if both is None else both[part]) for part in chunks(steps + 1)]
         rows.append(to_cpu(torch.cat(images)))
     return torch.stack(rows)
+
+
+def _check_memory(trained: TrainedModel, rows: int, steps: int) -> None:
+    """Raises UserError if the images of all rows, which are kept, exceed the free memory of this machine."""
+    needed = _COPIES * 4 * rows * (steps + 1) * math.prod(trained.image_shape)
+    what = "an interpolation that needs about {} at once"
+    require_memory(needed, available_memory(), "interpolate", what, "a smaller interpolate or num_images")
 
 
 def _lerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:

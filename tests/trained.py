@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
 from omegaconf import OmegaConf
+from pytorch_lightning import Callback
 
 from genimg.checkpoints.schema import RunState, capture
 from genimg.common.build import Builder
@@ -46,11 +48,11 @@ def checkpoint(*words: str) -> dict[str, Any]:
     return capture(RunState(config, model, ema, [], data, 0, 1.0, None, [], {}))
 
 
-def run_folder(folder: Path, *words: str) -> Path:
+def run_folder(folder: Path, *words: str, callbacks: Sequence[Callback] = ()) -> Path:
     """Trains a run in `folder`, in this process and on one CPU thread, and returns the folder."""
     own = ["trainer=cpu", "trainer.threads=1", f"run_dir={folder}"]
     composed = without_hydra(Composer("train").compose([*words, *own]))
     folder.mkdir(parents=True)
     OmegaConf.save(composed, RunFolder(folder).config, resolve=True)
-    assert train.run(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))) == 0
+    assert train.run(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)), callbacks) == 0
     return folder

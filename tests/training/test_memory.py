@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from omegaconf import OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.hardware import available_memory
 from genimg.config.compose import Composer, without_hydra
-from genimg.training.memory import COPIES, check_memory
-from genimg.training.settings import resolve_auto
+from genimg.data.module import GenerativeData
+from genimg.models.base import GenerativeModel
+from genimg.models.memory import PeakMemory
+from genimg.training.machine import configure
+from genimg.training.memory import COPIES, check_memory, check_step
+from genimg.training.settings import TrainerSettings, resolve_auto
+from tests.trained import SMALL, run_folder, untrained
 
 
 def node(*words: str) -> dict[str, Any]:
@@ -47,3 +55,47 @@ def test_the_free_memory_is_that_of_the_container(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory(tmp_path / "meminfo", tmp_path) == 2000 * 1024
     assert available_memory(tmp_path / "missing") is None
+
+
+class FirstStep(Callback):
+    """Records the memory of the first step of a run, from its model to the end of the step of its optimizers."""
+
+    model: GenerativeModel
+    data: GenerativeData
+    peak = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.model = copy.deepcopy(cast(GenerativeModel, pl_module))
+        self.data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        original = pl_module.training_step
+
+        def training_step(batch: Any, batch_idx: int) -> Any:
+            with PeakMemory() as peak:
+                result = original(batch, batch_idx)
+            self.peak = peak.bytes
+            trainer.should_stop = True
+            return result
+
+        pl_module.training_step = training_step
+
+
+@pytest.mark.parametrize("network", ["slim", "stylegan2", "r3gan"])
+def test_the_estimate_of_a_step_is_what_a_step_takes(network: str, tmp_path: Path) -> None:
+    step = FirstStep()
+    words = ["model=gan", f"model/network={network}", "data.batch_size=64"]
+    run_folder(tmp_path / "run", *SMALL, *words, callbacks=[step])
+    machine = configure(TrainerSettings("cpu", 1, 1, "auto", "auto", "auto", "auto", False, 1))
+    check_step(step.model, step.data, machine, available=round(1.05 * step.peak))  # and the batch itself
+    with pytest.raises(UserError, match="64 images in a step"):
+        check_step(step.model, step.data, machine, available=round(0.99 * step.peak))
+
+
+@pytest.mark.parametrize("words", [["model=vae"], ["model=rnn", "data=moving_digits"]])
+def test_a_step_of_which_lightning_does_a_part_is_estimated(words: list[str]) -> None:
+    config, model = untrained(*words)
+    frames = config["data"].get("num_frames")
+    data = cast(GenerativeData, SimpleNamespace(batch_size=64, image_shape=(1, 8, 8), num_frames=frames))
+    machine = configure(TrainerSettings("cpu", 1, 1, "auto", "auto", "auto", "auto", False, 1))
+    check_step(model, data, machine, available=2**25)
+    with pytest.raises(UserError, match="64 images in a step"):
+        check_step(model, data, machine, available=64 * 8 * 8 * 4)

@@ -14,6 +14,7 @@ from genimg.sampling.inputs import class_numbers
 from genimg.sampling.styles import MeanStyles
 
 STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # columns of a sheet of sliders
+_LONGEST = 4096  # style, whose components take a minute; StyleGAN's have 512 numbers
 _PAIRS = 4096  # of styles, from which their covariance is estimated
 _AT_ONCE = 256
 
@@ -82,6 +83,9 @@ class Directions:
 
         Half the mean square of the difference of two styles of one class is their variance, so no mean is needed.
         """
+        length = self.model.style_weights().shape[1]
+        if length > _LONGEST:
+            raise UserError("directions", f"a style of {length:,} numbers", f"at most {_LONGEST:,}")
         total, squares = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for begin in range(0, 2 * _PAIRS, 2 * _AT_ONCE):
             indices = torch.arange(begin, begin + 2 * _AT_ONCE)

@@ -14,6 +14,7 @@ from genimg.data.images import decode_all
 from genimg.data.items import ImageShape
 from genimg.data.listing import IMAGES, images_in
 from genimg.data.reading import warn_about_failures
+from genimg.sampling.memory import check_kept
 
 ClassName = str | int
 Paths = str | Path | Sequence[str | Path]
@@ -52,7 +53,9 @@ def class_numbers(classes: ClassName | Sequence[ClassName] | None, names: Sequen
     return numbers
 
 
-def read_images(paths: Paths, shape: ImageShape, key: str, skip_unreadable: bool = True) -> tuple[list[Path], Tensor]:
+def read_images(
+    paths: Paths, shape: ImageShape, key: str, skip_unreadable: bool = True, bytes_per_value: int = 2
+) -> tuple[list[Path], Tensor]:
     """Reads image files of any mode and size: upright, cropped to the centre, resized with antialiasing.
 
     Args:
@@ -61,14 +64,17 @@ def read_images(paths: Paths, shape: ImageShape, key: str, skip_unreadable: bool
         key: the user's name for `paths`, for messages.
         skip_unreadable: whether unreadable files of a folder are skipped with a warning. A file given by name is
             never skipped.
+        bytes_per_value: what is kept of each value; 2 here, more if the caller makes copies.
 
     Returns:
         The files, and their images as uint8 (N, C, H, W).
 
     Raises:
-        UserError: if a file that must not be skipped cannot be read, or no file is left.
+        UserError: if the images exceed the free memory, a file that must not be skipped cannot be read, or no file is
+            left.
     """
     files = find_images(paths, key)
+    check_kept(key, len(files), shape, "fewer images", bytes_per_value)
     images = np.empty((len(files), *shape), np.uint8)
     failures = decode_all([str(file) for file in files], Decoder(shape, "crop", _WHITE), images)
     named = {Path(one).expanduser() for one in _as_list(paths)}

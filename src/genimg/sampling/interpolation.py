@@ -1,19 +1,16 @@
 """Interpolation from each latent to the next, as rows of images."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from genimg.common.hardware import available_memory, require_memory
 from genimg.sampling.latents import slerp
+from genimg.sampling.memory import check_kept
 from genimg.sampling.projected import Latents, decode
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import Source, chunks, to_cpu
 from genimg.sampling.trained import TrainedModel
-
-_COPIES = 3  # of the images: rows, the whole, and its conversion to 8 bits
 
 
 @torch.no_grad()
@@ -57,7 +54,8 @@ def _walk(
     draw: Callable[[Tensor, Tensor | None], Tensor],
 ) -> Tensor:
     """The images (N, steps + 1, C, H, W) of the paths `between(start, end, t)` from each of the values to the next."""
-    _check_memory(trained, len(values), steps)
+    hint = "a smaller interpolate or num_images"
+    check_kept("interpolate", len(values) * (steps + 1), trained.image_shape, hint)
     t = torch.linspace(0, 1, steps + 1, device=values.device)
     rows = []
     for left in range(len(values)):
@@ -67,13 +65,6 @@ def _walk(
         images = [draw(path[part], None if both is None else both[part]) for part in chunks(steps + 1)]
         rows.append(to_cpu(torch.cat(images)))
     return torch.stack(rows)
-
-
-def _check_memory(trained: TrainedModel, rows: int, steps: int) -> None:
-    """Raises UserError if the images of all rows, which are kept, exceed the free memory of this machine."""
-    needed = _COPIES * 4 * rows * (steps + 1) * math.prod(trained.image_shape)
-    what = "an interpolation that needs about {} at once"
-    require_memory(needed, available_memory(), "interpolate", what, "a smaller interpolate or num_images")
 
 
 def _lerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:

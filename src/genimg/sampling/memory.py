@@ -1,55 +1,49 @@
-"""Estimates the memory of a chunk of samples before it is drawn."""
+"""Compares the memory that samples need with the free memory, before they are drawn."""
 
-import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from genimg.common.hardware import available_memory, require_memory
 from genimg.models.base import GenerativeModel
+from genimg.models.memory import peak_memory
 
-_BESIDES = 3  # peak of the memory relative to the largest operation: at most 1.4 for a GAN or a VAE, 2.6 for an RNN
-
-
-class LargestOperation(TorchDispatchMode):
-    """Records the most bytes that the inputs and outputs of one operation take together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
-        self.bytes = max(self.bytes, sum(tensor.numel() * tensor.element_size() for tensor in tensors))
-        return result
+_FLOATS = 12  # bytes of a value that is kept: float32 in its chunk, in the whole, and before it is rounded to 8 bits
 
 
 def check_chunk(
     model: GenerativeModel, draw: Callable[[Any], Tensor], copies: int, hint: str, available: int | None = None
 ) -> None:
-    """Raises UserError if drawing one chunk needs more than the free memory.
+    """Raises UserError if drawing one chunk on a CPU needs more than the free memory: an estimate, see `peak_memory`.
 
-    The chunk is drawn with torch's fake tensors, which have shapes and no values, and allocate nothing. The estimate is
-    three times the largest operation and `copies` of the result. A model whose shapes depend on values is not checked.
+    A GPU reports itself that its memory is full.
 
     Args:
         draw: draws the chunk with the model that it is given, a copy without values.
+        copies: of the chunk, which are kept beside it.
         available: bytes; None = the free memory of this machine.
     """
-    available = available_memory() if available is None else available
-    try:
-        fake = FakeTensorMode(allow_non_fake_inputs=True)
-        tensors = [*model.parameters(), *model.buffers()]
-        without_values = copy.deepcopy(model, {id(tensor): fake.from_tensor(tensor) for tensor in tensors})
-        with fake, LargestOperation() as largest, torch.no_grad():
-            result = draw(without_values)
-        needed = _BESIDES * largest.bytes + copies * result.numel() * result.element_size()
-    except Exception:  # the model itself reports what it refuses, when it is used
+    if model.device.type != "cpu":
         return
-    require_memory(needed, available, "run", "samples that need about {} at once", hint)
+    kept = 0
+
+    def run(without_values: Any) -> None:
+        nonlocal kept
+        chunk = draw(without_values)
+        kept = copies * chunk.numel() * chunk.element_size()
+
+    needed = peak_memory(model, run)
+    if needed is not None:
+        available = available_memory() if available is None else available
+        require_memory(needed + kept, available, "run", "samples that need about {} at once", hint)
+
+
+def check_kept(key: str, count: int, shape: Sequence[int], hint: str, bytes_per_value: int = _FLOATS) -> None:
+    """Raises UserError if `count` images of a shape, which are kept at the same time, exceed the free memory.
+
+    key: of the setting that asks for so many.
+    """
+    needed = bytes_per_value * count * math.prod(shape)
+    require_memory(needed, available_memory(), key, f"{count:,} images that need about {{}} at once", hint)

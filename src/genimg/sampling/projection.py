@@ -16,7 +16,7 @@ References:
 
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Decodes, HasStyles
 from genimg.sampling.classes import Classes
+from genimg.sampling.memory import check_chunk
 from genimg.sampling.projected import SPACES, Latents, decode
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import CHUNK, chunks
@@ -55,6 +56,14 @@ def project(
             "project", tuple(images.shape), f"images of shape (N, {', '.join(map(str, trained.image_shape))})"
         )
     labels = trained.classes_of(len(images), classes).labels(0, len(images), trained.device)
+
+    def draw(model: Any) -> Tensor:
+        z = torch.zeros(CHUNK, model.latent_dim, requires_grad=True)
+        drawn = model.decode(z, None if labels is None else labels[:1].repeat(CHUNK, *[1] * (labels.dim() - 1)))
+        drawn.square().sum().backward(inputs=[z])
+        return drawn
+
+    check_chunk(trained.model, draw, 0, "use a machine with more memory")
     found = []
     for part in chunks(len(images), CHUNK // STARTS):
         targets, chosen = images[part].to(trained.device), None if labels is None else labels[part]

@@ -7,7 +7,7 @@ the size of a batch; image i of a seed is then the same, bit for bit, for any nu
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from genimg.sampling.classes import Classes
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.interpolation import interpolate
+from genimg.sampling.memory import check_kept
 from genimg.sampling.projected import Latents, stream_latents
 from genimg.sampling.projection import project
 from genimg.sampling.settings import LatentOptions, LatentSettings, Strengths
@@ -40,7 +41,7 @@ class Sampler(TrainedModel):
     from an image model, sequences (N, T, C, H, W) from a sequence model. The global random state is not used. All
     methods that draw take the keyword arguments of `LatentSettings`: `seed`, `seeds`, `classes`, `temperature`,
     `truncation`, `truncation_psi` and `directions`. They raise UserError before anything is drawn, if an option is out
-    of range, the model does not support it, or a chunk needs more than the free memory.
+    of range, the model does not support it, or the images need more than the free memory.
 
     Example:
         >>> import genimg
@@ -58,6 +59,10 @@ class Sampler(TrainedModel):
 
     def sample(self, num_images: int = 10, **options: Unpack[StreamOptions]) -> Tensor:
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
+        latents = {key: value for key, value in options.items() if key in LatentOptions.__annotations__}
+        frames = (options.get("num_frames") or self.num_frames or 1) * options.get("futures", 1)
+        count = self.source(num_images, **cast(LatentOptions, latents)).count
+        check_kept("num_images", count * frames, self.image_shape, "stream() draws them in parts")
         return torch.cat(list(self.stream(num_images, **options)))
 
     def stream(
@@ -168,6 +173,7 @@ class Sampler(TrainedModel):
 
     def draw(self, latents: Latents, directions: Strengths | None = None) -> Tensor:
         """The images (N, C, H, W) of latents, changed along `directions` as for `LatentSettings`."""
+        check_kept("latents", len(latents), self.image_shape, "fewer latents")
         return torch.cat(list(stream_latents(self, latents, directions)))
 
     @torch.no_grad()
@@ -183,6 +189,7 @@ class Sampler(TrainedModel):
         """
         model = self.encoder("reconstruct")
         labels = self.classes_of(len(images), classes).labels(0, len(images), self.device)
+        check_kept("reconstruct", len(images), images.shape[1:], "fewer images")
         decoded = [
             model.reconstruct(images[part].to(self.device), None if labels is None else labels[part])
             for part in chunks(len(images))

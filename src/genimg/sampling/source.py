@@ -85,7 +85,7 @@ class Source:
         return cast(HasStyles, self.trained.model).draw(self.styles(z, labels))
 
     def check_memory(self, count: int = CHUNK, frames: int = 1, with_logits: bool = False, **options: Any) -> None:
-        """Raises UserError if a chunk exceeds the free memory of the CPU.
+        """Raises UserError if a chunk exceeds the free memory.
 
         Args:
             count: samples of the chunk.
@@ -94,9 +94,10 @@ class Source:
             options: of the sequences that the model draws, on which the estimate is made.
         """
         trained = self.trained
-        if self.device.type != "cpu" or (count * frames <= trained.frames_that_fit and not with_logits):
+        if count * frames <= trained.frames_that_fit and not with_logits:
             return
 
+        @torch.no_grad()
         def draw(model: Any) -> Tensor:
             start = {"start": torch.empty(count, *trained.image_shape)} if trained.makes_sequences else {}
             labels = self.labels(0, count)

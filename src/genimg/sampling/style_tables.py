@@ -8,6 +8,7 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.models.base import HasStyles
 from genimg.sampling.directions import STRENGTHS
+from genimg.sampling.memory import check_kept
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import CHUNK, Source, to_cpu
 
@@ -21,6 +22,7 @@ def stream_sliders(source: Source, directions: Sequence[str | int]) -> Iterator[
     units = torch.stack([trained.directions.shift({name: 1.0}, "sliders") for name in names])
     shifts = units[:, None] * torch.tensor(STRENGTHS, device=source.device)[:, None]  # (D, 7, W)
     source.check_memory()
+    check_kept("sliders", len(names) * len(STRENGTHS), trained.image_shape, "fewer directions")
     return _stream(source, model, shifts)
 
 
@@ -40,6 +42,7 @@ def mix_styles(coarse: Source, fine: Source, mix_layer: int | None) -> Tensor:
     if not 1 <= first_fine <= last:
         raise UserError("mix_layer", mix_layer, f"1 to {last}, the finest layer of this model, or null")
     coarse.check_memory()
+    check_kept("mix_seeds", coarse.count * fine.count, coarse.trained.image_shape, "fewer seeds")
     columns = _styles(fine, 0, fine.count)
     images = []
     for w in _styles(coarse, 0, coarse.count):

@@ -1,4 +1,7 @@
-"""Estimates the memory that a model takes in training, before it is built."""
+"""Compares the memory of training with the free memory: of the weights before they are built, and of a step."""
+
+import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -6,15 +9,21 @@ from torch import nn
 from genimg.common.build import Builder
 from genimg.common.hardware import available_memory, require_memory
 from genimg.common.settings import Node
+from genimg.data.module import GenerativeData
+from genimg.models.base import Batch, GenerativeModel
+from genimg.models.memory import peak_memory
+from genimg.training.machine import Machine
 
 COPIES = 5  # of each weight: itself, its gradient, the two moments of Adam, and its EMA
+
+_ALWAYS_ENOUGH = 10_000  # times the batch: 20 layers of 512 channels for each colour need less
 
 
 def check_memory(node: Node, builder: Builder, available: int | None = None) -> None:
     """Raises UserError if the weights of a model and what training keeps for them exceed the free memory.
 
     The model is built on torch's meta device, which allocates nothing. A class that cannot be built there is not
-    checked, and neither are activations, which depend on the batch: `dry_run=true` measures them.
+    checked.
 
     Args:
         available: bytes; None = the free memory of this machine.
@@ -28,3 +37,37 @@ def check_memory(node: Node, builder: Builder, available: int | None = None) -> 
         return
     hint = "reduce model.width, model.hidden or model.latent_dim"
     require_memory(needed, available, "model", "weights that need {} in training", hint)
+
+
+def check_step(model: GenerativeModel, data: GenerativeData, machine: Machine, available: int | None = None) -> None:
+    """Raises UserError if a training step at full length exceeds the free memory, on one CPU.
+
+    On a GPU, torch ends a step that needs too much with a message. Several processes exchange values within a step,
+    which then cannot be estimated.
+    """
+    available = available_memory() if available is None else available
+    values = data.batch_size * (data.num_frames or 1) * math.prod(data.image_shape)
+    fits = available is None or _ALWAYS_ENOUGH * 4 * values < available
+    if machine.accelerator != "cpu" or machine.processes > 1 or fits:
+        return
+    needed = peak_memory(model, lambda without_values: _step(without_values, data, machine))
+    if needed is not None:
+        what = f"{data.batch_size:,} images in a step, which need at least {{}}"
+        require_memory(needed, available, "data.batch_size", what, "reduce data.batch_size or model.width")
+
+
+def _step(model: Any, data: GenerativeData, machine: Machine) -> None:
+    """One training step, outside a Trainer, on images without values."""
+    frames = () if data.num_frames is None else (data.num_frames,)
+    images = torch.empty(data.batch_size, *frames, *data.image_shape)
+    batch: Batch = {"images": images, "labels": torch.zeros(data.batch_size, dtype=torch.int64)}
+    optimizers = model.configure_optimizers()
+    model.optimizers = lambda use_pl_optimizer=True: optimizers
+    model.manual_backward = lambda loss: loss.backward()
+    model.set_clock(0, 1.0)  # schedules at their end: clips at full length
+    with machine.autocast():
+        results = model.training_step(batch, 0)
+    if model.automatic_optimization:
+        results["loss"].backward()
+        for optimizer in model.optimizer_list():
+            optimizer.step()

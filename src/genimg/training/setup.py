@@ -31,7 +31,7 @@ from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
 from genimg.training.initial import ema_settings, freeze, take_weights
 from genimg.training.machine import Machine
-from genimg.training.memory import check_memory
+from genimg.training.memory import check_memory, check_step
 from genimg.training.settings import TrainSettings, resolve_auto
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def build_run(
     else:
         averages = take_weights(settings, model)
     freeze(model, settings.freeze)
+    check_step(model, data, machine)
     model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
     log.info("machine   %s", machine)
     log.info("data      %s", describe_data(data))

@@ -3,15 +3,21 @@
 Images are uint8 (C, H, W) with one channel (grey) or three (RGB).
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.hardware import available_memory, require_memory
 
 GAP = 2  # pixels between tiles and around them
 BACKGROUND = 255  # grey level of the gaps and of empty cells
 SMALLEST_TILE = 64  # pixels of the longer side; smaller tiles are enlarged
+_LARGEST_GIF = 65_535  # pixels per side: the format has 16 bits for each
+_BYTES = 12  # of a value while a sheet is made: four copies, and what the palette of an animation takes
 _WIDEST = 2.5  # most columns per row of the natural layout: 10 images are 2 x 5
 
 
@@ -80,6 +86,29 @@ def tile_factor(height: int, width: int) -> int:
     return -(-SMALLEST_TILE // max(height, width))
 
 
+def _enlarged(shape: Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a tile (..., C, H, W) on a sheet."""
+    factor = tile_factor(*shape[-2:])
+    return factor * shape[-2], factor * shape[-1]
+
+
+def check_sheet(rows: int, columns: int, shape: Sequence[int]) -> None:
+    """Raises UserError if a contact sheet of tiles (..., C, H, W) exceeds the free memory."""
+    height, width = (side + GAP for side in _enlarged(shape))
+    needed = _BYTES * rows * columns * math.prod(shape[:-2]) * height * width
+    what = f"a sheet of {rows:,} x {columns:,} cells that needs about {{}}"
+    require_memory(needed, available_memory(), "rows, columns", what, "a sheet with fewer images")
+
+
+def check_animation(rows: int, columns: int, shape: Sequence[int]) -> None:
+    """Raises UserError if an animated sheet of clips (T, C, H, W) exceeds the free memory or the format GIF."""
+    check_sheet(rows, columns, shape)
+    height, width = (GAP + cells * (side + GAP) for cells, side in zip((rows, columns), _enlarged(shape), strict=True))
+    if max(height, width) > _LARGEST_GIF:
+        expected = f"at most {_LARGEST_GIF:,} pixels per side, the limit of GIF"
+        raise UserError("rows, columns", f"an animation of {height:,} x {width:,} pixels", expected)
+
+
 def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:
     """Arranges uint8 (N, C, H, W) in one image (C, H', W'), left to right and then top to bottom.
 
@@ -87,9 +116,10 @@ def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None =
     animation (T, C, H', W').
 
     Raises:
-        UserError: if there are fewer than N cells.
+        UserError: if there are fewer than N cells, or the sheet exceeds the free memory.
     """
     rows, columns = layout(len(images), rows, columns)
+    check_sheet(rows, columns, images.shape[1:])
     factor = tile_factor(images.shape[-2], images.shape[-1])
     tiles = images.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
     empty = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), BACKGROUND)

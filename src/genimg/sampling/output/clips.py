@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_frames, save_gif, save_png
-from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, to_float
+from genimg.sampling.images.sheets import check_animation, contact_sheet, sheet_over_time, to_float
 from genimg.sampling.inputs import read_images
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
@@ -29,15 +29,17 @@ def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path) -> 
         raise UserError("frames", "true", "false with individual=false; the frames belong to the GIFs in sequences/")
     start = None
     if options.start is not None:
-        files, images = read_images(options.start, trained.image_shape, "start", options.skip_unreadable)
+        files, images = read_images(options.start, trained.image_shape, "start", options.skip_unreadable, 6)
         start, options = to_float(images), replace(options, num_images=len(files))
     source = Source(trained, options)
     clips = stream(source, options.select, start, options.num_frames, options.futures)
+    shape = (options.num_frames or trained.num_frames or 1, *trained.image_shape)
     if options.futures > 1 and options.rows is None and options.columns is None:
         rows, columns = min(source.count, max(1, ON_SHEET // options.futures)), options.futures  # one row per start
         shown = rows * columns
     else:
-        shown, rows, columns = sheet_cells(options, source.count * options.futures)
+        shown, rows, columns = sheet_cells(options, source.count * options.futures, trained.image_shape)
+    check_animation(rows, columns, shape)
     paths = (folder / "sequences" / f"{name}.gif" for name in _names(source, options.futures))
     first = save_each(partial(_save_clip, options=options), clips, paths, shown, options)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")

@@ -24,6 +24,7 @@ from genimg.sampling.trained import TrainedModel
 log = logging.getLogger(__name__)
 
 _LOGGED = 20  # images whose error is logged; projection.json has all
+_BYTES = 30  # of a value of an image: 1 of the original, and 4 as target, result, edit, difference, and 8-bit copies
 _AMPLIFIED = 4  # factor of the difference that is shown
 #: Options that choose other samples or another output.
 _OTHERS = (
@@ -55,7 +56,7 @@ def write_projections(sampler: Sampler, options: SampleOptions, paths: Paths, fo
     """
     options.check_unset((*_OTHERS, "latents", "rows", "columns"), "project")
     shift = sampler.shift(options.directions)
-    files, originals = read_images(paths, sampler.image_shape, "project", options.skip_unreadable)
+    files, originals = read_images(paths, sampler.image_shape, "project", options.skip_unreadable, _BYTES)
     _check_walk(options, len(files), "project")
     targets = to_float(originals)
     latents = sampler.project(
@@ -93,7 +94,7 @@ def write_latents(trained: TrainedModel, options: SampleOptions, path: str, fold
     latents = read_latents(path, trained)
     _check_walk(options, len(latents), "latents")
     images = stream_latents(trained, latents, options.directions)
-    shown, rows, columns = sheet_cells(options, len(latents))
+    shown, rows, columns = sheet_cells(options, len(latents), trained.image_shape)
     width = max(4, len(str(len(latents) - 1)))
     paths = (folder / "images" / f"{index:0{width}d}.png" for index in range(len(latents)))
     first = save_each(save_png, images, paths, shown, options)

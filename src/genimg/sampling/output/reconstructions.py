@@ -21,7 +21,7 @@ def write_reconstructions(sampler: Sampler, options: SampleOptions, paths: Paths
         raise UserError("frames", "true", "false; reconstructions are PNGs already")
     options.check_unset(("seeds", "truncation_psi", "directions", "select"), "reconstruct")
     files, images = read_images(paths, sampler.image_shape, "reconstruct", options.skip_unreadable)
-    shown, _, _ = sheet_cells(options, len(files))
+    shown, _, _ = sheet_cells(options, len(files), (2, *sampler.image_shape))
     classes = options.classes
     one_each = isinstance(classes, list) and len(classes) == len(files)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genimg.sampling.images.files import save_many
-from genimg.sampling.images.sheets import grouped_layout, layout, to_uint8
+from genimg.sampling.images.sheets import check_sheet, grouped_layout, layout, to_uint8
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.source import Source
 
@@ -44,15 +44,19 @@ def save_each(
     return torch.stack(first)
 
 
-def sheet_cells(options: SampleOptions, total: int, groups: int = 1) -> tuple[int, int, int]:
-    """Returns (images shown, rows, columns) of the sheet, which shows the first `ON_SHEET` images at most."""
+def sheet_cells(options: SampleOptions, total: int, shape: Sequence[int], groups: int = 1) -> tuple[int, int, int]:
+    """Returns (images shown, rows, columns) of the sheet, which shows the first `ON_SHEET` images at most.
+
+    Raises:
+        UserError: if a sheet of images of this shape exceeds the free memory.
+    """
     rows, columns = options.rows, options.columns
     shown = min(total, ON_SHEET)
     if total > ON_SHEET:
         shown = min(total, rows * columns) if rows and columns else max(groups, shown - shown % groups)
-    if rows is None and columns is None:
-        return shown, *grouped_layout(shown, groups)
-    return shown, *layout(shown, rows, columns)
+    given = grouped_layout(shown, groups) if rows is None and columns is None else layout(shown, rows, columns)
+    check_sheet(*given, shape)
+    return shown, *given
 
 
 def names(source: Source) -> Iterator[str]:

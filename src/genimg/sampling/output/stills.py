@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_frames, save_gif, save_png
-from genimg.sampling.images.sheets import contact_sheet, layout, to_uint8
+from genimg.sampling.images.sheets import check_sheet, contact_sheet, layout, to_uint8
 from genimg.sampling.interpolation import interpolate
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
@@ -35,7 +35,7 @@ def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) ->
 
 
 def _write_images(source: Source, images: Iterator[Tensor], options: SampleOptions, folder: Path) -> None:
-    shown, rows, columns = sheet_cells(options, source.count, len(source.classes))
+    shown, rows, columns = sheet_cells(options, source.count, source.trained.image_shape, len(source.classes))
     order = source.classes.grouped(shown)
     if source.draws.turns > 1:  # one row per seed
         order = list(range(shown))
@@ -52,6 +52,7 @@ def _write_interpolation(source: Source, options: SampleOptions, steps: int, fol
     if source.count > ON_SHEET:
         key = "num_images" if options.seeds is None else "seeds"
         raise UserError(key, source.count, f"2 to {ON_SHEET} images with interpolate")
+    check_sheet(source.count, steps + 1, source.trained.image_shape)
     save_strips(interpolate(source, steps), options, folder)
 
 

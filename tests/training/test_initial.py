@@ -66,6 +66,15 @@ def test_a_new_run_starts_from_the_weights_and_their_average(tmp_path: Path) -> 
     assert files == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}, "the source is only read"
 
 
+@pytest.mark.parametrize("part", ["model", "ema"])
+def test_weights_that_are_not_finite_are_refused(part: str, tmp_path: Path) -> None:
+    before = source(tmp_path / "a")
+    before[part]["generator.fc.weight"][0, 0] = float("nan")
+    save_checkpoint(RunFolder(tmp_path / "a").best, before)
+    with pytest.raises(UserError, match=r"init_from: got .*\n.*finite weights, unlike generator.fc.weight"):
+        train.run(config(tmp_path / "b", *STILL, f"init_from={tmp_path / 'a'}"))
+
+
 def test_the_average_may_replace_the_weights(tmp_path: Path) -> None:
     before = source(tmp_path / "a")
     after = begun(tmp_path / "b", f"init_from={tmp_path / 'a'}", "init_weights=ema")

@@ -28,7 +28,7 @@ def take_weights(settings: TrainSettings, model: GenerativeModel) -> dict[str, T
     takes nothing: it only records where it began.
 
     Raises:
-        UserError: if the checkpoint cannot be read, or no weight fits.
+        UserError: if the checkpoint cannot be read, no weight fits, or one that does is not finite.
     """
     if settings.init_from is None or settings.resume is not None:
         return {}
@@ -40,6 +40,10 @@ def take_weights(settings: TrainSettings, model: GenerativeModel) -> dict[str, T
     if not taken:
         hint = f"it has {_listed(checkpoint['model'])}; is it of another model/network, or of another width?"
         raise UserError("init_from", file, f"a checkpoint with weights of this model: {_listed(own)}", hint)
+    damaged = {name for part in (taken, averages) for name, one in part.items() if not one.isfinite().all()}
+    if damaged:
+        expected = f"a checkpoint with finite weights, unlike {_listed(sorted(damaged))}"
+        raise UserError("init_from", file, expected, "a run folder stands for its best checkpoint")
     model.load_state_dict(taken, strict=False)
     others = [name for name in own if name not in taken]
     rest = f"; not {_listed(others)}" if others else ""

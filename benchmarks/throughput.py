@@ -37,10 +37,11 @@ from torch import Tensor
 
 from genimg.config.resolvers import register
 from genimg.launch.environment import worker_environment
-from genimg.models.gan import GAN, leaky_tanh
+from genimg.models.gan import GAN
 from genimg.models.objectives.likelihoods import bounded_log_scale, discretized_logistic
 from genimg.models.objectives.penalties import squared_gradient
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
+from genimg.models.outputs import leaky_tanh
 from genimg.models.vae import LOG_VAR_RANGE, VAE
 from genimg.training.dry_run import WARM_UP, synchronize
 from genimg.training.machine import choose

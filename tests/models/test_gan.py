@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.config.yaml_text import groups
-from genimg.models.gan import GAN, PENALTIES, leaky_tanh
+from genimg.models.gan import GAN, PENALTIES
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.networks.probability import Probability
 from genimg.models.networks.shape import ImageSize, NetworkShape
 from genimg.models.networks.slim import Discriminator, Generator
 from genimg.models.objectives.adversarial import OBJECTIVES
+from genimg.models.outputs import leaky_tanh
 from tests.trained import untrained
 
 

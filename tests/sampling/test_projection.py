@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.gan import clipped
+from genimg.models.outputs import clipped
 from genimg.sampling import projected
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import to_float, to_uint8

@@ -117,7 +117,7 @@ RULES: dict[str, Rule] = {
     "model.objective": registered(
         "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/extending.md"
     ),
-    "model.output": registered("models.gan", "OUTPUTS"),
+    "model.output": registered("models.outputs", "OUTPUTS"),
     "model.padding": registered("models.networks.periodic", "PADDINGS"),
     "model.batch_statistics": Flag(),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),

@@ -1,7 +1,7 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
@@ -12,6 +12,7 @@ from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.networks.augmentation import Augmentation
+from genimg.models.networks.capabilities import ComparesGroups, Penalised, Periodic, Styled
 from genimg.models.networks.periodic import roll_randomly
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import (
@@ -20,6 +21,7 @@ from genimg.models.objectives.penalties import (
     squared_gradient_estimate,
     unit_gradient_penalty,
 )
+from genimg.models.outputs import OUTPUTS, clipped
 from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
@@ -327,51 +329,6 @@ class GAN(LatentModel):
         return self.to_images(self.generator(z, labels).float())
 
 
-@runtime_checkable
-class ComparesGroups(Protocol):
-    """A discriminator whose logit depends on the images of a group: `group_size` consecutive ones.
-
-    A batch, and its images that enter the penalty, are complete groups, each all real or all fake.
-    """
-
-    group_size: int
-
-
-@runtime_checkable
-class Periodic(Protocol):
-    """A generator whose images are periodic, if `periodic`.
-
-    The discriminator then sees each of them shifted on its torus by a random number of pixels: it has borders itself,
-    and would otherwise never see how an image continues beyond its own. Real images are not shifted, because they are
-    not periodic: a shift would show a seam, which the generator would learn.
-    """
-
-    periodic: bool
-
-
-@runtime_checkable
-class Penalised(Protocol):
-    """A generator with a weighted penalty of its own in every `penalty_every`-th step; 0 = never."""
-
-    penalty_every: int
-
-    def penalty(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
-
-
-@runtime_checkable
-class Styled(Protocol):
-    """A generator in two parts: a mapping network from z to a style w, and the layers that w controls.
-
-    Its methods are those of `HasStyles`, except that `draw` gives unbounded images.
-    """
-
-    num_styles: int
-
-    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
-    def draw(self, w: Tensor) -> Tensor: ...
-    def style_weights(self) -> Tensor: ...
-
-
 def _require_gradient(weights: Iterable[nn.Parameter], required: bool) -> None:
     for weight in weights:
         weight.requires_grad_(required)
@@ -380,27 +337,3 @@ def _require_gradient(weights: Iterable[nn.Parameter], required: bool) -> None:
 def _twice(labels: Tensor | None) -> Tensor | None:
     """The labels of real and fake images: a fake image has the label of the real one beside it."""
     return None if labels is None else torch.cat([labels, labels])
-
-
-def leaky_tanh(x: Tensor) -> Tensor:
-    """tanh(x) + 0.001 x, whose gradient does not vanish.
-
-    The first hundreds of steps often push every pixel to one extreme, to black images. With tanh alone such a generator
-    recovered after ten thousand images, or never.
-    """
-    return torch.tanh(x) + 0.001 * x
-
-
-def clipped(images: Tensor) -> Tensor:
-    """Clips to [-1, 1]. The gradient is that of the identity: a projection can move a pixel that was clipped."""
-    if not images.requires_grad:
-        return images.clamp(-1, 1)
-    return images + (images.clamp(-1, 1) - images).detach()
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x
-
-
-#: Maps from the generator's outputs to images, by the name that `model.output` takes.
-OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {"leaky_tanh": leaky_tanh, "tanh": torch.tanh, "linear": _unchanged}

@@ -1,0 +1,50 @@
+"""Optional parts of the networks of a GAN, which it asks for with `isinstance`."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class ComparesGroups(Protocol):
+    """A discriminator whose logit depends on the images of a group: `group_size` consecutive ones.
+
+    A batch, and its images that enter the penalty, are complete groups, each all real or all fake.
+    """
+
+    group_size: int
+
+
+@runtime_checkable
+class Periodic(Protocol):
+    """A generator whose images are periodic, if `periodic`.
+
+    The discriminator then sees each of them shifted on its torus by a random number of pixels: it has borders itself,
+    and would otherwise never see how an image continues beyond its own. Real images are not shifted, because they are
+    not periodic: a shift would show a seam, which the generator would learn.
+    """
+
+    periodic: bool
+
+
+@runtime_checkable
+class Penalised(Protocol):
+    """A generator with a weighted penalty of its own in every `penalty_every`-th step; 0 = never."""
+
+    penalty_every: int
+
+    def penalty(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class Styled(Protocol):
+    """A generator in two parts: a mapping network from z to a style w, and the layers that w controls.
+
+    Its methods are those of `HasStyles`, except that `draw` gives unbounded images.
+    """
+
+    num_styles: int
+
+    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+    def draw(self, w: Tensor) -> Tensor: ...
+    def style_weights(self) -> Tensor: ...

@@ -76,7 +76,8 @@ def test_methods_that_return_many_images_refuse_them_before_they_are_drawn(monke
     ("model", "options", "key"),
     [
         ("vae", {"rows": 10**6, "columns": 10**6}, "rows, columns"),
-        ("vae", {"num_images": 100, "interpolate": 10**6}, "rows, columns"),
+        ("vae", {"rows": 10**6, "columns": 10**6, "interpolate": 2}, "rows, columns"),
+        ("vae", {"num_images": 100, "interpolate": 10**6}, "interpolate"),
         ("rnn", {"rows": 10**5, "columns": 10**4}, "rows, columns"),
         ("vae", {"reconstruct": "images"}, "reconstruct"),
         ("gan", {"project": "images"}, "project"),
@@ -98,8 +99,14 @@ def test_files_that_exceed_the_memory_are_refused_before_one_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_animation_beyond_the_limit_of_gif_is_refused_before_one_is_written(tmp_path: Path) -> None:
-    options = SampleOptions.defaults(num_images=1000, rows=1, columns=1000)
-    with pytest.raises(UserError, match="66,002 pixels"):
-        write_samples(sampler("rnn"), options, tmp_path / "out")
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [({"num_images": 1000, "rows": 1, "columns": 1000}, "rows, columns"), ({"futures": 1000}, "futures")],
+)
+def test_an_animation_beyond_the_limit_of_gif_is_refused_before_one_is_written(
+    options: dict[str, int], key: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="66,002 pixels") as raised:
+        write_samples(sampler("rnn"), SampleOptions.defaults(**options), tmp_path / "out")
+    assert raised.value.key == key
     assert not (tmp_path / "out").exists()

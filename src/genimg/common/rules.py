@@ -159,7 +159,7 @@ RULES: dict[str, Rule] = {
     # sample
     "run": Text(),
     "checkpoint": one_of("best", "last"),
-    "num_images": Integer(1),
+    "num_images": Integer(1, 10_000_000),  # a file for each
     "seeds": Seeds(null=True),
     "classes": List(null=True),
     "truncation": Number(above=0, null=True),
@@ -167,7 +167,7 @@ RULES: dict[str, Rule] = {
     "temperature": Number(low=0),
     "rows": Integer(1, null=True),
     "columns": Integer(1, null=True),
-    "interpolate": Integer(1, null=True),
+    "interpolate": Integer(1, 10_000, null=True),  # frames between two images: 17 minutes at 10 a second
     "directions": Mapping(null=True),
     "directions.*": Number(),
     "select": Number(low=0.01, high=1, null=True),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -48,15 +49,19 @@ def peak_memory(model: GenerativeModel, run: Callable[[Any], Any]) -> int | None
     A model whose shapes depend on values cannot be estimated.
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    memo: dict[int, Any] = {id(buffer): fake.from_tensor(buffer) for buffer in model.buffers()}
-    memo |= {id(one): nn.Parameter(fake.from_tensor(one.detach()), one.requires_grad) for one in model.parameters()}
     try:
-        without_values = copy.deepcopy(model, memo)
-        with torch.random.fork_rng(devices=[]), fake, PeakMemory() as peak:
+        without_values = _without_values(model, fake)
+        with isolate_rng(include_cuda=False), fake, PeakMemory() as peak:
             run(without_values)
     except Exception:  # the model itself reports what it refuses, when it is used
         return None
     return peak.bytes
+
+
+def _without_values(model: GenerativeModel, fake: FakeTensorMode) -> GenerativeModel:
+    memo: dict[int, Any] = {id(buffer): fake.from_tensor(buffer) for buffer in model.buffers()}
+    memo |= {id(one): nn.Parameter(fake.from_tensor(one.detach()), one.requires_grad) for one in model.parameters()}
+    return copy.deepcopy(model, memo)
 
 
 def _storages(tree: Any) -> set[torch.UntypedStorage]:

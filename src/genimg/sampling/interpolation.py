@@ -20,6 +20,7 @@ def interpolate(source: Source, steps: int) -> Tensor:
     key = "num_images" if source.settings.seeds is None else "seeds"
     check_at_least(key, source.count, 2, "images with interpolate")
     source.trained.decoder("interpolate", steps)
+    source.check_memory()
     z, labels = source.latents(source.noise(0, source.count)), source.labels(0, source.count)
     if labels is not None:
         order = source.classes.grouped(source.count)

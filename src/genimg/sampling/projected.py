@@ -14,8 +14,8 @@ from torch import Tensor
 from genimg.common.errors import UserError, first_line
 from genimg.common.files import atomic_write
 from genimg.models.base import Decodes, HasStyles
-from genimg.sampling.settings import Strengths
-from genimg.sampling.source import chunks, to_cpu
+from genimg.sampling.settings import LatentSettings, Strengths
+from genimg.sampling.source import Source, chunks, to_cpu
 from genimg.sampling.trained import TrainedModel
 
 #: Spaces of latents, the names that `project_space` takes: z ~ N(0, I); its style w; w+, a style for each layer.
@@ -120,6 +120,7 @@ def decode(
 
 def stream_latents(trained: TrainedModel, latents: Latents, directions: Strengths | None) -> Iterator[Tensor]:
     """Yields the images of latents, at most `CHUNK` at a time, changed along directions."""
+    Source(trained, LatentSettings()).check_memory()
     return _stream(trained, latents, trained.shift(directions))
 
 

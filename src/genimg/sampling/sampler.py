@@ -18,8 +18,9 @@ from genimg.sampling.interpolation import interpolate
 from genimg.sampling.memory import check_kept
 from genimg.sampling.projected import Latents, stream_latents
 from genimg.sampling.projection import project
+from genimg.sampling.reconstruction import stream_reconstructions
 from genimg.sampling.settings import LatentOptions, LatentSettings, Strengths
-from genimg.sampling.source import Source, chunks, to_cpu
+from genimg.sampling.source import Source
 from genimg.sampling.stream import stream
 from genimg.sampling.style_tables import mix_styles, stream_sliders
 from genimg.sampling.trained import TrainedModel
@@ -59,11 +60,12 @@ class Sampler(TrainedModel):
 
     def sample(self, num_images: int = 10, **options: Unpack[StreamOptions]) -> Tensor:
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
+        parts = self.stream(num_images, **options)
         latents = {key: value for key, value in options.items() if key in LatentOptions.__annotations__}
         frames = (options.get("num_frames") or self.num_frames or 1) * options.get("futures", 1)
         count = self.source(num_images, **cast(LatentOptions, latents)).count
         check_kept("num_images", count * frames, self.image_shape, "stream() draws them in parts")
-        return torch.cat(list(self.stream(num_images, **options)))
+        return torch.cat(list(parts))
 
     def stream(
         self,
@@ -176,7 +178,6 @@ class Sampler(TrainedModel):
         check_kept("latents", len(latents), self.image_shape, "fewer latents")
         return torch.cat(list(stream_latents(self, latents, directions)))
 
-    @torch.no_grad()
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
         """Encodes and decodes images (N, C, H, W).
 
@@ -187,14 +188,9 @@ class Sampler(TrainedModel):
         Raises:
             UserError: if the model does not encode images, or the classes are missing.
         """
-        model = self.encoder("reconstruct")
-        labels = self.classes_of(len(images), classes).labels(0, len(images), self.device)
+        parts = stream_reconstructions(self, images, classes)
         check_kept("reconstruct", len(images), images.shape[1:], "fewer images")
-        decoded = [
-            model.reconstruct(images[part].to(self.device), None if labels is None else labels[part])
-            for part in chunks(len(images))
-        ]
-        return to_cpu(torch.cat(decoded))
+        return torch.cat(list(parts))
 
     def labels(self, classes: Classes | None, count: int) -> Tensor | None:
         """The given classes in turn, on the model's device; None for an unconditional model.

@@ -92,21 +92,24 @@ def _enlarged(shape: Sequence[int]) -> tuple[int, int]:
     return factor * shape[-2], factor * shape[-1]
 
 
-def check_sheet(rows: int, columns: int, shape: Sequence[int]) -> None:
-    """Raises UserError if a contact sheet of tiles (..., C, H, W) exceeds the free memory."""
+def check_sheet(rows: int, columns: int, shape: Sequence[int], key: str = "rows, columns") -> None:
+    """Raises UserError if a contact sheet of tiles (..., C, H, W) exceeds the free memory.
+
+    key: of the setting that asks for so many.
+    """
     height, width = (side + GAP for side in _enlarged(shape))
     needed = _BYTES * rows * columns * math.prod(shape[:-2]) * height * width
     what = f"a sheet of {rows:,} x {columns:,} cells that needs about {{}}"
-    require_memory(needed, available_memory(), "rows, columns", what, "a sheet with fewer images")
+    require_memory(needed, available_memory(), key, what, "a sheet with fewer images")
 
 
-def check_animation(rows: int, columns: int, shape: Sequence[int]) -> None:
+def check_animation(rows: int, columns: int, shape: Sequence[int], key: str = "rows, columns") -> None:
     """Raises UserError if an animated sheet of clips (T, C, H, W) exceeds the free memory or the format GIF."""
-    check_sheet(rows, columns, shape)
+    check_sheet(rows, columns, shape, key)
     height, width = (GAP + cells * (side + GAP) for cells, side in zip((rows, columns), _enlarged(shape), strict=True))
     if max(height, width) > _LARGEST_GIF:
         expected = f"at most {_LARGEST_GIF:,} pixels per side, the limit of GIF"
-        raise UserError("rows, columns", f"an animation of {height:,} x {width:,} pixels", expected)
+        raise UserError(key, f"an animation of {height:,} x {width:,} pixels", expected)
 
 
 def contact_sheet(images: Tensor, rows: int | None = None, columns: int | None = None) -> Tensor:

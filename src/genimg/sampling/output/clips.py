@@ -34,12 +34,13 @@ def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path) -> 
     source = Source(trained, options)
     clips = stream(source, options.select, start, options.num_frames, options.futures)
     shape = (options.num_frames or trained.num_frames or 1, *trained.image_shape)
-    if options.futures > 1 and options.rows is None and options.columns is None:
+    given = options.rows is not None or options.columns is not None
+    if options.futures > 1 and not given:
         rows, columns = min(source.count, max(1, ON_SHEET // options.futures)), options.futures  # one row per start
         shown = rows * columns
     else:
         shown, rows, columns = sheet_cells(options, source.count * options.futures, trained.image_shape)
-    check_animation(rows, columns, shape)
+    check_animation(rows, columns, shape, "rows, columns" if given or options.futures == 1 else "futures")
     paths = (folder / "sequences" / f"{name}.gif" for name in _names(source, options.futures))
     first = save_each(partial(_save_clip, options=options), clips, paths, shown, options)
     save_png(sheet_over_time(first[:CLIPS_ON_SHEET]), folder / "sheet.png")

@@ -1,7 +1,7 @@
 """Images of latents of given images: those of a projection, and those of its file of latents."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.common.files import write_json
 from genimg.sampling.images.files import save_many, save_png
-from genimg.sampling.images.sheets import contact_sheet, to_float, to_uint8
+from genimg.sampling.images.sheets import check_sheet, contact_sheet, to_float, to_uint8
 from genimg.sampling.inputs import Paths, read_images
 from genimg.sampling.interpolation import walk
 from genimg.sampling.output.options import SampleOptions
@@ -57,7 +57,7 @@ def write_projections(sampler: Sampler, options: SampleOptions, paths: Paths, fo
     options.check_unset((*_OTHERS, "latents", "rows", "columns"), "project")
     shift = sampler.shift(options.directions)
     files, originals = read_images(paths, sampler.image_shape, "project", options.skip_unreadable, _BYTES)
-    _check_walk(options, len(files), "project")
+    _check_walk(options, len(files), sampler.image_shape, "project")
     targets = to_float(originals)
     latents = sampler.project(
         targets,
@@ -92,7 +92,7 @@ def write_latents(trained: TrainedModel, options: SampleOptions, path: str, fold
     """
     options.check_unset((*_OTHERS, "classes"), "latents")
     latents = read_latents(path, trained)
-    _check_walk(options, len(latents), "latents")
+    _check_walk(options, len(latents), trained.image_shape, "latents")
     images = stream_latents(trained, latents, options.directions)
     shown, rows, columns = sheet_cells(options, len(latents), trained.image_shape)
     width = max(4, len(str(len(latents) - 1)))
@@ -103,12 +103,14 @@ def write_latents(trained: TrainedModel, options: SampleOptions, path: str, fold
     return folder / "sheet.png"
 
 
-def _check_walk(options: SampleOptions, count: int, key: str) -> None:
-    """Raises UserError unless there is something to interpolate, if `interpolate` or `frames` is set."""
+def _check_walk(options: SampleOptions, count: int, shape: Sequence[int], key: str) -> None:
+    """Raises UserError unless `interpolate` has enough images and memory, or `frames` a GIF."""
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
     if options.interpolate is not None and not 2 <= count <= ON_SHEET:
         raise UserError(key, f"{count} images", f"2 to {ON_SHEET} images with interpolate")
+    if options.interpolate is not None:
+        check_sheet(count, options.interpolate + 1, shape, "interpolate")
 
 
 def _write_walk(

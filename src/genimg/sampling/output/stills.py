@@ -1,7 +1,9 @@
 """Still images: a sheet, a PNG for each, and an interpolation as a strip for each pair and a GIF."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from torch import Tensor
 
@@ -28,21 +30,37 @@ def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) ->
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
     source = Source(trained, options)
     images = stream(source, options.select, None, options.num_frames, options.futures)
+    sheet = _Sheet.of(source, options)
     if options.interpolate is not None:
         _write_interpolation(source, options, options.interpolate, folder)
-    _write_images(source, images, options, folder)
+    _write_images(source, images, sheet, options, folder)
     return folder / "sheet.png"
 
 
-def _write_images(source: Source, images: Iterator[Tensor], options: SampleOptions, folder: Path) -> None:
-    shown, rows, columns = sheet_cells(options, source.count, source.trained.image_shape, len(source.classes))
-    order = source.classes.grouped(shown)
-    if source.draws.turns > 1:  # one row per seed
-        order = list(range(shown))
-        rows, columns = layout(shown, options.rows, options.columns or (None if options.rows else source.draws.turns))
+@dataclass(frozen=True)
+class _Sheet:
+    """The images of the sheet, in its order, and its layout."""
+
+    order: Sequence[int]
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, source: Source, options: SampleOptions) -> Self:
+        shown, rows, columns = sheet_cells(options, source.count, source.trained.image_shape, len(source.classes))
+        turns = source.draws.turns
+        if turns == 1:
+            return cls(source.classes.grouped(shown), rows, columns)
+        # one row per seed
+        return cls(range(shown), *layout(shown, options.rows, options.columns or (None if options.rows else turns)))
+
+
+def _write_images(
+    source: Source, images: Iterator[Tensor], sheet: _Sheet, options: SampleOptions, folder: Path
+) -> None:
     paths = (folder / "images" / f"{name}.png" for name in names(source))
-    first = save_each(save_png, images, paths, shown, options)
-    save_png(contact_sheet(first[order], rows, columns), folder / "sheet.png")
+    first = save_each(save_png, images, paths, len(sheet.order), options)
+    save_png(contact_sheet(first[list(sheet.order)], sheet.rows, sheet.columns), folder / "sheet.png")
     if source.trained.makes_tiles:
         save_png(first[0].repeat(1, 2, 2), folder / "tiled.png")
 
@@ -52,7 +70,7 @@ def _write_interpolation(source: Source, options: SampleOptions, steps: int, fol
     if source.count > ON_SHEET:
         key = "num_images" if options.seeds is None else "seeds"
         raise UserError(key, source.count, f"2 to {ON_SHEET} images with interpolate")
-    check_sheet(source.count, steps + 1, source.trained.image_shape)
+    check_sheet(source.count, steps + 1, source.trained.image_shape, "interpolate")
     save_strips(interpolate(source, steps), options, folder)
 
 

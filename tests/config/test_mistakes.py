@@ -121,7 +121,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "run missing": (["task=sample", "run=nowhere"], ["run", "nowhere"]),
     "no run yet": (["sample"], ["run", "last", "genimg-train"]),
     "nothing to resume": (["resume=nowhere"], ["resume", "nowhere"]),
-    "no images asked for": (["sample", "num_images=0"], ["num_images", "got 0", "1 or more"]),
+    "no images asked for": (["sample", "num_images=0"], ["num_images", "got 0", "from 1 to 10000000"]),
     "unknown task": (["task=smaple"], ["task", "smaple", "did you mean task=sample?"]),
     "network of another model": (["model=vae", "model/network=slim"], ["model/network", "vae: conv"]),
     "network with too many parts": (["model=vae", "model/network=moving_layers"], ["model/network", "vae: conv"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genimg.launch.environment import KEEP_MEMORY, cpu_times, wait_policy, worker_environment
+from genimg.launch.environment import KEEP_MEMORY, cpu_times, idle_share, openmp, worker_environment
 
 # 40 MB, more than malloc ever keeps by itself, written and freed over and over
 FAULTS = """
@@ -43,14 +43,26 @@ def test_given_variables_take_precedence() -> None:
     assert worker_environment({"OMP_WAIT_POLICY": "mine"})["OMP_WAIT_POLICY"] == "mine"
 
 
-@pytest.mark.parametrize(("busy", "policy"), [(0, "ACTIVE"), (1, "ACTIVE"), (10, "PASSIVE"), (20, "PASSIVE")])
-def test_threads_sleep_on_a_busy_machine(busy: int, policy: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("busy", "cores", "expected"),
+    [
+        (0, 2, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        (1, 2, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        (10, 2, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "GENIMG_BUSY": "1"}),
+        (20, 2, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "GENIMG_BUSY": "1"}),
+        (10, 16, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "8", "GENIMG_BUSY": "1"}),
+    ],
+)
+def test_a_run_has_as_many_threads_as_there_are_idle_cores(
+    busy: int, cores: int, expected: dict[str, str], tmp_path: Path
+) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  100 0 50 1000 5 0 0 0 0 0\n")
     before = cpu_times(stat)
     stat.write_text(f"cpu  {100 + busy} 0 50 {1020 - busy} 5 0 0 0 0 0\n")
-    assert wait_policy(before, cpu_times(stat)) == policy
+    assert openmp(idle_share(before, cpu_times(stat)), cores) == expected
 
 
-def test_threads_spin_where_the_load_is_unknown() -> None:
-    assert wait_policy([], []) == "ACTIVE"
+def test_a_machine_of_unknown_load_counts_as_idle() -> None:
+    assert idle_share([], []) == 1
+    assert worker_environment({"OMP_NUM_THREADS": "2"})["OMP_NUM_THREADS"] == "2"

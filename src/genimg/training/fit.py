@@ -26,6 +26,7 @@ from pytorch_lightning import Callback, Trainer
 from genimg.checkpoints.read import load_newest
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.errors import STOPPED, PeerLost, UserError
+from genimg.common.hardware import count_cores
 from genimg.common.quoting import doubled, word
 from genimg.common.ranks import has_agent_store, restarts
 from genimg.common.run_folder import RunFolder
@@ -148,8 +149,11 @@ def log_start(folder: RunFolder, machine: Machine, resume: Checkpoint | None) ->
         seen = f"{resume['images_seen'] if resume else 0:,}"
         log.warning("a process died; all processes are restarted (%d), at %s images", restarts(), seen)
     log.info("run       %s", folder.path)
-    if "GENIMG_BUSY" in os.environ and machine.accelerator == "cpu" and machine.threads > 1:
-        log.info("busy      other work shares the processor: trainer.threads=1 may be faster")
+    if "GENIMG_BUSY" in os.environ and machine.accelerator == "cpu":
+        used, cores = machine.threads, count_cores()
+        log.info(
+            "busy      other work shares the processor: this run uses %d of %d cores (trainer.threads)", used, cores
+        )
 
 
 def check_unfinished(run: RunContext) -> None:

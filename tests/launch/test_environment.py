@@ -65,4 +65,8 @@ def test_a_run_has_as_many_threads_as_there_are_idle_cores(
 
 def test_a_machine_of_unknown_load_counts_as_idle() -> None:
     assert idle_share([], []) == 1
-    assert worker_environment({"OMP_NUM_THREADS": "2"})["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_number_of_threads_of_the_user_is_kept(threads: str) -> None:
+    assert worker_environment({"OMP_NUM_THREADS": threads})["OMP_NUM_THREADS"] == threads

@@ -20,7 +20,7 @@ def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
     PYTHONSAFEPATH keeps the working folder off the import path of the Python processes that a worker starts.
     """
     threads = {name: value for name, value in given.items() if name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
-    if "OMP_WAIT_POLICY" not in threads:
+    if "OMP_WAIT_POLICY" not in threads and threads.get("OMP_NUM_THREADS") != "1":  # one thread waits for no other
         threads = openmp(idle_share(*_measure_cpu_times()), count_cores()) | threads
     tuned = any(name.startswith(("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_")) for name in given)
     tuned = tuned or "glibc.malloc." in given.get("GLIBC_TUNABLES", "")

@@ -67,6 +67,13 @@ def test_a_class_is_the_direction_from_the_mean_of_all_classes() -> None:
     torch.testing.assert_close(shift, OFFSETS[2] - OFFSETS.mean(0), atol=0.2, rtol=0)
 
 
+def test_components_of_a_very_long_style_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile checkpoint may have few weights and a long style, whose covariance is its square."""
+    monkeypatch.setattr(Linear, "style_weights", lambda self: torch.zeros(1, 5000))
+    with pytest.raises(UserError, match=r"a style of 5,000 numbers\n.*at most 4,096"):
+        directions().shift({"pca0": 1.0}, "directions")
+
+
 def test_factors_of_a_generator_change_its_layers_most() -> None:
     model = gan_of(styled())
     found = Directions(model, MeanStyles(model, CPU), (), CPU)

@@ -31,10 +31,11 @@ class PeakMemory(TorchDispatchMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         self._seen.update(_storages((args, kwargs)))
-        for storage in _storages(result) - set(self._seen):  # a view has the storage of its argument
-            self._seen.add(storage)
-            self._alive += storage.nbytes()
-            weakref.finalize(storage, self._release, storage.nbytes())
+        for storage in _storages(result):
+            if storage not in self._seen:  # a view has the storage of its argument
+                self._seen.add(storage)
+                self._alive += storage.nbytes()
+                weakref.finalize(storage, self._release, storage.nbytes())
         self.bytes = max(self.bytes, self._alive)
         return result
 

@@ -96,6 +96,6 @@ def test_a_step_of_which_lightning_does_a_part_is_estimated(words: list[str]) ->
     frames = config["data"].get("num_frames")
     data = cast(GenerativeData, SimpleNamespace(batch_size=64, image_shape=(1, 8, 8), num_frames=frames))
     machine = configure(TrainerSettings("cpu", 1, 1, "auto", "auto", "auto", "auto", False, 1))
-    check_step(model, data, machine, available=2**25)
+    check_step(model, data, machine, available=2**27)
     with pytest.raises(UserError, match="64 images in a step"):
         check_step(model, data, machine, available=64 * 8 * 8 * 4)

@@ -16,7 +16,7 @@ from genimg.training.machine import Machine
 
 COPIES = 5  # of each weight: itself, its gradient, the two moments of Adam, and its EMA
 
-_ALWAYS_ENOUGH = 10_000  # times the batch: 20 layers of 512 channels for each colour need less
+_ALWAYS_ENOUGH = 100_000  # times the batch: 48 maps of 2,048 channels for each colour need less
 
 
 def check_memory(node: Node, builder: Builder, available: int | None = None) -> None:

@@ -119,12 +119,19 @@ def check(outcome: Outcome) -> list[str]:
     return broken
 
 
+def _renew_threads() -> None:
+    """Replaces the pool of threads that a fork leaves without threads, before two threads of torch replace it at once
+    and one of them aborts: "Invalid thread pool!"."""
+    torch.set_num_threads(1)
+
+
 def _child(
     action: Callable[[], int], folder: Path, files: Sequence[Path], writable: Sequence[Path], seconds: float
 ) -> NoReturn:
     code = 70
     try:
         os.setsid()
+        _renew_threads()
         os.chdir(folder)
         for number, file in ((0, os.devnull), (1, files[0]), (2, files[1])):
             descriptor = os.open(file, os.O_RDWR | os.O_APPEND)
@@ -207,6 +214,7 @@ class _Forking:
             if self.pid == 0:
                 code = 70
                 try:
+                    _renew_threads()
                     os.environ.update(env)
                     from genimg.launch import worker
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
+from genimg.checkpoints.read import load_checkpoint
 from genimg.sampling.load import load
 from genimg.training.machine import configure
 from genimg.training.settings import TrainSettings
@@ -31,7 +32,7 @@ pytestmark = [
 Straight = Callable[[str], Killed]
 
 ON_GPU = [word for word in SMALL if not word.startswith("trainer")]
-WARM_UP, WATCHED = 8, 24  # steps
+WARM_UP, WATCHED = 64, 24  # steps; in the first ones, each kind of step is captured
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,21 @@ def test_no_step_waits_for_the_gpu(model: str, tmp_path: Path) -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert not [f"{w.filename}:{w.lineno}" for w in waited if "called a synchronizing" in str(w.message)]
+
+
+def test_captured_steps_train_as_steps_do(tmp_path: Path) -> None:
+    """In float32, up to the order of sums."""
+    words = [*ON_GPU, *MODELS["gan"], "trainer.precision=32-true", "budget.images=3200"]
+    weights = {}
+    for graph in ("auto", "false"):
+        run = Killed(tmp_path / graph, [*words, f"trainer.graph={graph}"])
+        code, out = run.finish()
+        assert code == 0, out
+        assert ("training steps are captured" in out) == (graph == "auto")
+        assert "not captured any more" not in out, out
+        weights[graph] = load_checkpoint(run.run.last)["model"]
+    for name, weight in weights["false"].items():
+        torch.testing.assert_close(weights["auto"][name], weight, rtol=1e-2, atol=1e-2, msg=name)
 
 
 def test_a_gpu_that_is_full_is_one_message(tmp_path: Path) -> None:

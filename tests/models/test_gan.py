@@ -221,11 +221,13 @@ class Steep(nn.Module):
 
 
 def test_gamma_falls_from_its_first_to_its_last_value() -> None:
-    model = gan(gamma=(1.0, 0.25))
+    model: Any = gan(gamma=(1.0, 0.25))
+    optimizers = model.configure_optimizers()
+    model.optimizers = lambda use_pl_optimizer=True: optimizers
     images = torch.rand(8, 1, 8, 8)
 
     def share_of_penalty(progress: float) -> float:
-        model.progress = progress
+        model.set_clock(0, progress)
         torch.manual_seed(0)
         metrics, _ = model.discriminator_loss(images, -images, None)
         plain = OBJECTIVES["relativistic"].discriminator(model.discriminator(images), model.discriminator(-images))

@@ -71,6 +71,7 @@ RULES: dict[str, Rule] = {
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.fused": Flag(choices=("auto",)),
     "trainer.deterministic": Flag(),
+    "trainer.graph": Flag(choices=("auto",)),
     "trainer.threads": Integer(1, MOST_THREADS, null=True),
     # launch
     "launch.rdzv_endpoint": Text(null=True),

@@ -30,7 +30,7 @@ MAY_SET = (
         "logger",
         "freeze",
     ),
-    *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic")),
+    *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic", "graph")),
 )
 #: Keys that a saved configuration has for the record of how the run began. Only a new run acts on them.
 RECORDED = ("init_from", "init_weights")

@@ -1,7 +1,7 @@
 """The interface of a model, which callbacks, samplers and checkpoints use, and its optional capabilities."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
@@ -56,7 +56,9 @@ class GenerativeModel(LightningModule):
         for optimizer in self.optimizer_list():
             for group in optimizer.param_groups:
                 base = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = base * factor * 0.5**self.rollbacks
+                rate = base * factor * 0.5**self.rollbacks
+                # a captured step reads a tensor
+                group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
 
     def optimizer_list(self) -> list[Optimizer]:
         """The optimizers as a list, also if there is only one."""
@@ -65,7 +67,7 @@ class GenerativeModel(LightningModule):
 
     def learning_rates(self) -> dict[str, float]:
         """`lr` if all optimizers share one value; else `lr_NETWORK` for each, by the network of its first parameter."""
-        rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizer_list()]
+        rates = [float(optimizer.param_groups[0]["lr"]) for optimizer in self.optimizer_list()]
         if len(set(rates)) == 1:
             return {"lr": rates[0]}
         owners = {id(weight): name for name, network in self.networks().items() for weight in network.parameters()}
@@ -144,6 +146,17 @@ class Augments(Protocol):
     """A model that augments its training images itself. `augmented` returns None if it does not change them."""
 
     def augmented(self, images: Tensor) -> Tensor | None: ...
+
+
+@runtime_checkable
+class CompleteSteps(Protocol):
+    """A model whose `training_step` is the complete step, optimizers included, and can be captured as a graph.
+
+    What changes from step to step are the values of tensors: the batch, the state, and what `set_clock` sets. Steps of
+    the same `step_kind`, which is of the next step and a batch of that size, are the same operations.
+    """
+
+    def step_kind(self, batch_size: int) -> Hashable: ...
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
@@ -26,6 +26,14 @@ from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
+
+
+class StepKind(NamedTuple):
+    """What a step computes besides the discriminator's loss."""
+
+    penalty: bool
+    generator: bool
+    generator_penalty: bool
 
 
 class GAN(LatentModel):
@@ -84,6 +92,7 @@ class GAN(LatentModel):
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     #: Loss pairs by name; a subclass may add to them.
     objectives: ClassVar[dict[str, LossPair]] = OBJECTIVES
+    _penalty_weight: Tensor  # a tensor, because it follows the clock
 
     def __init__(
         self,
@@ -136,6 +145,7 @@ class GAN(LatentModel):
         self.lr_schedule, self.final_lr, self.lr_warmup = lr_schedule, final_lr, lr_warmup
         self.beta2 = None if beta2 is None else Schedule.of(beta2)
         self.centring, self.augment = centring, augment
+        self.register_buffer("_penalty_weight", torch.tensor(self._penalty_weight_at(0.0)), persistent=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimizers of D and of G. Raises UserError for `beta2` and an optimizer without `betas`."""
@@ -149,11 +159,27 @@ class GAN(LatentModel):
         return optimizers
 
     def set_clock(self, images_seen: int, progress: float) -> None:
-        """Sets `beta2` too."""
+        """Sets `beta2`, the weight of the penalty and the probability of the augmentation too."""
         super().set_clock(images_seen, progress)
+        self._penalty_weight.fill_(self._penalty_weight_at(progress))
+        self.augment.schedule(progress)
         if self.beta2 is not None:
             for group in (group for one in self.optimizer_list() for group in one.param_groups):
                 group["betas"] = (group["betas"][0], self.beta2.at(progress))
+
+    def step_kind(self, batch_size: int) -> StepKind:
+        """What the next step computes. batch_size: images of this process."""
+        step = self.images_seen // (batch_size * world_size())
+        every = self.generator.penalty_every if isinstance(self.generator, Penalised) else 0
+        generator = (step + 1) % self.n_critic == 0
+        return StepKind(
+            penalty=max(self.gamma) > 0 and step % self.penalty_every == 0,
+            generator=generator,
+            generator_penalty=generator and every > 0 and step // self.n_critic % every == 0,
+        )
+
+    def _penalty_weight_at(self, progress: float) -> float:
+        return 0.5 * self.penalty_every * self.gamma.at(progress)
 
     def networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
@@ -170,11 +196,9 @@ class GAN(LatentModel):
 
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
-        self.augment.schedule(self.progress)
-        step = self._steps_before(len(real))
-        updates_generator = (step + 1) % self.n_critic == 0
+        kind = self.step_kind(len(real))
         z = self.draw_latents(len(real))
-        with torch.set_grad_enabled(updates_generator):
+        with torch.set_grad_enabled(kind.generator):
             fake = self._generate(z, labels)
             if self.periodic:
                 fake = roll_randomly(fake)
@@ -182,8 +206,8 @@ class GAN(LatentModel):
         metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
         self.manual_backward(metrics["loss_d"])
         discriminator_optimizer.step()
-        if updates_generator:
-            penalty = self._generator_penalty(step // self.n_critic, z, labels)
+        if kind.generator:
+            penalty = cast(Penalised, self.generator).penalty(z, labels) if kind.generator_penalty else None
             if penalty is not None:
                 metrics["penalty_g"] = penalty
             loss = self._generator_step(generator_optimizer, real_logits.detach(), fake, labels, penalty)
@@ -210,10 +234,6 @@ class GAN(LatentModel):
         _require_gradient(trained, True)
         return loss
 
-    def _steps_before(self, batch_size: int) -> int:
-        """Steps of the run before this one. batch_size: images of this process."""
-        return self.images_seen // (batch_size * world_size())
-
     def draw_latents(self, count: int) -> Tensor:
         """z ~ N(0, I) for training, (count, latent_dim), from torch's generator."""
         return torch.randn(count, self.latent_dim, device=self.device)
@@ -229,7 +249,7 @@ class GAN(LatentModel):
             weight = self.gradient_penalty
         else:
             logits, penalty = self._with_squared_gradient_penalty(images, labels)
-            weight = 0.5 * self.penalty_every * self.gamma.at(self.progress)
+            weight = self._penalty_weight
         real_logits, fake_logits = logits.chunk(2)
         loss = self.losses.discriminator(real_logits, fake_logits).mean()
         if self.centring:
@@ -239,12 +259,6 @@ class GAN(LatentModel):
         if penalty is None:
             return metrics | {"loss_d": loss}, real_logits
         return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
-
-    def _generator_penalty(self, step: int, z: Tensor, labels: Tensor | None) -> Tensor | None:
-        """The generator's own penalty, or None if it has none in this step. step: of the generator."""
-        if not isinstance(self.generator, Penalised) or not self.generator.penalty_every:
-            return None
-        return None if step % self.generator.penalty_every else self.generator.penalty(z, labels)
 
     def _with_unit_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits (2 B,) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
@@ -259,7 +273,7 @@ class GAN(LatentModel):
         labels = _twice(labels)
         logits = self._logits(images, labels)
         batch_size = len(images) // 2
-        if max(self.gamma) <= 0 or self._steps_before(batch_size) % self.penalty_every:
+        if not self.step_kind(batch_size).penalty:
             return logits, None
         count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
         # as many real as fake images

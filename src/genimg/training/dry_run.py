@@ -25,16 +25,17 @@ from genimg.training.setup import build_run
 log = logging.getLogger(__name__)
 
 WARM_UP = 4  # untimed steps: the first ones allocate memory and choose kernels
+WARM_UP_GPU = 64  # until each kind of step has been captured
 TIMED = 12
 
 
 class StepTimer(RunCallback):
-    """Times `num_steps` steps after the warm-up, then ends the run."""
+    """Times `num_steps` steps after `warm_up` ones, then ends the run."""
 
     passive: ClassVar[bool] = True
 
-    def __init__(self, num_steps: int) -> None:
-        self.num_steps, self.steps = num_steps, 0
+    def __init__(self, warm_up: int, num_steps: int) -> None:
+        self.warm_up, self.num_steps, self.steps = warm_up, num_steps, 0
         self.started = self.seconds = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -43,10 +44,10 @@ class StepTimer(RunCallback):
 
     def after_step(self, trainer: Trainer) -> None:
         self.steps += 1
-        if self.steps == WARM_UP:
+        if self.steps == self.warm_up:
             synchronize(self.context.model.device)
             self.started = time.perf_counter()
-        if self.steps == WARM_UP + self.num_steps:
+        if self.steps == self.warm_up + self.num_steps:
             synchronize(self.context.model.device)
             self.seconds = time.perf_counter() - self.started
             trainer.should_stop = True
@@ -66,7 +67,8 @@ class CaptureEnd(RunCallback):
 
 def dry_run(settings: TrainSettings, machine: Machine) -> int:
     """Trains a few steps in a temporary run folder and prints the report. Returns the exit code."""
-    timer, end = StepTimer(TIMED), CaptureEnd()
+    timer = StepTimer(WARM_UP_GPU if machine.accelerator == "gpu" else WARM_UP, TIMED)
+    end = CaptureEnd()
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         short = replace(
             settings,
@@ -95,7 +97,7 @@ def report(settings: TrainSettings, checkpoint: Checkpoint, run: RunContext, tim
     images = min([speed * 60 * min(minutes)] + ([budget.images] if budget.images else []))
     shown = {name: value for name, value in settings.stored.items() if name != "run_dir"}
     print(OmegaConf.to_yaml(OmegaConf.create(shown)))
-    log.info("speed     %s images/s, from %d steps after %d", f"{speed:,.0f}", TIMED, WARM_UP)
+    log.info("speed     %s images/s, from %d steps after %d", f"{speed:,.0f}", TIMED, timer.warm_up)
     log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
     log.info("memory    %s peak so far", format_bytes(peak_memory(run.model.device)))
     total = format_bytes(3 * size)

@@ -12,7 +12,7 @@ from genimg.training.settings import TrainerSettings
 
 @dataclass(frozen=True)
 class Machine(TrainerSettings):
-    """The trainer's settings with every `auto` resolved, except that of `strategy`."""
+    """The trainer's settings with every `auto` resolved, except those of `strategy` and `graph`."""
 
     fused: bool
     threads: int

@@ -22,6 +22,7 @@ class TrainerSettings:
     memory_format: str
     fused: bool | Literal["auto"]
     deterministic: bool
+    graph: bool | Literal["auto"]
     threads: int | None
 
 

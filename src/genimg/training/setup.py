@@ -29,6 +29,7 @@ from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
+from genimg.training.callbacks.step_graph import StepGraph
 from genimg.training.initial import ema_settings, freeze, take_weights
 from genimg.training.machine import Machine
 from genimg.training.memory import check_memory, check_step
@@ -81,7 +82,8 @@ def build_run(
     run = RunContext(settings, folder, data, model, clock, ema, metrics, checkpoints)
     configured = [builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()]
     # the clock comes first, because the others read it; checkpoints come last, because they store what a step changed
-    callbacks = [clock, ema, metrics, *configured, *extra_callbacks, Signals(clock), checkpoints]
+    graph = StepGraph(model, machine)
+    callbacks = [clock, graph, ema, metrics, *configured, *extra_callbacks, Signals(clock), checkpoints]
     for callback in callbacks:
         if isinstance(callback, RunCallback):
             callback.context = run

@@ -83,7 +83,8 @@ def geometry(draw: Draw, height: int, width: int) -> Tensor:
 def warp(images: Tensor, maps: Tensor) -> Tensor:
     """Samples images (B, C, H, W) at the places that the maps (B, 3, 3) give. The identity changes no bit."""
     height, width = images.shape[2:]
-    to_pixels = maps.new_tensor([width / 2, height / 2, 1.0])
+    # filled on the device: a copy from the host cannot be captured as a graph
+    to_pixels = torch.stack([maps.new_full((), length) for length in (width / 2, height / 2, 1.0)])
     theta = (maps * to_pixels / to_pixels[:, None])[:, :2]  # affine_grid's places are from -1 to 1
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

@@ -38,7 +38,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
     from genimg.config.resolvers import register
     from genimg.distributed.data_parallel import AveragedGradients, all_reduce_max, join
     from genimg.training import setup as setting_up
-    from genimg.training.dry_run import WARM_UP, StepTimer, peak_memory
+    from genimg.training.dry_run import StepTimer, peak_memory
     from genimg.training.machine import choose
     from genimg.training.settings import TrainSettings
 
@@ -62,7 +62,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
     join(torch.device("cpu"))
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
         settings = TrainSettings.from_config(config | {"callbacks": {}, "logger": {}, "run_dir": run_dir})
-        timer = StepTimer(WARM_UP, STEPS)
+        timer = StepTimer(STEPS)
         memory = Memory()
         trainer, run = setting_up.build_run(settings, choose(settings.trainer), extra_callbacks=[timer, memory])
         trainer.fit(run.model, datamodule=run.data)

@@ -99,6 +99,7 @@ RULES: dict[str, Rule] = {
     "model.lr": Number(above=0, everywhere=True),
     "model.*_lr": Number(above=0),
     "model.latent_dim": Integer(1, MOST_CHANNELS, everywhere=True),
+    "model.fit": Text(choices=("auto",), null=True, everywhere=True),
     "model.width": Integer(1, MOST_CHANNELS, everywhere=True),
     "model.max_width": Integer(1, MOST_CHANNELS),
     "model.lr_schedule": registered("models.schedules", "LR_SCHEDULES"),

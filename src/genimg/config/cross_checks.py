@@ -82,6 +82,24 @@ def resolve_init_from(config: Config) -> Config:
     return {"init_from": _absolute(place)}
 
 
+def check_fit(config: Config) -> None:
+    """model.fit=auto chooses the width of new weights, for a time, from the speed of one process."""
+    if config["model"].get("fit") != "auto":
+        return
+    for key in ("resume", "init_from"):
+        if config[key] is not None:
+            expected = f"null with {key}=, whose weights have a width"
+            raise UserError("model.fit", "auto", expected, "remove one of the two")
+    if config["budget"]["minutes"] is None:
+        expected = "minutes, for which model.fit=auto chooses a width"
+        raise UserError("budget.minutes", "null", expected, "budget.minutes=10")
+    trainer = config["trainer"]
+    devices = 1 if trainer["devices"] == "auto" else trainer["devices"]
+    if devices * trainer["num_nodes"] > 1:
+        expected = "null with several processes: the speed of one is measured"
+        raise UserError("model.fit", "auto", expected, "trainer.devices=1, or set model.width and data.batch_size")
+
+
 def check_network(config: Config) -> None:
     """The chosen model/network defines the networks that the model needs, and none that only another model needs."""
     model = config["model"]

@@ -14,6 +14,7 @@ from genimg.common.display import show
 from genimg.config import check as config_check
 from genimg.config.choices import check_run_keys
 from genimg.config.compose import Composer, without_hydra
+from genimg.launch import probe
 from genimg.launch import start as launch
 from genimg.tasks import checks_of
 
@@ -44,7 +45,10 @@ class Session:
             return 0
         for override in self.composer.parse(self.words):
             check_run_keys(override)
-        return self.start(config, self.words)
+        if not probe.is_wanted(config):
+            return self.start(config, self.words)
+        exit_code, words = probe.choose(self.composer, self.words, config, self.worker)
+        return exit_code or self.start(check(self.composer, words), words)
 
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
         """Starts the worker of a checked configuration and returns its exit code. folder: of a job of a sweep."""

@@ -53,15 +53,15 @@ def start(
     """
     if config.task != "train" or config.dry_run or not _owns_run_folder(config):
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
-            return _run_workers(config, _write(config, Path(temporary, "config.yaml")), worker)
+            return run_workers(config, write(config, Path(temporary, "config.yaml")), worker)
 
     def run_in(run: RunFolder, lock: list[int]) -> int:
         config.run_dir = str(run.path)
         with report_write_errors("outputs", run.path):
-            _write(config, run.config)
+            write(config, run.config)
             append_text(run.overrides, "".join(f"{override}\n" for override in overrides))
             append_text(run.command, f"{command}\n")
-        return _run_workers(config, run.config, worker, lock)
+        return run_workers(config, run.config, worker, lock)
 
     if config.resume is not None:
         run = RunFolder(Path(config.resume))
@@ -78,7 +78,7 @@ def start(
     try:
         if (by_default := defaults(config)) is not None:
             with report_write_errors("outputs", run.path):
-                _write(by_default, run.defaults)
+                write(by_default, run.defaults)
         with hold_lock(run.lock, "run_dir", lock_timeout) as lock:
             exit_code = run_in(run, lock)
     except UserError:
@@ -122,7 +122,8 @@ def _snapshot(run: RunFolder) -> Callable[[], None]:
     return restore
 
 
-def _write(config: DictConfig, path: Path) -> Path:
+def write(config: DictConfig, path: Path) -> Path:
+    """Writes the resolved configuration, which a worker reads, and returns `path`."""
     resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     with atomic_write(path) as file:  # on a full disk a run that is resumed keeps its previous one
         file.write(OmegaConf.to_yaml(resolved).encode())
@@ -172,7 +173,7 @@ def _starts_group(config: DictConfig) -> bool:
     return config.trainer.devices > 1 or config.trainer.num_nodes > 1
 
 
-def _run_workers(config: DictConfig, config_path: Path, worker: Sequence[str], lock: Sequence[int] = ()) -> int:
+def run_workers(config: DictConfig, config_path: Path, worker: Sequence[str], lock: Sequence[int] = ()) -> int:
     """Returns the exit code of the workers; 128 + the signal if one ended them, 130 after a second Ctrl-C.
 
     lock: open files that lock the run folder as long as any of the run's processes lives.

@@ -16,6 +16,7 @@ from genimg.config.choices import check_sweep_keys, check_words
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import IntervalSweep, Override, flatten, split_sweep
 from genimg.config.values import check_rules
+from genimg.launch.probe import is_wanted
 from genimg.launch.session import check
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 from genimg.sweeps.launchers import choice_of
@@ -98,6 +99,9 @@ def _plan(composer: Composer, overrides: list[Override], folder: SweepFolder | N
         words = " ".join(map(line, overrides))
         raise UserError("-m", words, "at least one value for each key", "key=1,2,3")
     configs = [check(composer, combination) for combination in combinations]
+    if any(map(is_wanted, configs)):
+        hint = "set model.width and data.batch_size to what one run with model.fit=auto prints"
+        raise UserError("model.fit", "auto", "null in a sweep, whose jobs would differ in width", hint)
     first = configs[0]
     for part in ("sweeper", "launcher"):
         check_rules(composer, [], first, {f"hydra.{part}.{key}": n for key, n in flatten(first.hydra[part]).items()})

@@ -9,6 +9,7 @@ from genimg.config.cross_checks import (
     check_budget,
     check_data_root,
     check_devices,
+    check_fit,
     check_groups,
     check_kind,
     check_labels,
@@ -38,6 +39,7 @@ CHECKS = (
     Check(check_padding),
     Check(check_devices, needs_machine=True),
     Check(check_processes),
+    Check(check_fit),
     Check(check_groups),
 )
 PATH_KEYS = ("data.root", "data.cache", "resume", "init_from", "outputs", "sweep.resume")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import resource
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.clock import Budget
 from genimg.training.machine import Machine
 from genimg.training.settings import BudgetSettings, TrainSettings
-from genimg.training.setup import build_run
+from genimg.training.setup import build_run, log_parts
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +31,20 @@ TIMED = 12
 
 
 class StepTimer(RunCallback):
-    """Times `num_steps` steps after `warm_up` ones, then ends the run."""
+    """Times `num_steps` steps after the warm-up, then ends the run.
+
+    limit: seconds after which it times no further step. Half of them at most are warm-up; two steps are always trained.
+    """
 
     passive: ClassVar[bool] = True
 
-    def __init__(self, warm_up: int, num_steps: int) -> None:
-        self.warm_up, self.num_steps, self.steps = warm_up, num_steps, 0
-        self.started = self.seconds = 0.0
+    def __init__(self, num_steps: int, limit: float = math.inf) -> None:
+        self.num_steps, self.limit = num_steps, limit
+        self.steps = self.warm_up = 0  # all steps so far, and those before the timed ones
+        self.began = self.started = self.seconds = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.began = time.perf_counter()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # schedules at their end: clips at full length, as in most of a run
@@ -44,13 +52,21 @@ class StepTimer(RunCallback):
 
     def after_step(self, trainer: Trainer) -> None:
         self.steps += 1
-        if self.steps == self.warm_up:
-            synchronize(self.context.model.device)
-            self.started = time.perf_counter()
-        if self.steps == self.warm_up + self.num_steps:
+        spent = time.perf_counter() - self.began
+        if not self.warm_up:
+            longest = WARM_UP_GPU if self.context.model.device.type == "cuda" else WARM_UP
+            if self.steps == longest or spent > self.limit / 2:
+                synchronize(self.context.model.device)
+                self.warm_up, self.started = self.steps, time.perf_counter()
+        elif self.steps == self.warm_up + self.num_steps or spent > self.limit:
             synchronize(self.context.model.device)
             self.seconds = time.perf_counter() - self.started
             trainer.should_stop = True
+
+    @property
+    def speed(self) -> float:
+        """Images per second of the timed steps."""
+        return (self.steps - self.warm_up) * self.context.data.batch_size / self.seconds
 
 
 class CaptureEnd(RunCallback):
@@ -67,17 +83,10 @@ class CaptureEnd(RunCallback):
 
 def dry_run(settings: TrainSettings, machine: Machine) -> int:
     """Trains a few steps in a temporary run folder and prints the report. Returns the exit code."""
-    timer = StepTimer(WARM_UP_GPU if machine.accelerator == "gpu" else WARM_UP, TIMED)
-    end = CaptureEnd()
+    timer, end = StepTimer(TIMED), CaptureEnd()
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
-        short = replace(
-            settings,
-            run_dir=Path(run_dir),
-            budget=BudgetSettings(images=None, epochs=None, minutes=60),
-            callbacks={},
-            logger={},
-        )
-        trainer, run = build_run(short, machine, None, [timer, end])
+        trainer, run = build_run(shortened(settings, Path(run_dir)), machine, None, [timer, end])
+        log_parts(machine, run)
         trainer.fit(run.model, datamodule=run.data)
         if run.clock.exit_code:
             return run.clock.exit_code
@@ -87,9 +96,15 @@ def dry_run(settings: TrainSettings, machine: Machine) -> int:
     return 0
 
 
+def shortened(settings: TrainSettings, run_dir: Path) -> TrainSettings:
+    """Returns the settings of a run of some steps, which measures and logs nothing besides."""
+    budget = BudgetSettings(images=None, epochs=None, minutes=60)
+    return replace(settings, run_dir=run_dir, budget=budget, callbacks={}, logger={})
+
+
 def report(settings: TrainSettings, checkpoint: Checkpoint, run: RunContext, timer: StepTimer) -> None:
     """Prints the resolved configuration, then the estimated speed, time, memory and disk of the run."""
-    speed = timer.num_steps * run.data.batch_size / timer.seconds
+    speed = timer.speed
     budget = Budget.from_settings(settings.budget, run.data.num_items)
     size = checkpoint_bytes(checkpoint)
     minutes = [budget.minutes] if budget.minutes else []

@@ -41,8 +41,9 @@ from genimg.training.callbacks.metrics import DIVERGED
 from genimg.training.changes import log_changes
 from genimg.training.dry_run import dry_run
 from genimg.training.machine import Machine, configure
+from genimg.training.probe import probe
 from genimg.training.settings import TrainSettings
-from genimg.training.setup import build_run
+from genimg.training.setup import build_run, log_parts
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def run(config: dict[str, Any], extra_callbacks: Sequence[Callback] = ()) -> int
     settings = TrainSettings.from_config(config)
     machine = configure(settings.trainer)
     rendezvous = join(machine.device)
+    if "candidates" in config:
+        return probe(settings, config["candidates"], machine)
     if settings.dry_run:
         return dry_run(settings, machine)
     # of rank 0's command: the others created no folder, and may have found another run
@@ -96,6 +99,7 @@ def fit(
     rollbacks = resume["rollbacks"] if resume else 0
     while True:
         trainer, run = build_run(settings, machine, resume, extra_callbacks)
+        log_parts(machine, run)
         run.model.rollbacks = rollbacks
         if run.clock.spent:
             check_unfinished(run)

@@ -46,16 +46,18 @@ def build_run(
     machine: Machine,
     resume: Checkpoint | None = None,
     extra_callbacks: Sequence[Callback] = (),
+    data: GenerativeData | None = None,
 ) -> tuple[Trainer, RunContext]:
     """Returns the Trainer of a run and the parts of the run. `trainer.fit(run.model, datamodule=run.data)` trains.
 
     Args:
         resume: the checkpoint to continue from.
         extra_callbacks: used after the configured ones.
+        data: as `build_data` returns it; None loads it.
     """
     builder = Builder(settings.trust)
     seed_everything(settings.seed, verbose=False)
-    data = build_data(settings, builder)
+    data = data or build_data(settings, builder)
     settings = replace(settings, model=resolve_auto(settings.model, automatic(data, machine)))
     model = build_model(settings, builder, data, resume)
     if resume is not None:
@@ -66,9 +68,6 @@ def build_run(
     freeze(model, settings.freeze)
     check_step(model, data, machine)
     model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
-    log.info("machine   %s", machine)
-    log.info("data      %s", describe_data(data))
-    log.info("model     %s", describe_model(model))
 
     folder = RunFolder(settings.run_dir)
     clock = Clock(Budget.from_settings(settings.budget, data.num_items), data.batch_size)
@@ -217,6 +216,13 @@ def hyperparameters(settings: TrainSettings) -> dict[str, Any]:
     if plain.get("data/seed") == settings.seed:  # the default
         del plain["data/seed"]
     return {"seed": settings.seed, **{name: value for name, value in plain.items() if not name.endswith("/_target_")}}
+
+
+def log_parts(machine: Machine, run: RunContext) -> None:
+    """Logs what trains where."""
+    log.info("machine   %s", machine)
+    log.info("data      %s", describe_data(run.data))
+    log.info("model     %s", describe_model(run.model))
 
 
 def describe_data(data: GenerativeData) -> str:

@@ -201,6 +201,23 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["-m", "+hydra.sweeper.params.seed='1,2'"],
         ["hydra.sweeper.params.seed", "seed=1,2"],
     ),
+    "a width for no time": (["model.fit=auto", "budget.images=100"], ["budget.minutes", "minutes", "budget.minutes=10"]),
+    "a width that is set and chosen": (
+        ["model.fit=auto", "model.width=24"],
+        ["model.width: got 24", "not set beside model.fit=auto", "configs/model/network/slim.yaml"],
+    ),
+    "a batch size that is set and chosen": (["model.fit=auto", "data.batch_size=32"], ["data.batch_size: got 32"]),
+    "a width of an experiment": (
+        ["model.fit=auto", "experiment=cifar10_r3gan", "budget.minutes=5"],
+        ["model.width", "configs/experiment/cifar10_r3gan.yaml"],
+    ),
+    "a fit of another model": (["model=vae", "model.fit=auto"], ["model.fit", "model.fit belongs to model=gan"]),
+    "a fit that is no word": (["model.fit=wide"], ["model.fit: got wide", "auto or null", "configs/model/gan.yaml"]),
+    "a fit for several processes": (
+        ["model.fit=auto", "trainer=cpu", "trainer.devices=2"],
+        ["model.fit: got auto", "several processes", "trainer.devices=1"],
+    ),
+    "a sweep with different widths": (["-m", "model.fit=auto", "seed=1,2"], ["model.fit: got auto", "null in a sweep"]),
     "a sweep with one bad job": (["-m", "model.lr=1e-3,-1"], ["model.lr", "got -1"]),
 }
 

@@ -1,11 +1,8 @@
 """The rules of model.fit=auto: the width of a GAN, and its batch size, for the time that it trains. Torch-free.
 
 A run of width w should see at least N(w) = IMAGES (w / w0)^2 images, where w0 is the default width of its network. The
-time of an image grows about as w^2, so the width grows about as the fourth root of the time. The rule is a rule of
-thumb that rests on two points. On emoji of 64 px the default width of `slim` was as good as 1.5 times the width at
-about 50,000 images, better than half of it at about 200,000, and draws recognisable images from about 125,000 on
-(docs/results.md, Colour images). At the other end, the R3GAN of CIFAR-10 has 24 times the default width and was trained
-for 250 M images (Huang et al. 2024), where N is 58 M.
+time of an image grows about as w^2, so the width grows about as the fourth root of the time. This is a rule of thumb;
+docs/models.md, Width for a given time, says what it rests on.
 """
 
 from __future__ import annotations
@@ -110,7 +107,7 @@ def choose_batch_size(sizes: Sequence[int], speed: Callable[[int], float | None]
 def describe(chosen: Trial, next_wider: Trial | None, batch_size: int, minutes: float) -> str:
     """Returns one line: the choice, what its run sees, and why no wider network is chosen."""
     text = f"width {chosen.width}, batches of {batch_size}: {chosen.speed or 0:,.0f} images/s"
-    text += f", about {_about(chosen.images)} images in {minutes:g} minutes"
+    text += f", about {_about(chosen.images)} images in {minutes:g} minute{'' if minutes == 1 else 's'}"
     if not chosen.enough:
         return f"{text} (it needs {_about(chosen.needed)}: train longer)"
     if next_wider is None:

@@ -46,7 +46,7 @@ def probe(settings: TrainSettings, candidates: list[Node], machine: Machine) -> 
     assert budget.minutes is not None, "checked by the command"
     seconds, most = 60 * budget.minutes, budget.images
     trials.seconds = max(LEAST, SHARE * seconds)
-    log.info("fit       times some widths, in about %.0f s", trials.seconds)
+    log.info("fit       times some widths, in at most about %.0f s", trials.seconds)
     try:
         if machine.accelerator == "gpu":
             trials.choose_batch_size()
@@ -108,7 +108,10 @@ class Trials:
         timer = StepTimer(TIMED, limit=self.seconds / TRIALS)
         short = replace(shortened(self.settings, self.settings.run_dir), model=self.nodes[width])
         trainer, run = build_run(short, self.machine, None, [timer], self.data)
-        trainer.fit(run.model, datamodule=run.data)
+        try:
+            trainer.fit(run.model, datamodule=run.data)
+        except SystemExit as error:  # Lightning's answer to Ctrl-C before the first step
+            raise KeyboardInterrupt from error
         if run.clock.exit_code:
             raise Interrupted(run.clock.exit_code)
         return timer.speed

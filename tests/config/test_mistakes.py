@@ -201,7 +201,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["-m", "+hydra.sweeper.params.seed='1,2'"],
         ["hydra.sweeper.params.seed", "seed=1,2"],
     ),
-    "a width for no time": (["model.fit=auto", "budget.images=100"], ["budget.minutes", "minutes", "budget.minutes=10"]),
+    "a width for no time": (
+        ["model.fit=auto", "budget.images=100"],
+        ["budget.minutes", "minutes", "budget.minutes=10"],
+    ),
     "a width that is set and chosen": (
         ["model.fit=auto", "model.width=24"],
         ["model.width: got 24", "not set beside model.fit=auto", "configs/model/network/slim.yaml"],

@@ -101,7 +101,7 @@ def test_a_width_that_its_network_refuses_is_left_out_but_not_the_default(tmp_pa
     words = ("model/network=r3gan", "model.group_width=16")
     settings, candidates = prepared(tmp_path, *words)
     refused = config(tmp_path, *words, "model.width=12")["model"]
-    trials = Trials(settings, [*candidates, refused], configure(settings.trainer))
+    trials = Trials(settings, [*candidates, refused], configure(settings.trainer), seconds=20)
     assert trials.speed(12) is None, "16 channels of a group do not divide 24"
     trials.default = 12
     with pytest.raises(UserError, match="group_width"):
@@ -111,8 +111,7 @@ def test_a_width_that_its_network_refuses_is_left_out_but_not_the_default(tmp_pa
 def test_no_wider_network_is_tried_when_the_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trials, "_measure", lambda self, width: 1.0)
     settings, candidates = prepared(tmp_path)
-    trials = Trials(settings, candidates, configure(settings.trainer))
-    trials.seconds = 0
+    trials = Trials(settings, candidates, configure(settings.trainer), seconds=0)
     assert [trials.speed(width) for width in (4, 8, 16)] == [1, 1, None]
 
 

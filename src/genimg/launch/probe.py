@@ -27,7 +27,7 @@ def is_wanted(config: DictConfig) -> bool:
 
 
 def choose(composer: Composer, words: list[str], config: DictConfig, worker: Sequence[str]) -> tuple[int, list[str]]:
-    """Returns the exit code of the worker that measures, and `words` with the chosen numbers if it is 0.
+    """Returns the exit code of the worker that measures, and if it is 0, `words` with the chosen numbers.
 
     config: checked, composed from `words`.
     """
@@ -35,8 +35,10 @@ def choose(composer: Composer, words: list[str], config: DictConfig, worker: Seq
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
         request = OmegaConf.create({**_plain(config), "candidates": _candidates(config), "run_dir": folder})
         exit_code = run_workers(request, write(request, Path(folder, "config.yaml")), worker)
-        choice = read_json(Path(folder, CHOICE)) if exit_code == 0 else {}
-    return exit_code, _with_numbers(composer, words, choice)
+        if exit_code:
+            return exit_code, words
+        choice = read_json(Path(folder, CHOICE))
+    return 0, _with_numbers(composer, words, choice)
 
 
 def _check_free(composer: Composer, words: list[str]) -> None:
@@ -48,8 +50,8 @@ def _check_free(composer: Composer, words: list[str]) -> None:
         source = composer.source_of(key, [line(override) for override in overrides if override.key_or_group != key])
         by_experiment = source is not None and Path(source).parent.name == "experiment"
         if given or by_experiment:
-            hint = f"remove one of the two; {KEY}=null takes it as it is set"
-            raise UserError(key, given[-1] if given else "a value of the experiment", expected, hint, source)
+            got = given[-1] if given else "a value of the experiment"
+            raise UserError(key, got, expected, "remove one of the two", source)
 
 
 def _candidates(config: DictConfig) -> list[Any]:
@@ -76,5 +78,5 @@ def _with_numbers(composer: Composer, words: list[str], choice: dict[str, int]) 
     overrides = composer.parse(words)
     kept = [line(override) for override in overrides if override.key_or_group != KEY]
     off = [f"{KEY}=null"] if is_wanted(composer.compose(kept)) else []  # an experiment sets it
-    numbers = [f"{key}={choice[key.rpartition('.')[2]]}" for key in CHOSEN if choice]
+    numbers = [f"{key}={choice[key.rpartition('.')[2]]}" for key in CHOSEN]
     return [*kept, *off, *numbers]

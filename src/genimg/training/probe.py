@@ -5,6 +5,7 @@ The command starts this process before that of the run, reads the choice from th
 
 import gc
 import logging
+import math
 import time
 from dataclasses import replace
 
@@ -41,26 +42,21 @@ def probe(settings: TrainSettings, candidates: list[Node], machine: Machine) -> 
 
     candidates: the node of the model at each width, the narrowest first.
     """
-    trials = Trials(settings, candidates, machine)
-    budget = Budget.from_settings(settings.budget, trials.data.num_items)
-    assert budget.minutes is not None, "checked by the command"
-    seconds, most = 60 * budget.minutes, budget.images
-    trials.seconds = max(LEAST, SHARE * seconds)
+    minutes = settings.budget.minutes
+    assert minutes is not None, "checked by the command"
+    trials = Trials(settings, candidates, machine, max(LEAST, SHARE * 60 * minutes))
+    most = Budget.from_settings(settings.budget, trials.data.num_items).images or math.inf
     log.info("fit       times some widths, in at most about %.0f s", trials.seconds)
     try:
         if machine.accelerator == "gpu":
             trials.choose_batch_size()
         chosen, next_wider = choose_width(
-            list(trials.nodes),
-            settings.model["width"],
-            trials.speed,
-            lambda speed: seconds * speed if most is None else min(most, seconds * speed),
+            list(trials.nodes), trials.default, trials.speed, lambda speed: min(most, 60 * minutes * speed)
         )
     except Interrupted as stop:
         return stop.exit_code
-    log.info("fit       %s", describe(chosen, next_wider, trials.data.batch_size, budget.minutes))
-    choice = {"width": chosen.width, "batch_size": trials.data.batch_size}
-    write_json(settings.run_dir / CHOICE, choice)
+    log.info("fit       %s", describe(chosen, next_wider, trials.data.batch_size, minutes))
+    write_json(settings.run_dir / CHOICE, {"width": chosen.width, "batch_size": trials.data.batch_size})
     return 0
 
 
@@ -70,12 +66,12 @@ class Trials:
     seconds: of all trials. Afterwards no width above the default is tried.
     """
 
-    def __init__(self, settings: TrainSettings, candidates: list[Node], machine: Machine) -> None:
-        self.settings, self.machine = settings, machine
+    def __init__(self, settings: TrainSettings, candidates: list[Node], machine: Machine, seconds: float) -> None:
+        self.settings, self.machine, self.seconds = settings, machine, seconds
         self.nodes = {node["width"]: node for node in candidates}
         self.default: int = settings.model["width"]
         self.data = build_data(settings, Builder(settings.trust))
-        self.started, self.seconds = time.monotonic(), float(LEAST)
+        self.started = time.monotonic()
 
     def choose_batch_size(self) -> None:
         """Sets the batch size of the data, chosen at the default width."""

@@ -9,6 +9,7 @@ much worse the chosen checkpoint is than the best one.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from scipy.stats import spearmanr
@@ -24,6 +25,13 @@ from genimg.sampling.images.sheets import to_uint8
 from genimg.sampling.load import from_checkpoint
 
 CPU = torch.device("cpu")
+
+
+def rank_correlation(rows: list[tuple[float, float]]) -> float:
+    """Spearman's, of the two values of each row."""
+    chosen, measured = zip(*rows, strict=True)
+    result: Any = spearmanr(chosen, measured)  # its type lacks the names of the fields
+    return float(result.statistic)
 
 
 def main() -> None:
@@ -49,7 +57,7 @@ def main() -> None:
         rows.append((value, frechet_distance(many, trained(fake, CPU))))
         print(f"{checkpoint['images_seen']:>9,}  {rows[-1][0]:.4f}   {rows[-1][1]:.3f}", flush=True)
     late = rows[len(rows) // 2 :]
-    overall, later = (spearmanr(*zip(*part, strict=True)).statistic for part in (rows, late))
+    overall, later = (rank_correlation(part) for part in (rows, late))
     print(f"rank correlation {overall:.2f}, of the later half {later:.2f}")
     print(f"chosen {min(rows)[1]:.3f}, best {min(frechet for _, frechet in rows):.3f}, last {rows[-1][1]:.3f}")
 

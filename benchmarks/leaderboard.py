@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from genimg.common.intervals import mean_interval
+from genimg.sweeps.results import mean_interval
 
 IMAGES = (
     "frechet distance",

@@ -39,7 +39,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
     from genimg.distributed.data_parallel import AveragedGradients, all_reduce_max, join
     from genimg.training import setup as setting_up
     from genimg.training.dry_run import StepTimer, peak_memory
-    from genimg.training.machine import choose
+    from genimg.training.machine import configure
     from genimg.training.settings import TrainSettings
 
     class Wrapper(AveragedGradients):
@@ -64,7 +64,7 @@ def one_process(way: str, words: list[str], processes: int) -> None:
         settings = TrainSettings.from_config(config | {"callbacks": {}, "logger": {}, "run_dir": run_dir})
         timer = StepTimer(STEPS)
         memory = Memory()
-        trainer, run = setting_up.build_run(settings, choose(settings.trainer), extra_callbacks=[timer, memory])
+        trainer, run = setting_up.build_run(settings, configure(settings.trainer), extra_callbacks=[timer, memory])
         trainer.fit(run.model, datamodule=run.data)
         (seconds,) = all_reduce_max(trainer, [timer.seconds])
         if rank() == 0:

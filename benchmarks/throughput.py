@@ -35,6 +35,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from genimg.common.settings import read_settings
 from genimg.config.resolvers import register
 from genimg.launch.environment import worker_environment
 from genimg.models.gan import GAN
@@ -44,8 +45,8 @@ from genimg.models.objectives.variational import gaussian_kl, reparameterise, so
 from genimg.models.outputs import leaky_tanh
 from genimg.models.vae import LOG_VAR_RANGE, VAE
 from genimg.training.dry_run import WARM_UP, synchronize
-from genimg.training.machine import choose
-from genimg.training.settings import TrainerSettings, TrainSettings, read
+from genimg.training.machine import configure
+from genimg.training.settings import TrainerSettings, TrainSettings
 from genimg.training.setup import build_run
 
 Step = Callable[[Tensor], None]
@@ -113,7 +114,7 @@ def ours(config: dict[str, Any], connection: Connection) -> None:
     """Runs the training task in turns."""
     logging.basicConfig(level=logging.ERROR)
     settings = TrainSettings.from_config(config)
-    trainer, run = build_run(settings, choose(settings.trainer), extra_callbacks=[Turns(connection)])
+    trainer, run = build_run(settings, configure(settings.trainer), extra_callbacks=[Turns(connection)])
     trainer.fit(run.model, datamodule=run.data)
 
 
@@ -144,7 +145,7 @@ def plain(config: dict[str, Any], connection: Connection, half: bool = True) -> 
     """Runs the plain loop in turns."""
     logging.basicConfig(level=logging.ERROR)
     settings = TrainSettings.from_config(config)
-    machine = choose(settings.trainer)
+    machine = configure(settings.trainer)
     _, run = build_run(settings, machine)
     data, model = run.data, run.model
     layout = machine.layout if half else torch.contiguous_format
@@ -238,7 +239,8 @@ def main() -> None:
         config = configuration(name, arguments.data, arguments.overrides)
         batch_size = config["data"]["batch_size"]
         turns = compare(config, arguments.turns)
-        print(f"{name} on {arguments.data}, batch {batch_size}; {choose(read(TrainerSettings, config['trainer']))}")
+        machine = configure(read_settings(TrainerSettings, config["trainer"]))
+        print(f"{name} on {arguments.data}, batch {batch_size}; {machine}")
         for method, seconds in turns.items():
             ratio = statistics.median(other / mine for other, mine in zip(seconds, turns["ours"], strict=True))
             speed = STEPS * batch_size / statistics.median(seconds)

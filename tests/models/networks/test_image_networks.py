@@ -9,7 +9,7 @@ from torch import nn
 from genimg.common.limits import SIDES
 from genimg.models.networks.conv import Backbone, Decoder, Encoder
 from genimg.models.networks.shape import ImageSize, NetworkShape
-from genimg.models.networks.slim import Discriminator, Generator
+from genimg.models.networks.slim import Discriminator, Generator, Stage
 
 SIZES: list[ImageSize] = [8, 9, 28, 50, 100, (64, 48), (8, 256), 256]
 
@@ -90,3 +90,15 @@ def test_a_network_shape_refuses_values_that_the_command_line_refuses() -> None:
     for wrong in (-1, 10**12):
         with pytest.raises(ValueError, match="channels"):
             small(8, channels=wrong)
+
+
+def test_a_stage_of_slim_tells_places_apart_by_as_much_as_its_style_says() -> None:
+    """Features that are equal everywhere stay equal without maps, so that a network could draw level lines only."""
+    torch.manual_seed(0)
+    stage = Stage(4, 4, (16, 16), 8, "circular").eval()
+    nn.init.zeros_(stage.style.bias)
+    flat, style = torch.randn(2, 4, 1, 1).expand(-1, -1, 16, 16), torch.randn(2, 8)
+    with torch.no_grad():
+        spread = [stage(flat, strength * style).flatten(2).std(dim=2) for strength in (0.0, 0.1, 1.0)]
+    assert spread[0].max() < 1e-6
+    assert (spread[2] > spread[1]).float().mean() > 0.8 and spread[1].min() > 0

@@ -19,6 +19,8 @@ from genimg.models.base import GenerativeModel
 from genimg.training import fit as train
 from genimg.training.settings import resolve_auto
 
+#: What `auto` means in the model of a configuration that no run has resolved.
+AUTO = {"fused": False, "policy": [], "gamma": [0.1, 0.01], "likelihood": "bernoulli", "adversarial": 0.0}
 # not every network has a key `hidden`
 SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "++model.hidden=16"]
 
@@ -27,7 +29,7 @@ def untrained(*words: str) -> tuple[dict[str, Any], GenerativeModel]:
     """Returns the configuration of a small model, and the model; `words` as on the command line: `model=vae`."""
     composed = without_hydra(Composer("train").compose([*SMALL, *words]))
     config = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    config["model"] = resolve_auto(config["model"], {"fused": False, "policy": [], "gamma": [0.1, 0.01]})
+    config["model"] = resolve_auto(config["model"], AUTO)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return config, Builder().build(config["model"])

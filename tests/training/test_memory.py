@@ -21,14 +21,14 @@ from genimg.models.memory import PeakMemory
 from genimg.training.machine import configure
 from genimg.training.memory import COPIES, check_memory, check_step
 from genimg.training.settings import TrainerSettings, resolve_auto
-from tests.trained import SMALL, run_folder, untrained
+from tests.trained import AUTO, SMALL, run_folder, untrained
 
 
 def node(*words: str) -> dict[str, Any]:
     config = cast(
         dict[str, Any], OmegaConf.to_container(without_hydra(Composer("train").compose([*words])), resolve=True)
     )
-    return resolve_auto(config["model"], {"fused": False, "policy": [], "gamma": [0.1, 0.01]})
+    return resolve_auto(config["model"], AUTO)
 
 
 @pytest.mark.parametrize("model", ["gan", "vae"])

@@ -60,8 +60,8 @@ class Rule:
         return f"did you mean {key}={near}?" if near else self.hint
 
     def with_names(self, names: tuple[str, ...]) -> Self:
-        """The rule with the names of its registry."""
-        return replace(self, choices=names)
+        """The rule with the names of its registry, besides its own choices."""
+        return replace(self, choices=(*self.choices, *names))
 
     def applies(self, key: str, target: object) -> bool:
         """Whether the rule applies to `key`: those of model.* and data.* do to classes of this package.
@@ -283,9 +283,9 @@ def one_of(*choices: str) -> Text:
     return Text(choices=choices)
 
 
-def registered(module: str, name: str, hint: str | None = None) -> Text:
-    """One of the names in a registry of this package, which is read from its source when the rule is used."""
-    return Text(registry=(f"genimg.{module}", name), hint=hint)
+def registered(module: str, name: str, *also: str, hint: str | None = None) -> Text:
+    """`also`, or a name in a registry of this package, which is read from its source when the rule is used."""
+    return Text(choices=also, registry=(f"genimg.{module}", name), hint=hint)
 
 
 def is_word(value: object) -> bool:

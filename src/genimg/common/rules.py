@@ -122,7 +122,8 @@ RULES: dict[str, Rule] = {
     "model.output": registered("models.outputs", "OUTPUTS"),
     "model.padding": registered("models.networks.periodic", "PADDINGS"),
     "model.batch_statistics": Flag(),
-    "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS"),
+    "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS", "auto"),
+    "model.adversarial": Number(low=0, choices=("auto",)),
     "model.augmentation": Names(
         choices=("auto", "ada"), registry=("genimg.models.networks.augmentation", "OPERATIONS")
     ),

@@ -1,6 +1,6 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -11,6 +11,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
+from genimg.models.frozen import frozen
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.networks.capabilities import ComparesGroups, Penalised, Periodic, Styled
 from genimg.models.networks.periodic import roll_randomly
@@ -223,15 +224,12 @@ class GAN(LatentModel):
         penalty: Tensor | None,
     ) -> Tensor:
         """Updates the generator. Returns its loss, the penalty included."""
-        # the generator step needs no gradient of the discriminator's weights, which saves a third of the pass
-        trained = [weight for weight in self.discriminator.parameters() if weight.requires_grad]  # not frozen
-        _require_gradient(trained, False)
-        loss = self.losses.generator(real_logits, self._logits(fake, labels)).mean()
-        if penalty is not None:
-            loss = loss + penalty
-        self.manual_backward(loss)
+        with frozen(self.discriminator):
+            loss = self.losses.generator(real_logits, self._logits(fake, labels)).mean()
+            if penalty is not None:
+                loss = loss + penalty
+            self.manual_backward(loss)
         optimizer.step()
-        _require_gradient(trained, True)
         return loss
 
     def draw_latents(self, count: int) -> Tensor:
@@ -341,11 +339,6 @@ class GAN(LatentModel):
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
         return self.to_images(self.generator(z, labels).float())
-
-
-def _require_gradient(weights: Iterable[nn.Parameter], required: bool) -> None:
-    for weight in weights:
-        weight.requires_grad_(required)
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

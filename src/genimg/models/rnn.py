@@ -6,16 +6,19 @@ This is the bound of a sequential VAE (Chung et al. 2015, eq. 11; SVG-LP, Denton
 additional latent w of the clip. x_0 is given, so it has no likelihood.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
+from genimg.common.ranks import world_size
+from genimg.models.adversary import Adversary, pairs
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
 from genimg.models.bound import Bound, Path, best_unrelated_error, check_clips, frame_error, frame_ssim
 from genimg.models.objectives.curriculum import Curriculum
@@ -27,6 +30,7 @@ from genimg.models.objectives.variational import (
     reparameterise,
     soft_bound,
 )
+from genimg.models.schedules import Schedule
 from genimg.models.starts import KeptStarts
 
 #: Likelihoods that the sequence model can use: an optimal sigma would need all frames of a batch at once.
@@ -47,10 +51,14 @@ class RNN(GenerativeModel):
         encoder: frames (N, C, H, W) -> vectors (N, F) and maps.
         dynamics: the stochastic recurrence, with the interface of `networks.dynamics.Dynamics`.
         decoder: maps and motion -> frames in [-1, 1], with the interface of `networks.frames.FrameDecoder`.
-        optimizer: called with the parameters.
+        discriminator: pairs of a start image and a later frame (N, 2 C, H, W) -> logits (N,), for `adversarial`.
+        optimizer: called with the parameters of the other networks.
+        discriminator_optimizer: called with those of the discriminator.
         image_size, channels: of a frame.
         num_frames: frames of a training clip, and the default length of a sample.
         likelihood: a name of `SUPPORTED`.
+        adversarial: weight of the `Adversary` beside the bound; 0 trains without a discriminator.
+        gamma: weight of (R1 + R2) / 2 of the discriminator, one number or the ends of a `Schedule`.
         curriculum: schedules of clip length and loss weights.
         grad_clip: maximum norm of the gradient.
         futures: roll-outs per clip from which validation takes the best.
@@ -63,7 +71,7 @@ class RNN(GenerativeModel):
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "sequences"
-    network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder")
+    network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
 
@@ -77,11 +85,15 @@ class RNN(GenerativeModel):
         encoder: nn.Module,
         dynamics: nn.Module,
         decoder: nn.Module,
+        discriminator: nn.Module,
         optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
         image_size: int | tuple[int, int],
         channels: int,
         num_frames: int,
         likelihood: str,
+        adversarial: float,
+        gamma: float | Sequence[float],
         curriculum: Curriculum,
         grad_clip: float,
         futures: int,
@@ -93,7 +105,10 @@ class RNN(GenerativeModel):
         check_unused(_shared)
         if likelihood not in SUPPORTED:
             raise UserError("model.likelihood", likelihood, f"one of {', '.join(SUPPORTED)}")
-        self.encoder, self.dynamics, self.decoder, self.optimizer = encoder, dynamics, decoder, optimizer
+        self.automatic_optimization = False
+        self.encoder, self.dynamics, self.decoder = encoder, dynamics, decoder
+        self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
+        self.adversary = Adversary(discriminator, adversarial, Schedule.of(gamma)) if adversarial else None
         self.num_frames, self.num_classes = num_frames, num_classes
         self.likelihood = LIKELIHOODS[likelihood]
         self.monitor = self.likelihood.objective
@@ -108,23 +123,30 @@ class RNN(GenerativeModel):
             self.register_buffer("log_scale", log_scale)
         self.starts = KeptStarts(channels, height, width)
 
-    def configure_optimizers(self) -> Optimizer:
-        return self.optimizer(self.parameters())
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips the norm of the gradient, because products over many frames can explode (Pascanu et al. 2013)."""
-        nn.utils.clip_grad_norm_(self.parameters(), self.grad_clip)
+    def configure_optimizers(self) -> list[Optimizer]:
+        """The optimizer of the model, and that of the discriminator if there is one."""
+        optimizers = [self.optimizer(self._weights())]
+        if self.adversary is not None:
+            optimizers.append(self.discriminator_optimizer(self.adversary.parameters()))
+        return optimizers
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"encoder": self.encoder, "dynamics": self.dynamics, "decoder": self.decoder}
+        networks = {"encoder": self.encoder, "dynamics": self.dynamics, "decoder": self.decoder}
+        return networks if self.adversary is None else networks | {"discriminator": self.adversary}
+
+    def _weights(self) -> list[nn.Parameter]:
+        """All parameters but those of the discriminator."""
+        return [weight for name, weight in self.named_parameters() if not name.startswith("adversary.")]
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Returns the loss in nats per pixel, so that `grad_clip` suits any size, and metrics in nats per frame."""
+        """A step of the model, after one of the discriminator if there is one.
+
+        Returns the loss without the adversary in nats per pixel, so that `grad_clip` suits any size, and metrics in
+        nats per frame.
+        """
+        optimizers = self.optimizers()
+        optimizer, *others = optimizers if isinstance(optimizers, list) else [optimizers]
+        optimizer.zero_grad()
         clips, labels = check_clips(batch["images"]), self._labels_of(batch)
         curriculum, progress = self.curriculum, self.progress
         clips = clips[:, : curriculum.frames(progress, clips.shape[1])]
@@ -136,8 +158,28 @@ class RNN(GenerativeModel):
             + curriculum.tracking_weight(progress) * bound.tracking
             - bound.reconstruction
         )
-        metrics = {name: value.mean().detach() for name, value in bound.metrics(self.likelihood).items()}
-        return {"loss": loss.mean() / clips[0, 1:].numel()} | metrics
+        loss = loss.mean() / clips[0, 1:].numel()
+        metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
+        if self.adversary is not None:
+            metrics["loss_d"], adversarial = self._adversarial_losses(self.adversary, others[0], clips, bound, loss)
+            loss = loss + adversarial
+        self.manual_backward(loss)
+        # products over many frames can explode (Pascanu et al. 2013)
+        nn.utils.clip_grad_norm_(self._weights(), self.grad_clip)
+        optimizer.step()
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def _adversarial_losses(
+        self, adversary: Adversary, optimizer: LightningOptimizer, clips: Tensor, bound: Bound, loss: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Updates the discriminator. Returns its loss, and the weighted loss of the model beside `loss`."""
+        real, fake = pairs(clips, bound.frames)
+        step = self.images_seen // (len(clips) * world_size())
+        optimizer.zero_grad()
+        critic_loss, real_logits = adversary.critic_loss(real, fake, step, self.progress)
+        self.manual_backward(critic_loss)
+        optimizer.step()
+        return critic_loss, adversary.loss(bound.frames, fake, real_logits, loss, self.progress)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:

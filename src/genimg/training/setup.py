@@ -91,12 +91,14 @@ def build_run(
 
 def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
     """Returns what `auto` means in a model's configuration, by the name of the key."""
-    _, height, width = data.image_shape
+    channels, height, width = data.image_shape
     gamma = height * width / PIXELS_PER_GAMMA
     return {
         "fused": machine.fused,
         "policy": ["translation"] if data.num_items < FEW_IMAGES else [],
         "gamma": [gamma, gamma / 10],
+        "likelihood": "bernoulli" if channels == 1 else "discretized_logistic",
+        "adversarial": 0.0 if channels == 1 else 0.5,
     }
 
 

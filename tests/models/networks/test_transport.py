@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genimg.models.networks.frames import Layers
-from genimg.models.networks.transport import centroid_and_extent, composite, filterbank, measure_shifts, move
+from genimg.models.networks.transport import bend, centroid_and_extent, composite, filterbank, measure_shifts, move
 
 
 def image(seed: int = 0) -> torch.Tensor:
@@ -63,3 +63,22 @@ def test_centroid_and_extent_of_a_box() -> None:
     down, right, height, width = centroid_and_extent(cover)[0, 0].tolist()
     assert (down, right) == pytest.approx((0.375, 0.5))
     assert (height, width) == pytest.approx((10 / 40 / 12**0.5, 10 / 20 / 12**0.5), rel=0.02)
+
+
+def test_without_flow_an_image_stays_and_a_flow_by_whole_pixels_is_a_shift() -> None:
+    images = torch.rand(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(bend(images, torch.zeros(2, 2, 8, 10)), images, atol=1e-5, rtol=0)
+    flow = torch.zeros(2, 2, 8, 10)
+    flow[:, 0], flow[:, 1] = 16 * 3 / 16, -16 * 2 / 20  # from each place to that 3 pixels below and 2 to the left
+    bent = bend(images, flow)
+    torch.testing.assert_close(bent[..., :13, 2:], images[..., 3:, :18], atol=1e-4, rtol=0)
+    border = images[..., 15:, :18].expand(-1, -1, 3, -1)
+    torch.testing.assert_close(bent[..., 13:, 2:], border, atol=1e-4, rtol=0)
+
+
+def test_a_flow_changes_the_place_that_it_belongs_to() -> None:
+    images = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    flow = torch.zeros(1, 2, 16, 16)
+    flow[0, :, 4, 5] = 1.0
+    changed = (bend(images, flow) != images).nonzero()
+    assert changed.tolist() == [[0, 0, 4, 5]]

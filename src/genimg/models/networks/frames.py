@@ -4,6 +4,7 @@ Both process single frames, so all frames of all clips pass in one call. Normali
 frame depends on its batch.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from genimg.models.networks.layers import init_convolutions
 from genimg.models.networks.shape import NetworkShape
-from genimg.models.networks.transport import centroid_and_extent, composite, measure_shifts, move
+from genimg.models.networks.slim import Discriminator
+from genimg.models.networks.transport import bend, centroid_and_extent, composite, measure_shifts, move
 
 GROUP = 8  # channels normalised together
 CLOSED_GATE = -3.0  # sigmoid(-3) = 0.05: at first the drawn frame contributes little
@@ -81,6 +83,22 @@ class FrameEncoder(nn.Module):
         return F.leaky_relu(self.fc(flat), 0.2), maps
 
 
+class PairDiscriminator(nn.Module):
+    """From a start image and a later frame to a logit, high for a real frame of the clip.
+
+    Args:
+        shape: of one of the images, and the size of the network, as in `slim.Discriminator`.
+    """
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.discriminator = Discriminator(replace(shape, channels=2 * shape.channels))
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Pairs (N, 2 C, H, W) in [-1, 1], the start image first -> logits (N,)."""
+        return self.discriminator(pairs)
+
+
 class Layers(NamedTuple):
     """A start image that is split into K moving layers and a background."""
 
@@ -134,11 +152,12 @@ class LayerSplitter(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Frames that combine moved pixels of the start image with newly drawn pixels, by a learned gate.
+    """Frames that move, bend and redraw the start image.
 
-    The layers are moved by the predicted motion and composited over the background. Convolutions over the core's map
-    and the moved layers draw a second image and the gate. Moved pixels stay sharp; drawn pixels are unrestricted (Finn,
-    Goodfellow & Levine 2016, section 3.2, mask predicted and copied pixels alike).
+    The layers are moved by the predicted motion and composited over the background. A U-Net over the composited frame
+    and the core's map bends it by a dense flow, and mixes it with newly drawn pixels by a learned gate. Moved and bent
+    pixels stay sharp; drawn pixels are unrestricted (Finn, Goodfellow & Levine 2016, section 3.2, mask predicted and
+    copied pixels alike; a flow instead of kernels is that of Zhou et al. 2016, "View synthesis by appearance flow").
 
     Args:
         shape: as in `FrameEncoder`; decoding starts from maps of the encoder's coarsest shape.
@@ -147,18 +166,21 @@ class FrameDecoder(nn.Module):
 
     def __init__(self, shape: NetworkShape, layers: int) -> None:
         super().__init__()
-        coarse, channels = coarse_sizes(shape), shape.channels
-        widths = shape.widths(len(coarse))[::-1]  # coarse to fine
+        self.sizes, channels = coarse_sizes(shape), shape.channels
+        widths = shape.widths(len(self.sizes))  # fine to coarse
         self.split = LayerSplitter(shape, layers)
-        self.sizes = coarse[-2::-1]
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        self.norms = nn.ModuleList(group_norm(w) for w in widths[1:])
-        # full resolution is expensive, so only the layers have it: the image is drawn at half resolution, four pixels
-        # per cell (Shi et al. 2016, sub-pixel convolution)
-        self.mix = nn.Conv2d(widths[-1] + 4 * layers * (channels + 1), widths[-1], 3, padding=1)
-        self.to_image = nn.Conv2d(widths[-1], 4 * (channels + 1), 3, padding=1)
+        # full resolution is expensive, so the U-Net begins at half resolution, with four pixels in each cell (Shi et
+        # al. 2016, sub-pixel convolution)
+        self.first = nn.Conv2d(4 * (channels + layers), widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
+        self.down_norms = nn.ModuleList(group_norm(w) for w in widths[1:])
+        self.up = nn.ModuleList(nn.Conv2d(b + a, a, 3, padding=1) for a, b in pairwise(widths))
+        self.up_norms = nn.ModuleList(group_norm(w) for w in widths[:-1])
+        self.to_flow = nn.Conv2d(widths[0], 2, 3, padding=1)
+        self.to_image = nn.Conv2d(widths[0], 4 * (channels + 1), 3, padding=1)
         init_convolutions(self)
-        nn.init.normal_(self.to_image.weight, std=0.01)
+        for head in (self.to_flow, self.to_image):
+            nn.init.normal_(head.weight, std=0.01)
         assert self.to_image.bias is not None
         nn.init.constant_(self.to_image.bias[-4:], CLOSED_GATE)
 
@@ -169,17 +191,32 @@ class FrameDecoder(nn.Module):
             canvas: maps of the core, (B * T, c, h, w).
             shift: (B, T, K, 2), down and to the right, as fractions of height and width.
             sigma: (B, T, K), standard deviation of the transport kernel in pixels.
-            opening: factor on the gate; 0 shows only moved pixels.
+            opening: factor on the flow and the gate; 0 shows only moved pixels.
         """
         moved = move(layers.moving, shift, sigma)  # (B, T, K, C + 1, H, W)
-        frames = composite(moved, layers.background.unsqueeze(1))
-        height, width = moved.shape[-2:]
-        flat = F.pad(moved.flatten(0, 1).flatten(1, 2), (0, width % 2, 0, height % 2))
-        h = canvas
-        for size, conv, norm in zip(self.sizes, self.convs, self.norms, strict=True):
-            h = F.interpolate(F.leaky_relu(norm(conv(h)), 0.2), size=size)
-        h = F.leaky_relu(self.mix(torch.cat([h, F.pixel_unshuffle(flat, 2).to(h.dtype)], dim=1)), 0.2)
+        frames = composite(moved, layers.background.unsqueeze(1)).flatten(0, 1)
+        h = self._features(torch.cat([frames, moved[:, :, :, -1].flatten(0, 1)], dim=1), canvas)
+        height, width = frames.shape[-2:]
+        bent = bend(frames, opening * self.to_flow(h).float())
         drawn = F.pixel_shuffle(self.to_image(h), 2)[..., :height, :width].float()
-        image, gate = drawn.unflatten(0, shift.shape[:2]).split((drawn.shape[1] - 1, 1), dim=2)
+        image, gate = drawn.split((drawn.shape[1] - 1, 1), dim=1)
         gate = opening * torch.sigmoid(gate)
-        return (1 - gate) * frames + gate * torch.tanh(image)
+        return ((1 - gate) * bent + gate * torch.tanh(image)).unflatten(0, shift.shape[:2])
+
+    def _features(self, frames: Tensor, canvas: Tensor) -> Tensor:
+        """Moved frames with the coverage of their layers (N, C + K, H, W), and maps of the core -> maps at half the
+        size.
+        """
+        height, width = frames.shape[-2:]
+        cells = F.pixel_unshuffle(F.pad(frames, (0, width % 2, 0, height % 2)), 2)
+        h = F.leaky_relu(self.first(cells), 0.2)
+        skips = [h]
+        for conv, norm in zip(self.down, self.down_norms, strict=True):
+            h = F.leaky_relu(norm(conv(h)), 0.2)
+            skips.append(h)
+        h = skips.pop() + canvas
+        for conv, norm in zip(reversed(self.up), reversed(self.up_norms), strict=True):
+            skip = skips.pop()
+            h = torch.cat([F.interpolate(h, size=skip.shape[-2:]), skip], dim=1)
+            h = F.leaky_relu(norm(conv(h)), 0.2)
+        return h

@@ -75,6 +75,20 @@ def composite(moved: Tensor, background: Tensor) -> Tensor:
     return image
 
 
+def bend(images: Tensor, flow: Tensor) -> Tensor:
+    """Samples images (N, C, H, W) at displaced places; the border continues them.
+
+    flow: (N, 2, h, w) of any size, from a place of the result to that in the image, down and to the right, in units of
+        1/16 of the height and the width.
+    """
+    height, width = images.shape[-2:]
+    flow = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False) / 8  # 2 is the whole image
+    rows = (2 * torch.arange(height, device=images.device) + 1) / height - 1
+    columns = (2 * torch.arange(width, device=images.device) + 1) / width - 1
+    places = torch.stack([columns + flow[:, 1], rows[:, None] + flow[:, 0]], dim=3)
+    return F.grid_sample(images, places, padding_mode="border", align_corners=False)
+
+
 def centroid_and_extent(coverage: Tensor) -> Tensor:
     """Centroid and standard deviation of each layer along both axes.
 

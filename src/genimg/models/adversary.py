@@ -1,0 +1,75 @@
+"""A discriminator beside the likelihood of a sequence model, which keeps predicted frames sharp.
+
+The most likely frame under independent pixels is the mean of all that may come, which is blurred. A discriminator that
+sees it beside the start image asks for one frame that is possible (Lee et al. 2018, "Stochastic adversarial video
+prediction", https://arxiv.org/abs/1804.01523).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from genimg.models.frozen import frozen
+from genimg.models.objectives.adversarial import OBJECTIVES
+from genimg.models.objectives.penalties import squared_gradient
+from genimg.models.schedules import Schedule, risen
+
+LOSSES = OBJECTIVES["relativistic"]
+PENALTY_EVERY = 4  # steps from one penalty to the next
+PENALTY_SHARE = 0.25  # of the pairs, whose gradients enter it
+RISE = 0.2  # share of the run in which the weight of the loss rises from 0
+
+
+class Adversary(nn.Module):
+    """Pairs of a start image and a later frame of its clip, real or predicted, and what they are worth.
+
+    Args:
+        discriminator: pairs (N, 2 C, H, W) -> logits (N,).
+        weight: of `loss`: the norm of its gradient in the frames, relative to that of the other loss (Esser et al.
+            2021, "Taming transformers", eq. 7, where it is the gradient in the last layer).
+        gamma: weight of (R1 + R2) / 2, as for the GAN, from start to end.
+    """
+
+    def __init__(self, discriminator: nn.Module, weight: float, gamma: Schedule) -> None:
+        super().__init__()
+        self.discriminator, self.weight, self.gamma = discriminator, weight, gamma
+
+    def critic_loss(self, real: Tensor, fake: Tensor, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        """The loss of the discriminator on as many real as fake pairs, and the logits (N,) of the real ones."""
+        fake = fake.detach()
+        real_logits, fake_logits = self._logits(torch.cat([real, fake])).chunk(2)
+        loss = LOSSES.discriminator(real_logits, fake_logits).mean()
+        if step % PENALTY_EVERY == 0:
+            count = max(1, round(len(real) * PENALTY_SHARE))
+            chosen = torch.cat([real[:count], fake[:count]])
+            penalty = 2 * squared_gradient(self._logits, chosen).mean()  # R1 + R2, each a mean over its half
+            loss = loss + 0.5 * PENALTY_EVERY * self.gamma.at(progress) * penalty
+        return loss, real_logits.detach()
+
+    def loss(self, frames: Tensor, fake: Tensor, real_logits: Tensor, other: Tensor, progress: float) -> Tensor:
+        """The loss of the model beside its `other` loss, weighted.
+
+        Args:
+            frames: those that `other` and the pairs `fake` (N, 2 C, H, W) are functions of.
+            real_logits: those of the real pairs, (N,).
+        """
+        with frozen(self.discriminator):
+            loss = LOSSES.generator(real_logits, self._logits(fake)).mean()
+        (ours,) = torch.autograd.grad(loss, frames, retain_graph=True)
+        (theirs,) = torch.autograd.grad(other, frames, retain_graph=True)
+        return self.weight * risen(progress, RISE) * theirs.norm() / ours.norm().clamp_min(1e-12) * loss
+
+    def _logits(self, pairs: Tensor) -> Tensor:
+        return self.discriminator(pairs).float()
+
+
+def pairs(clips: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and fake pairs of the start image and a frame at one random time of each clip: (B, 2 C, H, W) each.
+
+    Args:
+        clips: (B, T, C, H, W).
+        predicted: frames 1 to T - 1, (B, T - 1, C, H, W).
+    """
+    rows = torch.arange(len(clips), device=clips.device)
+    times = torch.randint(1, clips.shape[1], (len(clips),), device=clips.device)
+    start, true = clips[:, 0], clips[rows, times]
+    return torch.cat([start, true], dim=1), torch.cat([start, predicted[rows, times - 1]], dim=1)

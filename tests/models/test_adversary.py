@@ -1,0 +1,75 @@
+"""The adversary of a sequence model: what it asks of frames, and how much."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genimg.models.adversary import Adversary, pairs
+from genimg.models.networks.frames import PairDiscriminator
+from genimg.models.networks.shape import NetworkShape
+from genimg.models.schedules import Schedule
+
+
+def adversary(weight: float = 0.5) -> Adversary:
+    torch.manual_seed(0)
+    return Adversary(PairDiscriminator(NetworkShape(16, 1, 4, 16, 16, 4)), weight, Schedule.of(0.01))
+
+
+def scenes(count: int) -> tuple[Tensor, Tensor]:
+    """Clips (N, 3, 1, 16, 16) of sharp noise, and the same frames 1 and 2 blurred."""
+    clips = 2 * torch.rand(count, 3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
+    return clips, F.avg_pool2d(clips[:, 1:].flatten(0, 1), 3, 1, 1).unflatten(0, (count, 2))
+
+
+def test_the_gradient_in_the_frames_has_the_weight_relative_to_that_of_the_other_loss() -> None:
+    clips, blurred = scenes(8)
+    blurred.requires_grad_()
+    other = 7 * (blurred - clips[:, 1:]).square().mean()
+    (theirs,) = torch.autograd.grad(other, blurred, retain_graph=True)
+    for progress, expected in ((0.0, 0.0), (0.1, 0.25), (1.0, 0.5)):
+        torch.manual_seed(0)
+        real, fake = pairs(clips, blurred)
+        one = adversary()
+        _, real_logits = one.critic_loss(real, fake, 1, progress)
+        loss = one.loss(blurred, fake, real_logits, other, progress)
+        (ours,) = torch.autograd.grad(loss, blurred, retain_graph=True)
+        assert float(ours.norm()) == pytest.approx(expected * float(theirs.norm()), rel=1e-4)
+
+
+def test_a_pair_is_the_start_image_and_a_frame_of_the_same_time() -> None:
+    clips, _ = scenes(6)
+    real, fake = pairs(clips, clips[:, 1:])
+    assert torch.equal(real, fake), "predicted frames that are true"
+    assert torch.equal(real[:, :1], clips[:, 0])
+    assert all(any(torch.equal(real[i, 1:], clips[i, t]) for t in (1, 2)) for i in range(6))
+
+
+def test_it_learns_that_blurred_frames_are_not_real_and_asks_for_others() -> None:
+    one, (clips, blurred) = adversary(), scenes(64)
+    optimizer = torch.optim.Adam(one.parameters(), 3e-3, betas=(0.0, 0.95))
+    for step in range(60):
+        real, fake = pairs(clips, blurred)
+        optimizer.zero_grad()
+        loss, _ = one.critic_loss(real, fake, step, 1.0)
+        loss.backward()
+        optimizer.step()
+    real, fake = pairs(clips, blurred)
+    real_logits, before = one.discriminator(real), one.discriminator(fake)
+    assert real_logits.mean() > before.mean() + 1
+    blurred.requires_grad_()
+    _, fake = pairs(clips, blurred)
+    (uphill,) = torch.autograd.grad(one.loss(blurred, fake, real_logits, blurred.square().sum(), 1.0), blurred)
+    _, fake = pairs(clips, blurred - 0.1 * uphill / uphill.norm() * blurred.norm())
+    assert one.discriminator(fake).mean() > before.mean()
+
+
+def test_the_model_s_loss_gives_the_discriminator_no_gradient() -> None:
+    one, (clips, blurred) = adversary(), scenes(4)
+    blurred.requires_grad_()
+    real, fake = pairs(clips, blurred)
+    _, real_logits = one.critic_loss(real, fake, 1, 1.0)
+    one.loss(blurred, fake, real_logits, blurred.square().sum(), 1.0).backward()
+    assert all(weight.grad is None and weight.requires_grad for weight in one.parameters())

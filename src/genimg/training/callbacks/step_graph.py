@@ -63,7 +63,7 @@ class StepGraph(Callback):
         if self.machine.processes > 1:
             return "several processes exchange gradients within a step"
         if not isinstance(self.model, CompleteSteps):
-            return f"{type(self.model).__name__} leaves its optimizer steps to Lightning"
+            return f"the steps of {type(self.model).__name__} cannot be captured"
         for optimizer in self.model.optimizer_list():
             if "capturable" not in optimizer.defaults:
                 return f"{type(optimizer).__name__} cannot be captured"

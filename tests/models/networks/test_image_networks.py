@@ -95,7 +95,7 @@ def test_a_network_shape_refuses_values_that_the_command_line_refuses() -> None:
 def test_a_stage_of_slim_tells_places_apart_by_as_much_as_its_style_says() -> None:
     """Features that are equal everywhere stay equal without maps, so that a network could draw level lines only."""
     torch.manual_seed(0)
-    stage = Stage(4, 4, 8, "circular", (16, 16)).eval()
+    stage = Stage(4, 4, (16, 16), 8, "circular").eval()
     nn.init.zeros_(stage.style.bias)
     flat, style = torch.randn(2, 4, 1, 1).expand(-1, -1, 16, 16), torch.randn(2, 8)
     with torch.no_grad():

@@ -63,7 +63,7 @@ def still(network: Any) -> Any:
     for layer in network.modules():
         if isinstance(layer, stylegan2.StyledConv):
             layer.strength.data.zero_()
-        if isinstance(layer, slim.Stage) and layer.maps is not None:
+        if isinstance(layer, slim.Stage):
             layer.maps.data.zero_()
     return network
 

@@ -12,17 +12,15 @@ from genimg.models.networks.layers import class_vectors, init_convolutions, laye
 from genimg.models.networks.periodic import Padding, enlarge_bilinear, is_circular
 from genimg.models.networks.shape import NetworkShape
 
-LARGEST_MAP = 16  # pixels of the shorter side of learned maps: finer ones leave speckles in even areas
-
 
 class Generator(nn.Module):
     """From a latent vector to an image.
 
     A mapping network turns z, beside the class embedding, into a style w (StyleGAN, Karras et al. 2019). Each stage
     doubles the resolution, applies a convolution and normalises; w scales and shifts the features of every stage, and
-    adds learned maps to those of the coarse stages. The stages end at half the resolution of the image. Two small
-    convolutions follow at full resolution; the activation between them lets an edge be sharp without rings around it,
-    which a single linear layer cannot.
+    adds learned maps to them. The stages end at half the resolution of the image. Two small convolutions follow at full
+    resolution; the activation between them lets an edge be sharp without rings around it, which a single linear layer
+    cannot.
 
     Args:
         shape: the image to draw and the size of the network.
@@ -46,8 +44,7 @@ class Generator(nn.Module):
         self.first_shape = (widths[0], *self.sizes[0])
         self.fc = nn.Linear(shape.hidden, widths[0] * self.sizes[0][0] * self.sizes[0][1])
         channels = pairwise([widths[0], *widths])
-        maps = [size if min(size) <= LARGEST_MAP else None for size in self.sizes]
-        stages = [Stage(a, b, shape.hidden, padding, size) for size, (a, b) in zip(maps, channels, strict=True)]
+        stages = [Stage(a, b, size, shape.hidden, padding) for size, (a, b) in zip(self.sizes, channels, strict=True)]
         self.stages = nn.ModuleList(stages)
         self.num_styles = 1 + len(stages)
         pixel_width = max(1, shape.width // 2)
@@ -55,7 +52,7 @@ class Generator(nn.Module):
         self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1, padding_mode=padding)
         init_convolutions(self)
         for stage in stages:
-            scale_and_shift = stage.style.weight[: 2 * stage.conv.out_channels]
+            scale_and_shift = stage.style.weight[: -stage.maps.shape[1]]
             nn.init.normal_(scale_and_shift, std=0.3 / shape.hidden**0.5)  # scales start near 1
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)
@@ -87,39 +84,32 @@ class Generator(nn.Module):
 class Stage(nn.Module):
     """A convolution, batch normalisation (Ioffe & Szegedy 2015), a scale and shift of each channel, and learned maps.
 
-    The style determines the scale, the shift, and the factor of the map of each channel. The maps tell places apart.
-    The features that a stage enlarges are smooth; without maps it can draw nothing but their level lines, and images
+    The style determines the scale, the shift and the factor of the map of each channel. The maps tell places apart. The
+    features that a stage enlarges are smooth; without maps it can draw nothing but their level lines, and images
     consist of rings (docs/results.md, Colour images). StyleGAN's constant input (Karras et al. 2019, section 2) is such
     a map of the coarsest resolution.
 
     Args:
         in_channels, out_channels: channels before and after the convolution.
+        size: height and width of the features.
         style_dim: length of the style.
         padding: a name of `PADDINGS`.
-        map_size: height and width of the features; None for a stage without maps.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        style_dim: int,
-        padding: Padding,
-        map_size: tuple[int, int] | None,
+        self, in_channels: int, out_channels: int, size: tuple[int, int], style_dim: int, padding: Padding
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False, padding_mode=padding)
         self.norm = nn.BatchNorm2d(out_channels, affine=False)
-        self.maps = None if map_size is None else nn.Parameter(torch.randn(1, out_channels, *map_size))
-        self.style = nn.Linear(style_dim, (2 if map_size is None else 3) * out_channels)
+        self.maps = nn.Parameter(torch.randn(1, out_channels, *size))
+        self.style = nn.Linear(style_dim, 3 * out_channels)
 
     def forward(self, h: Tensor, w: Tensor) -> Tensor:
         """Features (B, in_channels, H, W) and styles (B, style_dim) -> features (B, out_channels, H, W)."""
-        scale, shift, *factor = self.style(w)[:, :, None, None].split(self.conv.out_channels, dim=1)
+        scale, shift, factor = self.style(w)[:, :, None, None].chunk(3, dim=1)
         h = self.norm(self.conv(h)) * (1 + scale) + shift
-        if self.maps is not None:
-            h = h + factor[0] * self.maps.to(h.dtype)
-        return F.leaky_relu(h, 0.2)
+        return F.leaky_relu(h + factor * self.maps.to(factor.dtype), 0.2)
 
 
 class Discriminator(nn.Module):

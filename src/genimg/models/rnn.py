@@ -131,8 +131,12 @@ class RNN(GenerativeModel):
         return optimizers
 
     def networks(self) -> dict[str, nn.Module]:
-        networks = {"encoder": self.encoder, "dynamics": self.dynamics, "decoder": self.decoder}
-        return networks if self.adversary is None else networks | {"discriminator": self.adversary}
+        networks: dict[str, nn.Module] = {
+            "encoder": self.encoder, "dynamics": self.dynamics, "decoder": self.decoder,
+        }  # fmt: skip
+        if self.adversary is not None:
+            networks["discriminator"] = self.adversary
+        return networks
 
     def _weights(self) -> list[nn.Parameter]:
         """All parameters but those of the discriminator."""

@@ -34,6 +34,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "key of two other tasks": (["num_images=3"], ["num_images belongs to task=evaluate and task=sample"]),
     "group for an evaluation": (["evaluate", "data=digits"], ["data", "takes its data from the run"]),
     "removing a class": (["~model.generator_optimizer._target_"], ["argument of a class from outside genimg"]),
+    "a callback without a class": (["+callbacks.mine.x=1"], ["callbacks.mine._target_", "the class of the part"]),
+    "a logger without a class": (["+logger.mine.x=1"], ["logger.mine._target_", "the class of the part"]),
     "removing a key": (["~model.lr"], ["~model.lr", "model.lr=..."]),
     "bare word": (["vae"], ["vae", "did you mean model=vae?"]),
     "no brackets": (["data.image_size=[1,"], ["data.image_size", "key=value"]),

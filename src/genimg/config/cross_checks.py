@@ -63,6 +63,15 @@ def check_outputs(config: Config) -> None:
             raise UserError(key, folder, expected, hint="rename it")
 
 
+def check_parts(config: Config) -> None:
+    """Raises UserError for a callback or a logger without a class."""
+    for group in ("callbacks", "logger"):
+        for name, node in config[group].items():
+            if "_target_" not in node:
+                key = f"{group}.{name}._target_"
+                raise UserError(key, None, "the class of the part, which has other keys only", f"+{key}=package.Class")
+
+
 def check_allow_changes(config: Config) -> None:
     if config["allow_changes"] and config["resume"] is None:
         raise UserError("allow_changes", "true", "resume=RUN beside it; a new run may have any settings")

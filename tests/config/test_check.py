@@ -140,7 +140,8 @@ def test_another_optimizer_takes_other_arguments() -> None:
 
 
 def test_keys_that_may_be_added_and_removed() -> None:
-    config = _checked("~callbacks.samples", "+callbacks.mine._target_=mine.Callback", "+logger.mine._target_=mine.Logger")
+    own = ("+callbacks.mine._target_=mine.Callback", "+logger.mine._target_=mine.Logger")
+    config = _checked("~callbacks.samples", *own)
     assert "samples" not in config.callbacks
     assert config.callbacks.mine._target_ == "mine.Callback"
     optimizer = next(key for key in config.model if "optimizer" in str(key))

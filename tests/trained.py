@@ -20,7 +20,10 @@ from genimg.training import fit as train
 from genimg.training.settings import resolve_auto
 
 #: What `auto` means in the model of a configuration that no run has resolved.
-AUTO = {"fused": False, "policy": [], "gamma": [0.1, 0.01], "likelihood": "bernoulli", "adversarial": 0.0}
+AUTO = {
+    "fused": False, "policy": [], "gamma": [0.1, 0.01], "likelihood": "bernoulli", "adversarial": 0.0,
+    "distribution": "categorical",
+}  # fmt: skip
 # not every network has a key `hidden`
 SMALL = ["data.image_size=8", "model.width=4", "model.max_width=8", "model.latent_dim=4", "++model.hidden=16"]
 

@@ -123,6 +123,9 @@ RULES: dict[str, Rule] = {
     "model.padding": registered("models.networks.periodic", "PADDINGS"),
     "model.batch_statistics": Flag(),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS", "auto"),
+    "model.distribution": registered("models.objectives.pixel_distributions", "PIXEL_DISTRIBUTIONS", "auto"),
+    "model.label_dropout": Number(low=0, high=1),
+    "model.kernel": Integer(1, MOST_CHANNELS),
     "model.adversarial": Number(low=0, choices=("auto",)),
     "model.augmentation": Names(
         choices=("auto", "ada"), registry=("genimg.models.networks.augmentation", "OPERATIONS")
@@ -168,6 +171,10 @@ RULES: dict[str, Rule] = {
     "truncation": Number(above=0, null=True),
     "truncation_psi": Number(low=0, null=True),
     "temperature": Number(low=0),
+    "guidance": Number(low=0, null=True),
+    "complete": Paths(null=True),
+    "known": Number(low=0, high=1),
+    "drawing": Flag(),
     "rows": Integer(1, null=True),
     "columns": Integer(1, null=True),
     "interpolate": Integer(1, 10_000, null=True),  # frames between two images: 17 minutes at 10 a second

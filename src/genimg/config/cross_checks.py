@@ -318,7 +318,7 @@ def resolve_rated_runs(config: Config) -> Config:
 
 
 def check_images(config: Config) -> None:
-    for key in ("start", "reconstruct", "project"):
+    for key in ("start", "reconstruct", "complete", "project"):
         for path in _as_list(config.get(key)):
             if not Path(path).expanduser().exists():
                 raise UserError(key, path, "an image, a folder of images, or a list", hint="there is no such file")

@@ -24,12 +24,12 @@ from genimg.evaluation.features.choose import Request, extractor
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, counted, table
 from genimg.evaluation.images import image_figures, num_samples
-from genimg.evaluation.likelihood import likelihood_figures, no_likelihood
+from genimg.evaluation.likelihood import likelihood_figures, no_likelihood, write_bits
 from genimg.evaluation.metrics import lpips
 from genimg.evaluation.results import Evaluation, log_to_tensorboard, write_evaluation
 from genimg.evaluation.sequences import num_clips, sequence_figures
 from genimg.evaluation.subject import Images, Subject, load_data, read_images
-from genimg.models.base import Reconstructs
+from genimg.models.base import DrawsPixels, Reconstructs
 from genimg.sampling.load import checkpoint_file, from_checkpoint
 from genimg.sampling.sampler import Sampler
 from genimg.sampling.source import CHUNK
@@ -84,6 +84,8 @@ def evaluate(settings: EvaluateSettings) -> Path:
         refused["likelihood"] = reason
     else:
         figures += likelihood_figures(subject, settings.importance_samples)
+    if isinstance(sampler.model, DrawsPixels):
+        write_bits(subject, folder / "bits.png")
     figures += cost_figures(checkpoint, sampler)
     preprocessing = {"images": "rounded to 8 bits", "features": network.preprocessing}
     about = {"file": str(file), "images_seen": checkpoint["images_seen"], "versions": checkpoint["versions"]}

@@ -1,19 +1,23 @@
 """The likelihood of held-out images under a model that has one."""
 
 import math
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from genimg.data.order import evenly_spaced_indices
+from genimg.evaluation.features.extractor import as_rgb
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.subject import Subject
-from genimg.models.base import HasLikelihood
-from genimg.sampling.images.sheets import to_float
+from genimg.models.base import DrawsPixels, HasLikelihood
+from genimg.sampling.images.files import save_png
+from genimg.sampling.images.sheets import side_by_side, to_float
 
 _MOST = 1000  # images
 _BATCH = 100
+_SHOWN = 24  # images with a map of their bits
 _PIXELS = 128  # per block of the histogram: 60,000 images are 60 MB as indices
 _VALUES = 256
 
@@ -27,10 +31,10 @@ def no_likelihood(model: object) -> str | None:
 
 @torch.no_grad()
 def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
-    """Nats per image and bits per dimension of at most 1,000 test images, by the importance-weighted bound.
+    """Nats per image and bits per dimension of at most 1,000 test images, exact or by the importance-weighted bound.
 
     Args:
-        samples: K, the number of draws per image.
+        samples: K, the number of draws per image of the bound.
     """
     test, labels, device = subject.images.test, subject.images.test_labels, subject.device
     model, conditional = cast(HasLikelihood, subject.sampler.model), bool(subject.sampler.classes)
@@ -47,12 +51,31 @@ def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     bits, floor_bits = (-value / (test[0].numel() * math.log(2)) for value in (mean, floor))
     error = float(nats.std() / math.sqrt(n)) if n > 1 else None
     name, bound = "log p(x | class)" if conditional else "log p(x)", f"bound, K = {samples}"
-    note = "under the prior N(0, I); floor: independent pixels, each with its histogram over training images"
+    kinds = ("exact", "exact") if model.exact_likelihood else (f"lower {bound}", f"upper {bound}")
+    note = "floor: independent pixels, each with its histogram over training images"
+    note = note if model.exact_likelihood else f"under the prior N(0, I); {note}"
     raw = "uncompressed pixels have 8"
     return [
-        Figure("likelihood", name, mean, f"lower {bound}", n, "higher", floor, error, "nats per image", note),
-        Figure("likelihood", "bits_per_dim", bits, f"upper {bound}", n, "lower", floor_bits, None, "bits", raw),
+        Figure("likelihood", name, mean, kinds[0], n, "higher", floor, error, "nats per image", note),
+        Figure("likelihood", "bits_per_dim", bits, kinds[1], n, "lower", floor_bits, None, "bits", raw),
     ]
+
+
+@torch.no_grad()
+def write_bits(subject: Subject, path: Path) -> None:
+    """Writes test images, each beside a map of the bits of its pixels: black = 0, white = 8 for each channel."""
+    test, labels, device = subject.images.test, subject.images.test_labels, subject.device
+    chosen = evenly_spaced_indices(len(test), min(_SHOWN, len(test)))
+    classes = labels[chosen].to(device) if subject.sampler.classes and labels is not None else None
+    shown = test[chosen]
+    bits = cast(DrawsPixels, subject.sampler.model).bits(to_float(shown.to(device)), classes).cpu()
+    save_png(side_by_side(as_rgb(shown), heat(bits / (8 * test.shape[1]))), path)
+
+
+def heat(values: Tensor) -> Tensor:
+    """Values (N, H, W) from 0 to 1 as colours from black over red and yellow to white, uint8 (N, 3, H, W)."""
+    bounds = torch.arange(3).view(3, 1, 1)
+    return (255 * (3 * values.float().unsqueeze(1) - bounds).clamp(0, 1)).round().to(torch.uint8)
 
 
 def independent_log_likelihood(train: Tensor, test: Tensor) -> Tensor:

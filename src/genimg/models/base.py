@@ -221,12 +221,38 @@ class FitsPrior(Encodes, Protocol):
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A model with a likelihood, or with a reason why its value is not one."""
+    """A model with a likelihood, or with a reason why its value is not one.
+
+    exact_likelihood: whether `log_likelihood` is log p(x) itself, and not a lower bound.
+    """
+
+    exact_likelihood: ClassVar[bool]
 
     def no_likelihood(self) -> str | None: ...
     def log_likelihood(
         self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
     ) -> Tensor: ...
+
+
+@runtime_checkable
+class DrawsPixels(Protocol):
+    """A model that draws an image pixel by pixel, row by row, and knows the probability of each.
+
+    draw: as `GenerativeModel.sample`. `guidance` is the weight of the class: 1 = as trained. The first `known` pixels
+        of the images `given` (N, C, H, W) are kept.
+    bits: bits of the pixels of images (N, C, H, W), all channels together, (N, H, W).
+    """
+
+    def draw(
+        self,
+        noise: Noise,
+        labels: Tensor | None,
+        temperature: float,
+        guidance: float = 1.0,
+        given: Tensor | None = None,
+        known: int = 0,
+    ) -> Tensor: ...
+    def bits(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
 
 
 @runtime_checkable

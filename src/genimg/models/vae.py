@@ -64,6 +64,8 @@ class VAE(LatentModel):
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
 
+    exact_likelihood: ClassVar[bool] = False
+
     log_scale: Tensor
 
     def __init__(

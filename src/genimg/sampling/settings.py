@@ -18,6 +18,7 @@ class LatentOptions(TypedDict, total=False):
     seeds: Seeds | None
     classes: Classes | None
     temperature: float
+    guidance: float | None
     truncation: float | None
     truncation_psi: float | None
     directions: Strengths | None
@@ -37,6 +38,8 @@ class LatentSettings:
         classes: names or numbers of a conditional model's classes, drawn in turn; None = all classes. A mapping of
             classes to weights is a mixture, whose embedding is the weighted mean of theirs: `{"cat": 3, "dog": 1}`.
         temperature: scale of the latent noise, 0 or more; below 1, samples are more typical and less varied.
+        guidance: weight of the class: 1 = as trained, 0 = without the class, above 1 = more typical of it and less
+            varied (Ho & Salimans 2022). Conditional pixel models only. None = 1.
         truncation: truncates the latents at this many standard deviations (Brock et al. 2019, BigGAN, section
             3.1). Image models with latents only. None = no truncation.
         truncation_psi: fraction of a style's distance from the mean style of its class that is kept (Karras et al.
@@ -51,6 +54,7 @@ class LatentSettings:
     seeds: Seeds | None = None
     classes: Classes | None = None
     temperature: float = 1.0
+    guidance: float | None = None
     truncation: float | None = None
     truncation_psi: float | None = None
     directions: Strengths | None = None
@@ -61,6 +65,8 @@ class LatentSettings:
             check_at_least("num_images", self.num_images, 1)
             check_at_least("seed", self.seed, 0)
         check_at_least("temperature", self.temperature, 0)
+        if self.guidance is not None:
+            check_at_least("guidance", self.guidance, 0)
         if self.truncation is not None and not self.truncation > 0:
             expected = "more than 0 standard deviations, or null for no truncation"
             raise UserError("truncation", self.truncation, expected)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.base import Decodes, HasStyles
+from genimg.models.base import Decodes, DrawsPixels, HasStyles
 from genimg.sampling.draws import Draws
 from genimg.sampling.latents import truncate
 from genimg.sampling.memory import check_chunk
@@ -40,6 +40,11 @@ class Source:
             trained.decoder("truncation", settings.truncation)
         if settings.truncation_psi is not None:
             trained.styled("truncation_psi", settings.truncation_psi, "truncation=1.0 truncates z")
+        if settings.guidance is not None:
+            trained.by_pixels("guidance", settings.guidance)
+            if not trained.classes:
+                expected = "not set; this model has no classes"
+                raise UserError("guidance", settings.guidance, expected, "train with model.conditional=true")
         self._shift = trained.shift(settings.directions)
 
     @property
@@ -61,6 +66,15 @@ class Source:
         if self.settings.truncation is not None:
             z = truncate(z, self.settings.truncation)
         return self.settings.temperature * z
+
+    def draw(self, noise: Noise, labels: Tensor | None) -> Tensor:
+        """The images (N, C, H, W) of the noise."""
+        if self.changes_latents:
+            return self.decode(self.latents(noise), labels)
+        model, temperature = self.trained.model, self.settings.temperature
+        if self.settings.guidance is not None:
+            return cast(DrawsPixels, model).draw(noise, labels, temperature, self.settings.guidance)
+        return model.sample(noise, labels=labels, temperature=temperature)
 
     @property
     def changes_latents(self) -> bool:
@@ -94,6 +108,8 @@ class Source:
             options: of the sequences that the model draws, on which the estimate is made.
         """
         trained = self.trained
+        if isinstance(trained.model, DrawsPixels):  # it keeps a row of features, far less than a step of training
+            return
         if count * frames <= trained.frames_that_fit and not with_logits:
             return
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.common.noise import Noise
 from genimg.models.base import Discriminates
 from genimg.sampling.selection import Selection
 from genimg.sampling.source import CHUNK, Source, to_cpu
@@ -28,14 +27,9 @@ def stream_images(source: Source, select: float | None) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def _stream(source: Source, discriminating: Discriminates | None, select: float | None) -> Iterator[Tensor]:
-    def draw(noise: Noise, labels: Tensor | None) -> Tensor:
-        if source.changes_latents:
-            return source.decode(source.latents(noise), labels)
-        return source.trained.model.sample(noise, labels=labels, temperature=source.settings.temperature)
-
-    selected = draw
+    selected = source.draw
     if discriminating is not None and select is not None:
-        selected = Selection(draw, discriminating.logits, select, source.device)
+        selected = Selection(source.draw, discriminating.logits, select, source.device)
     for begin in range(0, source.count, CHUNK):
         images = selected(source.noise(begin, begin + CHUNK), source.labels(begin, begin + CHUNK))
         yield to_cpu(images[: source.count - begin])

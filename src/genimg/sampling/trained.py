@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.base import Decodes, Discriminates, GenerativeModel, HasStyles, Reconstructs, Repeats
+from genimg.models.base import Decodes, Discriminates, DrawsPixels, GenerativeModel, HasStyles, Reconstructs, Repeats
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
 from genimg.sampling.settings import Strengths
@@ -73,6 +73,14 @@ class TrainedModel:
         self.decoder(key, got)
         if not isinstance(self.model, HasStyles) or not self.model.num_styles:
             raise UserError(key, got, "not set; this model has no mapping network", hint)
+        return self.model
+
+    def by_pixels(self, key: str, got: object) -> DrawsPixels:
+        """The model, which draws pixel by pixel."""
+        if not isinstance(self.model, DrawsPixels):
+            raise UserError(
+                key, got, f"not set; {type(self.model).__name__} does not draw pixel by pixel", "model=pixel_rnn does"
+            )
         return self.model
 
     def discriminating(self, key: str, got: object) -> Discriminates:

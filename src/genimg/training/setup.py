@@ -99,6 +99,7 @@ def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
         "gamma": [gamma, gamma / 10],
         "likelihood": "bernoulli" if channels == 1 else "discretized_logistic",
         "adversarial": 0.0 if channels == 1 else 0.5,
+        "distribution": "categorical" if channels == 1 else "logistic_mixture",
     }
 
 

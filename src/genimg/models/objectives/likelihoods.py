@@ -59,10 +59,15 @@ def optimal_log_sigma(mse: Tensor) -> Tensor:
 
 
 def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:
-    """log of a logistic distribution's mass on each pixel's 8-bit level, shape (B,).
+    """The sum of `logistic_log_mass` over all values of an image, shape (B,)."""
+    return logistic_log_mass(mean, log_scale, images).flatten(1).sum(1)
+
+
+def logistic_log_mass(mean: Tensor, log_scale: Tensor, images: Tensor) -> Tensor:
+    """log of a logistic distribution's mass on each pixel's 8-bit level, of the shape to which all broadcast.
 
     The level at x takes the mass between x - 1/255 and x + 1/255; level 0 takes all below and level 255 all
-    above, so the 256 masses sum to 1. `log_scale` broadcasts. Salimans et al. 2017, eq. 2, one component.
+    above, so the 256 masses sum to 1. Salimans et al. 2017, eq. 2, one component.
     The mass is sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), which has no
     cancellation, so no clamp is needed.
     """
@@ -75,8 +80,7 @@ def discretized_logistic(mean: Tensor, log_scale: Tensor, images: Tensor) -> Ten
     log_width = torch.log(-torch.expm1(-2 * HALF_LEVEL * inverse_scale))
     middle = log_below_upper + log_above_lower + log_width
     lowest, highest = images < -1 + HALF_LEVEL, images > 1 - HALF_LEVEL
-    masses = torch.where(lowest, log_below_upper, torch.where(highest, log_above_lower, middle))
-    return masses.flatten(1).sum(1)
+    return torch.where(lowest, log_below_upper, torch.where(highest, log_above_lower, middle))
 
 
 def _clamped(outputs: Tensor) -> Tensor:

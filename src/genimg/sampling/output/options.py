@@ -31,6 +31,9 @@ class SampleOptions(LatentSettings):
     project_space: str | None
     project_steps: int
     latents: str | None
+    complete: Paths | None
+    known: float
+    drawing: bool
     start: Paths | None
     num_frames: int | None
     futures: int

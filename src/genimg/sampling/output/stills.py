@@ -11,6 +11,7 @@ from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, layout, to_uint8
 from genimg.sampling.interpolation import interpolate
+from genimg.sampling.output.completions import drawing
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
 from genimg.sampling.source import Source
@@ -21,13 +22,16 @@ from genimg.sampling.trained import TrainedModel
 def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) -> Path:
     """Writes sheet.png, images/ with one PNG each, and with `interpolate` interpolation.png and .gif.
 
-    If images are periodic, it writes tiled.png too, the first of them repeated 2 x 2.
+    With `drawing` it writes drawing.gif, the sheet while its images are drawn. If images are periodic, it writes
+    tiled.png too, the first of them repeated 2 x 2.
     """
     if options.start is not None:
         expected = "not set; this model produces still images"
         raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
+    if options.drawing:
+        trained.by_pixels("drawing", "true")
     source = Source(trained, options)
     images = stream(source, options.select, None, options.num_frames, options.futures)
     sheet = _Sheet.of(source, options)
@@ -60,7 +64,10 @@ def _write_images(
 ) -> None:
     paths = (folder / "images" / f"{name}.png" for name in names(source))
     first = save_each(save_png, images, paths, len(sheet.order), options)
-    save_png(contact_sheet(first[list(sheet.order)], sheet.rows, sheet.columns), folder / "sheet.png")
+    ordered = first[list(sheet.order)]
+    save_png(contact_sheet(ordered, sheet.rows, sheet.columns), folder / "sheet.png")
+    if options.drawing:
+        save_gif(contact_sheet(drawing(ordered), sheet.rows, sheet.columns), folder / "drawing.gif", options.frame_ms)
     if source.trained.makes_tiles:
         save_png(first[0].repeat(1, 2, 2), folder / "tiled.png")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from genimg.common.errors import UserError
 from genimg.sampling.output.clips import write_clips
+from genimg.sampling.output.completions import write_completions
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.projections import write_latents, write_projections
 from genimg.sampling.output.reconstructions import write_reconstructions
@@ -29,6 +30,8 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
         return write_latents(sampler, options, options.latents, folder)
     if options.reconstruct is not None:
         return write_reconstructions(sampler, options, options.reconstruct, folder)
+    if options.complete is not None:
+        return write_completions(sampler, options, options.complete, folder)
     if options.sliders is not None:
         return write_sliders(sampler, options, options.sliders, folder)
     if options.mix_seeds is not None:

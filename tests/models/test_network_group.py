@@ -9,7 +9,7 @@ from genimg.config.compose import Composer
 from genimg.launch.session import check
 
 NETWORKS = Path(__file__).parents[2] / "configs" / "model" / "network"
-DEFAULTS = {"gan": "slim", "vae": "conv", "rnn": "moving_layers"}
+DEFAULTS = {"gan": "slim", "vae": "conv", "rnn": "moving_layers", "pixel_rnn": "row_gru"}
 MODEL_OF = {
     "slim": "gan",
     "r3gan": "gan",
@@ -18,6 +18,9 @@ MODEL_OF = {
     "stylegan2": "gan",
     "conv": "vae",
     "moving_layers": "rnn",
+    "row_gru": "pixel_rnn",
+    "row_lstm": "pixel_rnn",
+    "diagonal_bilstm": "pixel_rnn",
 }
 
 

@@ -58,6 +58,11 @@ def check(
     config = (
         composer.compose(words) if run is None else merged(composer, run, overrides, composer.defaults(began), defaults)
     )
+    checks = checks_of(str(config.get("task")))
+    unresolved = cast(dict[str, Any], OmegaConf.to_container(without_hydra(config)))
+    for one in checks:
+        if one.unresolved:
+            one.function(unresolved)
     nodes = flatten(without_hydra(config))
     with open_dict(config):
         values.convert_types(config, overrides, nodes)
@@ -67,9 +72,9 @@ def check(
             ranks.check()
         count_devices(config)
     plain = _plain(config)
-    for function, needs_machine in checks_of(str(plain.get("task"))):
-        if on_this_machine or not needs_machine:
-            for key, value in (function(plain) or {}).items():
+    for one in checks:
+        if not one.unresolved and (on_this_machine or not one.needs_machine):
+            for key, value in (one.function(plain) or {}).items():
                 _check_text(key, value)
                 config[key] = value
     return config

@@ -32,13 +32,15 @@ FOLDERS = {
 class Check(NamedTuple):
     """One check of a task.
 
-    function: takes the resolved configuration and raises UserError if the check fails. It returns the keys whose
-        values it has resolved, for example run=last to the path of the run, or None.
+    function: takes the configuration and raises UserError if the check fails. It returns the keys whose values it has
+        resolved, for example run=last to the path of the run, or None.
     needs_machine: whether it looks at devices or folders. A configuration that is only printed skips it.
+    unresolved: whether it precedes the resolution of references to other keys, whose failure it explains.
     """
 
     function: Callable[[Config], Config | None]
     needs_machine: bool = False
+    unresolved: bool = False
 
 
 def check_budget(config: Config) -> None:

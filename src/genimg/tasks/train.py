@@ -31,7 +31,7 @@ CHECKS = (
     Check(check_allow_changes),
     Check(resolve_init_from, needs_machine=True),
     Check(check_parts),
-    Check(check_network),
+    Check(check_network, unresolved=True),
     Check(check_kind),
     Check(check_data_root, needs_machine=True),
     Check(check_labels),

@@ -39,11 +39,10 @@ CPU = torch.device("cpu")
 COLUMNS = ("frechet", "precision", "recall", "density", "coverage")
 
 
-def read(root: Path, size: int) -> tuple[Tensor, Tensor]:
-    """The images of a folder, uint8 (N, 3, size, size), and their classes, int64 (N,)."""
+def read(root: Path, size: int) -> tuple[Tensor, Tensor | None]:
+    """The images of a folder, uint8 (N, 3, size, size), and their classes, int64 (N,), if it has a folder for each."""
     source = ImageFolder(root=str(root), fit="crop", background="white", cache=False, follow_links=False)
     items = source.load("train", (3, size, size))
-    assert items.labels is not None, "the folder needs a folder per class"
     return items.fetch(torch.arange(len(items)), 0), items.labels
 
 
@@ -91,6 +90,8 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, nargs="+", default=[], help="folders of PNGs to measure too")
     arguments = parser.parse_args()
     images, labels = read(arguments.root, arguments.image_size)
+    if labels is None:
+        sys.exit(f"{arguments.root} needs a folder per class")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     first, second = order.chunk(2)
     chosen = labels.sort().values[evenly_spaced_indices(len(labels), arguments.num_images)]

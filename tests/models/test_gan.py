@@ -32,6 +32,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
         "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
         "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0, "centring": 0.0,
+        "places": "auto",
         "augment": Augmentation([], Probability("adaptive", 1)),
         "lr_schedule": "cosine", "final_lr": 0.1, "lr_warmup": 0.0, "beta2": None,
     }  # fmt: skip
@@ -109,8 +110,11 @@ NETWORKS = {
 }
 
 
+OF_OTHER_MODELS = ("conv", "moving_layers", "row_gru", "row_lstm", "diagonal_bilstm")
+
+
 def test_every_network_is_tested() -> None:
-    assert set(NETWORKS) == {name for name in groups(None)["model/network"] if name not in ("conv", "moving_layers")}
+    assert set(NETWORKS) == {name for name in groups(None)["model/network"] if name not in OF_OTHER_MODELS}
 
 
 @pytest.mark.parametrize("conditional", [False, True])
@@ -171,10 +175,10 @@ def test_the_generator_step_uses_the_updated_discriminator(precision: Any) -> No
     ((real_logits, fake_logits, answer),) = seen
     assert len(drawn) == 1
     assert not real_logits.requires_grad
-    torch.testing.assert_close(fake_logits, answer)
+    torch.testing.assert_close(fake_logits[:, 0], answer)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"), torch.no_grad():
-        torch.testing.assert_close(real_logits, before(images).float())
-        assert not torch.equal(fake_logits, before(drawn[0]).float())
+        torch.testing.assert_close(real_logits[:, 0], before(images).float())
+        assert not torch.equal(fake_logits[:, 0], before(drawn[0]).float())
 
 
 def test_the_generator_moves_after_every_nth_step_of_the_discriminator() -> None:
@@ -200,7 +204,7 @@ def test_the_generator_moves_after_every_nth_step_of_the_discriminator() -> None
 
 def test_the_penalty_covers_real_and_fake_images() -> None:
     """The penalty of a batch is the sum of the penalties at its real and at its fake images."""
-    model = gan(gamma=(1.0, 1.0), penalty_share=1.0)
+    model = gan(places=0.0, gamma=(1.0, 1.0), penalty_share=1.0)
     model.discriminator = Steep()
     dark, bright = torch.full((64, 1, 8, 8), -0.5), torch.full((64, 1, 8, 8), 0.5)
 
@@ -220,8 +224,51 @@ class Steep(nn.Module):
         return images.clamp_min(0).flatten(1).sum(1)
 
 
+class Places(Steep):
+    """An image has the logit of `Steep`, and each of its columns as a place the mean of the column, times a factor."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return torch.cat([self(images)[:, None], self.factor * images.mean((1, 2))], dim=1)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_places_add_their_mean_loss_to_that_of_the_image(weight: float) -> None:
+    model = gan(places=weight, gamma=0.0)
+    model.discriminator = Places()
+    real, fake = torch.rand(8, 1, 8, 8), -torch.rand(8, 1, 8, 8)
+    metrics, logits = model.discriminator_loss(real, fake, None)
+    image, places = real.clamp_min(0).sum((1, 2, 3)), real.mean((1, 2)) - fake.mean((1, 2))
+    expected = nn.functional.softplus(-image).mean() + weight * nn.functional.softplus(-places).mean()
+    torch.testing.assert_close(metrics["loss_d"], expected)
+    torch.testing.assert_close(metrics["real_logits"], image.mean())  # health and augmentation read the image's alone
+    torch.testing.assert_close(model.logits(real), image)
+    assert logits.shape == (8, 9 if weight else 1)
+
+
+def test_the_penalty_is_that_of_the_weighted_logits() -> None:
+    """|grad (D + weight mean of the places)|^2, of dark images, whose own logit has no gradient."""
+    model = gan(places=0.5, gamma=(1.0, 1.0), penalty_share=1.0)
+    model.discriminator = Places(factor=8.0)
+    dark = torch.full((4, 1, 8, 8), -0.5)
+    metrics, _ = model.discriminator_loss(dark, dark, None)
+    slope = 0.5 * 8.0 / 64  # of every pixel: it is in one of 8 places, as one of 8 pixels
+    assert float(metrics["penalty"]) == pytest.approx(2 * 64 * slope**2)
+
+
+def test_a_weight_of_places_needs_a_discriminator_that_judges_them() -> None:
+    with pytest.raises(UserError) as mistake:
+        untrained("model=gan", "model/network=resnet", "model.places=0.5")
+    assert mistake.value.key == "model.places"
+    model = untrained("model=gan", "model/network=resnet")[1]
+    assert isinstance(model, GAN) and model.places == 0
+
+
 def test_gamma_falls_from_its_first_to_its_last_value() -> None:
-    model: Any = gan(gamma=(1.0, 0.25))
+    model: Any = gan(places=0.0, gamma=(1.0, 0.25))
     optimizers = model.configure_optimizers()
     model.optimizers = lambda use_pl_optimizer=True: optimizers
     images = torch.rand(8, 1, 8, 8)
@@ -287,7 +334,7 @@ def test_beta2_of_an_optimizer_without_betas_is_an_error() -> None:
 
 
 def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
-    model = gan(gamma=(1.0, 1.0), penalty_every=4, penalty_share=1.0)
+    model = gan(places=0.0, gamma=(1.0, 1.0), penalty_every=4, penalty_share=1.0)
     model.discriminator = Steep()
     images = torch.rand(8, 1, 8, 8)
     seen = []
@@ -315,7 +362,7 @@ class Shifted(Steep):
 @pytest.mark.parametrize("weight", [0.0, 0.01])
 def test_centring_pulls_the_middle_of_the_logits_to_0(weight: float) -> None:
     """The gradient in the offset is that of weight mean (D(x) + D(G(z)))^2; without centring there is none."""
-    model = gan(gamma=0.0, centring=weight)
+    model = gan(places=0.0, gamma=0.0, centring=weight)
     model.discriminator = critic = Shifted()
     images = torch.rand(8, 1, 8, 8)
     model.discriminator_loss(images, -images, None)[0]["loss_d"].backward()
@@ -343,7 +390,7 @@ def test_the_penalty_of_a_critic_of_groups_has_complete_groups_of_real_and_of_fa
     share: float, groups: int
 ) -> None:
     critic: Any = Grouped()
-    model = gan(gamma=(1.0, 1.0), penalty_share=share)
+    model = gan(places=0.0, gamma=(1.0, 1.0), penalty_share=share)
     model.discriminator, model.group_size = critic, critic.group_size
     real, fake = torch.full((16, 1, 8, 8), 0.5), torch.full((16, 1, 8, 8), -0.5)
     model.discriminator_loss(real, fake, None)
@@ -485,7 +532,7 @@ def test_with_batch_statistics_real_and_fake_images_pass_separately() -> None:
     """Each half is centred by its own mean; in one pass the logits of bright and dark images would differ."""
     dark, bright = torch.full((4, 1, 8, 8), -0.5), torch.full((4, 1, 8, 8), 0.5)
     for apart in (True, False):
-        model = gan(gamma=(0.0, 0.0), batch_statistics=apart)
+        model = gan(places=0.0, gamma=(0.0, 0.0), batch_statistics=apart)
         model.discriminator = Centred()
         metrics, _ = model.discriminator_loss(bright, dark, None)
         assert float(metrics["real_logits"]) == float(-metrics["fake_logits"]) == (0 if apart else 0.5)
@@ -495,11 +542,11 @@ def test_with_batch_statistics_real_and_fake_images_pass_separately() -> None:
 def test_the_discriminator_sees_periodic_images_rolled_and_others_as_they_are(padding: str) -> None:
     """A roll keeps the cyclic order of the rows. Real images are not periodic and never rolled."""
     model = untrained("model=gan", f"model.padding={padding}")[1]
-    assert isinstance(model, GAN)
+    assert isinstance(model, GAN) and isinstance(model.discriminator, Discriminator)
     assert model.periodic == (padding == "circular")
     real, drawn, seen = torch.rand(8, 1, 8, 8) * 2 - 1, [], []
     model.generator.register_forward_hook(lambda layer, inputs, output: drawn.append(leaky_tanh(output)))
-    model.discriminator.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    model.discriminator.backbone.from_image.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
     train(model, real)
     assert torch.equal(seen[0][:8], real)
     shifts = []

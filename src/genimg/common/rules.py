@@ -121,6 +121,7 @@ RULES: dict[str, Rule] = {
     ),
     "model.output": registered("models.outputs", "OUTPUTS"),
     "model.padding": registered("models.networks.periodic", "PADDINGS"),
+    "model.places": Number(low=0, choices=("auto",)),
     "model.batch_statistics": Flag(),
     "model.likelihood": registered("models.objectives.likelihoods", "LIKELIHOODS", "auto"),
     "model.distribution": registered("models.objectives.pixel_distributions", "PIXEL_DISTRIBUTIONS", "auto"),

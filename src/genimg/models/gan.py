@@ -13,7 +13,7 @@ from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.frozen import frozen
 from genimg.models.networks.augmentation import Augmentation
-from genimg.models.networks.capabilities import ComparesGroups, Penalised, Periodic, Styled
+from genimg.models.networks.capabilities import ComparesGroups, JudgesPlaces, Penalised, Periodic, Styled
 from genimg.models.networks.periodic import roll_randomly
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import (
@@ -27,6 +27,8 @@ from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
+
+PLACES = 1.0  # weight of the places, by measurement (docs/results.md, Colour images)
 
 
 class StepKind(NamedTuple):
@@ -52,7 +54,7 @@ class GAN(LatentModel):
     Args:
         generator: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded. It may be `Styled`, `Penalised` and
             `Periodic`.
-        discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups`.
+        discriminator: images [, labels] -> logits (B,). It may be `ComparesGroups` and `JudgesPlaces`.
         generator_optimizer, discriminator_optimizer: called with the parameters.
         latent_dim: length of z ~ N(0, I).
         objective: a name of `objectives`.
@@ -72,6 +74,8 @@ class GAN(LatentModel):
         penalty_directions: random directions per image of the first-order estimate.
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
         centring: weight of the squared sum of the logits of a real and a fake image; 0 = none.
+        places: weight of the mean loss of an image's places beside that of the image, for a discriminator that is
+            `JudgesPlaces`; "auto" = `PLACES` for such a one, else 0.
         augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
             fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
@@ -83,7 +87,8 @@ class GAN(LatentModel):
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
-        UserError: for an unknown objective, output, penalty or schedule, or a network of another model.
+        UserError: for an unknown objective, output, penalty or schedule, a network of another model, or a weight of
+            places that the discriminator does not judge.
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
@@ -114,6 +119,7 @@ class GAN(LatentModel):
         penalty_directions: int,
         gradient_penalty: float,
         centring: float,
+        places: float | Literal["auto"],
         augment: Augmentation,
         num_classes: int,
         lr_schedule: str,
@@ -140,6 +146,7 @@ class GAN(LatentModel):
         self.has_logits = not self.wasserstein
         self.to_images, self.batch_statistics = OUTPUTS[output], batch_statistics
         self.group_size = discriminator.group_size if isinstance(discriminator, ComparesGroups) else 1
+        self.places = _places(places, discriminator)
         self.n_critic, self.gamma, self.gradient_penalty = n_critic, Schedule.of(gamma), gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
@@ -225,7 +232,7 @@ class GAN(LatentModel):
     ) -> Tensor:
         """Updates the generator. Returns its loss, the penalty included."""
         with frozen(self.discriminator):
-            loss = self.losses.generator(real_logits, self._logits(fake, labels)).mean()
+            loss = self._per_image(self.losses.generator(real_logits, self._logits(fake, labels))).mean()
             if penalty is not None:
                 loss = loss + penalty
             self.manual_backward(loss)
@@ -249,23 +256,24 @@ class GAN(LatentModel):
             logits, penalty = self._with_squared_gradient_penalty(images, labels)
             weight = self._penalty_weight
         real_logits, fake_logits = logits.chunk(2)
-        loss = self.losses.discriminator(real_logits, fake_logits).mean()
+        loss = self._per_image(self.losses.discriminator(real_logits, fake_logits)).mean()
         if self.centring:
-            loss = loss + self.centring * off_centre(real_logits, fake_logits).mean()
-        metrics = {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
-        metrics |= self.augment.adapt(real_logits, fake_logits, len(real) * world_size())
+            loss = loss + self.centring * self._per_image(off_centre(real_logits, fake_logits)).mean()
+        of_real, of_fake = real_logits[:, 0], fake_logits[:, 0]
+        metrics = {"real_logits": of_real.mean(), "fake_logits": of_fake.mean()}
+        metrics |= self.augment.adapt(of_real, of_fake, len(real) * world_size())
         if penalty is None:
             return metrics | {"loss_d": loss}, real_logits
         return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
 
     def _with_unit_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits (2 B,) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
+        """Logits (2 B, 1 + N) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
         logits = self._logits(images, _twice(labels))
         real, fake = images.chunk(2)
-        return logits, unit_gradient_penalty(lambda x: self._logits(x, labels), real, fake).mean()
+        return logits, unit_gradient_penalty(lambda x: self._per_image(self._logits(x, labels)), real, fake).mean()
 
     def _with_squared_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Logits (2 B,) of real and fake images, and R1 + R2; None in a step without a penalty."""
+        """Logits (2 B, 1 + N) of real and fake images, and R1 + R2; None in a step without a penalty."""
         if self.batch_statistics:
             return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
         labels = _twice(labels)
@@ -282,15 +290,22 @@ class GAN(LatentModel):
     def _squared_gradient(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """|grad D|^2 at images (N, C, H, W), exact or estimated, (N,)."""
         if self.penalty == "exact":
-            return squared_gradient(lambda x: self._logits(x, labels), images)
+            return squared_gradient(lambda x: self._per_image(self._logits(x, labels)), images)
         both = _twice(labels)
         return squared_gradient_estimate(
-            lambda x: self._logits(x, both), images, self.penalty_step, self.penalty_directions
+            lambda x: self._per_image(self._logits(x, both)), images, self.penalty_step, self.penalty_directions
         )
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits (B,) in float32."""
-        return self.discriminator(images, labels).float()
+        """Logits (B, 1 + N) in float32: of the images, then of their N places, if D judges places."""
+        if self.places:
+            return cast(JudgesPlaces, self.discriminator).judge(images, labels).float()
+        return self.discriminator(images, labels).float().unsqueeze(1)
+
+    def _per_image(self, values: Tensor) -> Tensor:
+        """Values of logits (B, 1 + N): that of each image, and the weighted mean of those of its places, (B,)."""
+        image, places = values[:, 0], values[:, 1:]
+        return image + self.places * places.mean(1) if self.places else image
 
     @property
     def has_discriminator(self) -> bool:
@@ -299,12 +314,12 @@ class GAN(LatentModel):
 
     def logits(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (N,) of images (N, C, H, W) in [-1, 1]; higher ones are more realistic."""
-        return self._logits(images, labels)
+        return self.discriminator(images, labels).float()
 
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Logits of held-out images: values far below those of training images show memorisation."""
         labels = batch["labels"] if self.num_classes else None
-        return {"real_logits": self._logits(batch["images"], labels)}
+        return {"real_logits": self.logits(batch["images"], labels)}
 
     def augmented(self, images: Tensor) -> Tensor | None:
         """Images (B, C, H, W) as the discriminator sees them in training; None if it sees them unchanged."""
@@ -339,6 +354,16 @@ class GAN(LatentModel):
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Fake images as the discriminator sees them in training, float32 and unclipped."""
         return self.to_images(self.generator(z, labels).float())
+
+
+def _places(weight: float | Literal["auto"], discriminator: nn.Module) -> float:
+    able = isinstance(discriminator, JudgesPlaces)
+    if weight == "auto":
+        return PLACES if able else 0.0
+    if weight and not able:
+        expected = "0 or auto; this discriminator judges an image as a whole"
+        raise UserError("model.places", weight, expected, "model/network=slim judges places too")
+    return weight
 
 
 def _twice(labels: Tensor | None) -> Tensor | None:

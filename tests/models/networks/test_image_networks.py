@@ -81,6 +81,19 @@ def test_a_logit_does_not_depend_on_the_other_images_of_the_batch() -> None:
     assert gradient[1:].abs().sum() == 0
 
 
+def test_a_place_is_judged_by_what_is_around_it_and_an_image_by_everything() -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(small(32))
+    images = torch.randn(1, 1, 32, 32, requires_grad=True)
+    judged = discriminator.judge(images)
+    torch.testing.assert_close(judged[:, 0], discriminator(images))
+    places = judged[:, 1:].unflatten(1, (8, 8))
+    (gradient,) = torch.autograd.grad(places[0, 0, 0], images, retain_graph=True)
+    assert gradient[0, 0, :4, :4].abs().min() > 0 and gradient[0, 0, 16:].abs().sum() == 0
+    (gradient,) = torch.autograd.grad(judged[0, 0], images)
+    assert (gradient != 0).all()
+
+
 def test_a_network_shape_refuses_values_that_the_command_line_refuses() -> None:
     for wrong in (SIDES[0] - 1, SIDES[1] + 1, [8, 10**9]):
         with pytest.raises(ValueError, match="pixels"):

@@ -16,6 +16,20 @@ class ComparesGroups(Protocol):
 
 
 @runtime_checkable
+class JudgesPlaces(Protocol):
+    """A discriminator that also judges the places of an image, each by what it sees around it.
+
+    One logit of an image says little about where it is wrong; logits of places say it everywhere at once, which helps
+    a generator that learns from few images (patches as in Isola et al. 2017, "Image-to-image translation with
+    conditional adversarial networks", section 3.2.2, beside a logit of the image).
+
+    judge: images (B, C, H, W), labels -> logits (B, 1 + N): of the image, as `forward`, then of its N places.
+    """
+
+    def judge(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
 class Periodic(Protocol):
     """A generator whose images are periodic, if `periodic`.
 

@@ -80,14 +80,25 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] -> features (B, hidden)."""
+        return self.features_and_map(images)[0]
+
+    def features_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The features (B, hidden), and the map (B, C', h, w) before the last one, whose places see parts of the image.
+
+        Images of 8 pixels have one map, which it is.
+        """
         height, width = images.shape[2:]
         if height % 2 or width % 2:  # the stride would drop the last line of an odd size
             images = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
-        h = self.from_image(images)
+        maps = [F.leaky_relu(self.from_image(images), 0.2)]
         for conv in self.convs:
-            h = conv(F.avg_pool2d(F.leaky_relu(h, 0.2), 2, ceil_mode=True))
-        h = F.leaky_relu(h.flatten(1), 0.2)  # (B, C, h, w) -> (B, C*h*w)
-        return F.leaky_relu(self.fc(h), 0.2)
+            maps.append(F.leaky_relu(conv(F.avg_pool2d(maps[-1], 2, ceil_mode=True)), 0.2))
+        features = F.leaky_relu(self.fc(maps[-1].flatten(1)), 0.2)  # (B, C, h, w) -> (B, C*h*w) -> (B, hidden)
+        return features, maps[-2:][0]
+
+    def map_channels(self) -> int:
+        """Channels of the map of `features_and_map`."""
+        return self.convs[-1].in_channels if self.convs else self.from_image.out_channels  # pyright: ignore
 
 
 class Encoder(nn.Module):

@@ -113,10 +113,10 @@ class Stage(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From an image to a logit, high for real images.
+    """From an image to a logit, high for real images, and to logits of its places (`JudgesPlaces`).
 
     A conditional discriminator adds the inner product of the features and a class embedding (Miyato & Koyama 2018,
-    eq. 4).
+    eq. 4). Places have no class.
 
     Args:
         shape: as in `Backbone`.
@@ -129,10 +129,20 @@ class Discriminator(nn.Module):
         nn.init.kaiming_normal_(self.to_logit.weight, a=0.2)
         nn.init.zeros_(self.to_logit.bias)
         self.embedding = nn.Embedding(shape.num_classes, shape.hidden) if shape.num_classes else None
+        self.to_places = nn.Conv2d(self.backbone.map_channels(), 1, 1, bias=False)
+        init_convolutions(self.to_places)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], `labels` int64 (B,) if conditional -> logits (B,)."""
-        features = self.backbone(images)
+        return self._logits(self.backbone(images), labels)
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As `forward` -> logits (B, 1 + N): of the image, then of its N places."""
+        features, places = self.backbone.features_and_map(images)
+        return torch.cat([self._logits(features, labels).unsqueeze(1), self.to_places(places).flatten(1)], dim=1)
+
+    def _logits(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Features (B, hidden) -> logits (B,)."""
         logits = self.to_logit(features).squeeze(1)
         if self.embedding is not None:
             classes = class_vectors(self.embedding, labels)  # (B, hidden)

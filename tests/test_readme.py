@@ -23,6 +23,8 @@ KINDS = {
     "sliders=": "model=gan",
     "mix_seeds=": "data=image_folder",
     "select=": "model=gan",
+    "complete=": "model=pixel_rnn",
+    "drawing=": "model=pixel_rnn",
 }
 
 

@@ -70,10 +70,38 @@ def test_a_stride_of_n_uses_every_nth_frame(folder: Path) -> None:
 def test_short_and_damaged_clips_are_listed_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_gif(folder / "short.gif", frames(200, 3))
     (folder / "damaged.gif").write_bytes(b"GIF89a")
-    assert levels(load(folder)).max() < 100
+    assert levels(load(folder, short="skip")).max() < 100
     assert "2 of 12 clips" in caplog.text
-    assert "short.gif: ValueError (3 frames, fewer than data.num_frames=4)" in caplog.text
+    assert "short.gif: ValueError (3 frames, fewer than 4)" in caplog.text
     assert "damaged.gif" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("short", "expected"),
+    [
+        ("loop", [[200, 201, 202, 200], [201, 202, 200, 201], [202, 200, 201, 202]]),
+        ("hold", [[200, 201, 202, 202]]),
+        ("skip", []),
+    ],
+)
+def test_a_short_clip_is_looped_held_or_skipped(folder: Path, short: str, expected: list[list[int]]) -> None:
+    """Only short clips change; a loop has a window from each of its frames."""
+    write_gif(folder / "short.gif", frames(200, 3))
+    found = levels(load(folder, short=short))
+    assert found[found[:, 0] >= 200].tolist() == expected
+    assert torch.equal(found[found[:, 0] < 200], levels(load(folder, short="skip")))
+
+
+def test_a_clip_of_one_frame_is_no_clip(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_gif(folder / "still.gif", frames(200, 1))
+    assert levels(load(folder)).max() < 100
+    assert "still.gif: ValueError (1 frame, fewer than 2)" in caplog.text
+
+
+def test_an_unknown_way_with_short_clips_is_an_error(folder: Path) -> None:
+    with pytest.raises(UserError) as mistake:
+        load(folder, short="pad")
+    assert mistake.value.key == "data.short"
 
 
 def test_decompression_bombs_are_listed_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,7 +146,7 @@ def test_too_few_clips_are_an_error(tmp_path: Path) -> None:
     for clip in range(5):
         write_gif(tmp_path / f"{clip}.gif", frames(0, 3 if clip > 1 else 8))
     with pytest.raises(UserError, match="at least 3"):
-        load(tmp_path)
+        load(tmp_path, short="skip")
 
 
 def test_clips_that_do_not_fit_into_memory_are_an_error(folder: Path) -> None:
@@ -198,7 +226,7 @@ def test_a_damaged_video_is_skipped_with_a_warning(folder: Path, caplog: pytest.
 def test_a_flat_folder_of_frames_is_explained(tmp_path: Path) -> None:
     for number, image in enumerate(frames(0, 6)):
         image.save(tmp_path / f"{number}.png")
-    with pytest.raises(UserError, match=r"(?s)1 clip of 4 frames.*a folder of frames is one clip"):
+    with pytest.raises(UserError, match=r"(?s)1 clip of 2 frames.*a folder of frames is one clip"):
         load(tmp_path)
 
 

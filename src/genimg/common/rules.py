@@ -83,6 +83,7 @@ RULES: dict[str, Rule] = {
     "data.batch_size": Integer(1, everywhere=True),
     "data.root": Text(null=True),
     "data.num_frames": Integer(2, 100_000),
+    "data.short": registered("data.frame_folder", "SHORT"),
     "data.stills": Pair(low=1, high=3),
     "data.still_scale": Number(above=0, high=1),
     "data.speed": Two(above=0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -20,11 +20,26 @@ from genimg.data.resize import FITS, Fit
 FEWEST = 3  # clips: one each for training, validation and test
 
 
+def looped(clip: Tensor, length: int) -> Tensor:
+    """A clip (F, C, H, W) that repeats from its first frame, long enough for a window of `length` from each frame."""
+    return clip[torch.arange(length + len(clip) - 1) % len(clip)]
+
+
+def held(clip: Tensor, length: int) -> Tensor:
+    """A clip (F, C, H, W) whose last frame is repeated up to `length` frames."""
+    return clip[torch.arange(length).clamp_max(len(clip) - 1)]
+
+
+#: What becomes of a clip of fewer frames than a window has, by the name that `data.short` takes.
+SHORT: dict[str, Callable[[Tensor, int], Tensor] | None] = {"loop": looped, "hold": held, "skip": None}
+
+
 @dataclass(frozen=True)
 class FrameFolder:
     """All windows of `num_frames` consecutive frames of the clips below `root`.
 
     frame_stride: every how many-th frame of a clip is used; 1 = all frames.
+    short: a name of `SHORT`: what becomes of a clip of fewer frames. A single frame is no clip.
     root, fit, background, follow_links: as for ImageFolder.
     in_memory_bytes: limit on the size of all frames together, as uint8.
     """
@@ -32,6 +47,7 @@ class FrameFolder:
     root: str | None
     num_frames: int = 16
     frame_stride: int = 1
+    short: str = "loop"
     fit: Fit = "crop"
     background: Background = "black"
     follow_links: bool = False
@@ -43,20 +59,28 @@ class FrameFolder:
             raise UserError("data.fit", self.fit, ", ".join(FITS))
         if self.frame_stride < 1:
             raise UserError("data.frame_stride", self.frame_stride, "1 or more")
+        if self.short not in SHORT:
+            raise UserError("data.short", self.short, ", ".join(SHORT))
         require_clips(self.root, self.follow_links)
         listed, skipped = list_clips(str(self.root), self.follow_links)
         warn_about_skipped(skipped, str(self.root))
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
             noun = "clip" if len(clips) == 1 else "clips"
-            got = f"{len(clips)} {noun} of {self.num_frames} frames or more"
+            got = f"{len(clips)} {noun} of {self._fewest_frames} frames or more"
             folders = all(clip.kind == "frames" for clip in listed)
-            hint = "a folder of frames is one clip: one folder for each" if folders else "reduce data.num_frames"
+            hint = "data.short=loop uses short clips too" if SHORT[self.short] is None else None
+            hint = "a folder of frames is one clip: one folder for each" if folders else hint
             raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
         return join_clips(clips, self.num_frames)
 
+    @property
+    def _fewest_frames(self) -> int:
+        """The frames of the shortest clip that is used: one that moves, or one that fills a window."""
+        return self.num_frames if SHORT[self.short] is None else 2
+
     def _read(self, listed: Sequence[ClipListing], decoder: Decoder) -> list[Tensor]:
-        """Returns uint8 (F, C, H, W) of each clip that is long enough; a warning lists the others."""
+        """Returns uint8 (F, C, H, W) of each clip, lengthened if short; a warning lists those that are skipped."""
         clips: list[Tensor | None] = [None] * len(listed)
         free_bytes = self.in_memory_bytes
         max_frames = max(1, free_bytes // math.prod(decoder.shape))
@@ -64,8 +88,12 @@ class FrameFolder:
         def read(row: int) -> None:
             nonlocal free_bytes
             clip = torch.from_numpy(read_clip(listed[row], decoder, self.frame_stride, max_frames))
-            if len(clip) < self.num_frames:
-                raise ValueError(f"{len(clip)} frames, fewer than data.num_frames={self.num_frames}")
+            if len(clip) < self._fewest_frames:
+                noun = "frame" if len(clip) == 1 else "frames"
+                raise ValueError(f"{len(clip)} {noun}, fewer than {self._fewest_frames}")
+            lengthen = SHORT[self.short]
+            if lengthen is not None and len(clip) < self.num_frames:
+                clip = lengthen(clip, self.num_frames)
             clips[row], free_bytes = clip, free_bytes - clip.numel()
             if free_bytes < 0:
                 expected = f"clips that fit into {self.in_memory_bytes / 2**30:g} GiB as frames of {decoder.shape}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from genimg.common.errors import UserError
 
+OF_RUN = "run:"  # before a run in the value of a key that else takes files
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 

@@ -15,7 +15,7 @@ from genimg.common import ranks
 from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
 from genimg.common.hardware import count_gpus
-from genimg.common.run_folder import RunFolder, find_run, find_runs, path_of
+from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, path_of
 from genimg.config.yaml_text import all_keys, groups, keys
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
@@ -319,14 +319,20 @@ def resolve_rated_runs(config: Config) -> Config:
     return {"runs": [_absolute(place) for place in found]}
 
 
-def check_images(config: Config) -> None:
+def check_images(config: Config) -> Config:
+    """The given images exist. `start=run:RUN` becomes the path of the run."""
+    found = {}
+    if isinstance(start := config.get("start"), str) and start.startswith(OF_RUN):
+        place = find_run(start.removeprefix(OF_RUN), str(config["outputs"]), "start")
+        found["start"] = f"{OF_RUN}{_absolute(place)}"
     for key in ("start", "reconstruct", "complete", "project"):
-        for path in _as_list(config.get(key)):
+        for path in () if key in found else _as_list(config.get(key)):
             if not Path(path).expanduser().exists():
                 raise UserError(key, path, "an image, a folder of images, or a list", hint="there is no such file")
     if (latents := config.get("latents")) is not None and not Path(latents).expanduser().is_file():
         expected = "the file latents.npz that project=IMAGE has written"
         raise UserError("latents", latents, expected, hint="there is no such file")
+    return found
 
 
 def _as_list(given: Any) -> list[str]:

@@ -21,7 +21,7 @@ Paths = str | Path | Sequence[str | Path]
 Seeds = Sequence[int | str]
 
 _LISTED = 20  # classes listed in an error message
-_WHITE = (255, 255, 255)  # behind transparent pixels, as image viewers show them
+BACKGROUND = (255, 255, 255)  # behind transparent pixels, as image viewers show them
 
 
 def class_numbers(classes: ClassName | Sequence[ClassName] | None, names: Sequence[str]) -> list[int]:
@@ -76,7 +76,7 @@ def read_images(
     files = find_images(paths, key)
     check_kept(key, len(files), shape, "fewer images", bytes_per_value)
     images = np.empty((len(files), *shape), np.uint8)
-    failures = decode_all([str(file) for file in files], Decoder(shape, "crop", _WHITE), images)
+    failures = decode_all([str(file) for file in files], Decoder(shape, "crop", BACKGROUND), images)
     named = {Path(one).expanduser() for one in _as_list(paths)}
     for file in files:
         if str(file) in failures and (file in named or not skip_unreadable):

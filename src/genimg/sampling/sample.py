@@ -36,7 +36,7 @@ def sample(settings: SampleSettings, options: SampleOptions) -> None:
     sampler = from_checkpoint(checkpoint, settings.device, settings.trust)
     folder = Path(settings.out).expanduser() if settings.out else new_folder(file, options)
     with report_write_errors("out", folder, hint="out=FOLDER"):
-        first_look = write_samples(sampler, options, check_empty(folder))
+        first_look = write_samples(sampler, options, check_empty(folder), settings.trust)
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     log.info("images: %s", first_look)
     if options.interpolate is not None:

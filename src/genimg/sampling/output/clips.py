@@ -10,9 +10,9 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_animation, contact_sheet, sheet_over_time, to_float
-from genimg.sampling.inputs import read_images
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
+from genimg.sampling.output.starts import start_images
 from genimg.sampling.source import Source
 from genimg.sampling.stream import stream
 from genimg.sampling.trained import TrainedModel
@@ -20,8 +20,11 @@ from genimg.sampling.trained import TrainedModel
 CLIPS_ON_SHEET = 20
 
 
-def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path) -> Path:
-    """Writes animation.gif (all sequences side by side), sheet.png (one row per sequence), and sequences/."""
+def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path, trust: list[str]) -> Path:
+    """Writes animation.gif (all sequences side by side), sheet.png (one row per sequence), and sequences/.
+
+    trust: packages whose classes the run of `start=run:` may name.
+    """
     if options.interpolate is not None:
         expected = "not set; this model produces sequences"
         raise UserError("interpolate", options.interpolate, expected, "futures=4 draws several sequences from a start")
@@ -29,8 +32,8 @@ def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path) -> 
         raise UserError("frames", "true", "false with individual=false; the frames belong to the GIFs in sequences/")
     start = None
     if options.start is not None:
-        files, images = read_images(options.start, trained.image_shape, "start", options.skip_unreadable, 6)
-        start, options = to_float(images), replace(options, num_images=len(files))
+        start = to_float(start_images(trained, options, trust))
+        options = replace(options, num_images=len(start))
     source = Source(trained, options)
     clips = stream(source, options.select, start, options.num_frames, options.futures)
     shape = (options.num_frames or trained.num_frames or 1, *trained.image_shape)

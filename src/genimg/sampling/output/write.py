@@ -1,5 +1,6 @@
 """Samples as files in a folder, by the kind of output that the options ask for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from genimg.common.errors import UserError
@@ -13,11 +14,14 @@ from genimg.sampling.output.tables import write_mixed, write_sliders
 from genimg.sampling.sampler import Sampler
 
 
-def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Path:
+def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust: Sequence[str] = ()) -> Path:
     """Draws samples into `folder` and returns the file to open first.
 
     The order of the file names is the order in which the samples were drawn; with `seeds` they carry the seeds. With
     `frames`, each frame of a GIF in sequences/, or of the interpolation, is also a PNG in a folder of the GIF's name.
+
+    Args:
+        trust: packages besides this one whose classes another run, of `start=run:`, may name.
 
     Raises:
         UserError: if the model does not support an option, before anything is written.
@@ -39,5 +43,5 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path) -> Pat
     if options.mix_layer is not None:
         raise UserError("mix_layer", options.mix_layer, "not set without mix_seeds", "mix_seeds=[1-5]")
     if sampler.makes_sequences:
-        return write_clips(sampler, options, folder)
+        return write_clips(sampler, options, folder, list(trust))
     return write_stills(sampler, options, folder)

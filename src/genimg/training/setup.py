@@ -96,7 +96,7 @@ def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
     return {
         "fused": machine.fused,
         "policy": ["translation"] if data.num_items < FEW_IMAGES else [],
-        "gamma": [gamma, gamma / 10],
+        "gamma": [gamma, gamma / 2],
         "likelihood": "bernoulli" if channels == 1 else "discretized_logistic",
         "adversarial": 0.0 if channels == 1 else 0.5,
         "distribution": "categorical" if channels == 1 else "logistic_mixture",

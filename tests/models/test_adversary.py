@@ -58,10 +58,11 @@ def test_it_learns_that_blurred_frames_are_not_real_and_asks_for_others() -> Non
         optimizer.step()
     real, fake = pairs(clips, blurred)
     real_logits, before = one.discriminator(real), one.discriminator(fake)
+    _, judged = one.critic_loss(real, fake, 1, 1.0)
     assert real_logits.mean() > before.mean() + 1
     blurred.requires_grad_()
     _, fake = pairs(clips, blurred)
-    (uphill,) = torch.autograd.grad(one.loss(blurred, fake, real_logits, blurred.square().sum(), 1.0), blurred)
+    (uphill,) = torch.autograd.grad(one.loss(blurred, fake, judged, blurred.square().sum(), 1.0), blurred)
     _, fake = pairs(clips, blurred - 0.1 * uphill / uphill.norm() * blurred.norm())
     assert one.discriminator(fake).mean() > before.mean()
 

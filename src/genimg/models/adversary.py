@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genimg.models.frozen import frozen
+from genimg.models.judged import default_places, judge, per_image
 from genimg.models.objectives.adversarial import OBJECTIVES
 from genimg.models.objectives.penalties import squared_gradient
 from genimg.models.schedules import Schedule, risen
@@ -23,7 +24,7 @@ class Adversary(nn.Module):
     """Pairs of a start image and a later frame of its clip, real or predicted, and what they are worth.
 
     Args:
-        discriminator: pairs (N, 2 C, H, W) -> logits (N,).
+        discriminator: pairs (N, 2 C, H, W) -> logits (N,). It may be `JudgesPlaces`.
         weight: of `loss`: the norm of its gradient in the frames, relative to that of the other loss (Esser et al.
             2021, "Taming transformers", eq. 7, where it is the gradient in the last layer).
         gamma: weight of (R1 + R2) / 2, as for the GAN, from start to end.
@@ -32,16 +33,18 @@ class Adversary(nn.Module):
     def __init__(self, discriminator: nn.Module, weight: float, gamma: Schedule) -> None:
         super().__init__()
         self.discriminator, self.weight, self.gamma = discriminator, weight, gamma
+        self.places = default_places(discriminator)
 
     def critic_loss(self, real: Tensor, fake: Tensor, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        """The loss of the discriminator on as many real as fake pairs, and the logits (N,) of the real ones."""
+        """The loss of the discriminator on as many real as fake pairs, and the logits (N, 1 + M) of the real ones."""
         fake = fake.detach()
         real_logits, fake_logits = self._logits(torch.cat([real, fake])).chunk(2)
-        loss = LOSSES.discriminator(real_logits, fake_logits).mean()
+        loss = per_image(LOSSES.discriminator(real_logits, fake_logits), self.places).mean()
         if step % PENALTY_EVERY == 0:
             count = max(1, round(len(real) * PENALTY_SHARE))
             chosen = torch.cat([real[:count], fake[:count]])
-            penalty = 2 * squared_gradient(self._logits, chosen).mean()  # R1 + R2, each a mean over its half
+            squares = squared_gradient(lambda x: per_image(self._logits(x), self.places), chosen)
+            penalty = 2 * squares.mean()  # R1 + R2, each a mean over its half
             loss = loss + 0.5 * PENALTY_EVERY * self.gamma.at(progress) * penalty
         return loss, real_logits.detach()
 
@@ -50,16 +53,16 @@ class Adversary(nn.Module):
 
         Args:
             frames: those that `other` and the pairs `fake` (N, 2 C, H, W) are functions of.
-            real_logits: those of the real pairs, (N,).
+            real_logits: those of the real pairs, (N, 1 + M).
         """
         with frozen(self.discriminator):
-            loss = LOSSES.generator(real_logits, self._logits(fake)).mean()
+            loss = per_image(LOSSES.generator(real_logits, self._logits(fake)), self.places).mean()
         (ours,) = torch.autograd.grad(loss, frames, retain_graph=True)
         (theirs,) = torch.autograd.grad(other, frames, retain_graph=True)
         return self.weight * risen(progress, RISE) * theirs.norm() / ours.norm().clamp_min(1e-12) * loss
 
     def _logits(self, pairs: Tensor) -> Tensor:
-        return self.discriminator(pairs).float()
+        return judge(self.discriminator, pairs, None, self.places)
 
 
 def pairs(clips: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:

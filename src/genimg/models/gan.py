@@ -12,6 +12,7 @@ from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
 from genimg.models.frozen import frozen
+from genimg.models.judged import default_places, judge, per_image
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.networks.capabilities import ComparesGroups, JudgesPlaces, Penalised, Periodic, Styled
 from genimg.models.networks.periodic import roll_randomly
@@ -27,8 +28,6 @@ from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
-
-PLACES = 1.0  # weight of the places, by measurement (docs/results.md, Colour images)
 
 
 class StepKind(NamedTuple):
@@ -75,7 +74,7 @@ class GAN(LatentModel):
         gradient_penalty: weight of the unit-gradient penalty (Wasserstein only).
         centring: weight of the squared sum of the logits of a real and a fake image; 0 = none.
         places: weight of the mean loss of an image's places beside that of the image, for a discriminator that is
-            `JudgesPlaces`; "auto" = `PLACES` for such a one, else 0.
+            `JudgesPlaces`; "auto" = `default_places`.
         augment: differentiable augmentation of everything that the discriminator sees. Image i of the real and of the
             fake batch have the same draw. The penalties use gradients at the augmented images.
         num_classes: 0 for an unconditional model.
@@ -298,14 +297,11 @@ class GAN(LatentModel):
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits (B, 1 + N) in float32: of the images, then of their N places, if D judges places."""
-        if self.places:
-            return cast(JudgesPlaces, self.discriminator).judge(images, labels).float()
-        return self.discriminator(images, labels).float().unsqueeze(1)
+        return judge(self.discriminator, images, labels, self.places)
 
     def _per_image(self, values: Tensor) -> Tensor:
-        """Values of logits (B, 1 + N): that of each image, and the weighted mean of those of its places, (B,)."""
-        image, places = values[:, 0], values[:, 1:]
-        return image + self.places * places.mean(1) if self.places else image
+        """The weighted values (B,) of logits (B, 1 + N)."""
+        return per_image(values, self.places)
 
     @property
     def has_discriminator(self) -> bool:
@@ -357,10 +353,9 @@ class GAN(LatentModel):
 
 
 def _places(weight: float | Literal["auto"], discriminator: nn.Module) -> float:
-    able = isinstance(discriminator, JudgesPlaces)
     if weight == "auto":
-        return PLACES if able else 0.0
-    if weight and not able:
+        return default_places(discriminator)
+    if weight and not isinstance(discriminator, JudgesPlaces):
         expected = "0 or auto; this discriminator judges an image as a whole"
         raise UserError("model.places", weight, expected, "model/network=slim judges places too")
     return weight

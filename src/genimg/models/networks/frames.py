@@ -94,9 +94,13 @@ class PairDiscriminator(nn.Module):
         super().__init__()
         self.discriminator = Discriminator(replace(shape, channels=2 * shape.channels))
 
-    def forward(self, pairs: Tensor) -> Tensor:
-        """Pairs (N, 2 C, H, W) in [-1, 1], the start image first -> logits (N,)."""
+    def forward(self, pairs: Tensor, labels: None = None) -> Tensor:
+        """Pairs (N, 2 C, H, W) in [-1, 1], the start image first -> logits (N,). They have no labels."""
         return self.discriminator(pairs)
+
+    def judge(self, pairs: Tensor, labels: None = None) -> Tensor:
+        """As `forward` -> logits (N, 1 + M): of the pair, then of its M places."""
+        return self.discriminator.judge(pairs)
 
 
 class Layers(NamedTuple):

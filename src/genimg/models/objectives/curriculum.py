@@ -13,7 +13,7 @@ class Curriculum:
         its start, where the gradient of its position has the right direction.
     growing: share of the run after which clips have their full length.
     gate_opening: share of the run in which newly drawn pixels are introduced beside moved pixels.
-    blur_until: share of the run at which layers are moved by the narrowest kernel, if there is a discriminator of frames.
+    blur_until: share of the run at which layers move by the narrowest kernel, if there is a discriminator of frames.
     clip_kl_warmup: share of the run in which the weight of the KL of w rises from 0 to 1 (Sønderby et al. 2016).
     frame_kl_excess: initial weight of the KL of z_t. A high weight makes w encode what is constant in a clip, direction
         and speed, instead of every z_t.

@@ -287,3 +287,21 @@ def test_reconstructions_keep_the_first_frame_and_the_shape() -> None:
 def test_still_images_are_an_error() -> None:
     with pytest.raises(UserError, match="moving_digits"):
         step(tiny(), clips()[:, 0])
+
+
+def test_clips_of_a_model_with_an_adversary_are_drawn_with_the_narrowest_kernels() -> None:
+    """Those of a model without one with the predicted kernels."""
+    widths: dict[float, list[Tensor]] = {}
+    for adversarial in (0.0, 0.5):
+        model = tiny(adversarial=adversarial)
+        draw = model.decoder.forward
+
+        def spy(layers: Any, canvas: Tensor, shift: Tensor, sigma: Tensor, *rest: Any, key: float = adversarial,
+                draw: Any = draw) -> Tensor:  # fmt: skip
+            widths.setdefault(key, []).append(sigma)
+            return draw(layers, canvas, shift, sigma, *rest)
+
+        model.decoder.forward = spy
+        model.animate(torch.rand(2, 1, 16, 16), torch.randn(2, 4, model.latent_dim))
+    assert (widths[0.5][0] == 0.25).all()
+    assert (widths[0.0][0] > 0.3).all()

@@ -156,7 +156,7 @@ class RNN(GenerativeModel):
         curriculum, progress = self.curriculum, self.progress
         clips = clips[:, : curriculum.frames(progress, clips.shape[1])]
         noise = torch.randn(*clips.shape[:2], self.latent_dim, device=clips.device)
-        bound = self._bound(clips, labels, noise, curriculum.opening(progress), curriculum.blur(progress))
+        bound = self._bound(clips, labels, noise, curriculum.opening(progress))
         loss = (
             curriculum.clip_kl_weight(progress) * bound.kl_clip
             + curriculum.frame_kl_weight(progress) * bound.kl_frames
@@ -288,7 +288,7 @@ class RNN(GenerativeModel):
             times = range(begin, min(begin + CHUNK, num_frames))
             path = self._run_dynamics(step, prior, noise(times), times)
             step = path.step
-            yield self._draw(layers, path)
+            yield self._draw(layers, self._sharpened(path))
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -301,9 +301,7 @@ class RNN(GenerativeModel):
         """Stores up to 32 start images (N, C, H, W), uint8 or in [-1, 1], with their classes in the checkpoint."""
         self.starts.keep(images, labels)
 
-    def _bound(
-        self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0, blur: float = 0.0
-    ) -> Bound:
+    def _bound(self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0) -> Bound:
         """The bound with latents drawn from the posteriors.
 
         Args:
@@ -327,7 +325,7 @@ class RNN(GenerativeModel):
             return posterior
 
         path = self._run_dynamics(step, latent, noise[:, 1:], range(1, length))
-        frames = self._draw(layers, path, opening, blur)
+        frames = self._draw(layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, 1:]),
             kl_clip=gaussian_kl(*w),
@@ -344,15 +342,20 @@ class RNN(GenerativeModel):
             steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))
 
-    def _draw(self, layers: Any, path: Path, opening: float = 1.0, blur: float = 0.0) -> Tensor:
-        """Draws all frames of a path in one call: (B, T - 1, C, H, W) in [-1, 1].
+    def _draw(self, layers: Any, path: Path, opening: float = 1.0) -> Tensor:
+        """Draws all frames of a path in one call: (B, T - 1, C, H, W) in [-1, 1]."""
+        canvas = self.dynamics.core.canvas(path.hidden.flatten(0, 1))
+        return self.decoder(layers, canvas, path.shift, path.sigma, opening).clamp(-1, 1)
 
-        blur: factor on the width of the kernels above the least width, in a model that was trained with an adversary.
+    def _sharpened(self, path: Path) -> Path:
+        """The path with the narrowest kernels, for a model with an adversary.
+
+        A wide kernel is the safe guess of the likelihood about where a layer is, and blurs it. Narrow ones already in
+        training would leave the blur to drawn pixels (docs/results.md, Colour clips).
         """
-        canvas, sigma = self.dynamics.core.canvas(path.hidden.flatten(0, 1)), path.sigma
-        if self.sharpens:
-            sigma = torch.lerp(torch.full_like(sigma, self.dynamics.least_sigma), sigma, blur)
-        return self.decoder(layers, canvas, path.shift, sigma, opening).clamp(-1, 1)
+        if not self.sharpens:
+            return path
+        return path._replace(sigma=torch.full_like(path.sigma, self.dynamics.least_sigma))
 
     def _log_likelihood(self, frames: Tensor, images: Tensor) -> Tensor:
         """log p(images | frames) in nats per clip, (B,)."""

@@ -13,7 +13,6 @@ class Curriculum:
         its start, where the gradient of its position has the right direction.
     growing: share of the run after which clips have their full length.
     gate_opening: share of the run in which newly drawn pixels are introduced beside moved pixels.
-    blur_until: share of the run at which layers move by the narrowest kernel, if there is a discriminator of frames.
     clip_kl_warmup: share of the run in which the weight of the KL of w rises from 0 to 1 (Sønderby et al. 2016).
     frame_kl_excess: initial weight of the KL of z_t. A high weight makes w encode what is constant in a clip, direction
         and speed, instead of every z_t.
@@ -25,7 +24,6 @@ class Curriculum:
     first_frames: int = 4
     growing: float = 0.5
     gate_opening: float = 0.5
-    blur_until: float = 0.7
     clip_kl_warmup: float = 0.5
     frame_kl_excess: float = 10.0
     frame_kl_until: float = 0.7
@@ -40,10 +38,6 @@ class Curriculum:
     def opening(self, progress: float) -> float:
         """Factor on the gate of drawn pixels, 0 to 1."""
         return risen(progress, self.gate_opening)
-
-    def blur(self, progress: float) -> float:
-        """Factor on the width of the kernels above the least width, 1 to 0."""
-        return 1 - risen(progress, self.blur_until)
 
     def clip_kl_weight(self, progress: float) -> float:
         return risen(progress, self.clip_kl_warmup)

@@ -83,6 +83,8 @@ def test_guidance_changes_the_images_of_a_conditional_model() -> None:
         (pixel_sampler, {"complete": ".", "known": 1.5}, "known"),
         (pixel_sampler, {"complete": ".", "futures": 0}, "futures"),
         (pixel_sampler, {"complete": ".", "select": 0.5}, "select"),
+        (pixel_sampler, {"complete": ".", "drawing": True}, "drawing"),
+        (lambda: from_checkpoint(checkpoint("model=rnn"), "cpu", ()), {"drawing": True}, "drawing"),
         (pixel_sampler, {"truncation": 1.0}, "truncation"),
         (pixel_sampler, {"interpolate": 3}, "interpolate"),
         (lambda: pixel_sampler("model.conditional=true"), {"complete": "."}, "classes"),

@@ -77,6 +77,14 @@ class GenerativeModel(LightningModule):
             names.append(f"{name}_{index}" if name in names else name)
         return dict(zip(names, rates, strict=True))
 
+    def _labels_of(self, batch: Batch) -> Tensor | None:
+        """The classes of a batch, for a conditional model; None for an unconditional one."""
+        if not self.num_classes:
+            return None
+        if "labels" not in batch:
+            raise UserError("model.conditional", True, "data with labels", "train with model.conditional=false")
+        return batch["labels"]
+
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, for parameter counts."""

@@ -142,13 +142,6 @@ class PixelRNN(GenerativeModel):
                 draws.pixel(row, column, uniform[:, row, column], row * width + column >= known)
         return images
 
-    def _labels_of(self, batch: Batch) -> Tensor | None:
-        if not self.num_classes:
-            return None
-        if "labels" not in batch:
-            raise UserError("model.conditional", True, "data with labels", "train with model.conditional=false")
-        return batch["labels"]
-
 
 class _Draws:
     """Draws pixels into images (N, C, H, W), with and without their classes if they are guided."""

@@ -361,9 +361,6 @@ class RNN(GenerativeModel):
         """log p(images | frames) in nats per clip, (B,)."""
         return self.likelihood.log_prob(self.likelihood.outputs(frames), self.log_scale, images)
 
-    def _labels_of(self, batch: Batch) -> Tensor | None:
-        return batch["labels"] if self.num_classes else None
-
 
 def _bounded(gaussian: tuple[Tensor, Tensor]) -> Latent:
     mean, log_var = gaussian

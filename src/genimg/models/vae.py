@@ -212,10 +212,3 @@ class VAE(LatentModel):
         if self.num_classes and labels is None:
             raise UserError("classes", None, "the class of every image, because this model is conditional")
         return self.likelihood.mean(self.decoder(z, labels).float())
-
-    def _labels_of(self, batch: Batch) -> Tensor | None:
-        if not self.num_classes:
-            return None
-        if "labels" not in batch:
-            raise UserError("model.conditional", True, "data with labels", "train with model.conditional=false")
-        return batch["labels"]

@@ -30,8 +30,6 @@ def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) ->
         raise UserError("start", options.start, expected, "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
-    if options.drawing:
-        trained.by_pixels("drawing", "true")
     source = Source(trained, options)
     images = stream(source, options.select, None, options.num_frames, options.futures)
     sheet = _Sheet.of(source, options)

@@ -26,6 +26,8 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
     Raises:
         UserError: if the model does not support an option, before anything is written.
     """
+    if options.drawing:
+        sampler.by_pixels("drawing", "true")
     if options.project is not None:
         return write_projections(sampler, options, options.project, folder)
     if options.project_space is not None:

@@ -21,7 +21,8 @@ test: $(INSTALLED_DEV)  ## install into .venv if necessary and run the fast test
 	$(BIN)/python $(PYTEST) -m "not slow and not long and not gpu"
 
 test-slow: $(INSTALLED_DEV)  ## run the tests that train, kill and resume complete runs
-	$(BIN)/python $(PYTEST) -m "slow and not long and not gpu"
+	@# the longest test first, so that both processes end at about the same time
+	$(BIN)/python $(PYTEST) -m "slow and not long and not gpu" tests/test_readme.py tests
 
 gpu: $(INSTALLED_DEV)  ## run the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu tests/gpu

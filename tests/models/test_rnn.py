@@ -28,6 +28,7 @@ def tiny(
     num_classes: int = 0,
     kind: type[RNN] = RNN,
     adversarial: float = 0.0,
+    given_frames: int = 1,
 ) -> RNN:
     torch.manual_seed(0)
     shape = NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=8, num_classes=num_classes)
@@ -41,6 +42,7 @@ def tiny(
             layers=2,
             first_sigma=1.5,
             least_sigma=0.25,
+            given_frames=given_frames,
         ),
         decoder=FrameDecoder(shape, layers=2),
         discriminator=PairDiscriminator(NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=4)),
@@ -49,6 +51,7 @@ def tiny(
         image_size=image_size,
         channels=channels,
         num_frames=FRAMES,
+        given_frames=given_frames,
         likelihood=likelihood,
         adversarial=adversarial,
         gamma=0.1,
@@ -305,3 +308,52 @@ def test_clips_of_a_model_with_an_adversary_are_drawn_with_the_narrowest_kernels
         model.animate(torch.rand(2, 1, 16, 16), torch.randn(2, 4, model.latent_dim))
     assert (widths[0.5][0] == 0.25).all()
     assert (widths[0.0][0] > 0.3).all()
+
+
+def test_several_given_frames_begin_a_sample_and_move_the_last_of_them() -> None:
+    model, given = tiny(given_frames=3), clips()[:, :3]
+    drawn = model.sample(Noise.of_first(2, 0), start=given, num_frames=8)
+    assert drawn.shape[1] == 8
+    assert torch.equal(drawn[:, :3], given)
+    with torch.no_grad():  # layers at rest
+        for head in (model.dynamics.to_recalled, model.dynamics.to_innovation, model.dynamics.to_motion[-1]):
+            head.weight.zero_()
+            head.bias.zero_()
+        model.dynamics.to_velocity.weight.zero_()
+        for head in (model.decoder.to_flow, model.decoder.to_image):
+            head.weight.zero_()
+    model.decoder.to_image.bias.data[-4:] = -30.0  # nothing is drawn
+    model.sharpens = True  # nor blurred
+    still = model.sample(Noise.of_first(2, 0), start=given, num_frames=4)[:, 3]
+    assert (still - given[:, 2]).abs().mean() < 0.2 < (still - given[:, 0]).abs().mean()
+
+
+def test_what_was_given_before_the_last_frame_changes_the_prediction() -> None:
+    model = tiny(given_frames=3)
+    with torch.no_grad():
+        model.dynamics.to_recalled.weight.normal_(std=0.5)
+        model.dynamics.to_velocity.weight.normal_(std=0.5)
+    given = clips()[:, :3]
+    other = torch.cat([-given[:, :2], given[:, 2:]], dim=1)
+    first, second = (model.sample(Noise.of_first(2, 0), start=start)[:, 3:] for start in (given, other))
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_the_bound_of_given_frames_is_of_the_frames_after_them() -> None:
+    """It does not depend on the likelihood of given frames, and its KL of w is to p(w | given frames)."""
+    model = tiny(given_frames=3)
+    metrics = model.evaluate({"images": clips()}, Noise.of_first(2, 0))
+    copy = (0.5 * (clips()[:, 2:3] - clips()[:, 3:])).square().sum((2, 3, 4)).mean(1)
+    torch.testing.assert_close(metrics["mse_copy"], copy)
+    with torch.no_grad():
+        for head in (model.dynamics.to_w, model.dynamics.to_recalled):
+            head.weight.zero_()
+            head.bias.fill_(0.7)
+    assert model.evaluate({"images": clips()}, Noise.of_first(2, 0))["kl_clip"].abs().max() < 1e-5
+
+
+def test_every_parameter_learns_from_given_frames() -> None:
+    model = tiny(given_frames=3)
+    metrics = step(model, clips())
+    assert all(torch.isfinite(value) for value in metrics.values())
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []

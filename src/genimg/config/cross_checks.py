@@ -16,7 +16,7 @@ from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
 from genimg.common.hardware import count_gpus
 from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, path_of
-from genimg.config.yaml_text import all_keys, groups, keys
+from genimg.config.yaml_text import all_keys, groups
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
 
@@ -115,7 +115,7 @@ def check_network(config: Config) -> None:
     """The chosen model/network defines the networks that the model needs, and none that only another model needs."""
     model = config["model"]
     needed = _declared_networks(str(model.get("_target_")))
-    known = {name for path in _model_pages() for key in keys(path) for name in _declared_networks(key.default)}
+    known = {name for target in _model_targets() for name in _declared_networks(target)}
     provided = {name: _networks(name) & known for name in groups(None)["model/network"]}
     found = known & model.keys()
     if needed and found != needed:
@@ -124,8 +124,10 @@ def check_network(config: Config) -> None:
         raise UserError("model/network", got, f"a network for {model.get('name')}: {suitable}")
 
 
-def _model_pages() -> list[Path]:
-    return [page for name in groups(None)["model"] if (page := find_page("model", name, None)) is not None]
+def _model_targets() -> set[str]:
+    """The classes of the models of this package."""
+    choices = (all_keys("model", name, None) for name in groups(None)["model"])
+    return {key.default for keys in choices for key in keys if key.name == "_target_"}
 
 
 def _declared_networks(target: str) -> set[str]:
@@ -158,6 +160,14 @@ def check_kind(config: Config) -> None:
     still = name.removeprefix("moving_") if name.startswith("moving_") else "image_folder"
     hint = f"data={still}, or model=rnn for sequences"
     raise UserError("data", name, "still images; this model produces still images", hint=hint)
+
+
+def check_given_frames(config: Config) -> None:
+    """A clip has frames to predict beside the given ones."""
+    given, frames = config["data"].get("given_frames", 1), config["data"].get("num_frames")
+    if frames is not None and given >= frames:
+        expected = f"fewer than the {frames} frames of a clip, data.num_frames"
+        raise UserError("data.given_frames", given, expected, f"data.num_frames={2 * given}")
 
 
 def check_labels(config: Config) -> None:

@@ -19,8 +19,14 @@ def count_classes(root: str | None, follow_links: bool = False) -> int:
     return count(root, follow_links) if root else 0
 
 
+def half(count: int) -> int:
+    """`${half:${data.num_frames}}`, rounded down."""
+    return int(count) // 2
+
+
 def register() -> None:
     """Registers the resolvers with OmegaConf; a second call changes nothing."""
     OmegaConf.register_new_resolver("if", choose, replace=True)
+    OmegaConf.register_new_resolver("half", half, replace=True)
     # cached, because composing, checking and writing each resolve it, and a folder may be large
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True, use_cache=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,20 @@ def read_clip(
                 raise ValueError(f"more than {min(max_frames, max_read):,} frames")
             if number % stride == 0:
                 kept.append(decoder.convert(frame))
+    return np.stack(kept)
+
+
+def read_first(clip: ClipListing, decoder: Decoder, count: int) -> np.ndarray:
+    """Returns the first `count` frames, uint8 (count, C, H, W).
+
+    Raises:
+        ValueError: if the clip has fewer.
+        Exception: the errors of the readers for a damaged file.
+    """
+    with closing(_READERS[clip.kind](clip)) as frames:
+        kept = [decoder.convert(frame) for frame in islice(frames, count)]
+    if len(kept) < count:
+        raise ValueError(f"{len(kept)} {'frame' if len(kept) == 1 else 'frames'}, fewer than {count}")
     return np.stack(kept)
 
 

@@ -91,14 +91,19 @@ def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipL
     frames: dict[str, list[str]] = {}
     skipped = Skipped()
     for path in _walk(str(root), IMAGES | VIDEOS, follow_links, skipped):
-        if _suffix(path) in VIDEOS:
-            clips.append(ClipListing(path, "video"))
-        elif _suffix(path) == ".gif" or _is_animated_webp(path):
-            clips.append(ClipListing(path, "animation"))
+        if (clip := clip_file(path)) is not None:
+            clips.append(clip)
         else:
             frames.setdefault(os.path.dirname(path), []).append(path)
     clips += [ClipListing(folder, "frames", tuple(sorted(f, key=_natural))) for folder, f in frames.items()]
     return sorted(clips, key=lambda clip: clip.path), skipped
+
+
+def clip_file(path: str) -> ClipListing | None:
+    """The clip in a file: a video, a GIF or an animated WebP. None for other files."""
+    if _suffix(path) in VIDEOS:
+        return ClipListing(path, "video")
+    return ClipListing(path, "animation") if _suffix(path) == ".gif" or _is_animated_webp(path) else None
 
 
 def images_in(folder: str | Path) -> list[str]:

@@ -37,6 +37,7 @@ class GenerativeData(LightningDataModule):
         image_size: pixels of both sides, or (height, width).
         channels: 1 (grey) or 3 (RGB).
         batch_size: items of a step on all ranks together.
+        given_frames: frames of a clip that a sequence model is given, fewer than a clip has.
         num_classes: number of labels that the model is built for, compared with the data; 0 = unconditional.
         val_fraction: fraction of the training items set aside for validation, 0 to 0.5.
         test_fraction: fraction set aside for the test if the source has no test split, 0 to 0.5.
@@ -57,6 +58,7 @@ class GenerativeData(LightningDataModule):
         channels: int,
         batch_size: int,
         kind: Literal["images", "sequences"] = "images",
+        given_frames: int = 1,
         num_classes: int = 0,
         val_fraction: float = 0.05,
         test_fraction: float = 0.1,
@@ -75,6 +77,7 @@ class GenerativeData(LightningDataModule):
             raise UserError("data.channels", channels, "1 or 3")
         self.source, self.name, self.kind = source, name, kind
         self.image_shape: ImageShape = (channels, height, width)
+        self.given_frames = given_frames
         self.batch_size, self.num_classes, self.seed, self.flip = batch_size, num_classes, seed, flip
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
         self.workers = min(8, os.cpu_count() or 1) if workers is None else workers
@@ -118,6 +121,9 @@ class GenerativeData(LightningDataModule):
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
             expected = f"{len(train.classes)}, the number of classes of the data, or 0"
             raise UserError("data.num_classes", self.num_classes, expected)
+        if kind == "sequences" and not 1 <= self.given_frames < train.shape[0]:
+            expected = f"1 to {train.shape[0] - 1}, fewer than data.num_frames"
+            raise UserError("data.given_frames", self.given_frames, expected)
         if (values := torch.Size(train.shape).numel()) > LARGEST_ITEM:
             expected = f"fewer frames: a clip has at most {LARGEST_ITEM:,} values, and this one has {values:,}"
             raise UserError("data.num_frames", train.shape[0], expected)

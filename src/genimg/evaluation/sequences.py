@@ -1,7 +1,8 @@
 """The metrics of a sequence model: generated futures against the real continuation of held-out clips.
 
-A future is generated from the first frame of a clip. The baseline of one future repeats that frame. The best of K
-futures has a smaller error than one even if none knows anything, so its baseline is the best of K unrelated clips.
+A future is generated from the given frames of a clip, of which the last counts as its first frame here. The baseline of
+one future repeats that frame. The best of K futures has a smaller error than one even if none knows anything, so its
+baseline is the best of K unrelated clips.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from genimg.evaluation.metrics.lpips import LPIPS, load_lpips, unavailable
 from genimg.evaluation.metrics.motion import motion
 from genimg.evaluation.metrics.similarity import COSINE, METRICS, Description, cosine_distance, similarity
 from genimg.evaluation.subject import Images, Subject, too_few_hint
+from genimg.models.starts import start_of
 from genimg.sampling.images.sheets import to_float, to_uint8
 
 _CLIPS, _FUTURES = 200, 4  # the largest number of compared clips, and futures per clip
@@ -42,12 +44,14 @@ def num_clips(images: Images, requested: int) -> int:
 
 def sequence_figures(subject: Subject) -> list[Figure]:
     """The metrics of futures, the Frechet distance of clip features, and the motion."""
-    test, train, count = subject.images.test, subject.images.train, subject.num_images
-    chosen = evenly_spaced_indices(len(test), count)
-    real, floor = test[chosen], train[subject.images.floor(count)]
+    images, count, last = subject.images, subject.num_images, subject.sampler.model.given_frames - 1
+    chosen = evenly_spaced_indices(len(images.test), count)
+    clips = images.test[chosen]
+    real, floor = clips[:, last:], images.train[images.floor(count), last:]
     firsts: list[Tensor] = []
     lpips = None if unavailable() else load_lpips(subject.device)
-    generated = _generate(subject, chosen, firsts)
+    generated = (made[:, :, last:] for made in _generate(subject, clips, subject.class_names(chosen)))
+    generated = _keep_first(generated, firsts)
     figures = future_figures(real, floor, generated, _FUTURES, subject.extractor, subject.device, lpips)
     still = real[:, :1].expand_as(real)
     first = torch.cat(firsts)
@@ -56,19 +60,23 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     return [*figures, clip_frechet(*features), *motion_figures(real, first)]
 
 
-def _generate(subject: Subject, chosen: Tensor, firsts: list[Tensor]) -> Iterator[Tensor]:
-    """Yields the futures of clips, uint8 (n, _FUTURES, T, C, H, W). Appends the first future of each to `firsts`."""
-    real = subject.images.test[chosen]
+def _generate(subject: Subject, clips: Tensor, classes: list[str] | None) -> Iterator[Tensor]:
+    """Yields the futures of clips (N, T, C, H, W), uint8 (n, _FUTURES, T, C, H, W)."""
     batches = subject.sampler.stream(
-        len(real),
+        len(clips),
         seed=subject.seed,
-        start=to_float(real[:, 0]),
-        classes=subject.class_names(chosen),
+        start=to_float(start_of(clips, subject.sampler.model.given_frames)),
+        classes=classes,
         futures=_FUTURES,
-        num_frames=real.shape[1],
+        num_frames=clips.shape[1],
     )
     for batch in batches:
-        made = to_uint8(batch).unflatten(0, (-1, _FUTURES))
+        yield to_uint8(batch).unflatten(0, (-1, _FUTURES))
+
+
+def _keep_first(generated: Iterator[Tensor], firsts: list[Tensor]) -> Iterator[Tensor]:
+    """Passes futures on, and appends the first future of each clip to `firsts`."""
+    for made in generated:
         firsts.append(made[:, 0])
         yield made
 

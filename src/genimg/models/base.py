@@ -31,6 +31,8 @@ class GenerativeModel(LightningModule):
 
     #: A sample is an image (C, H, W), or a sequence of images (T, C, H, W).
     produces: ClassVar[Literal["images", "sequences"]]
+    #: Frames from which a sequence model predicts the others.
+    given_frames: int = 1
     #: Classes of a conditional model; 0 for an unconditional one.
     num_classes: int = 0
     #: The validation metric that selects the best checkpoint, and the direction in which it improves.
@@ -265,7 +267,10 @@ class DrawsPixels(Protocol):
 
 @runtime_checkable
 class Animates(Protocol):
-    """A sequence model as a function of a start image (N, C, H, W) and standard normal noise (N, T, latent_dim)."""
+    """A sequence model as a function of its start and of standard normal noise (N, 1 + frames to predict, latent_dim).
+
+    start: images (N, C, H, W), or (N, k, C, H, W) for a model of k given frames.
+    """
 
     latent_dim: int
 
@@ -274,6 +279,6 @@ class Animates(Protocol):
 
 @runtime_checkable
 class KeepsStarts(Protocol):
-    """A sequence model that keeps start images, so that its checkpoint is enough to animate."""
+    """A sequence model that keeps starts, as of `Animates`, so that its checkpoint is enough to animate."""
 
     def keep_starts(self, images: Tensor, labels: Tensor | None) -> None: ...

@@ -20,6 +20,16 @@ class Path(NamedTuple):
     sigma: Tensor  # (B, T - 1, K)
 
 
+class Scene(NamedTuple):
+    """What a clip shows. The start is the last given frame."""
+
+    context: Tensor  # features of the start, (B, F)
+    context_map: Tensor  # its coarsest map, (B, c, h, w)
+    layers: Any  # its layers
+    observation: Any = None  # evidence of all frames, which the posteriors of frames read; None of one frame
+    clip_latent: Any = None  # q(w | clip), unbounded
+
+
 class Bound(NamedTuple):
     """The terms of the bound in nats per clip, (B,) each, and the predicted frames."""
 
@@ -64,13 +74,13 @@ def best_unrelated_error(truth: Tensor, guesses: int, alone: Tensor) -> Tensor:
     return torch.stack([frame_error(truth.roll(shift, 0), truth) for shift in sorted(shifts)] or [alone]).amin(0)
 
 
-def check_clips(images: Tensor) -> Tensor:
-    """Returns clips (B, T, C, H, W) with T of at least 2. Raises UserError for anything else."""
-    if images.ndim != 5 or images.shape[1] < 2:
+def check_clips(images: Tensor, given_frames: int) -> Tensor:
+    """Returns clips (B, T, C, H, W) with more than the given frames. Raises UserError for anything else."""
+    if images.ndim != 5 or images.shape[1] <= given_frames:
         raise UserError(
             "data",
             f"items of shape {tuple(images.shape[1:])}",
-            "clips of at least two frames, because model=rnn learns from sequences",
+            f"clips of at least {given_frames + 1} frames, because this model learns from sequences",
             "data=moving_digits, another data=moving_..., or data=frame_folder data.root=FOLDER",
         )
     return images

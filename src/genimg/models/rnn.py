@@ -3,7 +3,8 @@
     elbo = E_q[sum_t log p(x_t | x_0, w, z_1..t)] - KL(q(w | x) || N(0, I)) - sum_t KL(q(z_t | x_0..t, .) || p(z_t | .))
 
 This is the bound of a sequential VAE (Chung et al. 2015, eq. 11; SVG-LP, Denton & Fergus 2018, eq. 5) with an
-additional latent w of the clip. x_0 is given, so it has no likelihood.
+additional latent w of the clip. x_0 is given, so it has no likelihood. If k frames are given, x_0 stands for the last
+of them, whose pixels move, and w has the prior p(w | given frames).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,18 +21,17 @@ from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.adversary import Adversary, pairs
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
-from genimg.models.bound import Bound, Path, best_unrelated_error, check_clips, frame_error, frame_ssim
+from genimg.models.bound import Bound, Path, Scene, best_unrelated_error, check_clips, frame_error, frame_ssim
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
 from genimg.models.objectives.variational import (
-    gaussian_kl,
     gaussian_kl_between,
     reparameterise,
     soft_bound,
 )
 from genimg.models.schedules import Schedule
-from genimg.models.starts import KeptStarts
+from genimg.models.starts import KeptStarts, frames_of, start_of, start_shape
 
 #: Likelihoods that the sequence model can use: an optimal sigma would need all frames of a batch at once.
 SUPPORTED = tuple(name for name, one in LIKELIHOODS.items() if one.scale != "optimal")
@@ -56,6 +56,7 @@ class RNN(GenerativeModel):
         discriminator_optimizer: called with those of the discriminator.
         image_size, channels: of a frame.
         num_frames: frames of a training clip, and the default length of a sample.
+        given_frames: frames from which the others are predicted, k.
         likelihood: a name of `SUPPORTED`.
         adversarial: weight of the `Adversary` beside the bound; 0 trains without a discriminator.
         gamma: weight of (R1 + R2) / 2 of the discriminator, one number or the ends of a `Schedule`.
@@ -91,6 +92,7 @@ class RNN(GenerativeModel):
         image_size: int | tuple[int, int],
         channels: int,
         num_frames: int,
+        given_frames: int,
         likelihood: str,
         adversarial: float,
         gamma: float | Sequence[float],
@@ -110,7 +112,7 @@ class RNN(GenerativeModel):
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.adversary = Adversary(discriminator, adversarial, Schedule.of(gamma)) if adversarial else None
         self.sharpens = bool(adversarial)
-        self.num_frames, self.num_classes = num_frames, num_classes
+        self.num_frames, self.given_frames, self.num_classes = num_frames, given_frames, num_classes
         self.likelihood = LIKELIHOODS[likelihood]
         self.monitor = self.likelihood.objective
         self.latent_dim: int = self.dynamics.latent_dim
@@ -122,7 +124,7 @@ class RNN(GenerativeModel):
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
-        self.starts = KeptStarts(channels, height, width)
+        self.starts = KeptStarts(start_shape(given_frames, (channels, height, width)))
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The optimizer of the model, and that of the discriminator if there is one."""
@@ -152,10 +154,10 @@ class RNN(GenerativeModel):
         optimizers = self.optimizers()
         optimizer, *others = optimizers if isinstance(optimizers, list) else [optimizers]
         optimizer.zero_grad()
-        clips, labels = check_clips(batch["images"]), self._labels_of(batch)
-        curriculum, progress = self.curriculum, self.progress
-        clips = clips[:, : curriculum.frames(progress, clips.shape[1])]
-        noise = torch.randn(*clips.shape[:2], self.latent_dim, device=clips.device)
+        clips, labels = check_clips(batch["images"], self.given_frames), self._labels_of(batch)
+        curriculum, progress, before = self.curriculum, self.progress, self.given_frames - 1
+        clips = clips[:, : before + curriculum.frames(progress, clips.shape[1] - before)]
+        noise = torch.randn(len(clips), clips.shape[1] - before, self.latent_dim, device=clips.device)
         bound = self._bound(clips, labels, noise, curriculum.opening(progress))
         loss = (
             curriculum.clip_kl_weight(progress) * bound.kl_clip
@@ -163,10 +165,11 @@ class RNN(GenerativeModel):
             + curriculum.tracking_weight(progress) * bound.tracking
             - bound.reconstruction
         )
-        loss = loss.mean() / clips[0, 1:].numel()
+        loss = loss.mean() / bound.frames[0].numel()
         metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
         if self.adversary is not None:
-            metrics["loss_d"], adversarial = self._adversarial_losses(self.adversary, others[0], clips, bound, loss)
+            parts = (self.adversary, others[0], clips[:, before:], bound, loss)
+            metrics["loss_d"], adversarial = self._adversarial_losses(*parts)
             loss = loss + adversarial
         self.manual_backward(loss)
         # products over many frames can explode (Pascanu et al. 2013)
@@ -197,15 +200,19 @@ class RNN(GenerativeModel):
         start image; that of the data is `mse_copy`. `ssim_best` and `ssim_copy` are the SSIM of the best roll-out and
         of the copy: a blurred frame may have a small squared error, but not a high SSIM.
         """
-        clips, labels = check_clips(batch["images"]), self._labels_of(batch)
-        start, truth = clips[:, 0], clips[:, 1:]
+        clips, labels, given = (
+            check_clips(batch["images"], self.given_frames),
+            self._labels_of(batch),
+            self.given_frames,
+        )
+        start, truth = start_of(clips, given), clips[:, given:]
         free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1])
-        futures = [free(noise.of_future(future))[:, 1:] for future in range(self.futures)]
+        futures = [free(noise.of_future(future))[:, given:] for future in range(self.futures)]
         errors = torch.stack([frame_error(future, truth) for future in futures])
-        still = start.unsqueeze(1)
+        still = clips[:, given - 1 : given]
         copy = frame_error(still, truth)
         best = torch.stack(futures)[errors.argmin(0), torch.arange(len(truth), device=truth.device)]
-        bound = self._bound(clips, labels, noise.normal(clips.shape[1], self.latent_dim))
+        bound = self._bound(clips, labels, noise.normal(truth.shape[1] + 1, self.latent_dim))
         return bound.metrics(self.likelihood) | {
             "mse_mean": errors.mean(0),
             "mse_best": errors.amin(0),
@@ -225,10 +232,10 @@ class RNN(GenerativeModel):
         start: Tensor | None = None,
         num_frames: int | None = None,
     ) -> Tensor:
-        """Animations (N, T, C, H, W) in [-1, 1], frame 0 the start image.
+        """Animations (N, T, C, H, W) in [-1, 1], which begin with the given frames.
 
         Args:
-            start: (N, C, H, W) in [-1, 1]; None draws from the stored start images, by the classes `labels`.
+            start: (N, *start_shape) in [-1, 1]; None draws from the stored ones, by the classes `labels`.
             num_frames: T, of any length; None is the length of training clips.
         """
         if start is None:
@@ -249,90 +256,114 @@ class RNN(GenerativeModel):
         labels: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Iterator[Tensor]:
-        """Yields `sample` in pieces (N, t, C, H, W) of at most `CHUNK` frames, in bounded memory."""
+        """Yields `sample` in pieces (N, t, C, H, W), the given frames and at most `CHUNK` others, in bounded memory."""
 
         def drawn(times: range) -> Tensor:
             return temperature * noise.normal(len(times), self.latent_dim, skip=times.start * self.latent_dim)
 
-        yield from self._roll_out(start, num_frames, drawn, labels)
+        yield from self._roll_out(start, num_frames - self.given_frames, drawn, labels)
 
     @torch.no_grad()
     def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1]; frame 0 is the start.
+        """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1] that begin with the given frames.
 
         Args:
-            start: (N, C, H, W) in [-1, 1].
-            noise: standard normal (N, T, latent_dim): row 0 for the clip, row t for frame t.
+            start: (N, *start_shape) in [-1, 1].
+            noise: standard normal (N, 1 + T - k, latent_dim): row 0 for the clip, then a row for each predicted frame.
         """
-        frames = self._roll_out(start, noise.shape[1], lambda times: noise[:, times.start : times.stop], labels)
+        frames = self._roll_out(start, noise.shape[1] - 1, lambda times: noise[:, times.start : times.stop], labels)
         return torch.cat(list(frames), dim=1)
 
     def _roll_out(
-        self, start: Tensor, num_frames: int, noise: Callable[[range], Tensor], labels: Tensor | None
+        self, start: Tensor, count: int, noise: Callable[[range], Tensor], labels: Tensor | None
     ) -> Iterator[Tensor]:
-        """Yields frames from the priors.
+        """Yields the given frames, then `count` frames from the priors.
 
         Args:
             noise: times -> standard normal (N, len(times), latent_dim), for w at time 0 and for z_t at time t.
         """
-        yield start.unsqueeze(1)
-        context, maps = self.encoder(start)
-        layers = self.decoder.split(start, maps)
-        w, labels = noise(range(1)).squeeze(1), labels if self.num_classes else None
-        step = self.dynamics.begin(w, context, maps[-1], layers.centroid_and_extent(), labels)
+        given = frames_of(start, self.given_frames)
+        yield given
+        scene = self._look(given)
+        w = reparameterise(*self._clip_prior(scene), noise(range(1)).squeeze(1))
+        step = self._begin(scene, w, labels if self.num_classes else None)
 
         def prior(step: Any, t: int) -> Latent:
             return _bounded(self.dynamics.prior(step))
 
-        for begin in range(1, num_frames, CHUNK):
-            times = range(begin, min(begin + CHUNK, num_frames))
+        for begin in range(1, count + 1, CHUNK):
+            times = range(begin, min(begin + CHUNK, count + 1))
             path = self._run_dynamics(step, prior, noise(times), times)
             step = path.step
-            yield self._draw(layers, self._sharpened(path))
+            yield self._draw(scene.layers, self._sharpened(path))
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their first frame and the means of their latents."""
-        means = torch.zeros(*images.shape[:2], self.latent_dim, device=images.device)
+        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their given frames and the means of their latents."""
+        given = self.given_frames
+        means = torch.zeros(len(images), 1 + images.shape[1] - given, self.latent_dim, device=images.device)
         bound = self._bound(images, labels if self.num_classes else None, means)
-        return torch.cat([images[:, :1], bound.frames], dim=1)
+        return torch.cat([images[:, :given], bound.frames], dim=1)
 
     def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Stores up to 32 start images (N, C, H, W), uint8 or in [-1, 1], with their classes in the checkpoint."""
+        """Stores up to 32 starts (N, *start_shape), uint8 or in [-1, 1], with their classes in the checkpoint."""
         self.starts.keep(images, labels)
 
     def _bound(self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0) -> Bound:
         """The bound with latents drawn from the posteriors.
 
         Args:
-            noise: standard normal (N, T, latent_dim): row 0 for w, row t for z_t. Zeros give the posteriors' means.
+            noise: standard normal (N, 1 + T - k, latent_dim): row 0 for w, then a row for each predicted frame. Zeros
+                give the posteriors' means.
         """
-        count, length = clips.shape[:2]
-        features, maps = self.encoder(clips.flatten(0, 1))  # all frames in one call
-        features = features.unflatten(0, (count, length))
-        start_maps = [level.unflatten(0, (count, length))[:, 0] for level in maps]
-        layers = self.decoder.split(clips[:, 0], start_maps)
-        observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
-
-        w = _bounded(clip_latent)
-        first = reparameterise(*w, noise[:, 0])
-        step = self.dynamics.begin(first, features[:, 0], start_maps[-1], layers.centroid_and_extent(), labels)
+        last = self.given_frames - 1
+        scene = self._look(clips)
+        observation = scene.observation
+        w = _bounded(scene.clip_latent)
+        step = self._begin(scene, reparameterise(*w, noise[:, 0]), labels)
         kl_frames: list[Tensor] = []
 
         def latent(step: Any, t: int) -> Latent:
-            posterior = _bounded(self.dynamics.posterior(step, observation, t))
+            posterior = _bounded(self.dynamics.posterior(step, observation, last + t))
             kl_frames.append(gaussian_kl_between(*posterior, *_bounded(self.dynamics.prior(step))))
             return posterior
 
-        path = self._run_dynamics(step, latent, noise[:, 1:], range(1, length))
-        frames = self._draw(layers, path, opening)
+        path = self._run_dynamics(step, latent, noise[:, 1:], range(1, noise.shape[1]))
+        frames = self._draw(scene.layers, path, opening)
         return Bound(
-            reconstruction=self._log_likelihood(frames, clips[:, 1:]),
-            kl_clip=gaussian_kl(*w),
+            reconstruction=self._log_likelihood(frames, clips[:, last + 1 :]),
+            kl_clip=gaussian_kl_between(*w, *self._clip_prior(scene)),
             kl_frames=torch.stack(kl_frames).sum(0),
-            tracking=tracking_error(path.predicted, observation.measured[:, 1:]),
+            tracking=tracking_error(path.predicted, observation.measured[:, last + 1 :]),
             frames=frames,
         )
+
+    def _look(self, clips: Tensor) -> Scene:
+        """What clips (B, T, C, H, W) show, of at least the given frames."""
+        count, length = clips.shape[:2]
+        last = self.given_frames - 1
+        features, maps = self.encoder(clips.flatten(0, 1))  # all frames in one call
+        features = features.unflatten(0, (count, length))
+        start_maps = [level.unflatten(0, (count, length))[:, last] for level in maps]
+        layers = self.decoder.split(clips[:, last], start_maps)
+        scene = Scene(features[:, last], start_maps[-1], layers)
+        if length == 1:  # nothing moves
+            return scene
+        observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
+        return scene._replace(observation=observation, clip_latent=clip_latent)
+
+    def _begin(self, scene: Scene, w: Tensor, labels: Tensor | None) -> Any:
+        """The state of the dynamics at the last given frame."""
+        layout = scene.layers.centroid_and_extent()
+        return self.dynamics.begin(w, scene.context, scene.context_map, layout, labels)
+
+    def _clip_prior(self, scene: Scene) -> Latent:
+        """p(w | given frames); N(0, I) if there is one only."""
+        if self.given_frames > 1:
+            return _bounded(self.dynamics.recall(scene.observation.evidence[:, self.given_frames - 1]))
+        # not len(): a traced export takes any number of clips
+        zeros = scene.context.new_zeros(scene.context.shape[0], self.latent_dim, dtype=torch.float32)
+        return zeros, zeros
 
     def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, times: range) -> Path:
         """Runs the dynamics at `times`; z_t is drawn from `latent(previous step, t)` with noise (N, len(times), D)."""

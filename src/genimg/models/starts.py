@@ -1,5 +1,8 @@
 """Start images that a sequence model stores, so that its checkpoint is sufficient to draw animations."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,22 +12,42 @@ from genimg.common.noise import Noise
 CAPACITY = 32
 
 
+def start_shape(given_frames: int, image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape of what a sequence model starts from: one image (C, H, W), or several frames (k, C, H, W)."""
+    return (*image_shape,) if given_frames == 1 else (given_frames, *image_shape)
+
+
+def start_of(clips: Tensor, given_frames: int) -> Tensor:
+    """What the clips (N, T, C, H, W) start from, (N, *start_shape)."""
+    return clips[:, 0] if given_frames == 1 else clips[:, :given_frames]
+
+
+def frames_of(start: Tensor, given_frames: int) -> Tensor:
+    """The frames (N, k, C, H, W) of (N, *start_shape)."""
+    return start.unsqueeze(1) if given_frames == 1 else start
+
+
 class KeptStarts(nn.Module):
-    """Up to `CAPACITY` uint8 images with their classes, in buffers, which every checkpoint contains."""
+    """Up to `CAPACITY` uint8 starts with their classes, in buffers, which every checkpoint contains.
+
+    shape: of a start, `start_shape`.
+    """
 
     images: Tensor
     labels: Tensor
     count: Tensor
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
+    def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
-        self.register_buffer("images", torch.zeros(CAPACITY, channels, height, width, dtype=torch.uint8))
+        self.shape = tuple(shape)
+        channels = math.prod(shape[:-2])  # of all frames: torch converts modules with 5 axes to no memory format
+        self.register_buffer("images", torch.zeros(CAPACITY, channels, *shape[-2:], dtype=torch.uint8))
         self.register_buffer("labels", torch.zeros(CAPACITY, dtype=torch.int64))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def keep(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Replaces the stored images by up to 32 of `images` (N, C, H, W), uint8 or in [-1, 1].
+        """Replaces the stored starts by up to 32 of `images` (N, *shape), uint8 or in [-1, 1].
 
         The classes take turns, so that as many classes as possible are represented.
         """
@@ -32,13 +55,13 @@ class KeptStarts(nn.Module):
         images = images[chosen[:CAPACITY]]
         if images.dtype != torch.uint8:
             images = ((images + 1) * 127.5).round().clamp(0, 255).byte()
-        self.images[: len(images)] = images
+        self.images[: len(images)] = images.view(len(images), *self.images.shape[1:])
         if labels is not None:
             self.labels[: len(images)] = labels[chosen[:CAPACITY]]
         self.count.fill_(len(images))
 
     def draw(self, noise: Noise, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) in [-1, 1] and their classes (N,): in turn, or at random within each requested class."""
+        """Starts (N, *shape) in [-1, 1] and their classes (N,): in turn, or at random within each requested class."""
         kept = int(self.count)
         if not kept:
             raise UserError("start", None, "a start image, because this model stores none")
@@ -49,7 +72,7 @@ class KeptStarts(nn.Module):
             matches |= ~matches.any(1, keepdim=True)  # a class without an image uses those of other classes
             number = (noise.uniform(1).to(matches.device) * matches.sum(1, keepdim=True)).long()  # of the matches
             chosen = (matches.cumsum(1) <= number).sum(1)
-        return self.images[chosen].float() / 127.5 - 1, self.labels[chosen]
+        return (self.images[chosen].float() / 127.5 - 1).view(-1, *self.shape), self.labels[chosen]
 
 
 def _class_by_class(labels: Tensor) -> Tensor:

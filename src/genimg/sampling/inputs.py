@@ -77,7 +77,7 @@ def read_images(
     check_kept(key, len(files), shape, "fewer images", bytes_per_value)
     images = np.empty((len(files), *shape), np.uint8)
     failures = decode_all([str(file) for file in files], Decoder(shape, "crop", BACKGROUND), images)
-    named = {Path(one).expanduser() for one in _as_list(paths)}
+    named = {Path(one).expanduser() for one in as_list(paths)}
     for file in files:
         if str(file) in failures and (file in named or not skip_unreadable):
             reason = failures[str(file)].removeprefix(f"{file}: ")
@@ -98,7 +98,7 @@ def find_images(paths: Paths, key: str) -> list[Path]:
         UserError: if a path does not exist, or there is no image. `key` is the user's name for `paths`.
     """
     found: list[Path] = []
-    for path in (Path(one).expanduser() for one in _as_list(paths)):
+    for path in (Path(one).expanduser() for one in as_list(paths)):
         if path.is_dir():
             found += map(Path, images_in(path))
         elif path.is_file():  # not a pipe: reading it would block
@@ -112,5 +112,6 @@ def find_images(paths: Paths, key: str) -> list[Path]:
     return found
 
 
-def _as_list(paths: Paths) -> Sequence[str | Path]:
+def as_list(paths: Paths) -> Sequence[str | Path]:
+    """The paths as a list."""
     return [paths] if isinstance(paths, str | Path) else paths

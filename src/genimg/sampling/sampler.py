@@ -83,10 +83,11 @@ class Sampler(TrainedModel):
             num_images: number of images, or of start images of a sequence model; 1 or more.
             select: share of the images that is kept, from 0.01 to 1: an image whose logit is not among the highest of
                 its class is drawn again (see `Selection`). Models with a discriminator only. None = all images.
-            start: start images (num_images, C, H, W) of the sequences; None = the model's own. Sequence models only.
-                A conditional model requires `classes`: one for all start images, or one for each.
-            num_frames: length of the sequences including the start image, 2 or more; None = as in training. Sequence
-                models only.
+            start: start images (num_images, C, H, W) of the sequences, or clips (num_images, k, C, H, W) for a model of
+                k given frames; None = the model's own. Sequence models only. A conditional model requires `classes`:
+                one for all, or one for each.
+            num_frames: length of the sequences including the given frames, at least one more; None = as in training.
+                Sequence models only.
             futures: number of sequences for each start image, adjacent in the result. Sequence models only.
             latents: see `LatentSettings`.
         """

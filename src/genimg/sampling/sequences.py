@@ -10,7 +10,7 @@ from genimg.common.errors import UserError
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import CHUNK, Source, to_cpu
 
-_FEW_FRAMES = 17  # on which the memory of a sequence is estimated: the start, and a piece of 16
+_FEW_FRAMES = 16  # after the given ones, on which the memory of a sequence is estimated
 
 
 def stream_sequences(source: Source, start: Tensor | None, num_frames: int | None, futures: int) -> Iterator[Tensor]:
@@ -21,18 +21,19 @@ def stream_sequences(source: Source, start: Tensor | None, num_frames: int | Non
     trained, settings = source.trained, source.settings
     length = cast(int, trained.num_frames) if num_frames is None else num_frames
     check_at_least("futures", futures, 1)
-    check_at_least("num_frames", length, 2)
+    check_at_least("num_frames", length, trained.model.given_frames + 1)
     count = CHUNK
     if start is not None:
         if settings.seeds is not None:
             hint = "futures=4 draws several sequences from a start"
             raise UserError("seeds", settings.seeds, "not set with start", hint)
-        shape = (settings.num_images, *trained.image_shape)
+        shape = (settings.num_images, *trained.start_shape)
         if start.shape != shape:
-            raise UserError("start", tuple(start.shape), f"images of shape {shape}")
+            kind = "images" if trained.model.given_frames == 1 else "clips"
+            raise UserError("start", tuple(start.shape), f"{kind} of shape {shape}")
         trained.classes_of(settings.num_images, settings.classes)
         count = min(CHUNK, settings.num_images)
-    source.check_memory(count, futures * length, num_frames=min(length, _FEW_FRAMES))
+    source.check_memory(count, futures * length, num_frames=min(length, trained.model.given_frames + _FEW_FRAMES))
     return _stream(source, start, length, futures)
 
 

@@ -115,7 +115,7 @@ class Source:
 
         @torch.no_grad()
         def draw(model: Any) -> Tensor:
-            start = {"start": torch.empty(count, *trained.image_shape)} if trained.makes_sequences else {}
+            start = {"start": torch.empty(count, *trained.start_shape)} if trained.makes_sequences else {}
             labels = self.labels(0, count)
             samples = model.sample(Noise.of_first(count, seed=0), labels=labels, **start, **options)
             if with_logits:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.models.base import Decodes, Discriminates, DrawsPixels, GenerativeModel, HasStyles, Reconstructs, Repeats
+from genimg.models.starts import start_shape
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
 from genimg.sampling.settings import Strengths
@@ -46,6 +47,11 @@ class TrainedModel:
     def makes_sequences(self) -> bool:
         """Whether a sample is a sequence (T, C, H, W) rather than an image (C, H, W)."""
         return self.num_frames is not None
+
+    @property
+    def start_shape(self) -> tuple[int, ...]:
+        """Shape of what a sequence starts from: an image (C, H, W), or given frames (k, C, H, W)."""
+        return start_shape(self.model.given_frames, self.image_shape)
 
     @property
     def can_interpolate(self) -> bool:

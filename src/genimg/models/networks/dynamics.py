@@ -1,6 +1,7 @@
 """The stochastic recurrence of the sequence model: from features of the start image to the motion of its layers.
 
-    w ~ N(0, I)                        latent of the clip: direction and speed
+    w ~ N(0, I)                        latent of the clip: direction and speed; its prior is learned,
+                                       p(w | given frames), if more than one frame is given
     z_t ~ p(z_t | h_{t-1})             latent of a frame, with a learned prior: what the past does not determine
     h_t = core(w, z_t, positions, velocities, h_{t-1}, context)
     velocity_t = keep_t velocity_{t-1} + push_t
@@ -78,6 +79,7 @@ class Dynamics(nn.Module):
         first_sigma: standard deviation of the transport kernel in pixels at the start of training. It is wide because
             the gradient of a position reaches as far as the kernel.
         least_sigma: lower bound of that standard deviation. At a quarter of a pixel, layers move by whole pixels.
+        given_frames: frames from which the others are predicted.
 
     Raises:
         ValueError: if `recurrent` is unknown.
@@ -92,6 +94,7 @@ class Dynamics(nn.Module):
         layers: int,
         first_sigma: float,
         least_sigma: float,
+        given_frames: int = 1,
     ) -> None:
         super().__init__()
         if recurrent not in CORES:
@@ -110,7 +113,10 @@ class Dynamics(nn.Module):
         self.to_innovation = nn.Linear(latent_dim + hidden, 2 * layers)
         last = nn.Linear(hidden // 2, 5 * layers)
         self.to_motion = nn.Sequential(nn.Linear(hidden, hidden // 2), nn.LeakyReLU(0.2), last)
-        heads = (self.to_w, self.to_prior, self.to_posterior, self.to_velocity, self.to_innovation, last)
+        heads = [self.to_w, self.to_prior, self.to_posterior, self.to_velocity, self.to_innovation, last]
+        if given_frames > 1:
+            self.to_recalled = nn.Linear(2 * features, 2 * latent_dim)
+            heads.append(self.to_recalled)
         for head in heads:
             nn.init.normal_(head.weight, std=0.01)  # the KL starts near 0 and the layers start at rest
             nn.init.zeros_(head.bias)
@@ -139,6 +145,10 @@ class Dynamics(nn.Module):
         parts = [features, measured.flatten(2) / POSITION_UNIT, velocities.flatten(2) / VELOCITY_UNIT]
         watched, _ = self.watch(torch.cat(parts, dim=2))
         return Observation(torch.cat([features, watched], dim=2), measured), _gaussian(self.to_w(watched[:, -1]))
+
+    def recall(self, evidence: Tensor) -> Gaussian:
+        """p(w | given frames), of the evidence (B, 2 F) of the last of several."""
+        return _gaussian(self.to_recalled(evidence))
 
     def prior(self, step: Step) -> Gaussian:
         """p(z_t | h_{t-1})."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.models.base import Animates, Decodes, GenerativeModel
 from genimg.sampling.sampler import Sampler
+from genimg.sampling.settings import check_at_least
 
 
 class Input(NamedTuple):
@@ -47,9 +48,11 @@ class ExportableGenerator(nn.Module):
         self.classes, self.image_shape = sampler.classes, sampler.image_shape
         self.makes_sequences = sampler.makes_sequences
         if self.makes_sequences and isinstance(model, Animates):
-            self.num_frames = num_frames or sampler.num_frames
-            noise = Input("noise", (self.num_frames or 0, model.latent_dim), "float32", "standard normal")
-            start = Input("start", self.image_shape, "float32", "the start image of each sequence, values in [-1, 1]")
+            given, self.num_frames = sampler.model.given_frames, num_frames or sampler.num_frames or 0
+            check_at_least("num_frames", self.num_frames, given + 1)
+            noise = Input("noise", (1 + self.num_frames - given, model.latent_dim), "float32", "standard normal")
+            meaning = "the start image of each sequence" if given == 1 else f"the first {given} frames of each sequence"
+            start = Input("start", sampler.start_shape, "float32", f"{meaning}, values in [-1, 1]")
             self.inputs = [start, noise]
         elif not self.makes_sequences and isinstance(model, Decodes):
             if num_frames is not None:

@@ -12,7 +12,7 @@ from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_animation, contact_sheet, sheet_over_time, to_float
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
-from genimg.sampling.output.starts import start_images
+from genimg.sampling.output.starts import read_start
 from genimg.sampling.source import Source
 from genimg.sampling.stream import stream
 from genimg.sampling.trained import TrainedModel
@@ -32,7 +32,7 @@ def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path, tru
         raise UserError("frames", "true", "false with individual=false; the frames belong to the GIFs in sequences/")
     start = None
     if options.start is not None:
-        start = to_float(start_images(trained, options, trust))
+        start = to_float(read_start(trained, options, trust))
         options = replace(options, num_images=len(start))
     source = Source(trained, options)
     clips = stream(source, options.select, start, options.num_frames, options.futures)

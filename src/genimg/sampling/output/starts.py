@@ -1,4 +1,4 @@
-"""The start images of clips: files of the user, or samples of another model."""
+"""What clips start from: files of the user, or samples of another model."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError
 from genimg.common.run_folder import OF_RUN
 from genimg.data.decode import Decoder
+from genimg.sampling.clip_inputs import read_clips
 from genimg.sampling.images.files import to_pillow
 from genimg.sampling.images.sheets import to_uint8
 from genimg.sampling.inputs import BACKGROUND, read_images
@@ -20,16 +21,21 @@ from genimg.sampling.sampler import Sampler
 from genimg.sampling.trained import TrainedModel
 
 
-def start_images(trained: TrainedModel, options: SampleOptions, trust: list[str]) -> Tensor:
-    """The start images that `start` names, uint8 (N, C, H, W) of the size of the model.
+def read_start(trained: TrainedModel, options: SampleOptions, trust: list[str]) -> Tensor:
+    """The images that `start` names, or the first frames of the clips, uint8 (N, *start_shape).
 
     Args:
         trust: packages whose classes the checkpoint of another run may name.
     """
     start = options.start
     assert start is not None
+    given = trained.model.given_frames
     if isinstance(start, str) and start.startswith(OF_RUN):
+        if given > 1:
+            raise UserError("start", start, f"clips, because this model continues {given} given frames")
         return _drawn(trained, options, start.removeprefix(OF_RUN), trust)
+    if given > 1:
+        return read_clips(start, trained.image_shape, given, "start", options.skip_unreadable, 6)
     return read_images(start, trained.image_shape, "start", options.skip_unreadable, 6)[1]
 
 

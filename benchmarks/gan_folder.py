@@ -12,14 +12,12 @@ folder or of `genimg evaluate`. `--samples` takes a folder of PNGs that any othe
 """
 
 import argparse
-import shlex
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from runs import train
 from torch import Tensor
 
 from genimg.checkpoints.read import load_checkpoint
@@ -44,16 +42,6 @@ def read(root: Path, size: int) -> tuple[Tensor, Tensor | None]:
     source = ImageFolder(root=str(root), fit="crop", background="white", cache=False, follow_links=False)
     items = source.load("train", (3, size, size))
     return items.fetch(torch.arange(len(items)), 0), items.labels
-
-
-def train(root: Path, size: int, seed: int, words: Sequence[str], outputs: Path) -> Path:
-    """Trains a run and returns its folder."""
-    given = ["data=image_folder", f"data.root={root}", f"data.image_size={size}", "model.conditional=true"]
-    command = [sys.executable, "-m", "genimg.cli.main", *given, "logger=none", f"seed={seed}", f"outputs={outputs}"]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{shlex.join([*command, *words])} failed:\n{done.stderr}")
-    return next(outputs.glob("*/*/config.yaml")).parent
 
 
 def samples(run: Path, labels: Tensor) -> Tensor:
@@ -98,11 +86,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="genimg-") as name:
         runs = arguments.runs
         if not runs and not arguments.samples:
-            outputs = [Path(name) / f"seed{seed}" for seed in range(arguments.seeds)]
-            runs = [
-                train(arguments.root, arguments.image_size, seed, arguments.budget, one)
-                for seed, one in enumerate(outputs)
-            ]
+            data = ["data=image_folder", f"data.root={arguments.root}", f"data.image_size={arguments.image_size}"]
+            words = [*data, "model.conditional=true", *arguments.budget]
+            runs = [train([*words, f"seed={seed}"], Path(name) / f"seed{seed}") for seed in range(arguments.seeds)]
         sets = {str(run): samples(run, chosen) for run in runs}
     for folder in arguments.samples:
         sets[str(folder)] = read(folder, arguments.image_size)[0]

@@ -16,9 +16,6 @@ samples is reported, and the deviation of the pixels within a half, in those of 
 """
 
 import argparse
-import shlex
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from runs import train
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -98,13 +96,9 @@ def main() -> None:
             Image.fromarray(image).save(folder / "images" / f"{number:05}.png")
         size, channels = images.shape[1], 3 if images.ndim == 4 else 1
         data = ["data=image_folder", f"data.root={folder / 'images'}", f"data.image_size={size}"]
-        words = ["model=gan", *data, f"data.channels={channels}", f"outputs={folder / 'outputs'}"]
-        words += ["trainer.threads=1", *arguments.overrides]
-        command = [sys.executable, "-m", "genimg.cli.main", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"{shlex.join(command)} failed:\n{done.stderr}")
-        sampler = genimg.load(next((folder / "outputs").glob("*/*/config.yaml")).parent, device="cpu")
+        words = ["model=gan", *data, f"data.channels={channels}", "trainer.threads=1"]
+        run = train([*words, *arguments.overrides], folder / "outputs")
+        sampler = genimg.load(run, device="cpu")
         samples = torch.cat([to_uint8(part) for part in sampler.stream(SAMPLES, seed=1)])
     print(f"{score(samples)}, in {SAMPLES:,} samples of the best checkpoint")
 

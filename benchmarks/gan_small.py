@@ -11,16 +11,14 @@ again are the floor: the values of images that no run has seen. `copying` is mea
 
 import argparse
 import gzip
-import shlex
 import shutil
 import struct
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from runs import train
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.run_folder import RunFolder
@@ -49,17 +47,6 @@ def small_copy(folder: Path) -> None:
         size = (len(content) - header) // struct.unpack(">I", content[4:8])[0]
         small = content[:4] + struct.pack(">I", SMALL) + content[8 : header + SMALL * size]
         (folder / file.name).write_bytes(gzip.compress(small))
-
-
-def train(folder: Path, augmentation: str, words: list[str]) -> Path:
-    """Trains a run and returns its folder."""
-    outputs = folder / augmentation
-    given = ["data=fashion_mnist", f"data.root={folder}", f"model.augmentation={augmentation}", f"outputs={outputs}"]
-    command = [sys.executable, "-m", "genimg.cli.main", *given, "logger=none", "trainer.threads=1", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{shlex.join(command)} failed:\n{done.stderr}")
-    return next(outputs.glob("*/*/config.yaml")).parent
 
 
 def evaluate(runs: list[Path], count: int, epochs: int) -> Iterator[tuple[list[Figure], int]]:
@@ -95,7 +82,8 @@ def main() -> None:
         if not arguments.runs:
             small_copy(folder)
         names = [str(run) for run in arguments.runs or arguments.augmentations]
-        runs = arguments.runs or [train(folder, one, arguments.budget) for one in names]
+        words = ["data=fashion_mnist", f"data.root={folder}", "trainer.threads=1", *arguments.budget]
+        runs = arguments.runs or [train([*words, f"model.augmentation={one}"], folder / one) for one in names]
         evaluated = evaluate(runs, arguments.num_images, arguments.epochs)
         for index, (label, (figures, seen)) in enumerate(zip(names, evaluated, strict=True)):
             chosen = [figure for figure in figures if figure.group == "sample quality"]

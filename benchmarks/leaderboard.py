@@ -13,11 +13,10 @@ which sample from noise.
 
 import argparse
 import json
-import shlex
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from runs import genimg
 
 from genimg.sweeps.results import mean_interval
 
@@ -33,15 +32,6 @@ IMAGES = (
 )
 CLIPS = ("frechet distance", "mse, mean", "mse, best", "ssim, mean", "ssim, best", "diversity", "clips seen")
 Row = dict[str, float]
-
-
-def genimg(*words: str) -> None:
-    """Runs the command. Exits if it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "genimg.cli.main", *words], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{shlex.join(words)} failed:\n{done.stderr}")
 
 
 def train_and_evaluate(model: str, data: str, minutes: float, seed: int, outputs: Path) -> tuple[Row, Row]:

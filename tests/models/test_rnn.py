@@ -357,3 +357,32 @@ def test_every_parameter_learns_from_given_frames() -> None:
     metrics = step(model, clips())
     assert all(torch.isfinite(value) for value in metrics.values())
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_the_discriminator_sees_frames_as_they_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `animate` with the same noise, at one time of each clip, and not those of the posteriors."""
+    model = tiny(channels=3, likelihood="discretized_logistic", adversarial=0.5)
+    assert model.adversary is not None
+    drawn: list[Tensor] = []
+    seen: list[Tensor] = []
+    randn, critic_loss = torch.randn, model.adversary.critic_loss
+
+    def recorded(*shape: Any, **options: Any) -> Tensor:
+        drawn.append(randn(*shape, **options))
+        return drawn[-1]
+
+    def watched(real: Tensor, fake: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+        seen.append(fake.detach())
+        raise InterruptedError
+
+    monkeypatch.setattr(torch, "randn", recorded)
+    monkeypatch.setattr(model.adversary, "critic_loss", watched)
+    images = clips(channels=3)
+    with pytest.raises(InterruptedError):
+        step(model, images)
+    of_posteriors, of_priors = drawn
+    later = seen[0][:, 3:]
+    for noise, expected in ((of_priors, True), (of_posteriors, False)):
+        frames = model.animate(images[:, 0], noise)[:, 1:]
+        nearest = (frames - later.unsqueeze(1)).abs().amax((2, 3, 4)).amin(1)
+        assert (nearest < 1e-5).tolist() == [expected, expected]

@@ -2,7 +2,7 @@
 
 The most likely frame under independent pixels is the mean of all that may come, which is blurred. A discriminator that
 sees it beside the start image asks for one frame that is possible (Lee et al. 2018, "Stochastic adversarial video
-prediction", https://arxiv.org/abs/1804.01523).
+prediction", https://arxiv.org/abs/1804.01523). It sees frames as they are sampled, with latents from the priors.
 """
 
 import torch
@@ -48,16 +48,18 @@ class Adversary(nn.Module):
             loss = loss + 0.5 * PENALTY_EVERY * self.gamma.at(progress) * penalty
         return loss, real_logits.detach()
 
-    def loss(self, frames: Tensor, fake: Tensor, real_logits: Tensor, other: Tensor, progress: float) -> Tensor:
+    def loss(self, fake: Tensor, real_logits: Tensor, other: Tensor, frames: Tensor, progress: float) -> Tensor:
         """The loss of the model beside its `other` loss, weighted.
 
         Args:
-            frames: those that `other` and the pairs `fake` (N, 2 C, H, W) are functions of.
+            fake: pairs (N, 2 C, H, W).
             real_logits: those of the real pairs, (N, 1 + M).
+            frames: predicted frames of N clips, of which `other` is a function.
         """
         with frozen(self.discriminator):
             loss = per_image(LOSSES.generator(real_logits, self._logits(fake)), self.places).mean()
-        (ours,) = torch.autograd.grad(loss, frames, retain_graph=True)
+        (ours,) = torch.autograd.grad(loss, fake, retain_graph=True)
+        ours = ours.chunk(2, dim=1)[1]  # in the later frame
         (theirs,) = torch.autograd.grad(other, frames, retain_graph=True)
         return self.weight * risen(progress, RISE) * theirs.norm() / ours.norm().clamp_min(1e-12) * loss
 
@@ -65,14 +67,13 @@ class Adversary(nn.Module):
         return judge(self.discriminator, pairs, None, self.places)
 
 
-def pairs(clips: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and fake pairs of the start image and a frame at one random time of each clip: (B, 2 C, H, W) each.
+def pairs(clips: Tensor, drawn: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and fake pairs of the start image and a frame of each clip: (B, 2 C, H, W) each.
 
     Args:
-        clips: (B, T, C, H, W).
-        predicted: frames 1 to T - 1, (B, T - 1, C, H, W).
+        clips: (B, T, C, H, W), the start image first.
+        drawn: one frame of each clip as the model draws it, (B, C, H, W).
+        times: int64 (B,), from 1 to T - 1: which frame that is.
     """
-    rows = torch.arange(len(clips), device=clips.device)
-    times = torch.randint(1, clips.shape[1], (len(clips),), device=clips.device)
-    start, true = clips[:, 0], clips[rows, times]
-    return torch.cat([start, true], dim=1), torch.cat([start, predicted[rows, times - 1]], dim=1)
+    start, true = clips[:, 0], clips[torch.arange(len(clips), device=clips.device), times]
+    return torch.cat([start, true], dim=1), torch.cat([start, drawn], dim=1)

@@ -38,6 +38,7 @@ class Bound(NamedTuple):
     kl_frames: Tensor  # of all z_t together
     tracking: Tensor  # not a term of the bound; see `objectives.tracking`
     frames: Tensor  # predicted frames 1 to T - 1, (B, T - 1, C, H, W)
+    scene: Scene
 
     def metrics(self, likelihood: Likelihood) -> dict[str, Tensor]:
         """Metrics in nats per predicted frame, (B,) each. `likelihood` computed the reconstruction."""

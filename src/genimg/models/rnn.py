@@ -168,7 +168,7 @@ class RNN(GenerativeModel):
         loss = loss.mean() / bound.frames[0].numel()
         metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
         if self.adversary is not None:
-            parts = (self.adversary, others[0], clips[:, before:], bound, loss)
+            parts = (self.adversary, others[0], clips[:, before:], labels, bound, loss)
             metrics["loss_d"], adversarial = self._adversarial_losses(*parts)
             loss = loss + adversarial
         self.manual_backward(loss)
@@ -178,16 +178,42 @@ class RNN(GenerativeModel):
         return {name: value.detach() for name, value in metrics.items()}
 
     def _adversarial_losses(
-        self, adversary: Adversary, optimizer: LightningOptimizer, clips: Tensor, bound: Bound, loss: Tensor
+        self,
+        adversary: Adversary,
+        optimizer: LightningOptimizer,
+        clips: Tensor,
+        labels: Tensor | None,
+        bound: Bound,
+        loss: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Updates the discriminator. Returns its loss, and the weighted loss of the model beside `loss`."""
-        real, fake = pairs(clips, bound.frames)
+        """Updates the discriminator. Returns its loss, and the weighted loss of the model beside `loss`.
+
+        clips: from the last given frame on.
+        """
+        times = torch.randint(1, clips.shape[1], (len(clips),), device=clips.device)
+        real, fake = pairs(clips, self._draw_at(bound.scene, times, clips.shape[1], labels), times)
         step = self.images_seen // (len(clips) * world_size())
         optimizer.zero_grad()
         critic_loss, real_logits = adversary.critic_loss(real, fake, step, self.progress)
         self.manual_backward(critic_loss)
         optimizer.step()
-        return critic_loss, adversary.loss(bound.frames, fake, real_logits, loss, self.progress)
+        return critic_loss, adversary.loss(fake, real_logits, loss, bound.frames, self.progress)
+
+    def _draw_at(self, scene: Scene, times: Tensor, length: int, labels: Tensor | None) -> Tensor:
+        """One frame of each clip as it is sampled, with gradients: (B, C, H, W).
+
+        Only vectors are computed of the others, which is cheap.
+
+        Args:
+            times: int64 (B,), from 1, the frame after the last given one, to length - 1.
+        """
+        noise = torch.randn(len(times), length, self.latent_dim, device=times.device)
+        w = reparameterise(*self._clip_prior(scene), noise[:, 0])
+        path = self._run_dynamics(self._begin(scene, w, labels), self._prior, noise[:, 1:], range(1, length))
+        rows = torch.arange(len(times), device=times.device)
+        chosen = (value[rows, times - 1].unsqueeze(1) for value in path[1:])
+        opening = self.curriculum.opening(self.progress)
+        return self._draw(scene.layers, self._sharpened(Path(path.step, *chosen)), opening).squeeze(1)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
@@ -287,13 +313,9 @@ class RNN(GenerativeModel):
         scene = self._look(given)
         w = reparameterise(*self._clip_prior(scene), noise(range(1)).squeeze(1))
         step = self._begin(scene, w, labels if self.num_classes else None)
-
-        def prior(step: Any, t: int) -> Latent:
-            return _bounded(self.dynamics.prior(step))
-
         for begin in range(1, count + 1, CHUNK):
             times = range(begin, min(begin + CHUNK, count + 1))
-            path = self._run_dynamics(step, prior, noise(times), times)
+            path = self._run_dynamics(step, self._prior, noise(times), times)
             step = path.step
             yield self._draw(scene.layers, self._sharpened(path))
 
@@ -325,7 +347,7 @@ class RNN(GenerativeModel):
 
         def latent(step: Any, t: int) -> Latent:
             posterior = _bounded(self.dynamics.posterior(step, observation, last + t))
-            kl_frames.append(gaussian_kl_between(*posterior, *_bounded(self.dynamics.prior(step))))
+            kl_frames.append(gaussian_kl_between(*posterior, *self._prior(step, t)))
             return posterior
 
         path = self._run_dynamics(step, latent, noise[:, 1:], range(1, noise.shape[1]))
@@ -336,6 +358,7 @@ class RNN(GenerativeModel):
             kl_frames=torch.stack(kl_frames).sum(0),
             tracking=tracking_error(path.predicted, observation.measured[:, last + 1 :]),
             frames=frames,
+            scene=scene,
         )
 
     def _look(self, clips: Tensor) -> Scene:
@@ -364,6 +387,10 @@ class RNN(GenerativeModel):
         # not len(): a traced export takes any number of clips
         zeros = scene.context.new_zeros(scene.context.shape[0], self.latent_dim, dtype=torch.float32)
         return zeros, zeros
+
+    def _prior(self, step: Any, t: int) -> Latent:
+        """p(z_t | the past)."""
+        return _bounded(self.dynamics.prior(step))
 
     def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, times: range) -> Path:
         """Runs the dynamics at `times`; z_t is drawn from `latent(previous step, t)` with noise (N, len(times), D)."""

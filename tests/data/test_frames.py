@@ -1,6 +1,7 @@
 """Folders of clips: reading, windows, and splits by clip."""
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def test_a_clip_is_in_one_split(folder: Path) -> None:
 
 def test_a_window_belongs_to_one_clip() -> None:
     clips = [torch.full((length, *SHAPE), number, dtype=torch.uint8) for number, length in enumerate((4, 9, 5))]
-    windows = join_clips(clips, 4)
+    windows = join_clips(clips, 4, [0, 1, 2])
     found = levels(windows)
     assert torch.equal(found.amin(1), found.amax(1))
     assert torch.equal(found[:, 0], windows.groups)
@@ -250,3 +251,67 @@ def test_a_script_that_names_another_video_is_no_video(
     with caplog.at_level(logging.WARNING):
         assert levels(load(folder)).max() < 200
     assert "the content is not MP4" in caplog.text
+
+
+def sheet(path: Path, rows: list[list[int]], columns: int = 4, mode: str = "LA") -> None:
+    """A sheet of cells of 8 x 8 pixels with the given levels; the others are transparent."""
+    image = Image.new(mode, (8 * columns, 8 * len(rows)))
+    for row, cells in enumerate(rows):
+        for column, level in enumerate(cells):
+            image.paste((level, 255) if mode == "LA" else level, (8 * column, 8 * row, 8 * column + 8, 8 * row + 8))
+    image.save(path)
+
+
+@pytest.mark.parametrize(
+    ("sheet_clips", "expected"),
+    [("rows", [[1, 2, 3], [2, 3, 4], [5, 6, 7]]), ("all", [[n, n + 1, n + 2] for n in range(1, 6)])],
+)
+def test_a_row_of_a_sheet_is_a_clip_or_the_whole_sheet_is_one(
+    sheet_clips: str, expected: list[list[int]], tmp_path: Path
+) -> None:
+    """Cells that fill up a row, and rows that fill up a sheet, are no frames."""
+    for number in range(4):
+        sheet(
+            tmp_path / f"{number}.png",
+            [[50 * number + level for level in row] for row in ([1, 2, 3, 4], [5, 6, 7], [])],
+        )
+    found = levels(load(tmp_path, num_frames=3, sheet=[4, 3], sheet_clips=sheet_clips))
+    assert found.tolist() == [[50 * number + level for level in clip] for number in range(4) for clip in expected]
+
+
+@pytest.mark.parametrize(("files", "groups"), [(9, 18), (10, 10)])
+def test_rows_of_one_sheet_belong_to_one_split_if_there_are_enough_sheets(
+    files: int, groups: int, tmp_path: Path
+) -> None:
+    for number in range(files):
+        sheet(tmp_path / f"{number:02}.png", [[1, 2, 3, 4], [5, 6, 7, 8]])
+    found = load(tmp_path, sheet=[4, 2])
+    assert len(found.groups.unique()) == groups
+
+
+def test_a_sheet_that_does_not_divide_is_listed_and_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        sheet(tmp_path / f"{number}.png", [[1, 2, 3, 4]])
+    Image.new("L", (30, 8)).save(tmp_path / "odd.png")
+    assert len(load(tmp_path, sheet=[4, 1])) == 3
+    assert "odd.png: ValueError (30 x 8 pixels do not divide into 4 columns and 1 rows)" in caplog.text
+
+
+def test_animated_pngs_are_clips_without_their_image_for_other_viewers(tmp_path: Path) -> None:
+    for number in range(3):
+        images = frames(10 * number, 5)
+        images[0].save(tmp_path / f"{number}.png", save_all=True, append_images=images[1:], default_image=number == 2)
+    (tmp_path / "still").mkdir()
+    frames(200, 1)[0].save(tmp_path / "still" / "0.png")
+    assert [clip.kind for clip in list_clips(tmp_path)[0]] == ["animation"] * 3 + ["frames"]
+    assert levels(load(tmp_path, num_frames=4)).tolist() == [
+        [0, 1, 2, 3], [1, 2, 3, 4], [10, 11, 12, 13], [11, 12, 13, 14], [21, 22, 23, 24],
+    ]  # fmt: skip
+
+
+def test_a_grid_without_sheets_is_an_error(folder: Path) -> None:
+    for number in range(7, 10):
+        shutil.rmtree(folder / str(number))
+    with pytest.raises(UserError) as mistake:
+        load(folder, sheet=[2, 2])
+    assert mistake.value.key == "data.sheet"

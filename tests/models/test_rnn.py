@@ -320,6 +320,7 @@ def test_several_given_frames_begin_a_sample_and_move_the_last_of_them() -> None
             head.weight.zero_()
             head.bias.zero_()
         model.dynamics.to_velocity.weight.zero_()
+        model.dynamics.to_motion[-1].bias[:2] = -1.0  # turn: the velocity of the given frames ends
         for head in (model.decoder.to_flow, model.decoder.to_image):
             head.weight.zero_()
     model.decoder.to_image.bias.data[-4:] = -30.0  # nothing is drawn
@@ -365,7 +366,7 @@ def test_the_discriminator_sees_frames_as_they_are_sampled(monkeypatch: pytest.M
     assert model.adversary is not None
     drawn: list[Tensor] = []
     seen: list[Tensor] = []
-    randn, critic_loss = torch.randn, model.adversary.critic_loss
+    randn = torch.randn
 
     def recorded(*shape: Any, **options: Any) -> Tensor:
         drawn.append(randn(*shape, **options))

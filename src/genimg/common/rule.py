@@ -208,6 +208,20 @@ class Size(Pair):
         return super().hint_for(key, value)
 
 
+class Grid(Integer):
+    """The columns and rows of a grid."""
+
+    words = "[columns,rows]"
+
+    def hint_for(self, key: str, value: object) -> str | None:
+        columns, by, rows = str(value).partition("x")
+        return f"{key}=[{columns},{rows}]" if by and columns.isdecimal() and rows.isdecimal() else None
+
+    def _accepts(self, value: object) -> bool:
+        one = Integer(self.low, self.high)
+        return isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value))
+
+
 class List(Rule):
     """A list."""
 

@@ -1,4 +1,4 @@
-"""A user's folder of clips: GIFs, animated WebPs, folders of frames, videos."""
+"""A user's folder of clips: GIFs, animated WebPs and PNGs, folders of frames, sheets of frames, videos."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from genimg.data.reading import read_each, warn_about_failures, warn_about_skipp
 from genimg.data.resize import FITS, Fit
 
 FEWEST = 3  # clips: one each for training, validation and test
+ENOUGH_FILES = 10  # of which a tenth is set aside for validation, and another for the test
 
 
 def looped(clip: Tensor, length: int) -> Tensor:
@@ -34,12 +35,37 @@ def held(clip: Tensor, length: int) -> Tensor:
 SHORT: dict[str, Callable[[Tensor, int], Tensor] | None] = {"loop": looped, "hold": held, "skip": None}
 
 
+#: Which rows of a sheet of that many are one clip each, by the name that `data.sheet_clips` takes.
+SHEET_CLIPS: dict[str, Callable[[int], list[range]]] = {
+    "rows": lambda rows: [range(row, row + 1) for row in range(rows)],
+    "all": lambda rows: [range(rows)],
+}
+
+
+def cut(listed: Sequence[ClipListing], columns: int, rows: int, clips: str) -> list[ClipListing]:
+    """Replaces folders of frames by the clips of their images, which are sheets of cells."""
+    found: list[ClipListing] = []
+    for clip in listed:
+        for path in clip.frames:
+            found += [ClipListing(path, "sheet", cells=(columns, rows, one)) for one in SHEET_CLIPS[clips](rows)]
+        found += [] if clip.frames else [clip]
+    return found
+
+
+def groups_of(paths: Sequence[str]) -> list[int]:
+    """The group of each clip: its file, because rows of a sheet show the same figure; of few files the clip itself."""
+    files = {path: number for number, path in enumerate(dict.fromkeys(paths))}
+    return [files[path] for path in paths] if len(files) >= ENOUGH_FILES else list(range(len(paths)))
+
+
 @dataclass(frozen=True)
 class FrameFolder:
     """All windows of `num_frames` consecutive frames of the clips below `root`.
 
     frame_stride: every how many-th frame of a clip is used; 1 = all frames.
     short: a name of `SHORT`: what becomes of a clip of fewer frames. A single frame is no clip.
+    sheet: columns and rows of cells; every still image is then a sheet of frames instead of a frame.
+    sheet_clips: a name of `SHEET_CLIPS`: which cells of a sheet are one clip.
     root, fit, background, follow_links: as for ImageFolder.
     in_memory_bytes: limit on the size of all frames together, as uint8.
     """
@@ -48,6 +74,8 @@ class FrameFolder:
     num_frames: int = 16
     frame_stride: int = 1
     short: str = "loop"
+    sheet: Sequence[int] | None = None
+    sheet_clips: str = "rows"
     fit: Fit = "crop"
     background: Background = "black"
     follow_links: bool = False
@@ -59,35 +87,47 @@ class FrameFolder:
             raise UserError("data.fit", self.fit, ", ".join(FITS))
         if self.frame_stride < 1:
             raise UserError("data.frame_stride", self.frame_stride, "1 or more")
-        if self.short not in SHORT:
-            raise UserError("data.short", self.short, ", ".join(SHORT))
+        for key, name, known in (("short", self.short, SHORT), ("sheet_clips", self.sheet_clips, SHEET_CLIPS)):
+            if name not in known:
+                raise UserError(f"data.{key}", name, ", ".join(known))
         require_clips(self.root, self.follow_links)
         listed, skipped = list_clips(str(self.root), self.follow_links)
         warn_about_skipped(skipped, str(self.root))
+        if self.sheet is not None:
+            columns, rows = self.sheet
+            listed = cut(listed, columns, rows, self.sheet_clips)
+            if not any(clip.kind == "sheet" for clip in listed):
+                raise UserError("data.sheet", list(self.sheet), "null, because there are no still images in data.root")
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
             noun = "clip" if len(clips) == 1 else "clips"
             got = f"{len(clips)} {noun} of {self._fewest_frames} frames or more"
             folders = all(clip.kind == "frames" for clip in listed)
             hint = "data.short=loop uses short clips too" if SHORT[self.short] is None else None
-            hint = "a folder of frames is one clip: one folder for each" if folders else hint
+            of_folders = "a folder of frames is one clip: one folder for each; data.sheet=[COLUMNS,ROWS] reads sheets"
+            hint = of_folders if folders else hint
             raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
-        return join_clips(clips, self.num_frames)
+        return join_clips(list(clips.values()), self.num_frames, groups_of([listed[row].path for row in clips]))
 
     @property
     def _fewest_frames(self) -> int:
         """The frames of the shortest clip that is used: one that moves, or one that fills a window."""
         return self.num_frames if SHORT[self.short] is None else 2
 
-    def _read(self, listed: Sequence[ClipListing], decoder: Decoder) -> list[Tensor]:
-        """Returns uint8 (F, C, H, W) of each clip, lengthened if short; a warning lists those that are skipped."""
-        clips: list[Tensor | None] = [None] * len(listed)
+    def _read(self, listed: Sequence[ClipListing], decoder: Decoder) -> dict[int, Tensor]:
+        """Returns uint8 (F, C, H, W) of each clip by its number, lengthened if short; a warning lists those skipped.
+
+        A row of a sheet without a visible cell is no clip.
+        """
+        clips: dict[int, Tensor] = {}
         free_bytes = self.in_memory_bytes
         max_frames = max(1, free_bytes // math.prod(decoder.shape))
 
         def read(row: int) -> None:
             nonlocal free_bytes
             clip = torch.from_numpy(read_clip(listed[row], decoder, self.frame_stride, max_frames))
+            if not len(clip):
+                return
             if len(clip) < self._fewest_frames:
                 noun = "frame" if len(clip) == 1 else "frames"
                 raise ValueError(f"{len(clip)} {noun}, fewer than {self._fewest_frames}")
@@ -102,7 +142,7 @@ class FrameFolder:
 
         failures = read_each([clip.path for clip in listed], read)
         warn_about_failures(failures, len(listed), "clips")
-        return [clip for clip in clips if clip is not None]
+        return dict(sorted(clips.items()))
 
 
 @dataclass(frozen=True)
@@ -111,7 +151,7 @@ class ClipWindows:
 
     frames: uint8 (F, C, H, W), the frames of all clips in order. A subset shares them.
     starts: int64 (N,), the first frame of each window.
-    groups: int64 (N,), the clip of each window.
+    groups: int64 (N,), of each window: the clip, or the sheet.
     """
 
     frames: Tensor
@@ -140,11 +180,13 @@ class ClipWindows:
         return replace(self, frames=self.frames.to(device))
 
 
-def join_clips(clips: Sequence[Tensor], num_frames: int) -> ClipWindows:
-    """Returns all windows of `num_frames` frames of clips uint8 (F_i, C, H, W), where F_i >= num_frames."""
+def join_clips(clips: Sequence[Tensor], num_frames: int, groups: Sequence[int]) -> ClipWindows:
+    """Returns all windows of `num_frames` frames of clips uint8 (F_i, C, H, W), where F_i >= num_frames.
+
+    groups: of each clip; windows of one group belong to one split.
+    """
     lengths = torch.tensor([len(clip) for clip in clips])
     firsts = lengths.cumsum(0) - lengths
     counts = lengths - num_frames + 1
-    groups = torch.arange(len(clips)).repeat_interleave(counts)
     starts = torch.cat([first + torch.arange(count) for first, count in zip(firsts, counts.tolist(), strict=True)])
-    return ClipWindows(torch.cat(list(clips)), starts, num_frames, groups)
+    return ClipWindows(torch.cat(list(clips)), starts, num_frames, torch.tensor(groups).repeat_interleave(counts))

@@ -1,4 +1,4 @@
-"""Reads the frames of one clip: an animation, a folder of images or a video."""
+"""Reads the frames of one clip: an animation, a folder of images, cells of a sheet, or a video."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -17,7 +17,7 @@ from genimg.data.listing import ClipListing
 def read_clip(
     clip: ClipListing, decoder: Decoder, stride: int, max_frames: int, max_read: int = MOST_FRAMES
 ) -> np.ndarray:
-    """Returns every `stride`-th frame, uint8 (F, C, H, W).
+    """Returns every `stride`-th frame, uint8 (F, C, H, W). A row of a sheet may have none.
 
     Raises:
         ValueError: if more than `max_frames` frames are kept, or the clip has more than `max_read` frames.
@@ -30,7 +30,7 @@ def read_clip(
                 raise ValueError(f"more than {min(max_frames, max_read):,} frames")
             if number % stride == 0:
                 kept.append(decoder.convert(frame))
-    return np.stack(kept)
+    return np.stack(kept) if kept else np.empty((0, *decoder.shape), np.uint8)
 
 
 def read_first(clip: ClipListing, decoder: Decoder, count: int) -> np.ndarray:
@@ -52,10 +52,11 @@ def _animation(clip: ClipListing) -> Generator[Image.Image]:
         # every frame costs the time of the whole canvas, however small the part that it changes
         _check_pixels(image.width * image.height * getattr(image, "n_frames", 1))
         pixels = 0
-        for frame in ImageSequence.Iterator(image):
+        for number, frame in enumerate(ImageSequence.Iterator(image)):
             pixels += frame.width * frame.height  # a later frame may enlarge the canvas
             _check_pixels(pixels)
-            yield frame
+            if number or not getattr(image, "default_image", False):  # a PNG may have an image for other viewers
+                yield frame
 
 
 def _check_pixels(pixels: int) -> None:
@@ -67,6 +68,27 @@ def _folder(clip: ClipListing) -> Generator[Image.Image]:
     for path in clip.frames:
         with open_image(path) as image, room_for(*image.size):
             yield image
+
+
+def _sheet(clip: ClipListing) -> Generator[Image.Image]:
+    """The cells row by row, without transparent ones at the end of a row, which fill it up."""
+    columns, rows, chosen = clip.cells
+    with open_image(clip.path) as image, room_for(*image.size):
+        if image.width % columns or image.height % rows:
+            size, grid = f"{image.width} x {image.height} pixels", f"{columns} columns and {rows} rows"
+            raise ValueError(f"{size} do not divide into {grid}")
+        width, height = image.width // columns, image.height // rows
+        for row in chosen:
+            boxes = ((x * width, row * height, (x + 1) * width, (row + 1) * height) for x in range(columns))
+            cells = [image.crop(box) for box in boxes]
+            while cells and _is_transparent(cells[-1]):
+                cells.pop()
+            yield from cells
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether no pixel is visible."""
+    return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[1] == 0
 
 
 def _video(clip: ClipListing) -> Generator[Image.Image]:
@@ -107,4 +129,4 @@ def _video_reader(path: str) -> Any:
     return av
 
 
-_READERS = {"animation": _animation, "frames": _folder, "video": _video}
+_READERS = {"animation": _animation, "frames": _folder, "video": _video, "sheet": _sheet}

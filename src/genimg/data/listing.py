@@ -16,8 +16,10 @@ from genimg.common.errors import UserError
 from genimg.common.files import check_utf8
 from genimg.common.text import printable
 
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGES = frozenset({".png", ".apng", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
+
+_MOST_CHUNKS = 100  # of a PNG that are read in search of an animation
 
 # how the formats of `decode.FORMATS` begin
 _BEGINNINGS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
@@ -55,11 +57,16 @@ class ImageListing:
 
 @dataclass(frozen=True)
 class ClipListing:
-    """One clip. frames: the images of a folder of frames, in natural order (frame2 before frame10)."""
+    """One clip.
+
+    frames: the images of a folder of frames, in natural order (frame2 before frame10).
+    cells: of a sheet of frames: its columns and rows, and which of the rows are the clip.
+    """
 
     path: str
-    kind: Literal["animation", "frames", "video"]
+    kind: Literal["animation", "frames", "video", "sheet"]
     frames: tuple[str, ...] = ()
+    cells: tuple[int, int, range] = (1, 1, range(1))
 
 
 def count_classes(root: str | Path, follow_links: bool = False) -> int:
@@ -86,7 +93,7 @@ def list_images(root: str | Path, follow_links: bool = False) -> ImageListing:
 
 
 def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipListing], Skipped]:
-    """Lists the clips below `root` (GIFs, animated WebPs, videos, folders of images), and what is skipped."""
+    """Lists the clips below `root` (GIFs, animated WebPs and PNGs, videos, folders of images), and what is skipped."""
     clips: list[ClipListing] = []
     frames: dict[str, list[str]] = {}
     skipped = Skipped()
@@ -100,10 +107,11 @@ def list_clips(root: str | Path, follow_links: bool = False) -> tuple[list[ClipL
 
 
 def clip_file(path: str) -> ClipListing | None:
-    """The clip in a file: a video, a GIF or an animated WebP. None for other files."""
+    """The clip in a file: a video, a GIF, an animated WebP or PNG. None for other files."""
     if _suffix(path) in VIDEOS:
         return ClipListing(path, "video")
-    return ClipListing(path, "animation") if _suffix(path) == ".gif" or _is_animated_webp(path) else None
+    animated = _suffix(path) == ".gif" or _is_animated_webp(path) or _is_animated_png(path)
+    return ClipListing(path, "animation") if animated else None
 
 
 def images_in(folder: str | Path) -> list[str]:
@@ -133,7 +141,7 @@ def require_clips(root: str | Path | None, follow_links: bool = False) -> None:
     """Raises UserError if the folder of clips is missing or empty."""
     folder = _require_folder(root, "clips", "data=frame_folder data.root=FOLDER")
     if next(_walk(folder, IMAGES | VIDEOS, follow_links, Skipped()), None) is None:
-        kinds = f"GIFs, animated WebPs, folders of frames, or videos ({_names(VIDEOS)})"
+        kinds = f"GIFs, animated WebPs or PNGs, folders of frames, or videos ({_names(VIDEOS)})"
         raise UserError("data.root", folder, f"a folder with clips: {kinds}")
 
 
@@ -255,6 +263,25 @@ def _is_animated_webp(path: str) -> bool:
     except OSError:  # the reader says why
         return False
     return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+
+
+def _is_animated_png(path: str) -> bool:
+    """Looks for the chunk acTL before the first image data (PNG specification, third edition, section 11.3.6.1)."""
+    if _suffix(path) not in (".png", ".apng"):
+        return False
+    try:
+        with open(path, "rb") as file:
+            file.seek(8)
+            for _ in range(_MOST_CHUNKS):
+                head = file.read(8)
+                if len(head) < 8 or head[4:] == b"IDAT":
+                    return False
+                if head[4:] == b"acTL":
+                    return True
+                file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)  # the data and their checksum
+    except OSError:  # the reader says why
+        pass
+    return False
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:

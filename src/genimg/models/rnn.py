@@ -378,7 +378,8 @@ class RNN(GenerativeModel):
     def _begin(self, scene: Scene, w: Tensor, labels: Tensor | None) -> Any:
         """The state of the dynamics at the last given frame."""
         layout = scene.layers.centroid_and_extent()
-        return self.dynamics.begin(w, scene.context, scene.context_map, layout, labels)
+        given = scene.observation.measured[:, : self.given_frames] if self.given_frames > 1 else None
+        return self.dynamics.begin(w, scene.context, scene.context_map, layout, labels, given)
 
     def _clip_prior(self, scene: Scene) -> Latent:
         """p(w | given frames); N(0, I) if there is one only."""

@@ -117,12 +117,20 @@ class Dynamics(nn.Module):
         if given_frames > 1:
             self.to_recalled = nn.Linear(2 * features, 2 * latent_dim)
             heads.append(self.to_recalled)
+            # of the measured velocities of given frames, later ones first: at first the last three count most
+            self.recency = nn.Parameter(-torch.arange(given_frames - 1.0))
         for head in heads:
             nn.init.normal_(head.weight, std=0.01)  # the KL starts near 0 and the layers start at rest
             nn.init.zeros_(head.bias)
 
     def begin(
-        self, w: Tensor, context: Tensor, context_map: Tensor, layout: Tensor, labels: Tensor | None = None
+        self,
+        w: Tensor,
+        context: Tensor,
+        context_map: Tensor,
+        layout: Tensor,
+        labels: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> Step:
         """The state at the start image.
 
@@ -131,10 +139,15 @@ class Dynamics(nn.Module):
             context, context_map: vector (B, features) and map (B, c, h, w) of the start image.
             layout: centroid and extent of its layers, (B, K, 4).
             labels: its class, int64 (B,), if conditional.
+            given: measured shifts of its layers in all given frames, (B, k, K, 2), if there are several. Their velocity
+                continues, unless w changes it.
         """
         if self.embedding is not None:
             context = context + class_vectors(self.embedding, labels)
         velocity = self._per_layer(self.to_velocity(w))
+        if given is not None:
+            weights = self.recency.softmax(0).flip(0).view(-1, 1, 1)  # the last velocity has the first weight
+            velocity = velocity + (weights * given.diff(dim=1)).sum(1)
         still = torch.zeros_like(velocity)
         motion = Motion(still, still, velocity, still[..., 0])
         return Step(self.core.begin(context, context_map), motion, w, layout)

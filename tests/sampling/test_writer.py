@@ -284,3 +284,19 @@ def test_a_mistake_is_an_error_and_nothing_is_written(
         write_samples(sampler(), SampleOptions.defaults(**options), Path("out"))
     assert caught.value.key == key
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "owner"),
+    [
+        ("project_space", "w", "project"),
+        ("project_steps", 5, "project"),
+        ("known", 0.3, "complete"),
+        ("mix_layer", 1, "mix_seeds"),
+    ],
+)
+def test_an_option_of_another_one_is_not_set_alone(key: str, value: object, owner: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"not set without {owner}") as mistake:
+        write_samples(Sampler(StubGenerator(), (1, 8, 8)), SampleOptions.defaults(**{key: value}), tmp_path / "out")
+    assert mistake.value.key == key
+    assert not (tmp_path / "out").exists()

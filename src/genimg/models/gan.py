@@ -198,7 +198,7 @@ class GAN(LatentModel):
         generator step passes the fake images through the updated discriminator.
         """
         real = batch["images"]
-        labels = batch["labels"] if self.num_classes else None
+        labels = self._labels_of(batch)
         discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
 
         discriminator_optimizer.zero_grad()
@@ -314,7 +314,7 @@ class GAN(LatentModel):
 
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Logits of held-out images: values far below those of training images show memorisation."""
-        labels = batch["labels"] if self.num_classes else None
+        labels = self._labels_of(batch)
         return {"real_logits": self.logits(batch["images"], labels)}
 
     def augmented(self, images: Tensor) -> Tensor | None:

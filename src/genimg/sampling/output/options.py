@@ -14,6 +14,14 @@ from genimg.common.settings import read_settings
 from genimg.sampling.inputs import Paths, Seeds
 from genimg.sampling.settings import LatentSettings
 
+#: Options of another one, with an example of it.
+_OWNERS = {
+    "project_space": ("project", "photo.png"),
+    "project_steps": ("project", "photo.png"),
+    "known": ("complete", "image.png"),
+    "mix_layer": ("mix_seeds", "[1-5]"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions(LatentSettings):
@@ -56,6 +64,14 @@ class SampleOptions(LatentSettings):
     def skip_unreadable(self) -> bool:
         """Whether unreadable files of a given folder are skipped. With a list of classes, they would shift."""
         return not isinstance(self.classes, list)
+
+    def check_belonging(self) -> None:
+        """Raises UserError for an option that is set without the one that it belongs to."""
+        defaults = SampleOptions.defaults()
+        for key, (owner, example) in _OWNERS.items():
+            value = getattr(self, key)
+            if value != getattr(defaults, key) and getattr(self, owner) is None:
+                raise UserError(key, value, f"not set without {owner}", f"{owner}={example}")
 
     def check_unset(self, keys: Sequence[str], by: str) -> None:
         """Raises UserError if one of `keys` is set, which the output of `by` does not use."""

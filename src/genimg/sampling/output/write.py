@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from genimg.common.errors import UserError
 from genimg.sampling.output.clips import write_clips
 from genimg.sampling.output.completions import write_completions
 from genimg.sampling.output.options import SampleOptions
@@ -26,12 +25,11 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
     Raises:
         UserError: if the model does not support an option, before anything is written.
     """
+    options.check_belonging()
     if options.drawing:
         sampler.by_pixels("drawing", "true")
     if options.project is not None:
         return write_projections(sampler, options, options.project, folder)
-    if options.project_space is not None:
-        raise UserError("project_space", options.project_space, "not set without project", "project=photo.png")
     if options.latents is not None:
         return write_latents(sampler, options, options.latents, folder)
     if options.reconstruct is not None:
@@ -42,8 +40,6 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
         return write_sliders(sampler, options, options.sliders, folder)
     if options.mix_seeds is not None:
         return write_mixed(sampler, options, options.mix_seeds, folder)
-    if options.mix_layer is not None:
-        raise UserError("mix_layer", options.mix_layer, "not set without mix_seeds", "mix_seeds=[1-5]")
     if sampler.makes_sequences:
         return write_clips(sampler, options, folder, list(trust))
     return write_stills(sampler, options, folder)

@@ -62,6 +62,16 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "another program's name without its group": (["max_epochs=3"], ["did you mean budget.epochs?", "train.yaml"]),
     "another program's name of a sample's key": (["sample", "n_samples=3"], ["did you mean num_images?"]),
     "another program's name, of a key of other data": (["data.folder=x"], ["data.root belongs to", "image_folder"]),
+    "every frame is given": (["model=convlstm", "data.given_frames=16"], ["data.given_frames", "data.num_frames=32"]),
+    "given frames of the model": (["model=rnn", "model.given_frames=2"], ["model.given_frames", "data.given_frames=2"]),
+    "a published name of a model": (
+        ["model=rnn/convlstm"],
+        ["model: got rnn/convlstm", "did you mean model=convlstm?"],
+    ),
+    "a grid": (
+        ["model=rnn", "data=frame_folder", "data.root=.", "data.sheet=8x4"],
+        ["data.sheet: got 8x4", "[columns,rows]", "data.sheet=[8,4]"],
+    ),
     "labels of several stills": (
         ["model=rnn", "data.stills=2", "model.conditional=true"],
         ["model.conditional", "several still images", "data.stills=1"],

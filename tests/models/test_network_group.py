@@ -9,7 +9,13 @@ from genimg.config.compose import Composer
 from genimg.launch.session import check
 
 NETWORKS = Path(__file__).parents[2] / "configs" / "model" / "network"
-DEFAULTS = {"gan": "slim", "vae": "conv", "rnn": "moving_layers", "pixel_rnn": "row_gru"}
+DEFAULTS = {
+    "gan": "slim",
+    "vae": "conv",
+    "rnn": "moving_layers",
+    "pixel_rnn": "row_gru",
+    "convlstm": "conv_lstm",
+}
 MODEL_OF = {
     "slim": "gan",
     "r3gan": "gan",
@@ -21,6 +27,9 @@ MODEL_OF = {
     "row_gru": "pixel_rnn",
     "row_lstm": "pixel_rnn",
     "diagonal_bilstm": "pixel_rnn",
+    "conv_lstm": "convlstm",
+    "predrnn": "predrnn",
+    "phydnet": "phydnet",
 }
 
 
@@ -37,7 +46,8 @@ def test_every_model_has_a_default_architecture(model: str) -> None:
 def test_a_network_of_another_model_is_refused(network: str) -> None:
     """By the model after its own in the list; its own takes it."""
     models = list(DEFAULTS)
-    other = models[(models.index(MODEL_OF[network]) + 1) % len(models)]
+    own = MODEL_OF[network] if MODEL_OF[network] in DEFAULTS else "convlstm"  # predictors of frames share networks
+    other = models[(models.index(own) + 1) % len(models)]
     check(Composer("train"), [f"model={MODEL_OF[network]}", f"model/network={network}"], on_this_machine=False)
     with pytest.raises(UserError, match=DEFAULTS[other]) as refused:
         check(Composer("train"), [f"model={other}", f"model/network={network}"], on_this_machine=False)

@@ -168,6 +168,8 @@ def check_given_frames(config: Config) -> None:
     if frames is not None and given >= frames:
         expected = f"fewer than the {frames} frames of a clip, data.num_frames"
         raise UserError("data.given_frames", given, expected, f"data.num_frames={2 * given}")
+    if (of_model := config["model"].get("given_frames", given)) != given:
+        raise UserError("model.given_frames", of_model, f"{given}, data.given_frames", f"data.given_frames={of_model}")
 
 
 def check_labels(config: Config) -> None:

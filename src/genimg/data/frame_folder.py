@@ -106,6 +106,7 @@ class FrameFolder:
             hint = "data.short=loop uses short clips too" if SHORT[self.short] is None else None
             of_folders = "a folder of frames is one clip: one folder for each; data.sheet=[COLUMNS,ROWS] reads sheets"
             hint = of_folders if folders else hint
+            hint = f"data.sheet={list(self.sheet)} is the grid of the sheets" if self.sheet is not None else hint
             raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
         return join_clips(list(clips.values()), self.num_frames, groups_of([listed[row].path for row in clips]))
 

@@ -90,7 +90,7 @@ def future_figures(
     device: torch.device,
     lpips: LPIPS | None,
 ) -> list[Figure]:
-    """Metrics of futures by horizon. Floors: the first frame repeated; for the best, the best of unrelated clips.
+    """Metrics of futures by horizon. Floors: the start repeated; for the best, the best of unrelated clips.
 
     Args:
         clips: uint8 (N, T, C, H, W).
@@ -137,7 +137,7 @@ def future_figures(
 
     figures = []
     notes = {
-        "mean": f"one future, mean of {count}; floor: the first frame repeated",
+        "mean": f"one future, mean of {count}; floor: the start, or the last given frame, repeated",
         "best": f"best of {count}; floor: best of {count} training clips",
     }
     for which, note in notes.items():

@@ -11,13 +11,13 @@ from genimg.models.objectives.likelihoods import Likelihood
 
 
 class Path(NamedTuple):
-    """A path of T - 1 steps of the dynamics."""
+    """A path of T - k steps of the dynamics, those of the predicted frames."""
 
     step: Any  # the last step, from which a longer path continues
-    hidden: Tensor  # hidden states of the core, (B, T - 1, ...)
-    shift: Tensor  # (B, T - 1, K, 2)
-    predicted: Tensor  # (B, T - 1, K, 2)
-    sigma: Tensor  # (B, T - 1, K)
+    hidden: Tensor  # hidden states of the core, (B, T - k, ...)
+    shift: Tensor  # (B, T - k, K, 2)
+    predicted: Tensor  # (B, T - k, K, 2)
+    sigma: Tensor  # (B, T - k, K)
 
 
 class Scene(NamedTuple):
@@ -37,7 +37,7 @@ class Bound(NamedTuple):
     kl_clip: Tensor  # of w
     kl_frames: Tensor  # of all z_t together
     tracking: Tensor  # not a term of the bound; see `objectives.tracking`
-    frames: Tensor  # predicted frames 1 to T - 1, (B, T - 1, C, H, W)
+    frames: Tensor  # the predicted frames, (B, T - k, C, H, W)
     scene: Scene
 
     def metrics(self, likelihood: Likelihood) -> dict[str, Tensor]:

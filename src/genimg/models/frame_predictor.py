@@ -158,17 +158,15 @@ class FramePredictor(GenerativeModel):
     @torch.no_grad()
     def stream(self, start: Tensor, num_frames: int) -> Iterator[Tensor]:
         """Yields the frames (N, C, H, W) of `sample`, in the memory of one step."""
-        state, frame = None, None
-        for given in frames_of(start, self.given_frames).unbind(1):
-            yield given
-            frame = given
-            predicted = self.recurrence(frame, state)
-            state = predicted.state
-        for _ in range(self.given_frames, num_frames):
-            frame = self.likelihood.mean(predicted.outputs)
+        state = None
+        for frame in frames_of(start, self.given_frames).unbind(1):
             yield frame
-            predicted = self.recurrence(frame, state)
-            state = predicted.state
+            outputs, state, _ = self.recurrence(frame, state)
+        for time in range(self.given_frames, num_frames):
+            frame = self.likelihood.mean(outputs)
+            yield frame
+            if time < num_frames - 1:
+                outputs, state, _ = self.recurrence(frame, state)
 
     def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Stores up to 32 starts (N, *start_shape), uint8 or in [-1, 1], in the checkpoint."""

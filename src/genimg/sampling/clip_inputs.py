@@ -10,7 +10,7 @@ from genimg.common.errors import UserError
 from genimg.data.decode import Decoder
 from genimg.data.frames import read_first
 from genimg.data.items import ImageShape
-from genimg.data.listing import ClipListing, clip_file, list_clips
+from genimg.data.listing import IMAGES, ClipListing, clip_file, list_clips
 from genimg.data.reading import read_each, warn_about_failures
 from genimg.sampling.inputs import BACKGROUND, Paths, as_list
 from genimg.sampling.memory import check_kept
@@ -22,8 +22,8 @@ def read_clips(
     """Reads the first `frames` frames of clips, uint8 (N, frames, C, H, W). Arguments and errors as for `read_images`.
 
     Args:
-        paths: GIFs, animated WebPs, videos, and folders. A folder of images is one clip; a folder of clips stands for
-            all of them.
+        paths: GIFs, animated WebPs and PNGs, videos, and folders. A folder of images is one clip; a folder of clips
+            stands for all of them.
     """
     clips = [clip for path in as_list(paths) for clip in _clips_at(Path(path).expanduser(), key)]
     check_kept(key, len(clips) * frames, shape, "fewer clips", bytes_per_value)
@@ -46,7 +46,7 @@ def read_clips(
 
 def _clips_at(path: Path, key: str) -> list[ClipListing]:
     """The clips in a file or a folder."""
-    expected = "a GIF, an animated WebP, a video, a folder of frames, or a folder of them"
+    expected = "a GIF, an animated WebP or PNG, a video, a folder of frames, or a folder of them"
     if path.is_dir():
         found = list_clips(path)[0]
     elif path.is_file():
@@ -56,5 +56,6 @@ def _clips_at(path: Path, key: str) -> list[ClipListing]:
         hint = "the path is neither a file nor a folder" if path.exists() else "there is no such file"
         raise UserError(key, path, expected, hint)
     if not found:
-        raise UserError(key, path, expected, "this model continues several given frames, not one image")
+        still = path.suffix.lower() in IMAGES
+        raise UserError(key, path, expected, "this model continues several frames, not one image" if still else None)
     return found

@@ -25,13 +25,16 @@ def moments(filters: Tensor) -> Tensor:
     moment is M[i, j] = 1 computes the derivative of order i along the rows and j along the columns.
     """
     side = filters.shape[-1]
-    places = torch.arange(side, device=filters.device, dtype=torch.float32) - side // 2
+    # the middle of an even side is where a convolution with padding "same" has it
+    places = torch.arange(side, device=filters.device, dtype=torch.float32) - (side - 1) // 2
     powers = torch.stack([places**order / factorial(order) for order in range(side)])  # (orders, side)
     return powers @ filters.float() @ powers.T
 
 
 class PhyCell(nn.Module):
-    """One physical cell: a step of a partial differential equation, then a correction by the frame (eq. 7 and 8).
+    """One physical cell: a step of a partial differential equation, then a correction by the frame (section 3.2).
+
+    The gain is a sigmoid, as in the code of the authors.
 
         h~ = h + sum_{i, j} c_ij d^(i + j) h / (dx^i dy^j)
         K = sigmoid(W_h * h~ + W_x * x + b),  h' = h~ + K o (x - h~)

@@ -46,11 +46,6 @@ def test_a_sample_begins_with_the_given_frames_and_has_any_length() -> None:
     assert model.sample(Noise.of_first(2, 0), start=start).shape[1] == FRAMES
 
 
-def test_one_given_frame_is_an_image() -> None:
-    model, start = tiny(given_frames=1), clips()[:, 0]
-    assert torch.equal(model.sample(Noise.of_first(2, 0), start=start)[:, 0], start)
-
-
 def test_stored_starts_are_enough_to_draw() -> None:
     model = tiny()
     with pytest.raises(UserError, match="start"):

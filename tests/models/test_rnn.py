@@ -96,35 +96,35 @@ def test_every_size_trains_and_every_parameter_gets_a_gradient(
     assert all(torch.isfinite(value) for value in metrics.values())
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without in ([], ["adversary.discriminator.discriminator.to_logit.bias"])  # its loss is of differences
-    assert model.sample(Noise.of_first(2, 0), start=batch["images"][:, 0]).shape == batch["images"].shape
+    assert model.sample(Noise.of_first(2, 0), start=batch["images"][:, :1]).shape == batch["images"].shape
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
 def test_a_sample_begins_with_the_start_image_and_has_the_given_length(recurrent: str) -> None:
-    model, start = tiny(recurrent=recurrent), clips()[:, 0]
+    model, start = tiny(recurrent=recurrent), clips()[:, :1]
     long = model.sample(Noise.of_first(2, 0), start=start, num_frames=40)
     assert long.shape == (2, 40, 1, 16, 16)
-    assert torch.equal(long[:, 0], start)
+    assert torch.equal(long[:, :1], start)
     assert long.abs().max() <= 1
     assert model.sample(Noise.of_first(2, 0), start=start, num_frames=1).shape[1] == 1
 
 
 def test_samples_are_a_function_of_the_seed() -> None:
-    model, start = tiny(), clips()[:, 0]
+    model, start = tiny(), clips()[:, :1]
     first, again, other = (model.sample(Noise.of_first(2, s), start=start) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.allclose(first[:, 1:], other[:, 1:])
 
 
 def test_a_longer_sample_begins_with_the_frames_of_a_shorter_one() -> None:
-    model, start = tiny(), clips()[:, 0]
+    model, start = tiny(), clips()[:, :1]
     short, long = (model.sample(Noise.of_first(2, 0), start=start, num_frames=n) for n in (6, 40))
     torch.testing.assert_close(long[:, :6], short)
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
 def test_a_sample_does_not_depend_on_its_batch(recurrent: str) -> None:
-    model, start = tiny(recurrent=recurrent), clips(3)[:, 0]
+    model, start = tiny(recurrent=recurrent), clips(3)[:, :1]
     together = model.sample(Noise.of_first(3, 0), start=start)
     alone = model.sample(Noise(0, torch.tensor([1])), start=start[1:2])
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-4)
@@ -134,7 +134,7 @@ def test_samples_depend_on_the_start_image_only_and_the_bound_on_all_frames() ->
     model, true = tiny(), clips()
     false = true.clone()
     false[:, 1:] = -false[:, 1:]
-    free = [model.sample(Noise.of_first(2, 0), start=c[:, 0], num_frames=c.shape[1])[:, 1:] for c in (true, false)]
+    free = [model.sample(Noise.of_first(2, 0), start=c[:, :1], num_frames=c.shape[1])[:, 1:] for c in (true, false)]
     assert torch.equal(free[0], free[1])
     # and the bound, which may see it, does
     seen = [model.evaluate({"images": c}, Noise.of_first(2, 0))["kl"] for c in (true, false)]
@@ -152,10 +152,10 @@ def test_reconstructions_equal_samples_if_the_posteriors_are_the_priors() -> Non
 
     dynamics.observe = blind
     dynamics.posterior = lambda step, seen, t: dynamics.prior(step)
-    free = model.sample(Noise.of_first(2, 0), start=images[:, 0])
+    free = model.sample(Noise.of_first(2, 0), start=images[:, :1])
     taught = model.reconstruct(images)[:, 1:]
     torch.testing.assert_close(
-        model.sample(Noise.of_first(2, 0), start=images[:, 0], temperature=0.0)[:, 1:],
+        model.sample(Noise.of_first(2, 0), start=images[:, :1], temperature=0.0)[:, 1:],
         taught,
         atol=1e-5,
         rtol=1e-4,
@@ -249,7 +249,7 @@ def test_a_restored_model_samples_from_its_stored_start_images() -> None:
     model, images = tiny(), clips(5)
     with pytest.raises(UserError, match="start"):
         model.sample(Noise.of_first(2, 0))
-    model.keep_starts(images[:, 0])
+    model.keep_starts(images[:, :1])
     copy = tiny()
     copy.load_state_dict(model.state_dict())
     kept = copy.sample(Noise.of_first(7, 0))[:, 0]  # more than are kept: they take turns
@@ -258,7 +258,7 @@ def test_a_restored_model_samples_from_its_stored_start_images() -> None:
 
 def test_stored_start_images_are_chosen_by_class() -> None:
     model, images = tiny(num_classes=10), clips(4)
-    model.keep_starts(images[:, 0], torch.tensor([3, 7, 3, 1]))
+    model.keep_starts(images[:, :1], torch.tensor([3, 7, 3, 1]))
     drawn = model.sample(Noise.of_first(3, 0), labels=torch.tensor([7, 1, 7]))[:, 0]
     torch.testing.assert_close(drawn, images[[1, 3, 1], 0], atol=1 / 255, rtol=0)
     other = model.sample(Noise.of_first(1, 0), labels=torch.tensor([5]))[0, 0]  # a class of which none was kept
@@ -267,13 +267,13 @@ def test_stored_start_images_are_chosen_by_class() -> None:
 
 def test_stored_start_images_are_spread_over_the_classes() -> None:
     model = tiny(num_classes=10)
-    images = torch.zeros(100, *clips(1).shape[2:])
+    images = torch.zeros(100, 1, *clips(1).shape[2:])
     model.keep_starts(images, torch.arange(100) // 20)  # sorted by class, as folders are read
     assert model.starts.labels.bincount().tolist() == [7, 7, 6, 6, 6]
 
 
 def test_the_class_changes_the_sample() -> None:
-    model, start = tiny(num_classes=10), clips(1)[:, 0]
+    model, start = tiny(num_classes=10), clips(1)[:, :1]
     one, two = (model.sample(Noise.of_first(1, 0), start=start, labels=torch.tensor([c])) for c in (1, 2))
     assert not torch.allclose(one, two)
     with pytest.raises(UserError, match="class"):
@@ -305,7 +305,7 @@ def test_clips_of_a_model_with_an_adversary_are_drawn_with_the_narrowest_kernels
             return draw(layers, canvas, shift, sigma, *rest)
 
         model.decoder.forward = spy
-        model.animate(torch.rand(2, 1, 16, 16), torch.randn(2, 4, model.latent_dim))
+        model.animate(torch.rand(2, 1, 1, 16, 16), torch.randn(2, 4, model.latent_dim))
     assert (widths[0.5][0] == 0.25).all()
     assert (widths[0.0][0] > 0.3).all()
 
@@ -384,6 +384,6 @@ def test_the_discriminator_sees_frames_as_they_are_sampled(monkeypatch: pytest.M
     of_posteriors, of_priors = drawn
     later = seen[0][:, 3:]
     for noise, expected in ((of_priors, True), (of_posteriors, False)):
-        frames = model.animate(images[:, 0], noise)[:, 1:]
+        frames = model.animate(images[:, :1], noise)[:, 1:]
         nearest = (frames - later.unsqueeze(1)).abs().amax((2, 3, 4)).amin(1)
         assert (nearest < 1e-5).tolist() == [expected, expected]

@@ -16,13 +16,13 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.models.outputs import clipped
 from genimg.sampling import projected
+from genimg.sampling.descent import RATE, learning_rate, pyramid_error
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import to_float, to_uint8
 from genimg.sampling.load import from_checkpoint
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.write import write_samples
 from genimg.sampling.projected import Latents, read_latents
-from genimg.sampling.projection import RATE, learning_rate, pyramid_error
 from genimg.sampling.sampler import Sampler
 from tests.stub_models import StubSequences
 from tests.trained import checkpoint

@@ -203,6 +203,8 @@ RULES: dict[str, Rule] = {
     "project_steps": Integer(1),
     "latents": Text(null=True),
     "start": Paths(null=True),
+    "end": Paths(null=True),
+    "loop": Flag(),
     "num_frames": Integer(2, null=True),
     "futures": Integer(1),
     "fps": Number(low=1, high=50),

@@ -337,7 +337,7 @@ def check_images(config: Config) -> Config:
     if isinstance(start := config.get("start"), str) and start.startswith(OF_RUN):
         place = find_run(start.removeprefix(OF_RUN), str(config["outputs"]), "start")
         found["start"] = f"{OF_RUN}{_absolute(place)}"
-    for key in ("start", "reconstruct", "complete", "project"):
+    for key in ("start", "end", "reconstruct", "complete", "project"):
         for path in () if key in found else _as_list(config.get(key)):
             if not Path(path).expanduser().exists():
                 raise UserError(key, path, "an image, a folder of images, or a list", hint="there is no such file")

@@ -20,7 +20,6 @@ from genimg.evaluation.metrics.lpips import LPIPS, load_lpips, unavailable
 from genimg.evaluation.metrics.motion import motion
 from genimg.evaluation.metrics.similarity import COSINE, METRICS, Description, cosine_distance, similarity
 from genimg.evaluation.subject import Images, Subject, too_few_hint
-from genimg.models.starts import start_of
 from genimg.sampling.images.sheets import to_float, to_uint8
 
 _CLIPS, _FUTURES = 200, 4  # the largest number of compared clips, and futures per clip
@@ -65,7 +64,7 @@ def _generate(subject: Subject, clips: Tensor, classes: list[str] | None) -> Ite
     batches = subject.sampler.stream(
         len(clips),
         seed=subject.seed,
-        start=to_float(start_of(clips, subject.sampler.model.given_frames)),
+        start=to_float(clips[:, : subject.sampler.model.given_frames]),
         classes=classes,
         futures=_FUTURES,
         num_frames=clips.shape[1],

@@ -269,7 +269,7 @@ class DrawsPixels(Protocol):
 class Animates(Protocol):
     """A sequence model as a function of its start and of standard normal noise (N, 1 + frames to predict, latent_dim).
 
-    start: images (N, C, H, W), or (N, k, C, H, W) for a model of k given frames.
+    start: the given frames (N, k, C, H, W).
     """
 
     latent_dim: int
@@ -281,4 +281,4 @@ class Animates(Protocol):
 class KeepsStarts(Protocol):
     """A sequence model that keeps starts, as of `Animates`, so that its checkpoint is enough to animate."""
 
-    def keep_starts(self, images: Tensor, labels: Tensor | None) -> None: ...
+    def keep_starts(self, starts: Tensor, labels: Tensor | None) -> None: ...

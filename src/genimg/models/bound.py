@@ -30,6 +30,13 @@ class Scene(NamedTuple):
     clip_latent: Any = None  # q(w | clip), unbounded
 
 
+class State(NamedTuple):
+    """The state of a roll-out."""
+
+    layers: Any  # of the start
+    step: Any  # the last step of the dynamics
+
+
 class Bound(NamedTuple):
     """The terms of the bound in nats per clip, (B,) each, and the predicted frames."""
 

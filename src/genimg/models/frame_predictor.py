@@ -3,7 +3,6 @@
 Where the future is uncertain it predicts the mean of what may come, which is blurred; `RNN` draws one future instead.
 """
 
-from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,22 +11,24 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.distributed.data_parallel import all_reduce_mean
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
+from genimg.models.base import Batch, OptimizerFactory, check_unused
 from genimg.models.bound import check_clips, frame_error, frame_ssim
 from genimg.models.objectives.feeding import FEEDINGS
 from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
-from genimg.models.starts import KeptStarts, frames_of, start_of, start_shape
+from genimg.models.sequence import SequenceModel
+
+State = tuple[Tensor, Any]  # the frame to read next (N, C, H, W), and the state of the recurrence before it
 
 
-class FramePredictor(GenerativeModel):
+class FramePredictor(SequenceModel):
     """Trained to predict every frame from those before, and sampled by feeding predicted frames back.
+
+    All futures of a start are equal, because nothing is drawn; temperature has no effect.
 
     Args:
         recurrence: a `networks.recurrence.Recurrence`: ConvLSTM, PredRNN or PhyDNet.
         optimizer: called with the parameters.
-        image_size, channels: of a frame.
-        num_frames: frames of a training clip, and the default length of a sample.
-        given_frames: the first frames of a clip, from which the others are predicted.
+        image_size, channels, num_frames, given_frames: as in `SequenceModel`.
         likelihood: a name of `LIKELIHOODS`. The sigma of the Gaussian is optimal for each batch.
         feeding: a name of `FEEDINGS`: which frames of a training clip the network reads, true or predicted ones.
         grad_clip: maximum norm of the gradient.
@@ -38,9 +39,9 @@ class FramePredictor(GenerativeModel):
         UserError: for an unknown likelihood or feeding, or a network of another model.
     """
 
-    produces: ClassVar[Literal["images", "sequences"]] = "sequences"
     monitor: tuple[str, Literal["min", "max"]] = ("mse", "min")
     network_nodes: ClassVar[tuple[str, ...]] = ("recurrence",)
+    latent_dim = 0
 
     def __init__(
         self,
@@ -56,19 +57,16 @@ class FramePredictor(GenerativeModel):
         final_lr: float,
         **_shared: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(image_size, channels, num_frames, given_frames)
         check_unused(_shared)
         for key, name, known in (("likelihood", likelihood, LIKELIHOODS), ("feeding", feeding, FEEDINGS)):
             if name not in known:
                 raise UserError(f"model.{key}", name, f"one of {', '.join(known)}")
         self.recurrence, self.optimizer = recurrence, optimizer
-        self.num_frames, self.given_frames = num_frames, given_frames
         self.likelihood, self.feeding = LIKELIHOODS[likelihood], FEEDINGS[feeding]
         self.grad_clip, self.final_lr = grad_clip, final_lr
         learned = self.likelihood.scale == "learned"
         self.log_scale = nn.Parameter(torch.tensor(-2.0), requires_grad=learned)  # 0.14 in [-1, 1]
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.starts = KeptStarts(start_shape(given_frames, (channels, height, width)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.parameters())
@@ -126,7 +124,7 @@ class FramePredictor(GenerativeModel):
         """
         clips, given = check_clips(batch["images"], self.given_frames), self.given_frames
         truth, still = clips[:, given:], clips[:, given - 1 : given]
-        frames = self.sample(noise, start=start_of(clips, given), num_frames=clips.shape[1])[:, given:]
+        frames = self.sample(noise, start=clips[:, :given], num_frames=clips.shape[1])[:, given:]
         return {
             "mse": frame_error(frames, truth),
             "mse_copy": frame_error(still, truth),
@@ -134,40 +132,19 @@ class FramePredictor(GenerativeModel):
             "ssim_copy": frame_ssim(still.expand_as(truth), truth),
         }
 
-    def sample(
-        self,
-        noise: Noise,
-        *,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-        start: Tensor | None = None,
-        num_frames: int | None = None,
-    ) -> Tensor:
-        """Clips (N, T, C, H, W) in [-1, 1], which begin with the given frames. All futures of a start are equal.
-
-        Args:
-            temperature: without effect, because nothing is drawn.
-            start: (N, *start_shape) in [-1, 1]; None takes the stored ones in turn.
-            num_frames: T, of any length; None is the length of training clips.
-        """
-        if start is None:
-            start, _ = self.starts.draw(noise.of_start())
-        length = self.num_frames if num_frames is None else num_frames
-        return torch.stack(list(self.stream(start, length)), dim=1)
-
-    @torch.no_grad()
-    def stream(self, start: Tensor, num_frames: int) -> Iterator[Tensor]:
-        """Yields the frames (N, C, H, W) of `sample`, in the memory of one step."""
+    def begin(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> State:
+        """See the base class."""
+        *before, last = start.unbind(1)
         state = None
-        for frame in frames_of(start, self.given_frames).unbind(1):
-            yield frame
-            outputs, state, _ = self.recurrence(frame, state)
-        for time in range(self.given_frames, num_frames):
-            frame = self.likelihood.mean(outputs)
-            yield frame
-            if time < num_frames - 1:
-                outputs, state, _ = self.recurrence(frame, state)
+        for frame in before:
+            state = self.recurrence(frame, state).state
+        return last, state
 
-    def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Stores up to 32 starts (N, *start_shape), uint8 or in [-1, 1], in the checkpoint."""
-        self.starts.keep(images, labels)
+    def advance(self, state: State, noise: Tensor) -> tuple[Tensor, State]:
+        """See the base class."""
+        frames = []
+        for _ in range(noise.shape[1]):
+            predicted = self.recurrence(*state)
+            frames.append(self.likelihood.mean(predicted.outputs))
+            state = frames[-1], predicted.state
+        return torch.stack(frames, dim=1), state

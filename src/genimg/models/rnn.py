@@ -7,9 +7,9 @@ additional latent w of the clip. x_0 is given, so it has no likelihood. If k fra
 of them, whose pixels move, and w has the prior p(w | given frames).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
@@ -20,8 +20,8 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.adversary import Adversary, pairs
-from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
-from genimg.models.bound import Bound, Path, Scene, best_unrelated_error, check_clips, frame_error, frame_ssim
+from genimg.models.base import Batch, OptimizerFactory, check_unused
+from genimg.models.bound import Bound, Path, Scene, State, best_unrelated_error, check_clips, frame_error, frame_ssim
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
@@ -31,7 +31,7 @@ from genimg.models.objectives.variational import (
     soft_bound,
 )
 from genimg.models.schedules import Schedule
-from genimg.models.starts import KeptStarts, frames_of, start_of, start_shape
+from genimg.models.sequence import SequenceModel
 
 #: Likelihoods that the sequence model can use: an optimal sigma would need all frames of a batch at once.
 SUPPORTED = tuple(name for name, one in LIKELIHOODS.items() if one.scale != "optimal")
@@ -39,12 +39,10 @@ SUPPORTED = tuple(name for name, one in LIKELIHOODS.items() if one.scale != "opt
 #: Soft bounds of the log-variance of every latent: standard deviations from 0.02 to 7.
 LOG_VAR_RANGE = (-8.0, 4.0)
 
-CHUNK = 16  # frames drawn at once in sampling, which bounds the memory of long animations
-
 Latent = tuple[Tensor, Tensor]  # mean and bounded log-variance, (B, latent_dim) each
 
 
-class RNN(GenerativeModel):
+class RNN(SequenceModel):
     """A sequence model that is trained on the bound, on clips of growing length, and sampled from the priors.
 
     Args:
@@ -54,9 +52,7 @@ class RNN(GenerativeModel):
         discriminator: pairs of a start image and a later frame (N, 2 C, H, W) -> logits (N,), for `adversarial`.
         optimizer: called with the parameters of the other networks.
         discriminator_optimizer: called with those of the discriminator.
-        image_size, channels: of a frame.
-        num_frames: frames of a training clip, and the default length of a sample.
-        given_frames: frames from which the others are predicted, k.
+        image_size, channels, num_frames, given_frames: as in `SequenceModel`.
         likelihood: a name of `SUPPORTED`.
         adversarial: weight of the `Adversary` beside the bound; 0 trains without a discriminator.
         gamma: weight of (R1 + R2) / 2 of the discriminator, one number or the ends of a `Schedule`.
@@ -71,7 +67,6 @@ class RNN(GenerativeModel):
         UserError: for an unsupported likelihood, or a network of another model.
     """
 
-    produces: ClassVar[Literal["images", "sequences"]] = "sequences"
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
@@ -103,7 +98,7 @@ class RNN(GenerativeModel):
         final_lr: float,
         **_shared: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(image_size, channels, num_frames, given_frames)
         check_unused(_shared)
         if likelihood not in SUPPORTED:
             raise UserError("model.likelihood", likelihood, f"one of {', '.join(SUPPORTED)}")
@@ -112,19 +107,17 @@ class RNN(GenerativeModel):
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.adversary = Adversary(discriminator, adversarial, Schedule.of(gamma)) if adversarial else None
         self.sharpens = bool(adversarial)
-        self.num_frames, self.given_frames, self.num_classes = num_frames, given_frames, num_classes
+        self.num_classes = num_classes
         self.likelihood = LIKELIHOODS[likelihood]
         self.monitor = self.likelihood.objective
         self.latent_dim: int = self.dynamics.latent_dim
         self.curriculum = curriculum
         self.grad_clip, self.futures, self.final_lr = grad_clip, futures, final_lr
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         log_scale = torch.tensor(-2.0)  # 0.14 in [-1, 1]: frames are inaccurate at first
         if self.likelihood.scale == "learned":
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
-        self.starts = KeptStarts(start_shape(given_frames, (channels, height, width)))
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The optimizer of the model, and that of the discriminator if there is one."""
@@ -191,29 +184,16 @@ class RNN(GenerativeModel):
         clips: from the last given frame on.
         """
         times = torch.randint(1, clips.shape[1], (len(clips),), device=clips.device)
-        real, fake = pairs(clips, self._draw_at(bound.scene, times, clips.shape[1], labels), times)
+        noise = torch.randn(len(clips), clips.shape[1], self.latent_dim, device=clips.device)
+        state = self._begin_drawn(bound.scene, noise[:, 0], labels)
+        drawn = self._frame_at(state, noise[:, 1:], times, self.curriculum.opening(self.progress))
+        real, fake = pairs(clips, drawn, times)
         step = self.images_seen // (len(clips) * world_size())
         optimizer.zero_grad()
         critic_loss, real_logits = adversary.critic_loss(real, fake, step, self.progress)
         self.manual_backward(critic_loss)
         optimizer.step()
         return critic_loss, adversary.loss(fake, real_logits, loss, bound.frames, self.progress)
-
-    def _draw_at(self, scene: Scene, times: Tensor, length: int, labels: Tensor | None) -> Tensor:
-        """One frame of each clip as it is sampled, with gradients: (B, C, H, W).
-
-        Only vectors are computed of the others, which is cheap.
-
-        Args:
-            times: int64 (B,), from 1, the frame after the last given one, to length - 1.
-        """
-        noise = torch.randn(len(times), length, self.latent_dim, device=times.device)
-        w = reparameterise(*self._clip_prior(scene), noise[:, 0])
-        path = self._run_dynamics(self._begin(scene, w, labels), self._prior, noise[:, 1:], range(1, length))
-        rows = torch.arange(len(times), device=times.device)
-        chosen = (value[rows, times - 1].unsqueeze(1) for value in path[1:])
-        opening = self.curriculum.opening(self.progress)
-        return self._draw(scene.layers, self._sharpened(Path(path.step, *chosen)), opening).squeeze(1)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
@@ -226,13 +206,10 @@ class RNN(GenerativeModel):
         start image; that of the data is `mse_copy`. `ssim_best` and `ssim_copy` are the SSIM of the best roll-out and
         of the copy: a blurred frame may have a small squared error, but not a high SSIM.
         """
-        clips, labels, given = (
-            check_clips(batch["images"], self.given_frames),
-            self._labels_of(batch),
-            self.given_frames,
-        )
-        start, truth = start_of(clips, given), clips[:, given:]
-        free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1])
+        given = self.given_frames
+        clips, labels = check_clips(batch["images"], given), self._labels_of(batch)
+        truth = clips[:, given:]
+        free = partial(self.sample, labels=labels, start=clips[:, :given], num_frames=clips.shape[1])
         futures = [free(noise.of_future(future))[:, given:] for future in range(self.futures)]
         errors = torch.stack([frame_error(future, truth) for future in futures])
         still = clips[:, given - 1 : given]
@@ -249,75 +226,41 @@ class RNN(GenerativeModel):
             "ssim_copy": frame_ssim(still.expand_as(truth), truth),
         }
 
-    def sample(
-        self,
-        noise: Noise,
-        *,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-        start: Tensor | None = None,
-        num_frames: int | None = None,
-    ) -> Tensor:
-        """Animations (N, T, C, H, W) in [-1, 1], which begin with the given frames.
+    def begin(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> State:
+        """See the base class."""
+        return self._begin_drawn(self._look(start), noise, labels if self.num_classes else None)
+
+    def advance(self, state: State, noise: Tensor) -> tuple[Tensor, State]:
+        """See the base class."""
+        path = self._run_dynamics(state.step, self._prior, noise)
+        return self._draw(state.layers, self._sharpened(path)), state._replace(step=path.step)
+
+    def last_frame(self, state: State, noise: Tensor) -> Tensor:
+        """See the base class. Only vectors are computed of the other frames, which is cheap."""
+        return self._frame_at(state, noise, torch.full((len(noise),), noise.shape[1], device=noise.device))
+
+    def _frame_at(self, state: State, noise: Tensor, times: Tensor, opening: float = 1.0) -> Tensor:
+        """One of the next t frames of each clip, (N, C, H, W).
 
         Args:
-            start: (N, *start_shape) in [-1, 1]; None draws from the stored ones, by the classes `labels`.
-            num_frames: T, of any length; None is the length of training clips.
+            noise: standard normal (N, t, latent_dim).
+            times: int64 (N,), from 1 to t.
         """
-        if start is None:
-            start, labels = self.starts.draw(noise.of_start(), labels if self.num_classes else None)
-        if start.shape[0] != len(noise):
-            raise ValueError(f"{len(noise)} animations need {len(noise)} start images, got shape {tuple(start.shape)}")
-        if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every start image, because this model is conditional")
-        length = self.num_frames if num_frames is None else num_frames
-        return torch.cat(list(self.stream(start, length, noise, labels, temperature)), dim=1)
-
-    @torch.no_grad()
-    def stream(
-        self,
-        start: Tensor,
-        num_frames: int,
-        noise: Noise,
-        labels: Tensor | None = None,
-        temperature: float = 1.0,
-    ) -> Iterator[Tensor]:
-        """Yields `sample` in pieces (N, t, C, H, W), the given frames and at most `CHUNK` others, in bounded memory."""
-
-        def drawn(times: range) -> Tensor:
-            return temperature * noise.normal(len(times), self.latent_dim, skip=times.start * self.latent_dim)
-
-        yield from self._roll_out(start, num_frames - self.given_frames, drawn, labels)
+        path = self._run_dynamics(state.step, self._prior, noise)
+        rows = torch.arange(len(times), device=times.device)
+        chosen = (value[rows, times - 1].unsqueeze(1) for value in path[1:])
+        return self._draw(state.layers, self._sharpened(Path(path.step, *chosen)), opening).squeeze(1)
 
     @torch.no_grad()
     def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1] that begin with the given frames.
 
         Args:
-            start: (N, *start_shape) in [-1, 1].
+            start: (N, k, C, H, W) in [-1, 1].
             noise: standard normal (N, 1 + T - k, latent_dim): row 0 for the clip, then a row for each predicted frame.
         """
         frames = self._roll_out(start, noise.shape[1] - 1, lambda times: noise[:, times.start : times.stop], labels)
         return torch.cat(list(frames), dim=1)
-
-    def _roll_out(
-        self, start: Tensor, count: int, noise: Callable[[range], Tensor], labels: Tensor | None
-    ) -> Iterator[Tensor]:
-        """Yields the given frames, then `count` frames from the priors.
-
-        Args:
-            noise: times -> standard normal (N, len(times), latent_dim), for w at time 0 and for z_t at time t.
-        """
-        given = frames_of(start, self.given_frames)
-        yield given
-        scene = self._look(given)
-        w = reparameterise(*self._clip_prior(scene), noise(range(1)).squeeze(1))
-        step = self._begin(scene, w, labels if self.num_classes else None)
-        for begin in range(1, count + 1, CHUNK):
-            times = range(begin, min(begin + CHUNK, count + 1))
-            path = self._run_dynamics(step, self._prior, noise(times), times)
-            step = path.step
-            yield self._draw(scene.layers, self._sharpened(path))
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -326,10 +269,6 @@ class RNN(GenerativeModel):
         means = torch.zeros(len(images), 1 + images.shape[1] - given, self.latent_dim, device=images.device)
         bound = self._bound(images, labels if self.num_classes else None, means)
         return torch.cat([images[:, :given], bound.frames], dim=1)
-
-    def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Stores up to 32 starts (N, *start_shape), uint8 or in [-1, 1], with their classes in the checkpoint."""
-        self.starts.keep(images, labels)
 
     def _bound(self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0) -> Bound:
         """The bound with latents drawn from the posteriors.
@@ -342,7 +281,7 @@ class RNN(GenerativeModel):
         scene = self._look(clips)
         observation = scene.observation
         w = _bounded(scene.clip_latent)
-        step = self._begin(scene, reparameterise(*w, noise[:, 0]), labels)
+        state = self._begin(scene, reparameterise(*w, noise[:, 0]), labels)
         kl_frames: list[Tensor] = []
 
         def latent(step: Any, t: int) -> Latent:
@@ -350,8 +289,8 @@ class RNN(GenerativeModel):
             kl_frames.append(gaussian_kl_between(*posterior, *self._prior(step, t)))
             return posterior
 
-        path = self._run_dynamics(step, latent, noise[:, 1:], range(1, noise.shape[1]))
-        frames = self._draw(scene.layers, path, opening)
+        path = self._run_dynamics(state.step, latent, noise[:, 1:])
+        frames = self._draw(state.layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, last + 1 :]),
             kl_clip=gaussian_kl_between(*w, *self._clip_prior(scene)),
@@ -375,11 +314,16 @@ class RNN(GenerativeModel):
         observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
         return scene._replace(observation=observation, clip_latent=clip_latent)
 
-    def _begin(self, scene: Scene, w: Tensor, labels: Tensor | None) -> Any:
-        """The state of the dynamics at the last given frame."""
+    def _begin_drawn(self, scene: Scene, noise: Tensor, labels: Tensor | None) -> State:
+        """The state at the last given frame, with w from its prior and noise (N, latent_dim)."""
+        return self._begin(scene, reparameterise(*self._clip_prior(scene), noise), labels)
+
+    def _begin(self, scene: Scene, w: Tensor, labels: Tensor | None) -> State:
+        """The state at the last given frame."""
         layout = scene.layers.centroid_and_extent()
         given = scene.observation.measured[:, : self.given_frames] if self.given_frames > 1 else None
-        return self.dynamics.begin(w, scene.context, scene.context_map, layout, labels, given)
+        step = self.dynamics.begin(w, scene.context, scene.context_map, layout, labels, given)
+        return State(scene.layers, step)
 
     def _clip_prior(self, scene: Scene) -> Latent:
         """p(w | given frames); N(0, I) if there is one only."""
@@ -393,10 +337,10 @@ class RNN(GenerativeModel):
         """p(z_t | the past)."""
         return _bounded(self.dynamics.prior(step))
 
-    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, times: range) -> Path:
-        """Runs the dynamics at `times`; z_t is drawn from `latent(previous step, t)` with noise (N, len(times), D)."""
+    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor) -> Path:
+        """Runs the dynamics; z_t is drawn from `latent(previous step, t)` with noise (N, t, D), t = 1, 2, ..."""
         steps = []
-        for t, drawn in zip(times, noise.unbind(1), strict=True):
+        for t, drawn in enumerate(noise.unbind(1), start=1):
             step = self.dynamics(reparameterise(*latent(step, t), drawn), step)
             steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))

@@ -1,4 +1,4 @@
-"""Start images that a sequence model stores, so that its checkpoint is sufficient to draw animations."""
+"""Starts that a sequence model stores, so that its checkpoint is sufficient to draw animations."""
 
 import math
 from collections.abc import Sequence
@@ -12,25 +12,10 @@ from genimg.common.noise import Noise
 CAPACITY = 32
 
 
-def start_shape(given_frames: int, image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Shape of what a sequence model starts from: one image (C, H, W), or several frames (k, C, H, W)."""
-    return (*image_shape,) if given_frames == 1 else (given_frames, *image_shape)
-
-
-def start_of(clips: Tensor, given_frames: int) -> Tensor:
-    """What the clips (N, T, C, H, W) start from, (N, *start_shape)."""
-    return clips[:, 0] if given_frames == 1 else clips[:, :given_frames]
-
-
-def frames_of(start: Tensor, given_frames: int) -> Tensor:
-    """The frames (N, k, C, H, W) of (N, *start_shape)."""
-    return start.unsqueeze(1) if given_frames == 1 else start
-
-
 class KeptStarts(nn.Module):
     """Up to `CAPACITY` uint8 starts with their classes, in buffers, which every checkpoint contains.
 
-    shape: of a start, `start_shape`.
+    shape: of a start, (k, C, H, W) for k given frames.
     """
 
     images: Tensor
@@ -46,13 +31,13 @@ class KeptStarts(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def keep(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Replaces the stored starts by up to 32 of `images` (N, *shape), uint8 or in [-1, 1].
+    def keep(self, starts: Tensor, labels: Tensor | None = None) -> None:
+        """Replaces the stored starts by up to 32 of `starts` (N, *shape), uint8 or in [-1, 1].
 
         The classes take turns, so that as many classes as possible are represented.
         """
-        chosen = torch.arange(len(images)) if labels is None else _class_by_class(labels)
-        images = images[chosen[:CAPACITY]]
+        chosen = torch.arange(len(starts)) if labels is None else _class_by_class(labels)
+        images = starts[chosen[:CAPACITY]]
         if images.dtype != torch.uint8:
             images = ((images + 1) * 127.5).round().clamp(0, 255).byte()
         self.images[: len(images)] = images.view(len(images), *self.images.shape[1:])

@@ -2,7 +2,7 @@
 
     start:   the 4 best of 256 random latents, of which the best result is kept
     loss:    mean squared error of the pixels, summed over the image and its halvings to 4 pixels
-    steps:   Adam on the latents, with a learning rate that rises in the first 5% of the steps and falls in the last 25%
+    steps:   those of `descent`
 
 The generator does not change. The paper compares features of VGG16 (LPIPS), which would have to be downloaded, and also
 optimises StyleGAN2's noise maps, with a penalty that keeps them noise. Here the maps are those of the samples, so that
@@ -14,18 +14,16 @@ References:
     Abdal et al. 2019, "Image2StyleGAN", for a style for each layer (W+), https://arxiv.org/abs/1904.03189
 """
 
-import math
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Decodes, HasStyles
 from genimg.sampling.classes import Classes
+from genimg.sampling.descent import descend, pyramid_error
 from genimg.sampling.memory import check_chunk
 from genimg.sampling.projected import SPACES, Latents, decode
 from genimg.sampling.settings import check_at_least
@@ -34,9 +32,6 @@ from genimg.sampling.trained import TrainedModel
 
 CANDIDATES = 256  # random latents among which an image finds its starts
 STARTS = 4  # optimised latents of an image: one start alone often ends far from the best
-RATE = 0.1  # largest learning rate, in standard deviations of the latents (Karras et al. 2020, appendix D)
-WARM_UP, COOL_DOWN = 0.05, 0.25  # shares of the steps (appendix D)
-COARSEST = 4  # pixels of the shorter side of the smallest images that are compared
 
 
 def project(
@@ -82,7 +77,7 @@ def _project(
     starts, scales = torch.cat([start for start, _ in found]), torch.cat([scale for _, scale in found])
     targets = targets.repeat_interleave(STARTS, 0)
     labels = None if labels is None else labels.repeat_interleave(STARTS, 0)
-    values, errors = _descend(lambda values: decode(trained, values, space, labels), starts, scales, targets, steps)
+    values, errors = descend(lambda values: decode(trained, values, space, labels), starts, scales, targets, steps)
     best = errors.view(-1, STARTS).argmin(1)
     return values.unflatten(0, (-1, STARTS))[torch.arange(len(best), device=best.device), best]
 
@@ -110,46 +105,3 @@ def _starts(
     best = torch.cat(errors).topk(STARTS, largest=False).indices
     scale = values.var(0).mean().sqrt()
     return values[best], scale.expand(STARTS).view(-1, *[1] * (values.dim() - 1))
-
-
-def _descend(
-    draw: Callable[[Tensor], Tensor], starts: Tensor, scales: Tensor, targets: Tensor, steps: int
-) -> tuple[Tensor, Tensor]:
-    """Of all latents (M, ...) on the way from the starts, those with the lowest loss, and their loss (M,).
-
-    scales: the unit of a step, (M, 1, ...).
-    """
-    moved = torch.zeros_like(starts, requires_grad=True)
-    adam = torch.optim.Adam([moved], lr=RATE)
-    best, least = starts, torch.full((len(starts),), math.inf, device=starts.device)
-    for step in range(steps + 1):
-        values = starts + scales * moved
-        errors = pyramid_error(draw(values), targets)
-        lower = errors.detach() < least
-        least = torch.where(lower, errors.detach(), least)
-        best = torch.where(lower.view(-1, *[1] * (starts.dim() - 1)), values.detach(), best)
-        if step < steps:
-            adam.param_groups[0]["lr"] = learning_rate((step + 0.5) / steps)
-            adam.zero_grad()
-            errors.sum().backward(inputs=[moved])
-            adam.step()
-    return best, least
-
-
-def pyramid_error(images: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error (B,) of images (B, C, H, W), summed over the images and their halvings to `COARSEST` pixels.
-
-    The reduced images have a gradient where the details of the two images do not overlap yet.
-    """
-    difference = images - targets
-    errors = [difference.square().mean((1, 2, 3))]
-    while min(difference.shape[2:]) > COARSEST:
-        difference = F.avg_pool2d(difference, 2, ceil_mode=True)
-        errors.append(difference.square().mean((1, 2, 3)))
-    return torch.stack(errors).sum(0)
-
-
-def learning_rate(share: float) -> float:
-    """The learning rate at a share of the steps, from 0 to 1: a linear rise, and at the end a fall to 0 on a cosine."""
-    fall = min(1.0, (1 - share) / COOL_DOWN)
-    return RATE * min(1.0, share / WARM_UP) * 0.5 * (1 - math.cos(math.pi * fall))

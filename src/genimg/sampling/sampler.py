@@ -7,11 +7,13 @@ the size of a batch; image i of a seed is then the same, bit for bit, for any nu
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Unpack, cast
 
 import torch
 from torch import Tensor
 
+from genimg.sampling import roll_out
 from genimg.sampling.classes import Classes
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.interpolation import interpolate
@@ -19,6 +21,8 @@ from genimg.sampling.memory import check_kept
 from genimg.sampling.projected import Latents, stream_latents
 from genimg.sampling.projection import project
 from genimg.sampling.reconstruction import stream_reconstructions
+from genimg.sampling.roll_out import RollOut
+from genimg.sampling.sequences import ClipSettings
 from genimg.sampling.settings import LatentOptions, LatentSettings, Strengths
 from genimg.sampling.source import Source
 from genimg.sampling.stream import stream
@@ -31,6 +35,8 @@ class StreamOptions(LatentOptions, total=False):
 
     select: float | None
     start: Tensor | None
+    end: Tensor | None
+    loop: bool
     num_frames: int | None
     futures: int
 
@@ -73,6 +79,8 @@ class Sampler(TrainedModel):
         *,
         select: float | None = None,
         start: Tensor | None = None,
+        end: Tensor | None = None,
+        loop: bool = False,
         num_frames: int | None = None,
         futures: int = 1,
         **latents: Unpack[LatentOptions],
@@ -83,15 +91,33 @@ class Sampler(TrainedModel):
             num_images: number of images, or of start images of a sequence model; 1 or more.
             select: share of the images that is kept, from 0.01 to 1: an image whose logit is not among the highest of
                 its class is drawn again (see `Selection`). Models with a discriminator only. None = all images.
-            start: start images (num_images, C, H, W) of the sequences, or clips (num_images, k, C, H, W) for a model of
-                k given frames; None = the model's own. Sequence models only. A conditional model requires `classes`:
-                one for all, or one for each.
+            start: the given frames of the sequences (num_images, k, C, H, W), or images (num_images, C, H, W) for a
+                model of one given frame; None = the model's own. Sequence models only. A conditional model requires
+                `classes`: one for all, or one for each.
+            end: the last frame of the sequences (see `endings`): images (num_images, C, H, W), or (1, C, H, W) for one
+                that they share; None = any. RNN only.
+            loop: whether the sequences can be repeated without a jump. RNN only.
             num_frames: length of the sequences including the given frames, at least one more; None = as in training.
                 Sequence models only.
             futures: number of sequences for each start image, adjacent in the result. Sequence models only.
             latents: see `LatentSettings`.
         """
-        return stream(self.source(num_images, **latents), select, start, num_frames, futures)
+        clips = ClipSettings(start, end, loop, num_frames, futures)
+        return stream(self.source(num_images, **latents), select, clips)
+
+    def roll_out(
+        self, start: Tensor, classes: Classes | None = None, *, seed: int = 0, temperature: float = 1.0
+    ) -> RollOut:
+        """Begins animations that are drawn piece by piece: see `RollOut`. Sequence models only.
+
+        Args:
+            start, classes, seed, temperature: as for `stream`, where the number of starts is `num_images`.
+        """
+        return roll_out.begin(self, start, classes, seed, temperature)
+
+    def continue_from(self, path: str | Path) -> RollOut:
+        """The animations of a file that `RollOut.save` has written, with this model. No code in the file can run."""
+        return roll_out.read(self, path)
 
     def interpolate(self, num_images: int, steps: int, **latents: Unpack[LatentOptions]) -> Tensor:
         """Interpolates from each latent to the next, and from the last to the first.

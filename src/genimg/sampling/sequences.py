@@ -1,55 +1,109 @@
-"""Sequences in chunks: the futures of start images."""
+"""Sequences in chunks: the futures of starts."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.common.noise import Noise
+from genimg.models.sequence import SequenceModel
+from genimg.sampling.endings import draw_loop, draw_to_end
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import CHUNK, Source, to_cpu
+from genimg.sampling.trained import TrainedModel
 
 _FEW_FRAMES = 16  # after the given ones, on which the memory of a sequence is estimated
 
 
-def stream_sequences(source: Source, start: Tensor | None, num_frames: int | None, futures: int) -> Iterator[Tensor]:
-    """Yields sequences (N, T, C, H, W), the futures of at most `CHUNK` start images at a time.
+@dataclass(frozen=True)
+class ClipSettings:
+    """What sequences start from, where they end, and how many there are; `Sampler.stream` describes it."""
 
-    `start`, `num_frames` and `futures` as for `Sampler.stream`.
-    """
+    start: Tensor | None = None
+    end: Tensor | None = None
+    loop: bool = False
+    num_frames: int | None = None
+    futures: int = 1
+
+    @property
+    def ends(self) -> bool:
+        """Whether the last frame of a sequence is prescribed."""
+        return self.loop or self.end is not None
+
+
+def stream_sequences(source: Source, clips: ClipSettings) -> Iterator[Tensor]:
+    """Yields sequences (N, T, C, H, W), the futures of at most `CHUNK` starts at a time."""
     trained, settings = source.trained, source.settings
-    length = cast(int, trained.num_frames) if num_frames is None else num_frames
-    check_at_least("futures", futures, 1)
-    check_at_least("num_frames", length, trained.model.given_frames + 1)
+    given = trained.model.given_frames
+    length = cast(int, trained.num_frames) if clips.num_frames is None else clips.num_frames
+    check_at_least("futures", clips.futures, 1)
+    check_at_least("num_frames", length, given + 1)
     count = CHUNK
-    if start is not None:
+    if clips.start is not None:
         if settings.seeds is not None:
             hint = "futures=4 draws several sequences from a start"
             raise UserError("seeds", settings.seeds, "not set with start", hint)
+        start = clips.start.unsqueeze(1) if clips.start.ndim == 4 and given == 1 else clips.start  # images
         shape = (settings.num_images, *trained.start_shape)
         if start.shape != shape:
-            kind = "images" if trained.model.given_frames == 1 else "clips"
-            raise UserError("start", tuple(start.shape), f"{kind} of shape {shape}")
+            raise UserError("start", tuple(start.shape), f"clips of shape {shape}")
         trained.classes_of(settings.num_images, settings.classes)
         count = min(CHUNK, settings.num_images)
-    source.check_memory(count, futures * length, num_frames=min(length, trained.model.given_frames + _FEW_FRAMES))
-    return _stream(source, start, length, futures)
+        clips = replace(clips, start=start)
+    end = _check_end(trained, clips, source.count)
+    frames = min(length, given + _FEW_FRAMES)
+    source.check_memory(count, clips.futures * length, num_frames=frames)
+    return _stream(source, replace(clips, end=end), length)
+
+
+def _check_end(trained: TrainedModel, clips: ClipSettings, count: int) -> Tensor | None:
+    """The end of each sequence, if there is one."""
+    if not clips.ends:
+        return None
+    key, got = ("loop", "true") if clips.loop else ("end", "images")
+    if clips.end is not None and clips.loop:
+        raise UserError("loop", "true", "false with end; a loop ends where it began")
+    model = trained.model
+    if not isinstance(model, SequenceModel) or not model.latent_dim:
+        expected = f"not set; {type(model).__name__} draws nothing that could lead there"
+        raise UserError(key, got, expected, "use a model=rnn run")
+    if clips.end is None:
+        return None
+    if clips.end.shape[1:] != trained.image_shape or len(clips.end) not in (1, count):
+        expected = f"one image for all of {count} starts, or one for each, of shape {trained.image_shape}"
+        raise UserError("end", tuple(clips.end.shape), expected)
+    return clips.end.expand(count, *trained.image_shape)
 
 
 @torch.no_grad()
-def _stream(source: Source, start: Tensor | None, num_frames: int, futures: int) -> Iterator[Tensor]:
-    model = cast(Any, source.trained.model)
+def _stream(source: Source, clips: ClipSettings, length: int) -> Iterator[Tensor]:
     for begin in range(0, source.count, CHUNK):
-        # given start images make no complete chunk; their sequences are equal up to rounding
-        end = begin + CHUNK if start is None else min(begin + CHUNK, source.count)
-        noise = source.noise(begin, end)
-        shared: dict[str, Any] = {
-            "labels": source.labels(begin, end),
-            "temperature": source.settings.temperature,
-            "start": None if start is None else start[begin:end].to(source.device),
-            "num_frames": num_frames,
-        }
-        drawn = [model.sample(noise.of_future(future), **shared) for future in range(futures)]
+        # chunks of given starts and ends are not complete; their sequences are equal up to rounding
+        end = begin + CHUNK if clips.start is None and not clips.ends else min(begin + CHUNK, source.count)
+        noise, labels = source.noise(begin, end), source.labels(begin, end)
+        part = replace(clips, start=_part(source, clips.start, begin), end=_part(source, clips.end, begin))
+        drawn = [_draw(source, noise.of_future(future), labels, part, length) for future in range(clips.futures)]
         kept = torch.stack(drawn, dim=1)[: source.count - begin]  # (count, futures, T, C, H, W)
         yield to_cpu(kept.flatten(0, 1))
+
+
+def _part(source: Source, frames: Tensor | None, begin: int) -> Tensor | None:
+    return None if frames is None else frames[begin : begin + CHUNK].to(source.device)
+
+
+def _draw(source: Source, noise: Noise, labels: Tensor | None, clips: ClipSettings, length: int) -> Tensor:
+    """The sequences (N, T, C, H, W) of the noise and of the length T."""
+    model, temperature = cast(Any, source.trained.model), source.settings.temperature
+    if not clips.ends:
+        shared = {"temperature": temperature, "num_frames": length}
+        return model.sample(noise, labels=labels, start=clips.start, **shared)
+    start = clips.start
+    if start is None:
+        start, labels = model.starts.draw(noise.of_start(), labels)
+    common = (length, noise, labels, temperature)
+    if clips.end is None:
+        return draw_loop(model, start, *common)
+    return draw_to_end(model, start, clips.end, *common)

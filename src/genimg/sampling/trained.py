@@ -9,7 +9,6 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.models.base import Decodes, Discriminates, DrawsPixels, GenerativeModel, HasStyles, Reconstructs, Repeats
-from genimg.models.starts import start_shape
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
 from genimg.sampling.settings import Strengths
@@ -50,8 +49,8 @@ class TrainedModel:
 
     @property
     def start_shape(self) -> tuple[int, ...]:
-        """Shape of what a sequence starts from: an image (C, H, W), or given frames (k, C, H, W)."""
-        return start_shape(self.model.given_frames, self.image_shape)
+        """Shape (k, C, H, W) of the given frames, from which a sequence starts."""
+        return (self.model.given_frames, *self.image_shape)
 
     @property
     def can_interpolate(self) -> bool:

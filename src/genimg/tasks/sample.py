@@ -9,7 +9,7 @@ CHECKS = (
     Check(resolve_run, needs_machine=True),
     Check(check_images, needs_machine=True),
 )
-PATH_KEYS = ("run", "outputs", "out", "start", "reconstruct", "complete", "project", "latents")
+PATH_KEYS = ("run", "outputs", "out", "start", "end", "reconstruct", "complete", "project", "latents")
 
 
 def run(config: dict[str, Any]) -> int:

@@ -22,7 +22,6 @@ from genimg.data.module import GenerativeData
 from genimg.distributed.batch_norm import SynchronizedLayers
 from genimg.distributed.data_parallel import AveragedGradients, cluster_environment
 from genimg.models.base import GenerativeModel, KeepsStarts
-from genimg.models.starts import start_of
 from genimg.training import lightning_api
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.checkpoints import Checkpoints
@@ -126,7 +125,7 @@ def build_model(
     if isinstance(model, KeepsStarts):  # so that a checkpoint can animate without the data
         batches = list(data.val_dataloader())
         labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
-        starts = [start_of(batch["images"], model.given_frames) for batch in batches]
+        starts = [batch["images"][:, : model.given_frames] for batch in batches]
         model.keep_starts(torch.cat(starts), labels)
     return model
 

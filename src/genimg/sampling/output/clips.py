@@ -10,6 +10,7 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_animation, contact_sheet, sheet_over_time, to_float
+from genimg.sampling.inputs import read_images
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
 from genimg.sampling.output.starts import read_start
@@ -35,7 +36,11 @@ def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path, tru
         start = to_float(read_start(trained, options, trust))
         options = replace(options, num_images=len(start))
     source = Source(trained, options)
-    clips = stream(source, options.select, start, options.num_frames, options.futures)
+    end = None
+    if options.end is not None:
+        images = read_images(options.end, trained.image_shape, "end", skip_unreadable=False)[1]
+        end = to_float(images)
+    clips = stream(source, options.select, options.clips(start, end))
     shape = (options.num_frames or trained.num_frames or 1, *trained.image_shape)
     given = options.rows is not None or options.columns is not None
     if options.futures > 1 and not given:

@@ -26,7 +26,7 @@ def write_completions(trained: TrainedModel, options: SampleOptions, paths: Path
         raise UserError("frames", "true", "false; completions are PNGs already")
     if options.drawing:
         raise UserError("drawing", "true", "false with complete")
-    options.check_unset(("seeds", "select", "rows", "columns", "interpolate", "start", "num_frames"), "complete")
+    options.check_unset(("seeds", "select", "rows", "columns", "interpolate", "start", "end", "num_frames"), "complete")
     files, images = read_images(paths, trained.image_shape, "complete", options.skip_unreadable, 12)
     source = Source(trained, replace(options, num_images=len(files)))
     columns = 2 + options.futures

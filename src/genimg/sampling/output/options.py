@@ -8,10 +8,12 @@ from importlib import resources
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.settings import read_settings
 from genimg.sampling.inputs import Paths, Seeds
+from genimg.sampling.sequences import ClipSettings
 from genimg.sampling.settings import LatentSettings
 
 #: Options of another one, with an example of it.
@@ -43,6 +45,8 @@ class SampleOptions(LatentSettings):
     known: float
     drawing: bool
     start: Paths | None
+    end: Paths | None
+    loop: bool
     num_frames: int | None
     futures: int
     fps: float
@@ -64,6 +68,10 @@ class SampleOptions(LatentSettings):
     def skip_unreadable(self) -> bool:
         """Whether unreadable files of a given folder are skipped. With a list of classes, they would shift."""
         return not isinstance(self.classes, list)
+
+    def clips(self, start: Tensor | None = None, end: Tensor | None = None) -> ClipSettings:
+        """How sequences are drawn from the frames that `start` and `end` name."""
+        return ClipSettings(start, end, self.loop, self.num_frames, self.futures)
 
     def check_belonging(self) -> None:
         """Raises UserError for an option that is set without the one that it belongs to."""

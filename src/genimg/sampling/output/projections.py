@@ -29,7 +29,7 @@ _AMPLIFIED = 4  # factor of the difference that is shown
 #: Options that choose other samples or another output.
 _OTHERS = (
     "seeds", "truncation", "truncation_psi", "select", "sliders", "mix_seeds", "mix_layer", "reconstruct", "start",
-    "num_frames",
+    "end", "num_frames",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from genimg.sampling.trained import TrainedModel
 
 
 def read_start(trained: TrainedModel, options: SampleOptions, trust: list[str]) -> Tensor:
-    """The images that `start` names, or the first frames of the clips, uint8 (N, *start_shape).
+    """The images (N, C, H, W) that `start` names, or the first frames (N, k, C, H, W) of the clips, uint8.
 
     Args:
         trust: packages whose classes the checkpoint of another run may name.

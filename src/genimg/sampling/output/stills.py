@@ -25,13 +25,13 @@ def write_stills(trained: TrainedModel, options: SampleOptions, folder: Path) ->
     With `drawing` it writes drawing.gif, the sheet while its images are drawn. If images are periodic, it writes
     tiled.png too, the first of them repeated 2 x 2.
     """
-    if options.start is not None:
-        expected = "not set; this model produces still images"
-        raise UserError("start", options.start, expected, "use a model=rnn run")
+    for key in ("start", "end"):
+        if (given := getattr(options, key)) is not None:
+            raise UserError(key, given, "not set; this model produces still images", "use a model=rnn run")
     if options.frames and options.interpolate is None:
         raise UserError("frames", "true", "false; images are PNGs already", hint="interpolate=8 writes a GIF")
     source = Source(trained, options)
-    images = stream(source, options.select, None, options.num_frames, options.futures)
+    images = stream(source, options.select, options.clips())
     sheet = _Sheet.of(source, options)
     if options.interpolate is not None:
         _write_interpolation(source, options, options.interpolate, folder)

@@ -1,0 +1,71 @@
+"""Animations drawn piece by piece: they are those of one call, and a state can be saved and branched."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from genimg.common.errors import UserError
+from genimg.sampling.load import from_checkpoint
+from genimg.sampling.sampler import Sampler
+from tests.trained import checkpoint
+
+WORDS = ["data=moving_digits", "data.num_frames=5", "data.given_frames=2"]
+
+
+@pytest.fixture(scope="module", params=["rnn", "phydnet", "rnn model.conditional=true"])
+def sampler(request: pytest.FixtureRequest) -> Sampler:
+    return from_checkpoint(checkpoint(*f"model={request.param}".split(), *WORDS), "cpu", ())
+
+
+def start(sampler: Sampler) -> torch.Tensor:
+    return 2 * torch.rand(2, *sampler.start_shape, generator=torch.Generator().manual_seed(0)) - 1
+
+
+def classes(sampler: Sampler) -> list[int] | None:
+    return [3, 7] if sampler.classes else None
+
+
+def test_pieces_are_the_frames_of_one_call(sampler: Sampler) -> None:
+    whole = sampler.sample(2, start=start(sampler), classes=classes(sampler), seed=4, num_frames=25)[:, 2:]
+    rolled = sampler.roll_out(start(sampler), classes(sampler), seed=4)
+    pieces = torch.cat([rolled.advance(count) for count in (1, 20, 2)], dim=1)
+    torch.testing.assert_close(pieces, whole, atol=1e-4, rtol=0)
+    assert rolled.frames == 23
+
+
+def test_a_saved_state_goes_on_as_if_it_had_not_been_saved(sampler: Sampler, tmp_path: Path) -> None:
+    rolled = sampler.roll_out(start(sampler), classes(sampler), seed=4, temperature=0.5)
+    rolled.advance(3)
+    rolled.save(tmp_path / "state.pt")
+    size = (tmp_path / "state.pt").stat().st_size
+    again = sampler.continue_from(tmp_path / "state.pt")
+    assert torch.equal(again.advance(40), rolled.advance(40))
+    rolled.save(tmp_path / "state.pt")
+    assert (tmp_path / "state.pt").stat().st_size == size
+
+
+def test_a_branch_has_the_same_past_and_another_future() -> None:
+    sampler = from_checkpoint(checkpoint("model=rnn", *WORDS), "cpu", ())
+    rolled = sampler.roll_out(start(sampler), seed=4)
+    rolled.advance(3)
+    same, other = rolled.branch(4).advance(4), rolled.branch(5).advance(4)
+    assert torch.equal(same, rolled.advance(4))
+    assert not torch.allclose(same, other)
+
+
+def test_files_that_are_no_state_are_one_message(sampler: Sampler, tmp_path: Path) -> None:
+    (tmp_path / "text.pt").write_text("no state")
+    torch.save({"leaves": [torch.zeros(1, 2)], "seed": 0, "frames": 1, "temperature": 1.0}, tmp_path / "other.pt")
+    torch.save([1], tmp_path / "list.pt")
+    for name in ("text.pt", "other.pt", "list.pt", "missing.pt"):
+        with pytest.raises(UserError) as mistake:
+            sampler.continue_from(tmp_path / name)
+        assert mistake.value.key == "path"
+
+
+def test_starts_of_another_shape_and_models_of_still_images_are_one_message(sampler: Sampler) -> None:
+    with pytest.raises(UserError, match="clips of shape"):
+        sampler.roll_out(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(UserError, match="still images"):
+        from_checkpoint(checkpoint("model=gan"), "cpu", ()).roll_out(torch.zeros(1, 1, 8, 8))

@@ -83,6 +83,7 @@ RULES: dict[str, Rule] = {
     "data.channels": Text(choices=("1", "3"), everywhere=True),
     "data.batch_size": Integer(1, everywhere=True),
     "data.root": Text(null=True),
+    "data.test_file": Text(null=True),
     "data.num_frames": Integer(2, 100_000),
     "data.given_frames": Integer(1, 100_000),
     "data.short": registered("data.frame_folder", "SHORT"),

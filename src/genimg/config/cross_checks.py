@@ -232,6 +232,8 @@ def check_lr_schedule(config: Config) -> None:
 def check_data_root(config: Config) -> None:
     for source in _folders(config):
         FOLDERS[source["_target_"]](source.get("root"), bool(source.get("follow_links")))
+    if (file := config["data"].get("test_file")) is not None and not Path(file).expanduser().is_file():
+        raise UserError("data.test_file", file, "an .npy file of clips", hint="there is no such file")
 
 
 def _folders(config: Config) -> list[Config]:

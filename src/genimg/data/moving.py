@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.hashing import Use, uniform
+from genimg.data.clip_file import read_clips
 from genimg.data.items import ImageShape, Items, Part, Source, require_source
 
 
@@ -28,6 +29,7 @@ class MovingStills:
     stills: number of images that move in a clip, 1 to 3, or [least, most]. With 1, a clip has the label of its image.
     still_scale: side of an image as a fraction of the shorter side of the canvas, in (0, 1].
     speed: least and greatest distance moved per frame, as fractions of the shorter side of the canvas.
+    test_file: a file of clips (see `clip_file`), which are the test split; None = moving images of the test split.
     """
 
     of: Source
@@ -35,15 +37,20 @@ class MovingStills:
     stills: int | tuple[int, int] = 1
     still_scale: float = 0.5
     speed: tuple[float, float] = (0.03, 0.1)
+    test_file: str | None = None
 
     def __post_init__(self) -> None:
         require_source("of", self.of)
 
     @property
     def has_test_split(self) -> bool:
-        return self.of.has_test_split
+        return self.test_file is not None or self.of.has_test_split
 
-    def load(self, part: Part, shape: ImageShape) -> MovingClips:
+    def load(self, part: Part, shape: ImageShape) -> Items:
+        if self.test_file is not None:  # in training a file that cannot be read is an error at once
+            clips = read_clips(self.test_file, self.num_frames, shape, "data.test_file")
+            if part == "test":
+                return clips
         fewest, most = (self.stills, self.stills) if isinstance(self.stills, int) else self.stills
         if not 1 <= fewest <= most <= 3:
             raise UserError("data.stills", self.stills, "1, 2, 3, or [least, most]")

@@ -17,7 +17,13 @@ from genimg.models.objectives.feeding import FEEDINGS
 GIVEN, FRAMES = 3, 6
 
 
-def tiny(likelihood: str = "bernoulli", feeding: str = "predicted", given_frames: int = GIVEN) -> FramePredictor:
+def tiny(
+    likelihood: str = "bernoulli",
+    feeding: str = "predicted",
+    given_frames: int = GIVEN,
+    truncation: int | None = None,
+    checkpointing: bool = False,
+) -> FramePredictor:
     torch.manual_seed(0)
     return FramePredictor(
         recurrence=ConvLSTM(16, 1, hidden=6, layers=2, kernel=3, patch=4),
@@ -28,6 +34,8 @@ def tiny(likelihood: str = "bernoulli", feeding: str = "predicted", given_frames
         given_frames=given_frames,
         likelihood=likelihood,
         feeding=feeding,
+        truncation=truncation,
+        checkpointing=checkpointing,
         grad_clip=1.0,
         final_lr=0.1,
     )
@@ -120,6 +128,38 @@ def test_the_errors_are_those_of_predictions_that_are_fed_back() -> None:
     torch.testing.assert_close(found["mse"], squared.sum((2, 3, 4)).mean(1))
     still = (0.5 * (clips()[:, GIVEN - 1 : GIVEN] - truth)).square()
     torch.testing.assert_close(found["mse_copy"], still.sum((2, 3, 4)).mean(1))
+
+
+def gradient(**options: Any) -> Tensor:
+    model = tiny(**options)
+    model.training_step({"images": clips()}, 0)["loss"].backward()
+    return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    torch.testing.assert_close(gradient(checkpointing=True), gradient())
+
+
+def test_steps_are_computed_again_with_checkpointing() -> None:
+    model = tiny("gaussian", checkpointing=True)
+    model.recurrence = recorder = Recorder()
+    model.training_step({"images": clips()}, 0)["loss"].backward()
+    assert len(recorder.read) == 2 * (FRAMES - 1)
+
+
+def test_no_gradient_passes_a_truncation() -> None:
+    """The frame before it has a gradient only through the steps up to it, and one far away none at all."""
+
+    def of_first_frame(truncation: int | None) -> Tensor:
+        model = tiny(truncation=truncation)
+        images = clips().requires_grad_()
+        outputs, _ = model._predict(images, torch.tensor([[True, True, True, False, False]] * 2))
+        return torch.autograd.grad(outputs[:, 3].sum(), images)[0][:, 0]
+
+    assert of_first_frame(None).abs().sum() > 0
+    assert of_first_frame(4).abs().sum() > 0  # steps 0 to 3 are together
+    assert of_first_frame(3).abs().sum() == 0  # step 3 begins anew
+    torch.testing.assert_close(gradient(truncation=FRAMES), gradient())
 
 
 def test_clips_without_a_frame_to_predict_are_a_mistake() -> None:

@@ -56,7 +56,7 @@ def test_a_branch_has_the_same_past_and_another_future() -> None:
 
 def test_files_that_are_no_state_are_one_message(sampler: Sampler, tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("no state")
-    torch.save({"leaves": [torch.zeros(1, 2)], "seed": 0, "frames": 1, "temperature": 1.0}, tmp_path / "other.pt")
+    torch.save({"tensors": [torch.zeros(1, 2)], "seed": 0, "frames": 1, "temperature": 1.0}, tmp_path / "other.pt")
     torch.save([1], tmp_path / "list.pt")
     for name in ("text.pt", "other.pt", "list.pt", "missing.pt"):
         with pytest.raises(UserError) as mistake:

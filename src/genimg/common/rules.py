@@ -167,6 +167,8 @@ RULES: dict[str, Rule] = {
     "model.moment": Number(low=0),
     "model.first_sigma": Number(above=0),
     "model.least_sigma": Number(above=0),
+    "model.truncation": Integer(1, null=True),
+    "model.checkpointing": Flag(),
     "model.grad_clip": Number(above=0),
     "model.futures": Integer(1),
     # callbacks: a key means the same in each

@@ -3,16 +3,19 @@
 Where the future is uncertain it predicts the mean of what may come, which is blurred; `RNN` draws one future instead.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.distributed.data_parallel import all_reduce_mean
 from genimg.models.base import Batch, OptimizerFactory, check_unused
 from genimg.models.bound import check_clips, frame_error, frame_ssim
+from genimg.models.nest import detached
+from genimg.models.networks.recurrence import Predicted
 from genimg.models.objectives.feeding import FEEDINGS
 from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
 from genimg.models.sequence import SequenceModel
@@ -31,6 +34,10 @@ class FramePredictor(SequenceModel):
         image_size, channels, num_frames, given_frames: as in `SequenceModel`.
         likelihood: a name of `LIKELIHOODS`. The sigma of the Gaussian is optimal for each batch.
         feeding: a name of `FEEDINGS`: which frames of a training clip the network reads, true or predicted ones.
+        truncation: steps after which the gradient ends (truncated backpropagation through time, Williams & Peng 1990);
+            None = the gradient of a clip is exact.
+        checkpointing: whether steps are computed again for the gradient instead of kept, which takes a third more time
+            and far less memory (Chen et al. 2016, "Training deep nets with sublinear memory cost").
         grad_clip: maximum norm of the gradient.
         final_lr: fraction of the learning rate at the end of the run.
         _shared: keys of the YAML that the network and the optimizer read by interpolation.
@@ -53,6 +60,8 @@ class FramePredictor(SequenceModel):
         given_frames: int,
         likelihood: str,
         feeding: str,
+        truncation: int | None,
+        checkpointing: bool,
         grad_clip: float,
         final_lr: float,
         **_shared: Any,
@@ -64,6 +73,7 @@ class FramePredictor(SequenceModel):
                 raise UserError(f"model.{key}", name, f"one of {', '.join(known)}")
         self.recurrence, self.optimizer = recurrence, optimizer
         self.likelihood, self.feeding = LIKELIHOODS[likelihood], FEEDINGS[feeding]
+        self.truncation, self.checkpointing = truncation, checkpointing
         self.grad_clip, self.final_lr = grad_clip, final_lr
         learned = self.likelihood.scale == "learned"
         self.log_scale = nn.Parameter(torch.tensor(-2.0), requires_grad=learned)  # 0.14 in [-1, 1]
@@ -95,12 +105,20 @@ class FramePredictor(SequenceModel):
             if time:
                 chosen = true[:, time].view(-1, 1, 1, 1)
                 frame = torch.where(chosen, clips[:, time], self.likelihood.mean(outputs[-1]))
-            predicted = self.recurrence(frame, state)
+                if self.truncation is not None and time % self.truncation == 0:
+                    frame, state = detached((frame, state))
+            predicted = self._step(frame, state)
             state = predicted.state
             outputs.append(predicted.outputs)
             penalties += [] if predicted.penalty is None else [predicted.penalty]
         penalty = torch.stack(penalties).mean() if penalties else clips.new_zeros(())
         return torch.stack(outputs, dim=1), penalty
+
+    def _step(self, frame: Tensor, state: Any) -> Predicted:
+        """One step of the network, whose inner results are not kept with `checkpointing`."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return cast(Predicted, checkpoint(self.recurrence, frame, state, use_reentrant=False))
+        return self.recurrence(frame, state)
 
     def _loss(self, outputs: Tensor, frames: Tensor) -> Tensor:
         """The mean negative log-likelihood in nats per value, shape ()."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +13,14 @@ from genimg.checkpoints.archive import check_content, checked_archive
 from genimg.common.errors import UserError, first_line
 from genimg.common.files import atomic_write
 from genimg.common.noise import Noise
+from genimg.models.nest import filled, leaves
 from genimg.models.sequence import CHUNK, SequenceModel
 from genimg.sampling.classes import Classes
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import to_cpu
 from genimg.sampling.trained import TrainedModel
 
-_KEPT = ("leaves", "seed", "frames", "temperature")  # in the file of a state
+_KEPT = ("tensors", "seed", "frames", "temperature")  # in the file of a state
 
 
 class RollOut:
@@ -69,8 +69,8 @@ class RollOut:
 
     def save(self, path: str | Path) -> None:
         """Writes the state to a file, from which `Sampler.continue_from` goes on."""
-        leaves = [leaf.cpu() for leaf in _leaves(self._state)]
-        values = (leaves, self._noise.seed, self.frames, self.temperature)
+        tensors = [leaf.cpu() for leaf in leaves(self._state)]
+        values = (tensors, self._noise.seed, self.frames, self.temperature)
         with atomic_write(Path(path), sync=False) as file:
             torch.save(dict(zip(_KEPT, values, strict=True)), file)
 
@@ -103,18 +103,18 @@ def read(trained: TrainedModel, path: str | Path) -> RollOut:
     try:
         content = torch.load(checked_archive(file), map_location=trained.device, weights_only=True)
         check_content(content, file.stat().st_size)
-        leaves, seed, frames, temperature = (content[key] for key in _KEPT)
-        noise = Noise.of_first(len(leaves[0]), seed, trained.device)
+        tensors, seed, frames, temperature = (content[key] for key in _KEPT)
+        noise = Noise.of_first(len(tensors[0]), seed, trained.device)
         # the structure of a state is that of any other
         labels = torch.zeros(len(noise), dtype=torch.int64, device=trained.device) if trained.classes else None
         start = torch.zeros(len(noise), *trained.start_shape, device=trained.device)
         like = model.begin(start, noise.normal(model.latent_dim), labels)
-        shapes = [(leaf.shape, leaf.dtype) for leaf in _leaves(like)]
-        if shapes != [(leaf.shape, leaf.dtype) for leaf in leaves]:
+        shapes = [(leaf.shape, leaf.dtype) for leaf in leaves(like)]
+        if shapes != [(leaf.shape, leaf.dtype) for leaf in tensors]:
             raise ValueError("its state has other shapes")
     except Exception as error:  # a damaged file may fail in any way
         raise UserError("path", path, expected, first_line(error)) from error
-    return RollOut(model, _filled(like, iter(leaves)), noise, int(frames), float(temperature))
+    return RollOut(model, filled(like, tensors), noise, int(frames), float(temperature))
 
 
 def _sequences(trained: TrainedModel, key: str, got: str) -> SequenceModel:
@@ -122,22 +122,3 @@ def _sequences(trained: TrainedModel, key: str, got: str) -> SequenceModel:
         expected = "a model of sequences; this model produces still images"
         raise UserError(key, got, expected, "use a model=rnn run")
     return trained.model
-
-
-def _leaves(state: Any) -> Iterator[Tensor]:
-    """The tensors of a state, in order."""
-    if isinstance(state, Tensor):
-        yield state
-    elif state is not None:
-        for part in state:
-            yield from _leaves(part)
-
-
-def _filled(state: Any, leaves: Iterator[Tensor]) -> Any:
-    """The state with other tensors."""
-    if isinstance(state, Tensor):
-        return next(leaves)
-    if state is None:
-        return None
-    parts = [_filled(part, leaves) for part in state]
-    return cast(Any, type(state))(*parts) if hasattr(state, "_fields") else type(state)(parts)

@@ -37,7 +37,7 @@ class FramePredictor(SequenceModel):
         truncation: steps after which the gradient ends (truncated backpropagation through time, Williams & Peng 1990);
             None = the gradient of a clip is exact.
         checkpointing: whether steps are computed again for the gradient instead of kept, which takes a third more time
-            and far less memory (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+            and less memory (Chen et al. 2016, "Training deep nets with sublinear memory cost").
         grad_clip: maximum norm of the gradient.
         final_lr: fraction of the learning rate at the end of the run.
         _shared: keys of the YAML that the network and the optimizer read by interpolation.

@@ -60,7 +60,8 @@ def row(run: Path, futures: int, extractor: Extractor) -> list[str]:
     checkpoint = load_checkpoint(RunFolder(run).best)
     sampler = from_checkpoint(checkpoint, "cpu", ())
     data = load_data(checkpoint, None, ())
-    (clips, labels), (others, _) = (read_split(data, split, CLIPS) for split in ("test", "train"))
+    test, others = read_split(data, "test", CLIPS), read_split(data, "train", CLIPS)["images"]
+    clips, labels = test["images"], test.get("labels")
     last = sampler.model.given_frames - 1
     classes = labels.tolist() if labels is not None and sampler.classes else None
     made = drawn(sampler, clips, classes, futures)

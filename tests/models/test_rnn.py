@@ -29,6 +29,7 @@ def tiny(
     kind: type[RNN] = RNN,
     adversarial: float = 0.0,
     given_frames: int = 1,
+    num_actions: int = 0,
 ) -> RNN:
     torch.manual_seed(0)
     shape = NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=8, num_classes=num_classes)
@@ -43,6 +44,7 @@ def tiny(
             first_sigma=1.5,
             least_sigma=0.25,
             given_frames=given_frames,
+            num_actions=num_actions,
         ),
         decoder=FrameDecoder(shape, layers=2),
         discriminator=PairDiscriminator(NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=4)),
@@ -59,6 +61,7 @@ def tiny(
         grad_clip=1.0,
         futures=2,
         num_classes=num_classes,
+        num_actions=num_actions,
         final_lr=0.1,
     )
     model.progress = 1.0

@@ -4,7 +4,7 @@
 
 This is the bound of a sequential VAE (Chung et al. 2015, eq. 11; SVG-LP, Denton & Fergus 2018, eq. 5) with an
 additional latent w of the clip. x_0 is given, so it has no likelihood. If k frames are given, x_0 stands for the last
-of them, whose pixels move, and w has the prior p(w | given frames).
+of them, whose pixels move, and w has the prior p(w | given frames). With actions, every term is given the actions too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
+from genimg.models.actions import DrawnActions
 from genimg.models.adversary import Adversary, pairs
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
 from genimg.models.bound import Bound, Path, Scene, best_unrelated_error, check_clips, frame_error, frame_ssim
@@ -64,6 +65,7 @@ class RNN(GenerativeModel):
         grad_clip: maximum norm of the gradient.
         futures: roll-outs per clip from which validation takes the best.
         num_classes: 0 for an unconditional model.
+        num_actions: actions of which one leads to each frame; 0 = none.
         final_lr: fraction of the learning rate at the end of the run.
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
 
@@ -74,7 +76,7 @@ class RNN(GenerativeModel):
     produces: ClassVar[Literal["images", "sequences"]] = "sequences"
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
-    export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
+    export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.", "actions.")
 
     # modules whose methods the docstring names
     encoder: Any
@@ -100,6 +102,7 @@ class RNN(GenerativeModel):
         grad_clip: float,
         futures: int,
         num_classes: int,
+        num_actions: int,
         final_lr: float,
         **_shared: Any,
     ) -> None:
@@ -113,6 +116,7 @@ class RNN(GenerativeModel):
         self.adversary = Adversary(discriminator, adversarial, Schedule.of(gamma)) if adversarial else None
         self.sharpens = bool(adversarial)
         self.num_frames, self.given_frames, self.num_classes = num_frames, given_frames, num_classes
+        self.num_actions = num_actions
         self.likelihood = LIKELIHOODS[likelihood]
         self.monitor = self.likelihood.objective
         self.latent_dim: int = self.dynamics.latent_dim
@@ -125,6 +129,7 @@ class RNN(GenerativeModel):
         else:
             self.register_buffer("log_scale", log_scale)
         self.starts = KeptStarts(start_shape(given_frames, (channels, height, width)))
+        self.actions = DrawnActions(num_actions) if num_actions else None
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The optimizer of the model, and that of the discriminator if there is one."""
@@ -158,7 +163,8 @@ class RNN(GenerativeModel):
         curriculum, progress, before = self.curriculum, self.progress, self.given_frames - 1
         clips = clips[:, : before + curriculum.frames(progress, clips.shape[1] - before)]
         noise = torch.randn(len(clips), clips.shape[1] - before, self.latent_dim, device=clips.device)
-        bound = self._bound(clips, labels, noise, curriculum.opening(progress))
+        actions = self._actions_of(batch, clips.shape[1])
+        bound = self._bound(clips, labels, noise, curriculum.opening(progress), actions)
         loss = (
             curriculum.clip_kl_weight(progress) * bound.kl_clip
             + curriculum.frame_kl_weight(progress) * bound.kl_frames
@@ -168,7 +174,7 @@ class RNN(GenerativeModel):
         loss = loss.mean() / bound.frames[0].numel()
         metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
         if self.adversary is not None:
-            parts = (self.adversary, others[0], clips[:, before:], labels, bound, loss)
+            parts = (self.adversary, others[0], clips[:, before:], labels, bound, loss, actions)
             metrics["loss_d"], adversarial = self._adversarial_losses(*parts)
             loss = loss + adversarial
         self.manual_backward(loss)
@@ -185,13 +191,15 @@ class RNN(GenerativeModel):
         labels: Tensor | None,
         bound: Bound,
         loss: Tensor,
+        actions: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Updates the discriminator. Returns its loss, and the weighted loss of the model beside `loss`.
 
         clips: from the last given frame on.
         """
         times = torch.randint(1, clips.shape[1], (len(clips),), device=clips.device)
-        real, fake = pairs(clips, self._draw_at(bound.scene, times, clips.shape[1], labels), times)
+        drawn = self._draw_at(bound.scene, times, clips.shape[1], labels, actions)
+        real, fake = pairs(clips, drawn, times)
         step = self.images_seen // (len(clips) * world_size())
         optimizer.zero_grad()
         critic_loss, real_logits = adversary.critic_loss(real, fake, step, self.progress)
@@ -199,7 +207,9 @@ class RNN(GenerativeModel):
         optimizer.step()
         return critic_loss, adversary.loss(fake, real_logits, loss, bound.frames, self.progress)
 
-    def _draw_at(self, scene: Scene, times: Tensor, length: int, labels: Tensor | None) -> Tensor:
+    def _draw_at(
+        self, scene: Scene, times: Tensor, length: int, labels: Tensor | None, actions: Tensor | None
+    ) -> Tensor:
         """One frame of each clip as it is sampled, with gradients: (B, C, H, W).
 
         Only vectors are computed of the others, which is cheap.
@@ -209,7 +219,8 @@ class RNN(GenerativeModel):
         """
         noise = torch.randn(len(times), length, self.latent_dim, device=times.device)
         w = reparameterise(*self._clip_prior(scene), noise[:, 0])
-        path = self._run_dynamics(self._begin(scene, w, labels), self._prior, noise[:, 1:], range(1, length))
+        step = self._begin(scene, w, labels)
+        path = self._run_dynamics(step, self._prior, noise[:, 1:], range(1, length), actions)
         rows = torch.arange(len(times), device=times.device)
         chosen = (value[rows, times - 1].unsqueeze(1) for value in path[1:])
         opening = self.curriculum.opening(self.progress)
@@ -232,13 +243,14 @@ class RNN(GenerativeModel):
             self.given_frames,
         )
         start, truth = start_of(clips, given), clips[:, given:]
-        free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1])
+        actions = self._actions_of(batch, clips.shape[1])
+        free = partial(self.sample, labels=labels, start=start, num_frames=clips.shape[1], actions=actions)
         futures = [free(noise.of_future(future))[:, given:] for future in range(self.futures)]
         errors = torch.stack([frame_error(future, truth) for future in futures])
         still = clips[:, given - 1 : given]
         copy = frame_error(still, truth)
         best = torch.stack(futures)[errors.argmin(0), torch.arange(len(truth), device=truth.device)]
-        bound = self._bound(clips, labels, noise.normal(truth.shape[1] + 1, self.latent_dim))
+        bound = self._bound(clips, labels, noise.normal(truth.shape[1] + 1, self.latent_dim), actions=actions)
         return bound.metrics(self.likelihood) | {
             "mse_mean": errors.mean(0),
             "mse_best": errors.amin(0),
@@ -257,12 +269,15 @@ class RNN(GenerativeModel):
         temperature: float = 1.0,
         start: Tensor | None = None,
         num_frames: int | None = None,
+        actions: Tensor | None = None,
     ) -> Tensor:
         """Animations (N, T, C, H, W) in [-1, 1], which begin with the given frames.
 
         Args:
             start: (N, *start_shape) in [-1, 1]; None draws from the stored ones, by the classes `labels`.
             num_frames: T, of any length; None is the length of training clips.
+            actions: those that lead to the predicted frames, int64 (N, T - k), if the model has actions; None draws
+                them at random, as often as in the training data.
         """
         if start is None:
             start, labels = self.starts.draw(noise.of_start(), labels if self.num_classes else None)
@@ -271,7 +286,7 @@ class RNN(GenerativeModel):
         if self.num_classes and labels is None:
             raise UserError("classes", None, "the class of every start image, because this model is conditional")
         length = self.num_frames if num_frames is None else num_frames
-        return torch.cat(list(self.stream(start, length, noise, labels, temperature)), dim=1)
+        return torch.cat(list(self.stream(start, length, noise, labels, temperature, actions)), dim=1)
 
     @torch.no_grad()
     def stream(
@@ -281,27 +296,40 @@ class RNN(GenerativeModel):
         noise: Noise,
         labels: Tensor | None = None,
         temperature: float = 1.0,
+        actions: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """Yields `sample` in pieces (N, t, C, H, W), the given frames and at most `CHUNK` others, in bounded memory."""
 
         def drawn(times: range) -> Tensor:
             return temperature * noise.normal(len(times), self.latent_dim, skip=times.start * self.latent_dim)
 
-        yield from self._roll_out(start, num_frames - self.given_frames, drawn, labels)
+        count = num_frames - self.given_frames
+        if actions is None and self.actions is not None:
+            actions = self.actions.draw(noise, count)
+        yield from self._roll_out(start, count, drawn, labels, actions)
 
     @torch.no_grad()
-    def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+    def animate(
+        self, start: Tensor, noise: Tensor, labels: Tensor | None = None, actions: Tensor | None = None
+    ) -> Tensor:
         """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1] that begin with the given frames.
 
         Args:
             start: (N, *start_shape) in [-1, 1].
             noise: standard normal (N, 1 + T - k, latent_dim): row 0 for the clip, then a row for each predicted frame.
+            actions: int64 (N, T - k), if the model has actions.
         """
-        frames = self._roll_out(start, noise.shape[1] - 1, lambda times: noise[:, times.start : times.stop], labels)
+        count = noise.shape[1] - 1
+        frames = self._roll_out(start, count, lambda times: noise[:, times.start : times.stop], labels, actions)
         return torch.cat(list(frames), dim=1)
 
     def _roll_out(
-        self, start: Tensor, count: int, noise: Callable[[range], Tensor], labels: Tensor | None
+        self,
+        start: Tensor,
+        count: int,
+        noise: Callable[[range], Tensor],
+        labels: Tensor | None,
+        actions: Tensor | None,
     ) -> Iterator[Tensor]:
         """Yields the given frames, then `count` frames from the priors.
 
@@ -315,28 +343,56 @@ class RNN(GenerativeModel):
         step = self._begin(scene, w, labels if self.num_classes else None)
         for begin in range(1, count + 1, CHUNK):
             times = range(begin, min(begin + CHUNK, count + 1))
-            path = self._run_dynamics(step, self._prior, noise(times), times)
+            path = self._run_dynamics(step, self._prior, noise(times), times, actions)
             step = path.step
             yield self._draw(scene.layers, self._sharpened(path))
 
     @torch.no_grad()
-    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their given frames and the means of their latents."""
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None, actions: Tensor | None = None) -> Tensor:
+        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their given frames and the means of their latents.
+
+        actions: all of the clips, int64 (B, T - 1), if the model has actions.
+        """
         given = self.given_frames
         means = torch.zeros(len(images), 1 + images.shape[1] - given, self.latent_dim, device=images.device)
-        bound = self._bound(images, labels if self.num_classes else None, means)
+        labels = labels if self.num_classes else None
+        bound = self._bound(images, labels, means, actions=self._actions_of({"actions": actions}, images.shape[1]))
         return torch.cat([images[:, :given], bound.frames], dim=1)
 
     def keep_starts(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Stores up to 32 starts (N, *start_shape), uint8 or in [-1, 1], with their classes in the checkpoint."""
         self.starts.keep(images, labels)
 
-    def _bound(self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0) -> Bound:
+    def keep_actions(self, shares: Tensor) -> None:
+        """Stores how often each action occurs, float32 (num_actions,), in the checkpoint."""
+        assert self.actions is not None
+        self.actions.keep(shares)
+
+    def _actions_of(self, batch: Batch, length: int) -> Tensor | None:
+        """The actions that lead to the predicted frames of the first `length` frames, int64 (B, length - k).
+
+        None for a model without actions.
+        """
+        if not self.num_actions:
+            return None
+        if batch.get("actions") is None:
+            raise UserError("model.actions", True, "clips with actions", "train with model.actions=false")
+        return batch["actions"][:, self.given_frames - 1 : length - 1]
+
+    def _bound(
+        self,
+        clips: Tensor,
+        labels: Tensor | None,
+        noise: Tensor,
+        opening: float = 1.0,
+        actions: Tensor | None = None,
+    ) -> Bound:
         """The bound with latents drawn from the posteriors.
 
         Args:
             noise: standard normal (N, 1 + T - k, latent_dim): row 0 for w, then a row for each predicted frame. Zeros
                 give the posteriors' means.
+            actions: int64 (N, T - k), if the model has actions.
         """
         last = self.given_frames - 1
         scene = self._look(clips)
@@ -350,7 +406,7 @@ class RNN(GenerativeModel):
             kl_frames.append(gaussian_kl_between(*posterior, *self._prior(step, t)))
             return posterior
 
-        path = self._run_dynamics(step, latent, noise[:, 1:], range(1, noise.shape[1]))
+        path = self._run_dynamics(step, latent, noise[:, 1:], range(1, noise.shape[1]), actions)
         frames = self._draw(scene.layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, last + 1 :]),
@@ -393,10 +449,21 @@ class RNN(GenerativeModel):
         """p(z_t | the past)."""
         return _bounded(self.dynamics.prior(step))
 
-    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, times: range) -> Path:
-        """Runs the dynamics at `times`; z_t is drawn from `latent(previous step, t)` with noise (N, len(times), D)."""
+    def _run_dynamics(
+        self,
+        step: Any,
+        latent: Callable[[Any, int], Latent],
+        noise: Tensor,
+        times: range,
+        actions: Tensor | None,
+    ) -> Path:
+        """Runs the dynamics at `times`; z_t is drawn from `latent(previous step, t)` with noise (N, len(times), D).
+
+        actions: int64 (N, T - k), of which number t - 1 leads to the frame at time t; None without actions.
+        """
         steps = []
         for t, drawn in zip(times, noise.unbind(1), strict=True):
+            step = self.dynamics.act(step, None if actions is None else actions[:, t - 1])
             step = self.dynamics(reparameterise(*latent(step, t), drawn), step)
             steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))

@@ -12,6 +12,7 @@ from typing import Unpack, cast
 import torch
 from torch import Tensor
 
+from genimg.sampling.actions import Actions, sequence_length
 from genimg.sampling.classes import Classes
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.interpolation import interpolate
@@ -33,6 +34,7 @@ class StreamOptions(LatentOptions, total=False):
     start: Tensor | None
     num_frames: int | None
     futures: int
+    actions: Actions | None
 
 
 class Sampler(TrainedModel):
@@ -62,7 +64,8 @@ class Sampler(TrainedModel):
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         parts = self.stream(num_images, **options)
         latents = {key: value for key, value in options.items() if key in LatentOptions.__annotations__}
-        frames = (options.get("num_frames") or self.num_frames or 1) * options.get("futures", 1)
+        length = sequence_length(self, options.get("num_frames"), options.get("actions"))
+        frames = (length or 1) * options.get("futures", 1)
         count = self.source(num_images, **cast(LatentOptions, latents)).count
         check_kept("num_images", count * frames, self.image_shape, "stream() draws them in parts")
         return torch.cat(list(parts))
@@ -75,6 +78,7 @@ class Sampler(TrainedModel):
         start: Tensor | None = None,
         num_frames: int | None = None,
         futures: int = 1,
+        actions: Actions | None = None,
         **latents: Unpack[LatentOptions],
     ) -> Iterator[Tensor]:
         """Yields the images in order, at most `CHUNK` (times `futures`) at a time.
@@ -86,12 +90,15 @@ class Sampler(TrainedModel):
             start: start images (num_images, C, H, W) of the sequences, or clips (num_images, k, C, H, W) for a model of
                 k given frames; None = the model's own. Sequence models only. A conditional model requires `classes`:
                 one for all, or one for each.
-            num_frames: length of the sequences including the given frames, at least one more; None = as in training.
-                Sequence models only.
+            num_frames: length of the sequences including the given frames, at least one more; None = one for each
+                action, without actions as in training. Sequence models only.
             futures: number of sequences for each start image, adjacent in the result. Sequence models only.
+            actions: names or numbers of the actions that lead to the frames after the given ones, the same for all
+                sequences; the last one is repeated up to `num_frames`. int64 (num_images, M) has those of each start.
+                None = random ones, as often as in the training data. Models with actions only.
             latents: see `LatentSettings`.
         """
-        return stream(self.source(num_images, **latents), select, start, num_frames, futures)
+        return stream(self.source(num_images, **latents), select, start, num_frames, futures, actions)
 
     def interpolate(self, num_images: int, steps: int, **latents: Unpack[LatentOptions]) -> Tensor:
         """Interpolates from each latent to the next, and from the last to the first.

@@ -11,7 +11,7 @@ import yaml
 
 from genimg.common.errors import UserError
 from genimg.common.settings import read_settings
-from genimg.sampling.inputs import Paths, Seeds
+from genimg.sampling.inputs import ClassName, Paths, Seeds
 from genimg.sampling.settings import LatentSettings
 
 #: Options of another one, with an example of it.
@@ -45,6 +45,7 @@ class SampleOptions(LatentSettings):
     start: Paths | None
     num_frames: int | None
     futures: int
+    actions: Sequence[ClassName] | None
     fps: float
     frames: bool
     individual: bool

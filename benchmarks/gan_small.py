@@ -60,7 +60,7 @@ def evaluate(runs: list[Path], count: int, epochs: int) -> Iterator[tuple[list[F
     fitted = train.images[SMALL:-count], train.labels[SMALL:-count]
     extractor = classifier(fitted, (test.images, test.labels), len(CLASSES), None, CPU, min_epochs=epochs)
     data = load_data(load_checkpoint(RunFolder(runs[0]).best), None, ())
-    parts = (test.images[:count], train.images[-count:], read_split(data, "train", SMALL)[0])
+    parts = (test.images[:count], train.images[-count:], read_split(data, "train", SMALL)["images"])
     real = reference(*(extractor(images, CPU) for images in parts))
     for run in runs:
         sampler = from_checkpoint(load_checkpoint(RunFolder(run).best), "cpu", ())

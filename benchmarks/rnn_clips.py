@@ -33,7 +33,6 @@ from genimg.evaluation.figure import Figure
 from genimg.evaluation.metrics.similarity import COSINE
 from genimg.evaluation.sequences import future_figures, motion_figures
 from genimg.evaluation.subject import load_data, read_split
-from genimg.models.starts import start_of
 from genimg.sampling.images.sheets import to_float, to_uint8
 from genimg.sampling.load import from_checkpoint
 from genimg.sampling.sampler import Sampler
@@ -46,12 +45,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def drawn(sampler: Sampler, clips: Tensor, classes: list[int] | None, futures: int) -> Tensor:
-    """Futures of clips (N, T, C, H, W) from the last given frame on: uint8 (N, futures, T - k + 1, C, H, W)."""
-    given = sampler.model.given_frames
-    start = to_float(start_of(clips, given))
-    length = clips.shape[1]
-    parts = sampler.stream(len(clips), start=start, seed=0, classes=classes, futures=futures, num_frames=length)
+def drawn(sampler: Sampler, test: dict[str, Tensor], futures: int) -> Tensor:
+    """Futures of clips (N, T, C, H, W) from the last given frame on: uint8 (N, futures, T - k + 1, C, H, W).
+
+    test: images, labels and actions, as `read_split` returns them.
+    """
+    given, clips = sampler.model.given_frames, test["images"]
+    parts = sampler.stream(
+        len(clips),
+        start=to_float(clips[:, :given]),
+        seed=0,
+        classes=test["labels"].tolist() if "labels" in test and sampler.classes else None,
+        futures=futures,
+        num_frames=clips.shape[1],
+        actions=test["actions"][:, given - 1 :] if sampler.actions else None,
+    )
     return torch.cat([to_uint8(part).unflatten(0, (-1, futures)) for part in parts])[:, :, given - 1 :]
 
 
@@ -60,10 +68,10 @@ def row(run: Path, futures: int, extractor: Extractor) -> list[str]:
     checkpoint = load_checkpoint(RunFolder(run).best)
     sampler = from_checkpoint(checkpoint, "cpu", ())
     data = load_data(checkpoint, None, ())
-    (clips, labels), (others, _) = (read_split(data, split, CLIPS) for split in ("test", "train"))
+    test, others = read_split(data, "test", CLIPS), read_split(data, "train", CLIPS)["images"]
+    clips = test["images"]
     last = sampler.model.given_frames - 1
-    classes = labels.tolist() if labels is not None and sampler.classes else None
-    made = drawn(sampler, clips, classes, futures)
+    made = drawn(sampler, test, futures)
     real, others = clips[:, last:], others[evenly_spaced_indices(len(others), min(len(others), len(clips))), last:]
     mean = torch.stack([one.float().mean(0) for one in made])
     error = ((mean[:, 1:] - real[:, 1:].float()) / 255).square().sum((2, 3, 4)).mean()

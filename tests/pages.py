@@ -79,11 +79,16 @@ def run(words: list[str], folder: Path) -> str:
 
 
 def short(command: str, folder: Path) -> list[str]:
-    """The arguments of a printed command; a training gets a small budget, and a sweep to resume is the newest one."""
+    """The arguments of a printed command; a training gets a small budget, and a sweep to resume is the newest one.
+
+    A world is rendered for as many clips as a batch needs.
+    """
     # the date of the newest run, in case midnight has passed since
     today = max((run.parts[-3] for run in folder.glob("outputs/*/*/config.yaml")), default="no day")
     program, *words = shlex.split(command.replace("$(date +%F)", today))
     keys = {word.split("=")[0] for word in words}
+    if "crafter" in keys:
+        return [*words, "num_clips=24"]
     if program == "genimg" or "--help" in keys:
         return words
     if "sweep.resume" in keys:

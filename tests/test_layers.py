@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"checkpoints", "common", "data", "distributed", "evaluation", "models", "report", "sampling"},
     # no torch from here up
     "config": {"common", "data"},
-    "tasks": {"common", "config", "evaluation", "report", "sampling", "training"},
+    "tasks": {"common", "config", "data", "evaluation", "report", "sampling", "training"},
     "launch": {"common", "config", "distributed", "tasks"},
     "sweeps": {"common", "config", "launch"},
     "cli": {"common", "config", "launch", "sweeps"},

@@ -15,6 +15,7 @@ from tests.pages import commands, follow, read_page
 README = read_page("README.md")
 KINDS = {
     "init_from=": "data=image_folder",
+    "actions=": "data=frame_folder",
     "start=": "model=rnn",
     "reconstruct=": "model=vae",
     "classes=": "model.conditional=true",
@@ -40,7 +41,7 @@ def test_the_readme_shows_every_kind_of_command() -> None:
         "start=",
         "reconstruct=",
     )
-    for kind in (*kinds, "classes=", "evaluate", "export", "--config-dir", "trainer.devices=2"):
+    for kind in (*kinds, "classes=", "actions=", "evaluate", "export", "--config-dir", "trainer.devices=2"):
         assert any(kind in command for command in commands(README)), kind
 
 

@@ -46,6 +46,7 @@ def checkpoint(*words: str) -> dict[str, Any]:
     data = SimpleNamespace(
         fingerprint={"name": config["data"]["name"], "count": 1, "shape": shape, "digest": ""},
         classes=[str(number) for number in range(config["data"]["num_classes"])],
+        actions=[f"act{number}" for number in range(config["data"].get("num_actions", 0))],
         image_shape=shape,
         num_frames=config["data"].get("num_frames"),
     )

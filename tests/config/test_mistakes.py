@@ -213,6 +213,14 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["-m", "+hydra.sweeper.params.seed='1,2'"],
         ["hydra.sweeper.params.seed", "seed=1,2"],
     ),
+    "actions of another model": (["model=vae", "model.actions=true"], ["model.actions belongs to model=rnn"]),
+    "actions of data without them": (
+        ["model=rnn", "model.actions=true"],
+        ["model.actions: got true", "moving_digits has none", "actions.csv in data.root"],
+    ),
+    "actions of the model": (["model=rnn", "model.num_actions=3"], ["model.num_actions: got 3", "expected: 0"]),
+    "actions that are no list": (["sample", "actions=left"], ["actions: got left", "a list"]),
+    "a world in no folder": (["crafter"], ["out", "out=FOLDER"]),
     "a width for no time": (
         ["model.fit=auto", "budget.images=100"],
         ["budget.minutes", "minutes", "budget.minutes=10"],

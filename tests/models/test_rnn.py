@@ -29,6 +29,7 @@ def tiny(
     kind: type[RNN] = RNN,
     adversarial: float = 0.0,
     given_frames: int = 1,
+    num_actions: int = 0,
 ) -> RNN:
     torch.manual_seed(0)
     shape = NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=8, num_classes=num_classes)
@@ -43,6 +44,7 @@ def tiny(
             first_sigma=1.5,
             least_sigma=0.25,
             given_frames=given_frames,
+            num_actions=num_actions,
         ),
         decoder=FrameDecoder(shape, layers=2),
         discriminator=PairDiscriminator(NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=4)),
@@ -59,6 +61,7 @@ def tiny(
         grad_clip=1.0,
         futures=2,
         num_classes=num_classes,
+        num_actions=num_actions,
         final_lr=0.1,
     )
     model.progress = 1.0
@@ -76,12 +79,12 @@ def clips(count: int = 2, frames: int = FRAMES, image_size: int | tuple[int, int
     return 2 * noise - 1
 
 
-def step(model: Any, images: Tensor) -> dict[str, Tensor]:
-    """A training step outside a Trainer; the gradients remain."""
+def step(model: Any, images: Tensor, **more: Tensor) -> dict[str, Tensor]:
+    """A training step outside a Trainer; the gradients remain. more: further parts of the batch."""
     optimizers = model.configure_optimizers()
     model.optimizers = lambda: optimizers
     model.manual_backward = lambda loss: loss.backward()
-    return model.training_step({"images": images}, 0)
+    return model.training_step({"images": images, **more}, 0)
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])
@@ -387,3 +390,55 @@ def test_the_discriminator_sees_frames_as_they_are_sampled(monkeypatch: pytest.M
         frames = model.animate(images[:, :1], noise)[:, 1:]
         nearest = (frames - later.unsqueeze(1)).abs().amax((2, 3, 4)).amin(1)
         assert (nearest < 1e-5).tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize("given_frames", [1, 2])
+def test_prior_posterior_and_recurrence_see_the_action_of_their_frame(given_frames: int) -> None:
+    """Of a clip of five frames, the actions of those that are predicted; an earlier one changes nothing."""
+    model, images = tiny(num_actions=3, given_frames=given_frames), clips()
+    kept: dict[str, list[Tensor]] = {"prior": [], "posterior": [], "forward": []}
+    for name, found in kept.items():
+        original = getattr(model.dynamics, name)
+
+        def spy(*given: Any, original: Any = original, found: list[Tensor] = found) -> Any:
+            result = original(*given)
+            found.append(result.mean if isinstance(result, Gaussian) else result.motion.shift)
+            return result
+
+        setattr(model.dynamics, name, spy)
+    taken = torch.zeros(2, FRAMES - 1, dtype=torch.int64)
+    for frame in range(FRAMES - 1):
+        results = []
+        for action in (0, 2):
+            changed = taken.clone()
+            changed[:, frame] = action
+            for found in kept.values():
+                found.clear()
+            model.reconstruct(images, None, changed)
+            results.append({name: torch.stack(found) for name, found in kept.items()})
+        first = frame - (given_frames - 1)  # the predicted frame to which it leads
+        for name in kept:
+            one, other = (result[name] for result in results)
+            assert torch.equal(one[: max(first, 0)], other[: max(first, 0)])
+            if first >= 0:
+                assert not torch.allclose(one[first], other[first]), name
+            else:
+                assert torch.equal(one, other)
+
+
+def test_actions_are_learned_from_batches_that_have_them() -> None:
+    model, images = tiny(num_actions=3, adversarial=0.5), clips()
+    step(model, images, actions=torch.tensor([[0, 1, 0, 1]] * 2))
+    gradient = model.dynamics.action_vectors.weight.grad
+    assert (gradient[:2].abs().sum(1) > 0).all() and (gradient[2] == 0).all()
+    with pytest.raises(UserError, match="actions"):
+        step(model, images)
+
+
+def test_roll_outs_of_validation_follow_the_actions_of_the_clips() -> None:
+    model, images = tiny(num_actions=3), clips()
+    actions = torch.tensor([[0, 1, 2, 1], [2, 2, 1, 0]])
+    free = [model.sample(Noise.of_first(2, 0).of_future(n), start=images[:, :1], actions=actions) for n in range(2)]
+    errors = [(0.5 * (drawn - images)[:, 1:]).square().sum((2, 3, 4)).mean(1) for drawn in free]
+    found = model.evaluate({"images": images, "actions": actions}, Noise.of_first(2, 0))
+    torch.testing.assert_close(found["mse_mean"], torch.stack(errors).mean(0))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from genimg.common.errors import UserError
 from genimg.models.sequence import SequenceModel
+from genimg.sampling import endings
 from genimg.sampling.load import from_checkpoint
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.write import write_samples
@@ -26,10 +27,17 @@ def sampler() -> Sampler:
     return sampler_of("rnn")
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not need a good descent."""
+    monkeypatch.setattr(endings, "STEPS", 3)
+
+
 def images(sampler: Sampler, count: int, seed: int) -> torch.Tensor:
     return 2 * torch.rand(count, *sampler.image_shape, generator=torch.Generator().manual_seed(seed)) - 1
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_sequence_ends_with_the_end(sampler: Sampler) -> None:
     start, end = images(sampler, 2, 0), images(sampler, 2, 1)
     drawn = sampler.sample(2, start=start, end=end, num_frames=6, futures=2).unflatten(0, (2, 2))
@@ -51,6 +59,7 @@ def test_the_latents_lead_to_the_end(sampler: Sampler) -> None:
     assert (led - before).square().mean() < 0.5 * (free - before).square().mean()
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("given", [1, 2])
 def test_the_first_frame_follows_the_last_of_a_loop(given: int) -> None:
     sampler = sampler_of("rnn", f"data.given_frames={given}")
@@ -80,6 +89,7 @@ def test_what_cannot_end_is_one_message(model: str, options: dict[str, Any], key
     assert mistake.value.key == key
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_the_command_reads_the_end(sampler: Sampler, tmp_path: Path) -> None:
     size = sampler.image_shape[1:]
     for name, value in (("start", 20), ("end", 220)):

@@ -21,7 +21,7 @@ from genimg.common.limits import LARGEST_INTEGER, LARGEST_ITEM, check_sides
 from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
-FORMAT = 9  # raise it when the fields, or the weights of a network, change
+FORMAT = 10  # raise it when the fields, or the weights of a network, change
 
 Checkpoint = dict[str, Any]
 
@@ -87,6 +87,7 @@ def _write_data(run: RunState) -> dict[str, Any]:
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
+        "actions": list(data.actions),
         "image_shape": list(data.image_shape),
         "num_frames": data.num_frames,
     }
@@ -100,15 +101,17 @@ def _check_config(value: dict[str, Any]) -> bool:
 
 def _check_data(value: Any, checkpoint: Checkpoint) -> bool:
     shape, frames, classes, prints = (value.get(n) for n in ("image_shape", "num_frames", "classes", "fingerprint"))
+    actions, model = value.get("actions"), checkpoint["config"]["model"]
     if not (_is_list(shape, _is_count) and len(shape) == 3 and (frames is None or _is_count(frames))):
         return False
     if math.prod(shape) * (frames or 1) > LARGEST_ITEM:
         raise ValueError(f"its images are {frames} frames of {shape}: more than {LARGEST_ITEM:,} values")
     check_sides(*shape[1:])
-    if not _is_list(classes, lambda one: isinstance(one, str)):
+    if not all(_is_list(names, lambda one: isinstance(one, str)) for names in (classes, actions)):
         return False
-    if checkpoint["config"]["model"].get("num_classes") not in (None, 0, len(classes)):
-        raise ValueError(f"its model has other classes than the {len(classes)} of its data")
+    for key, names in (("classes", classes), ("actions", actions)):
+        if model.get(f"num_{key}") not in (None, 0, len(names)):
+            raise ValueError(f"its model has other {key} than the {len(names)} of its data")
     if "num_frames" not in value or not isinstance(prints, dict) or not isinstance(prints.get("name"), str):
         return False
     return _is_count(prints.get("count")) and _is_list(prints.get("shape"), _is_count)
@@ -194,7 +197,7 @@ FIELDS: dict[str, Field] = {
     ),
     "data": Field(
         _write_data,
-        "a description of data: shape of the images, frames, classes and fingerprint",
+        "a description of data: shape of the images, frames, classes, actions and fingerprint",
         lambda value, checkpoint: isinstance(value, dict) and _check_data(value, checkpoint),
         to_sample=True,
     ),

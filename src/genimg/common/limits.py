@@ -4,6 +4,7 @@ SIDES = (8, 256)  # pixels of a side: minimum and maximum
 MOST_PIXELS = 2**26  # of an image file: 8192 x 8192, 200 MB decoded; larger files are rejected
 MOST_FRAMES = 100_000  # of a clip file: an hour of video
 MOST_ANIMATED_PIXELS = 2**32  # of a GIF or WebP, canvas times frames: 4,096 frames of 1024 x 1024, a minute to decode
+MOST_ACTIONS = 1_000  # different ones of a data set; the model learns a vector of each
 LARGEST_ITEM = 2**26  # values of one image or clip: 341 RGB frames of 256 x 256
 MOST_CHANNELS = 2**14  # of a layer: one 3 x 3 convolution between two such layers takes 10 GB
 LARGEST_INTEGER = 2**63 - 1  # of a setting and of a checkpoint: torch and safetensors have no more than 64 bits

@@ -13,6 +13,7 @@ from torch import Tensor
 from genimg.common.hashing import Use, hash_words, to_uniform
 
 _START = -1  # the stream from which a start image is chosen; the streams of futures are 0, 1, ...
+_ACTIONS = -2  # the streams from which actions are chosen are -2, -3, ... for the futures 0, 1, ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Noise:
     def of_start(self) -> "Noise":
         """The noise that chooses the start image, which all futures share."""
         return replace(self, future=_START)
+
+    def of_actions(self) -> "Noise":
+        """The noise that chooses the actions of a sequence."""
+        return replace(self, future=_ACTIONS - self.future)
 
     def normal(self, *shape: int, skip: int = 0) -> Tensor:
         """Standard normal float32 (N, *shape): the numbers of each stream after the first `skip` ones."""

@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "model.penalty_step": Number(above=0),
     "model.penalty_share": Number(above=0, high=1),
     "model.conditional": Flag(everywhere=True),
+    "model.actions": Flag(choices=("auto",)),
     "model.objective": registered(
         "models.objectives.adversarial", "OBJECTIVES", hint="for a user-defined loss see docs/extending.md"
     ),
@@ -210,6 +211,7 @@ RULES: dict[str, Rule] = {
     "loop": Flag(),
     "num_frames": Integer(2, null=True),
     "futures": Integer(1),
+    "actions": List(null=True),
     "fps": Number(low=1, high=50),
     "frames": Flag(),
     "individual": Flag(),
@@ -218,6 +220,8 @@ RULES: dict[str, Rule] = {
     "trust": List(),
     # export
     "format": registered("sampling.export.formats", "FORMATS"),
+    # crafter
+    "num_clips": Integer(1, 100_000),
     # compare, rate
     "runs": Paths(null=True),
     "results": Paths(null=True),

@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from genimg.common import ranks
 from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
+from genimg.common.files import check_empty
 from genimg.common.hardware import count_gpus
 from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, path_of
 from genimg.config.yaml_text import all_keys, groups
 from genimg.config.yaml_text import find as find_page
-from genimg.data import listing
+from genimg.data import actions, listing
 
 Config = dict[str, Any]  # the resolved configuration, plain types
 
@@ -192,6 +194,26 @@ def check_num_classes(config: Config) -> None:
         raise UserError("model.num_classes", model["num_classes"], expected, hint)
 
 
+def check_actions(config: Config) -> None:
+    """A model with actions has data with actions, and as many."""
+    model, wanted = config["model"], config["model"].get("actions")
+    follows = config["data"].get("num_actions", 0) if wanted else 0
+    if str(model.get("_target_")).startswith("genimg.") and model.get("num_actions", follows) != follows:
+        expected = f"{follows}, which follows from model.actions and the data"
+        raise UserError("model.num_actions", model["num_actions"], expected, hint="remove it")
+    if not wanted:
+        return
+    for source in _folders(config):
+        root = Path(str(source.get("root")))
+        if source["_target_"].endswith(".FrameFolder") and (root / actions.FILE).exists():
+            actions.check_settings(source["frame_stride"], source["sheet"])
+            actions.read_actions(root)
+            return
+    if wanted is True:
+        expected = f"clips with actions; {config['data']['name']} has none"
+        raise UserError("model.actions", "true", expected, f"data=frame_folder, and {actions.FILE} in data.root")
+
+
 def check_batch_statistics(config: Config) -> None:
     """A gradient penalty is the gradient of one image's logit: the discriminator must not have batch statistics."""
     model = config["model"]
@@ -347,6 +369,16 @@ def check_images(config: Config) -> Config:
         expected = "the file latents.npz that project=IMAGE has written"
         raise UserError("latents", latents, expected, hint="there is no such file")
     return found
+
+
+def check_crafter(config: Config) -> None:
+    if config["out"] is None:
+        raise UserError("out", None, "a new folder for the clips", "out=FOLDER")
+    if config["num_frames"] is None:
+        raise UserError("num_frames", "null", "the number of frames of a clip, 2 or more")
+    if find_spec("crafter") is None:
+        raise UserError("task", "crafter", "the package crafter, which draws it", 'pip install "genimg-train[crafter]"')
+    check_empty(Path(config["out"]).expanduser())
 
 
 def _as_list(given: Any) -> list[str]:

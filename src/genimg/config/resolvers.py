@@ -19,6 +19,13 @@ def count_classes(root: str | None, follow_links: bool = False) -> int:
     return count(root, follow_links) if root else 0
 
 
+def count_actions(root: str | None) -> int:
+    """`${count_actions:${data.root}}`: different actions in the file of actions in `root`; 0 without one."""
+    from genimg.data.actions import count_actions as count
+
+    return count(root) if root else 0
+
+
 def half(count: int) -> int:
     """`${half:${data.num_frames}}`, rounded down."""
     return int(count) // 2
@@ -30,3 +37,4 @@ def register() -> None:
     OmegaConf.register_new_resolver("half", half, replace=True)
     # cached, because composing, checking and writing each resolve it, and a folder may be large
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("count_actions", count_actions, replace=True, use_cache=True)

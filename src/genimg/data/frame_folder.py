@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.data.actions import FILE, Actions, check_settings, read_actions
 from genimg.data.decode import Background, Decoder, as_rgb
 from genimg.data.frames import read_clip
 from genimg.data.items import ImageShape, Part
@@ -67,6 +69,8 @@ class FrameFolder:
     sheet: columns and rows of cells; every still image is then a sheet of frames instead of a frame.
     sheet_clips: a name of `SHEET_CLIPS`: which cells of a sheet are one clip.
     root, fit, background, follow_links: as for ImageFolder.
+    actions: whether to read the actions in the folder. A short clip is then skipped or an error, because no action
+        leads from its last frame on.
     in_memory_bytes: limit on the size of all frames together, as uint8.
     """
 
@@ -79,6 +83,7 @@ class FrameFolder:
     fit: Fit = "crop"
     background: Background = "black"
     follow_links: bool = False
+    actions: bool = False
     in_memory_bytes: int = 4 * 2**30
     has_test_split: bool = field(default=False, init=False)
 
@@ -92,12 +97,16 @@ class FrameFolder:
                 raise UserError(f"data.{key}", name, ", ".join(known))
         require_clips(self.root, self.follow_links)
         listed, skipped = list_clips(str(self.root), self.follow_links)
+        if self.actions:  # its file is read
+            skipped.others[:] = [path for path in skipped.others if path != os.path.join(str(self.root), FILE)]
         warn_about_skipped(skipped, str(self.root))
         if self.sheet is not None:
             columns, rows = self.sheet
             listed = cut(listed, columns, rows, self.sheet_clips)
             if not any(clip.kind == "sheet" for clip in listed):
                 raise UserError("data.sheet", list(self.sheet), "null, because there are no still images in data.root")
+        paths = [os.path.relpath(clip.path, str(self.root)) for clip in listed]
+        actions = self._read_actions(paths)
         clips = self._read(listed, Decoder(shape, self.fit, as_rgb(self.background)))
         if len(clips) < FEWEST:
             noun = "clip" if len(clips) == 1 else "clips"
@@ -108,7 +117,21 @@ class FrameFolder:
             hint = of_folders if folders else hint
             hint = f"data.sheet={list(self.sheet)} is the grid of the sheets" if self.sheet is not None else hint
             raise UserError("data.root", got, f"at least {FEWEST}: one each for training, validation and test", hint)
-        return join_clips(list(clips.values()), self.num_frames, groups_of([listed[row].path for row in clips]))
+        groups = groups_of([listed[row].path for row in clips])
+        windows = join_clips(list(clips.values()), self.num_frames, groups)
+        if actions is None:
+            return windows
+        taken = [number for row, clip in clips.items() for number in [*actions.sequence(paths[row], len(clip)), -1]]
+        return replace(windows, actions=torch.tensor(taken), action_names=actions.names)
+
+    def _read_actions(self, paths: Sequence[str]) -> Actions | None:
+        """The actions of the clips, by their paths in the folder; None if they are not wanted."""
+        if not self.actions:
+            return None
+        check_settings(self.frame_stride, self.sheet)
+        actions = read_actions(str(self.root))
+        actions.check_clips(paths)
+        return actions
 
     @property
     def _fewest_frames(self) -> int:
@@ -134,6 +157,11 @@ class FrameFolder:
                 raise ValueError(f"{len(clip)} {noun}, fewer than {self._fewest_frames}")
             lengthen = SHORT[self.short]
             if lengthen is not None and len(clip) < self.num_frames:
+                if self.actions:
+                    expected = f"skip, because no action leads on from the {len(clip)} frames of {listed[row].path}"
+                    raise UserError(
+                        "data.short", self.short, expected, f"data.short=skip or data.num_frames={len(clip)}"
+                    )
                 clip = lengthen(clip, self.num_frames)
             clips[row], free_bytes = clip, free_bytes - clip.numel()
             if free_bytes < 0:
@@ -153,6 +181,8 @@ class ClipWindows:
     frames: uint8 (F, C, H, W), the frames of all clips in order. A subset shares them.
     starts: int64 (N,), the first frame of each window.
     groups: int64 (N,), of each window: the clip, or the sheet.
+    actions: int64 (F,), the action in each frame; -1 in the last frame of a clip. None without actions.
+    action_names: names of the actions 0, 1, ...
     """
 
     frames: Tensor
@@ -162,6 +192,8 @@ class ClipWindows:
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     lazy: bool = False
+    actions: Tensor | None = None
+    action_names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -173,6 +205,10 @@ class ClipWindows:
     def fetch(self, indices: Tensor, draw: int) -> Tensor:
         rows = self.starts[indices].unsqueeze(1) + torch.arange(self.num_frames)  # (B, T)
         return self.frames[rows.to(self.frames.device)]
+
+    def actions_of(self, indices: Tensor) -> Tensor:
+        assert self.actions is not None
+        return self.actions[self.starts[indices].unsqueeze(1) + torch.arange(self.num_frames - 1)]
 
     def subset(self, indices: Tensor) -> ClipWindows:
         return replace(self, starts=self.starts[indices], groups=self.groups[indices])

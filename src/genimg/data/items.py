@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -51,6 +51,25 @@ class Items(Protocol):
     def to(self, device: torch.device) -> Self:
         """Returns the items with their pixels on `device`, if they are in memory."""
         ...
+
+
+@runtime_checkable
+class HasActions(Protocol):
+    """Items that are clips with an action between each frame and the next, if `action_names` is not empty.
+
+    action_names: names of the actions 0, 1, ...
+    """
+
+    @property
+    def action_names(self) -> tuple[str, ...]: ...
+    def actions_of(self, indices: Tensor) -> Tensor:
+        """The actions of the clips at int64 indices (B,): int64 (B, T - 1)."""
+        ...
+
+
+def with_actions(items: Items) -> HasActions | None:
+    """The items, if they have actions."""
+    return items if isinstance(items, HasActions) and items.action_names else None
 
 
 class Source(Protocol):
@@ -114,8 +133,8 @@ class TensorItems:
 def fingerprint(items: Items, name: str) -> dict[str, Any]:
     """Identifies a data set: {name, count, shape, digest}, of plain types.
 
-    `digest` is the sha256 of the pixels and labels: of all items of a small data set, otherwise of all labels and of
-    evenly spaced items.
+    `digest` is the sha256 of the pixels, labels and actions: of all items of a small data set, otherwise of all labels
+    and of evenly spaced items.
     """
     bytes_each = max(1, torch.Size(items.shape).numel())
     kept = len(items) if len(items) * bytes_each <= _HASHED_COMPLETELY else max(1, _HASHED_SAMPLE // bytes_each)
@@ -125,4 +144,6 @@ def fingerprint(items: Items, name: str) -> dict[str, Any]:
         digest.update(items.fetch(part, hash_int(_FIXED_DRAW)).cpu().contiguous().numpy().data)
     if items.labels is not None:
         digest.update(items.labels.cpu().contiguous().numpy().data)
+    if (active := with_actions(items)) is not None:
+        digest.update(active.actions_of(indices).contiguous().numpy().data)
     return {"name": name, "count": len(items), "shape": list(items.shape), "digest": digest.hexdigest()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from genimg.common.hashing import Use, hash_int
-from genimg.data.items import Items
+from genimg.data.items import Items, with_actions
 from genimg.data.order import Request
 
 Batch = dict[str, Any]
@@ -34,10 +34,13 @@ class Batches:
     workers: int = 0
 
     def __iter__(self) -> Iterator[Batch]:
+        active = with_actions(self.items)
         for request, images in self._fetch_all(_Fetch(self.items, self.seed, self.split)):
             batch: Batch = {"images": images, "indices": request.indices, "epoch": request.epoch}
             if self.items.labels is not None:
                 batch["labels"] = self.items.labels[request.indices]
+            if active is not None:
+                batch["actions"] = active.actions_of(request.indices)
             yield batch | {"augment": self.augment}
 
     def _fetch_all(self, fetch: _Fetch) -> Iterator[tuple[Request, Tensor]]:

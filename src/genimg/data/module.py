@@ -16,7 +16,7 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.common.hashing import Use, hash_int, hash_words
 from genimg.common.limits import LARGEST_ITEM, check_sides
-from genimg.data.items import ImageShape, Items, Source, fingerprint, require_source
+from genimg.data.items import ImageShape, Items, Source, fingerprint, require_source, with_actions
 from genimg.data.loader import Batch, Batches
 from genimg.data.order import TrainOrder, evaluation_requests, evenly_spaced_indices
 
@@ -28,8 +28,9 @@ _ON_DEVICE_BYTES = 2 * 2**30  # training data up to this size are kept on the GP
 class GenerativeData(LightningDataModule):
     """Batches of the items of a source.
 
-    A batch is {"images": uint8 (B, [T,] C, H, W), "labels": int64 (B,), "indices": int64 (B,), "epoch": int, "augment":
-    bool}, with labels only if there are classes. After `on_after_batch_transfer`, images are float32 in [-1, 1].
+    A batch is {"images": uint8 (B, [T,] C, H, W), "labels": int64 (B,), "actions": int64 (B, T - 1), "indices": int64
+    (B,), "epoch": int, "augment": bool}, with labels only if there are classes, and actions only of clips that have
+    them. After `on_after_batch_transfer`, images are float32 in [-1, 1].
 
     Args:
         source: origin of the items.
@@ -39,6 +40,7 @@ class GenerativeData(LightningDataModule):
         batch_size: items of a step on all ranks together.
         given_frames: frames of a clip that a sequence model is given, fewer than a clip has.
         num_classes: number of labels that the model is built for, compared with the data; 0 = unconditional.
+        num_actions: number of actions of the clips, compared with the data if their actions are read; 0 = none.
         val_fraction: fraction of the training items set aside for validation, 0 to 0.5.
         test_fraction: fraction set aside for the test if the source has no test split, 0 to 0.5.
         flip: whether half of the training items are mirrored, as a function of (seed, epoch, index).
@@ -46,7 +48,8 @@ class GenerativeData(LightningDataModule):
         minutes: not used here; the default of budget.minutes refers to it.
         source_settings: not used here; the configuration of `source` refers to them. Each must be one of its fields.
 
-    After `setup`: num_items, classes, image_shape (C, H, W), num_frames (None for images), fingerprint.
+    After `setup`: num_items, classes, image_shape (C, H, W), num_frames (None for images), fingerprint; actions, the
+    names, and action_shares, float32 (num_actions,), how often each occurs (None without actions).
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class GenerativeData(LightningDataModule):
         kind: Literal["images", "sequences"] = "images",
         given_frames: int = 1,
         num_classes: int = 0,
+        num_actions: int = 0,
         val_fraction: float = 0.05,
         test_fraction: float = 0.1,
         flip: bool = False,
@@ -79,6 +83,7 @@ class GenerativeData(LightningDataModule):
         self.image_shape: ImageShape = (channels, height, width)
         self.given_frames = given_frames
         self.batch_size, self.num_classes, self.seed, self.flip = batch_size, num_classes, seed, flip
+        self.num_actions = num_actions
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
         self.workers = min(8, os.cpu_count() or 1) if workers is None else workers
         self.images_seen = 0
@@ -86,6 +91,8 @@ class GenerativeData(LightningDataModule):
         self.num_items = 0
         self.classes: tuple[str, ...] = ()
         self.num_frames: int | None = None
+        self.actions: tuple[str, ...] = ()
+        self.action_shares: Tensor | None = None
         self.fingerprint: dict[str, Any] = {}
         self._splits: dict[int, Items] = {}
 
@@ -111,6 +118,10 @@ class GenerativeData(LightningDataModule):
         self._check(train)
         self.num_items, self.classes = len(train), train.classes
         self.num_frames = train.shape[0] if len(train.shape) == 4 else None
+        if (active := with_actions(train)) is not None:
+            self.actions = active.action_names
+            counts = active.actions_of(torch.arange(len(train))).flatten().bincount(minlength=len(self.actions))
+            self.action_shares = counts / counts.sum()
         self.fingerprint = fingerprint(train, str(self.name))
         self._splits |= {_TRAIN: train, _VALIDATION: validation}
 
@@ -121,6 +132,9 @@ class GenerativeData(LightningDataModule):
         if self.num_classes and train.classes and self.num_classes != len(train.classes):
             expected = f"{len(train.classes)}, the number of classes of the data, or 0"
             raise UserError("data.num_classes", self.num_classes, expected)
+        if (active := with_actions(train)) is not None and self.num_actions != len(active.action_names):
+            expected = f"{len(active.action_names)}, the number of actions of the data"
+            raise UserError("data.num_actions", self.num_actions, expected)
         if kind == "sequences" and not 1 <= self.given_frames < train.shape[0]:
             expected = f"1 to {train.shape[0] - 1}, fewer than data.num_frames"
             raise UserError("data.given_frames", self.given_frames, expected)

@@ -49,7 +49,7 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     real, floor = clips[:, last:], images.train[images.floor(count), last:]
     firsts: list[Tensor] = []
     lpips = None if unavailable() else load_lpips(subject.device)
-    generated = (made[:, :, last:] for made in _generate(subject, clips, subject.class_names(chosen)))
+    generated = (made[:, :, last:] for made in _generate(subject, clips, chosen))
     generated = _keep_first(generated, firsts)
     figures = future_figures(real, floor, generated, _FUTURES, subject.extractor, subject.device, lpips)
     still = real[:, :1].expand_as(real)
@@ -59,15 +59,20 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     return [*figures, clip_frechet(*features), *motion_figures(real, first)]
 
 
-def _generate(subject: Subject, clips: Tensor, classes: list[str] | None) -> Iterator[Tensor]:
-    """Yields the futures of clips (N, T, C, H, W), uint8 (n, _FUTURES, T, C, H, W)."""
-    batches = subject.sampler.stream(
+def _generate(subject: Subject, clips: Tensor, chosen: Tensor) -> Iterator[Tensor]:
+    """Yields the futures of clips (N, T, C, H, W), uint8 (n, _FUTURES, T, C, H, W).
+
+    chosen: the positions of the clips in the test split, whose classes and actions the model is given.
+    """
+    sampler, given, actions = subject.sampler, subject.sampler.model.given_frames, subject.images.test_actions
+    batches = sampler.stream(
         len(clips),
         seed=subject.seed,
-        start=to_float(clips[:, : subject.sampler.model.given_frames]),
-        classes=classes,
+        start=to_float(clips[:, :given]),
+        classes=subject.class_names(chosen),
         futures=_FUTURES,
         num_frames=clips.shape[1],
+        actions=actions[chosen, given - 1 :] if sampler.actions and actions is not None else None,
     )
     for batch in batches:
         yield to_uint8(batch).unflatten(0, (-1, _FUTURES))

@@ -26,12 +26,16 @@ _MOST_BYTES = 2 * 2**30  # per split
 
 @dataclass(frozen=True)
 class Images:
-    """A data set in memory, uint8: images (N, C, H, W) or clips (N, T, C, H, W); labels int64 (N,)."""
+    """A data set in memory, uint8: images (N, C, H, W) or clips (N, T, C, H, W); labels int64 (N,).
+
+    test_actions: int64 (N, T - 1), if the clips have actions.
+    """
 
     train: Tensor
     train_labels: Tensor | None
     test: Tensor
     test_labels: Tensor | None
+    test_actions: Tensor | None = None
 
     @property
     def reserved(self) -> Tensor:
@@ -117,14 +121,15 @@ def load_data(checkpoint: Checkpoint, root: str | None, trust: Iterable[str]) ->
 def read_images(data: Any) -> Images:
     """Reads the training and the test split, each up to a limit of memory."""
     most = max(1, min(_MOST_FRAMES, _MOST_BYTES // math.prod(data.image_shape)) // (data.num_frames or 1))
-    return Images(*read_split(data, "train", most), *read_split(data, "test", most))
+    train, test = (read_split(data, split, most) for split in ("train", "test"))
+    return Images(train["images"], train.get("labels"), test["images"], test.get("labels"), test.get("actions"))
 
 
-def read_split(data: Any, split: Literal["train", "test"], most: int) -> tuple[Tensor, Tensor | None]:
-    """Reads at most `most` evenly spaced images of a split, and their labels; types as in `Images`."""
+def read_split(data: Any, split: Literal["train", "test"], most: int) -> dict[str, Tensor]:
+    """Reads at most `most` evenly spaced images of a split, with their labels and actions; types as in `Images`."""
     batches = list(data.evenly_spaced(split, most))
-    labels = None if "labels" not in batches[0] else torch.cat([batch["labels"] for batch in batches])
-    return torch.cat([batch["images"] for batch in batches]), labels
+    names = [name for name in ("images", "labels", "actions") if name in batches[0]]
+    return {name: torch.cat([batch[name] for batch in batches]) for name in names}
 
 
 def complement(total: int, chosen: Tensor) -> Tensor:

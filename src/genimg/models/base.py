@@ -35,6 +35,8 @@ class GenerativeModel(LightningModule):
     given_frames: int = 1
     #: Classes of a conditional model; 0 for an unconditional one.
     num_classes: int = 0
+    #: Actions of a sequence model, of which one leads to each frame; 0 for a model without actions.
+    num_actions: int = 0
     #: The validation metric that selects the best checkpoint, and the direction in which it improves.
     monitor: tuple[str, Literal["min", "max"]]
     #: Configuration nodes that a `model/network` choice must provide for this model.
@@ -269,12 +271,26 @@ class DrawsPixels(Protocol):
 class Animates(Protocol):
     """A sequence model as a function of its start and of standard normal noise (N, 1 + frames to predict, latent_dim).
 
-    start: the given frames (N, k, C, H, W).
+    start: the given frames (N, k, C, H, W). A model that takes actions (`TakesActions`) has them as its last argument,
+        int64 (N, frames to predict).
     """
 
     latent_dim: int
 
     def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class TakesActions(Protocol):
+    """A sequence model that may take actions, if its `num_actions` is not 0.
+
+    Its `sample` takes `actions`, int64 (N, frames to predict), and draws them if there are none; `animate` requires
+    them. `keep_actions` stores how often each occurs in training, float32 (num_actions,).
+    """
+
+    num_actions: int
+
+    def keep_actions(self, shares: Tensor) -> None: ...
 
 
 @runtime_checkable

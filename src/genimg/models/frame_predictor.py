@@ -158,7 +158,7 @@ class FramePredictor(SequenceModel):
             state = self.recurrence(frame, state).state
         return last, state
 
-    def advance(self, state: State, noise: Tensor) -> tuple[Tensor, State]:
+    def advance(self, state: State, noise: Tensor, actions: Tensor | None = None) -> tuple[Tensor, State]:
         """See the base class."""
         frames = []
         for _ in range(noise.shape[1]):

@@ -4,7 +4,7 @@
 
 This is the bound of a sequential VAE (Chung et al. 2015, eq. 11; SVG-LP, Denton & Fergus 2018, eq. 5) with an
 additional latent w of the clip. x_0 is given, so it has no likelihood. If k frames are given, x_0 stands for the last
-of them, whose pixels move, and w has the prior p(w | given frames).
+of them, whose pixels move, and w has the prior p(w | given frames). With actions, every term is given the actions too.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ class RNN(SequenceModel):
         discriminator: pairs of a start image and a later frame (N, 2 C, H, W) -> logits (N,), for `adversarial`.
         optimizer: called with the parameters of the other networks.
         discriminator_optimizer: called with those of the discriminator.
-        image_size, channels, num_frames, given_frames: as in `SequenceModel`.
+        image_size, channels, num_frames, given_frames, num_actions: as in `SequenceModel`.
         likelihood: a name of `SUPPORTED`.
         adversarial: weight of the `Adversary` beside the bound; 0 trains without a discriminator.
         gamma: weight of (R1 + R2) / 2 of the discriminator, one number or the ends of a `Schedule`.
@@ -69,7 +69,7 @@ class RNN(SequenceModel):
 
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "dynamics", "decoder", "discriminator")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "log_scale")
-    export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.")
+    export_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "dynamics.", "decoder.", "starts.", "actions.")
 
     # modules whose methods the docstring names
     encoder: Any
@@ -95,10 +95,11 @@ class RNN(SequenceModel):
         grad_clip: float,
         futures: int,
         num_classes: int,
+        num_actions: int,
         final_lr: float,
         **_shared: Any,
     ) -> None:
-        super().__init__(image_size, channels, num_frames, given_frames)
+        super().__init__(image_size, channels, num_frames, given_frames, num_actions)
         check_unused(_shared)
         if likelihood not in SUPPORTED:
             raise UserError("model.likelihood", likelihood, f"one of {', '.join(SUPPORTED)}")
@@ -151,7 +152,8 @@ class RNN(SequenceModel):
         curriculum, progress, before = self.curriculum, self.progress, self.given_frames - 1
         clips = clips[:, : before + curriculum.frames(progress, clips.shape[1] - before)]
         noise = torch.randn(len(clips), clips.shape[1] - before, self.latent_dim, device=clips.device)
-        bound = self._bound(clips, labels, noise, curriculum.opening(progress))
+        actions = self._actions_of(batch, clips.shape[1])
+        bound = self._bound(clips, labels, noise, curriculum.opening(progress), actions)
         loss = (
             curriculum.clip_kl_weight(progress) * bound.kl_clip
             + curriculum.frame_kl_weight(progress) * bound.kl_frames
@@ -161,7 +163,7 @@ class RNN(SequenceModel):
         loss = loss.mean() / bound.frames[0].numel()
         metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
         if self.adversary is not None:
-            parts = (self.adversary, others[0], clips[:, before:], labels, bound, loss)
+            parts = (self.adversary, others[0], clips[:, before:], labels, bound, loss, actions)
             metrics["loss_d"], adversarial = self._adversarial_losses(*parts)
             loss = loss + adversarial
         self.manual_backward(loss)
@@ -178,6 +180,7 @@ class RNN(SequenceModel):
         labels: Tensor | None,
         bound: Bound,
         loss: Tensor,
+        actions: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Updates the discriminator. Returns its loss, and the weighted loss of the model beside `loss`.
 
@@ -186,7 +189,7 @@ class RNN(SequenceModel):
         times = torch.randint(1, clips.shape[1], (len(clips),), device=clips.device)
         noise = torch.randn(len(clips), clips.shape[1], self.latent_dim, device=clips.device)
         state = self._begin_drawn(bound.scene, noise[:, 0], labels)
-        drawn = self._frame_at(state, noise[:, 1:], times, self.curriculum.opening(self.progress))
+        drawn = self._frame_at(state, noise[:, 1:], times, actions, self.curriculum.opening(self.progress))
         real, fake = pairs(clips, drawn, times)
         step = self.images_seen // (len(clips) * world_size())
         optimizer.zero_grad()
@@ -209,13 +212,15 @@ class RNN(SequenceModel):
         given = self.given_frames
         clips, labels = check_clips(batch["images"], given), self._labels_of(batch)
         truth = clips[:, given:]
-        free = partial(self.sample, labels=labels, start=clips[:, :given], num_frames=clips.shape[1])
+        actions = self._actions_of(batch, clips.shape[1])
+        shared = {"labels": labels, "start": clips[:, :given], "num_frames": clips.shape[1], "actions": actions}
+        free = partial(self.sample, **shared)
         futures = [free(noise.of_future(future))[:, given:] for future in range(self.futures)]
         errors = torch.stack([frame_error(future, truth) for future in futures])
         still = clips[:, given - 1 : given]
         copy = frame_error(still, truth)
         best = torch.stack(futures)[errors.argmin(0), torch.arange(len(truth), device=truth.device)]
-        bound = self._bound(clips, labels, noise.normal(truth.shape[1] + 1, self.latent_dim))
+        bound = self._bound(clips, labels, noise.normal(truth.shape[1] + 1, self.latent_dim), actions=actions)
         return bound.metrics(self.likelihood) | {
             "mse_mean": errors.mean(0),
             "mse_best": errors.amin(0),
@@ -230,52 +235,82 @@ class RNN(SequenceModel):
         """See the base class."""
         return self._begin_drawn(self._look(start), noise, labels if self.num_classes else None)
 
-    def advance(self, state: State, noise: Tensor) -> tuple[Tensor, State]:
+    def advance(self, state: State, noise: Tensor, actions: Tensor | None = None) -> tuple[Tensor, State]:
         """See the base class."""
-        path = self._run_dynamics(state.step, self._prior, noise)
+        path = self._run_dynamics(state.step, self._prior, noise, actions)
         return self._draw(state.layers, self._sharpened(path)), state._replace(step=path.step)
 
-    def last_frame(self, state: State, noise: Tensor) -> Tensor:
+    def last_frame(self, state: State, noise: Tensor, actions: Tensor | None = None) -> Tensor:
         """See the base class. Only vectors are computed of the other frames, which is cheap."""
-        return self._frame_at(state, noise, torch.full((len(noise),), noise.shape[1], device=noise.device))
+        return self._frame_at(state, noise, torch.full((len(noise),), noise.shape[1], device=noise.device), actions)
 
-    def _frame_at(self, state: State, noise: Tensor, times: Tensor, opening: float = 1.0) -> Tensor:
+    def _frame_at(
+        self, state: State, noise: Tensor, times: Tensor, actions: Tensor | None, opening: float = 1.0
+    ) -> Tensor:
         """One of the next t frames of each clip, (N, C, H, W).
 
         Args:
             noise: standard normal (N, t, latent_dim).
             times: int64 (N,), from 1 to t.
+            actions: int64 (N, t), of a model with actions.
         """
-        path = self._run_dynamics(state.step, self._prior, noise)
+        path = self._run_dynamics(state.step, self._prior, noise, actions)
         rows = torch.arange(len(times), device=times.device)
         chosen = (value[rows, times - 1].unsqueeze(1) for value in path[1:])
         return self._draw(state.layers, self._sharpened(Path(path.step, *chosen)), opening).squeeze(1)
 
     @torch.no_grad()
-    def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+    def animate(
+        self, start: Tensor, noise: Tensor, labels: Tensor | None = None, actions: Tensor | None = None
+    ) -> Tensor:
         """`sample` as a function of its noise: clips (N, T, C, H, W) in [-1, 1] that begin with the given frames.
 
         Args:
             start: (N, k, C, H, W) in [-1, 1].
             noise: standard normal (N, 1 + T - k, latent_dim): row 0 for the clip, then a row for each predicted frame.
+            actions: int64 (N, T - k), of a model with actions.
         """
-        frames = self._roll_out(start, noise.shape[1] - 1, lambda times: noise[:, times.start : times.stop], labels)
+        count = noise.shape[1] - 1
+        frames = self._roll_out(start, count, lambda times: noise[:, times.start : times.stop], labels, actions)
         return torch.cat(list(frames), dim=1)
 
     @torch.no_grad()
-    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their given frames and the means of their latents."""
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None, actions: Tensor | None = None) -> Tensor:
+        """Reconstructs clips (B, T, C, H, W) in [-1, 1] from their given frames and the means of their latents.
+
+        actions: all of the clips, int64 (B, T - 1), of a model with actions.
+        """
         given = self.given_frames
         means = torch.zeros(len(images), 1 + images.shape[1] - given, self.latent_dim, device=images.device)
-        bound = self._bound(images, labels if self.num_classes else None, means)
+        labels = labels if self.num_classes else None
+        bound = self._bound(images, labels, means, actions=self._actions_of({"actions": actions}, images.shape[1]))
         return torch.cat([images[:, :given], bound.frames], dim=1)
 
-    def _bound(self, clips: Tensor, labels: Tensor | None, noise: Tensor, opening: float = 1.0) -> Bound:
+    def _actions_of(self, batch: Batch, length: int) -> Tensor | None:
+        """The actions that lead to the predicted frames of the first `length` frames, int64 (B, length - k).
+
+        None for a model without actions.
+        """
+        if not self.num_actions:
+            return None
+        if batch.get("actions") is None:
+            raise UserError("model.actions", True, "clips with actions", "train with model.actions=false")
+        return batch["actions"][:, self.given_frames - 1 : length - 1]
+
+    def _bound(
+        self,
+        clips: Tensor,
+        labels: Tensor | None,
+        noise: Tensor,
+        opening: float = 1.0,
+        actions: Tensor | None = None,
+    ) -> Bound:
         """The bound with latents drawn from the posteriors.
 
         Args:
             noise: standard normal (N, 1 + T - k, latent_dim): row 0 for w, then a row for each predicted frame. Zeros
                 give the posteriors' means.
+            actions: int64 (N, T - k), of a model with actions.
         """
         last = self.given_frames - 1
         scene = self._look(clips)
@@ -289,7 +324,7 @@ class RNN(SequenceModel):
             kl_frames.append(gaussian_kl_between(*posterior, *self._prior(step, t)))
             return posterior
 
-        path = self._run_dynamics(state.step, latent, noise[:, 1:])
+        path = self._run_dynamics(state.step, latent, noise[:, 1:], actions)
         frames = self._draw(state.layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, last + 1 :]),
@@ -337,10 +372,16 @@ class RNN(SequenceModel):
         """p(z_t | the past)."""
         return _bounded(self.dynamics.prior(step))
 
-    def _run_dynamics(self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor) -> Path:
-        """Runs the dynamics; z_t is drawn from `latent(previous step, t)` with noise (N, t, D), t = 1, 2, ..."""
+    def _run_dynamics(
+        self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, actions: Tensor | None
+    ) -> Path:
+        """Runs the dynamics; z_t is drawn from `latent(previous step, t)` with noise (N, t, D), t = 1, 2, ...
+
+        actions: int64 (N, t), of a model with actions.
+        """
         steps = []
         for t, drawn in enumerate(noise.unbind(1), start=1):
+            step = self.dynamics.act(step, None if actions is None else actions[:, t - 1])
             step = self.dynamics(reparameterise(*latent(step, t), drawn), step)
             steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))

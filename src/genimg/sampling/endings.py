@@ -4,6 +4,8 @@ Of all latents, those are sought whose last frame is most like the end (`descent
 to the frames, in proportion to the square of the time, so that the last one is the end itself.
 """
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -14,40 +16,42 @@ from genimg.sampling.descent import descend
 STEPS = 100  # of the descent
 
 
-def draw_loop(
-    model: SequenceModel, start: Tensor, num_frames: int, noise: Noise, labels: Tensor | None, temperature: float
-) -> Tensor:
-    """Clips (N, T, C, H, W) of `num_frames` T, after whose last frame the first one follows."""
-    return draw_to_end(model, start, start[:, 0], num_frames + 1, noise, labels, temperature)[:, :-1]
+class Drawn(NamedTuple):
+    """What clips are drawn from: the given frames (N, k, C, H, W), and the arguments of `SequenceModel.sample`."""
+
+    start: Tensor
+    noise: Noise
+    labels: Tensor | None
+    temperature: float
+    actions: Tensor | None  # int64 (N, frames to predict)
 
 
-def draw_to_end(
-    model: SequenceModel,
-    start: Tensor,
-    end: Tensor,
-    num_frames: int,
-    noise: Noise,
-    labels: Tensor | None,
-    temperature: float,
-) -> Tensor:
-    """Clips (N, T, C, H, W) of `num_frames` T, which lead from the given frames to an end.
+def draw_loop(model: SequenceModel, drawn: Drawn, num_frames: int) -> Tensor:
+    """Clips (N, T, C, H, W) of `num_frames` T, after whose last frame the first one follows.
 
-    Args:
-        start: the given frames (N, k, C, H, W).
-        end: (N, C, H, W).
-        noise: of the latents from which the descent begins.
+    The last action leads there too.
     """
+    if drawn.actions is not None:
+        drawn = drawn._replace(actions=torch.cat([drawn.actions, drawn.actions[:, -1:]], dim=1))
+    return draw_to_end(model, drawn, drawn.start[:, 0], num_frames + 1)[:, :-1]
+
+
+def draw_to_end(model: SequenceModel, drawn: Drawn, end: Tensor, num_frames: int) -> Tensor:
+    """Clips (N, T, C, H, W) of `num_frames` T, which lead from the given frames to an end (N, C, H, W)."""
     count = num_frames - model.given_frames
-    first = temperature * noise.normal(1 + count, model.latent_dim)
+    first = drawn.temperature * drawn.noise.normal(1 + count, model.latent_dim)
+
+    def begin(latents: Tensor) -> Any:
+        return model.begin(drawn.start, latents[:, 0], drawn.labels)
 
     def last(latents: Tensor) -> Tensor:
-        return model.last_frame(model.begin(start, latents[:, 0], labels), latents[:, 1:])
+        return model.last_frame(begin(latents), latents[:, 1:], drawn.actions)
 
     scales = torch.ones(len(first), 1, 1, device=first.device)
     with torch.enable_grad():
         latents, _ = descend(last, first, scales, end, STEPS)
     with torch.no_grad():
-        frames, _ = model.advance(model.begin(start, latents[:, 0], labels), latents[:, 1:])
+        frames, _ = model.advance(begin(latents), latents[:, 1:], drawn.actions)
         rising = torch.linspace(0, 1, count + 1, device=frames.device)[1:].square()
         frames = frames + rising[:, None, None, None] * (end - frames[:, -1]).unsqueeze(1)
-    return torch.cat([start, frames], dim=1)
+    return torch.cat([drawn.start, frames], dim=1)

@@ -25,13 +25,23 @@ BACKGROUND = (255, 255, 255)  # behind transparent pixels, as image viewers show
 
 
 def class_numbers(classes: ClassName | Sequence[ClassName] | None, names: Sequence[str]) -> list[int]:
-    """Returns the labels of `classes`: each is a name or a number, and None stands for all classes.
-
-    Where a class is named by a number, as in folders 1, 2 and 10, numbers are names.
-    """
+    """Returns the labels of `classes`, as `numbers_of`; None stands for all classes."""
     if classes is None:
         return list(range(len(names)))
-    wanted = [str(one) for one in ([classes] if isinstance(classes, str | int) else classes)]
+    if not (numbers := numbers_of(classes, names, "classes")):
+        raise UserError("classes", "[]", "at least one class, or null for all classes")
+    return numbers
+
+
+def numbers_of(given: ClassName | Sequence[ClassName], names: Sequence[str], key: str) -> list[int]:
+    """Returns the position in `names` of each of `given`, a name or a number.
+
+    Where one of the names is a number, as of folders 1, 2 and 10, numbers are names.
+
+    Args:
+        key: the option, for messages.
+    """
+    wanted = [str(one) for one in ([given] if isinstance(given, str | int) else given)]
     folded = [name.casefold() for name in names]
     numbers = []
     numbered = any(name.isdecimal() for name in names)
@@ -47,9 +57,7 @@ def class_numbers(classes: ClassName | Sequence[ClassName] | None, names: Sequen
             known = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
             hint = f"did you mean {names[folded.index(near[0])]}?" if near else None
             expected = f"one of {known}" + ("" if numbered else f", or 0 to {len(names) - 1}")
-            raise UserError("classes", one, expected, hint)
-    if not numbers:
-        raise UserError("classes", "[]", "at least one class, or null for all classes")
+            raise UserError(key, one, expected, hint)
     return numbers
 
 

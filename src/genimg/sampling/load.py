@@ -58,7 +58,8 @@ def _sampler(model: GenerativeModel, checkpoint: Checkpoint, device: str) -> Sam
     data: dict[str, Any] = checkpoint["data"]
     conditional = checkpoint["config"]["model"].get("conditional", False)
     classes = data["classes"] if conditional else ()
-    return Sampler(model, data["image_shape"], data["num_frames"], classes, pick_device(device))
+    actions = data["actions"] if model.num_actions else ()
+    return Sampler(model, data["image_shape"], data["num_frames"], classes, pick_device(device), actions)
 
 
 def checkpoint_file(run: str | Path, checkpoint: str = "best", key: str = "run") -> Path:

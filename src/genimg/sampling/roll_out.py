@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from genimg.common.files import atomic_write
 from genimg.common.noise import Noise
 from genimg.models.nest import filled, leaves
 from genimg.models.sequence import CHUNK, SequenceModel
+from genimg.sampling.actions import Actions, read_actions
 from genimg.sampling.classes import Classes
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import to_cpu
@@ -42,22 +43,32 @@ class RollOut:
         frames: predicted frames up to here.
     """
 
-    def __init__(self, model: SequenceModel, state: Any, noise: Noise, frames: int, temperature: float) -> None:
-        self._model, self._state, self._noise = model, state, noise
+    def __init__(self, trained: TrainedModel, state: Any, noise: Noise, frames: int, temperature: float) -> None:
+        self._trained, self._state, self._noise = trained, state, noise
         self.frames, self.temperature = frames, temperature
 
     @torch.no_grad()
-    def advance(self, num_frames: int) -> Tensor:
+    def advance(self, num_frames: int, actions: Actions | None = None) -> Tensor:
         """The next frames (N, num_frames, C, H, W) with values in [-1, 1], float32 on the CPU.
 
-        They are those of `sample` with the same start, seed and classes, up to rounding.
+        They are those of `sample` with the same start, seed, classes and actions, up to rounding.
+
+        Args:
+            num_frames: 1 or more.
+            actions: those that lead to the frames, as for `Sampler.stream`.
         """
         check_at_least("num_frames", num_frames, 1)
-        size, parts = self._model.latent_dim, []
+        model = cast(SequenceModel, self._trained.model)
+        led = read_actions(self._trained, actions, len(self._noise), model.given_frames + num_frames)
+        if led is None:
+            led = model.random_actions(self._noise, num_frames, skip=self.frames)
+        led = None if led is None else led.expand(len(self._noise), -1).to(self._trained.device)
+        size, parts = model.latent_dim, []
         for first in range(0, num_frames, CHUNK):
             count = min(CHUNK, num_frames - first)
             noise = self.temperature * self._noise.normal(count, size, skip=(1 + self.frames) * size)
-            frames, self._state = self._model.advance(self._state, noise)
+            part = None if led is None else led[:, first : first + count]
+            frames, self._state = model.advance(self._state, noise, part)
             self.frames += count
             parts.append(to_cpu(frames))
         return torch.cat(parts, dim=1)
@@ -65,7 +76,7 @@ class RollOut:
     def branch(self, seed: int) -> RollOut:
         """The same animations from here on with other random numbers. This one does not change."""
         check_at_least("seed", seed, 0)
-        return RollOut(self._model, self._state, replace(self._noise, seed=seed), self.frames, self.temperature)
+        return RollOut(self._trained, self._state, replace(self._noise, seed=seed), self.frames, self.temperature)
 
     def save(self, path: str | Path) -> None:
         """Writes the state to a file, from which `Sampler.continue_from` goes on."""
@@ -88,7 +99,7 @@ def begin(trained: TrainedModel, start: Tensor, classes: Classes | None, seed: i
     labels = trained.classes_of(len(start), classes).labels(0, len(start), trained.device)
     noise = Noise.of_first(len(start), seed, trained.device)
     state = model.begin(start.to(trained.device), temperature * noise.normal(model.latent_dim), labels)
-    return RollOut(model, state, noise, 0, temperature)
+    return RollOut(trained, state, noise, 0, temperature)
 
 
 @torch.no_grad()
@@ -114,7 +125,7 @@ def read(trained: TrainedModel, path: str | Path) -> RollOut:
             raise ValueError("its state has other shapes")
     except Exception as error:  # a damaged file may fail in any way
         raise UserError("path", path, expected, first_line(error)) from error
-    return RollOut(model, filled(like, tensors), noise, int(frames), float(temperature))
+    return RollOut(trained, filled(like, tensors), noise, int(frames), float(temperature))
 
 
 def _sequences(trained: TrainedModel, key: str, got: str) -> SequenceModel:

@@ -59,7 +59,7 @@ def _describe(options: SampleOptions) -> str:
         if value == getattr(defaults, name):
             continue
         if isinstance(value, list | tuple):
-            value = ",".join(str(one) if name == "classes" else Path(str(one)).stem for one in value)
+            value = ",".join(str(one) if name in ("classes", "actions") else Path(str(one)).stem for one in value)
         elif name in ("start", "reconstruct", "complete", "project", "latents"):
             value = Path(str(value)).stem
         parts.append(f"{name}{file_name(str(value))}")

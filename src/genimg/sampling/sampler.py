@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from genimg.sampling import roll_out
+from genimg.sampling.actions import Actions, sequence_length
 from genimg.sampling.classes import Classes
 from genimg.sampling.inputs import Seeds
 from genimg.sampling.interpolation import interpolate
@@ -39,6 +40,7 @@ class StreamOptions(LatentOptions, total=False):
     loop: bool
     num_frames: int | None
     futures: int
+    actions: Actions | None
 
 
 class Sampler(TrainedModel):
@@ -68,7 +70,8 @@ class Sampler(TrainedModel):
         """Returns all images of `stream`, with the same options: (N, C, H, W), or sequences (N, T, C, H, W)."""
         parts = self.stream(num_images, **options)
         latents = {key: value for key, value in options.items() if key in LatentOptions.__annotations__}
-        frames = (options.get("num_frames") or self.num_frames or 1) * options.get("futures", 1)
+        length = sequence_length(self, options.get("num_frames"), options.get("actions"))
+        frames = (length or 1) * options.get("futures", 1)
         count = self.source(num_images, **cast(LatentOptions, latents)).count
         check_kept("num_images", count * frames, self.image_shape, "stream() draws them in parts")
         return torch.cat(list(parts))
@@ -83,6 +86,7 @@ class Sampler(TrainedModel):
         loop: bool = False,
         num_frames: int | None = None,
         futures: int = 1,
+        actions: Actions | None = None,
         **latents: Unpack[LatentOptions],
     ) -> Iterator[Tensor]:
         """Yields the images in order, at most `CHUNK` (times `futures`) at a time.
@@ -97,12 +101,15 @@ class Sampler(TrainedModel):
             end: the last frame of the sequences (see `endings`): images (num_images, C, H, W), or (1, C, H, W) for one
                 that they share; None = any. RNN only.
             loop: whether the sequences can be repeated without a jump. RNN only.
-            num_frames: length of the sequences including the given frames, at least one more; None = as in training.
-                Sequence models only.
+            num_frames: length of the sequences including the given frames, at least one more; None = one for each
+                action, without actions as in training. Sequence models only.
             futures: number of sequences for each start image, adjacent in the result. Sequence models only.
+            actions: names or numbers of the actions that lead to the frames after the given ones, the same for all
+                sequences; the last one is repeated up to `num_frames`. int64 (num_images, M) has those of each start.
+                None = random ones, as often as in the training data. Models with actions only.
             latents: see `LatentSettings`.
         """
-        clips = ClipSettings(start, end, loop, num_frames, futures)
+        clips = ClipSettings(start, end, loop, num_frames, futures, actions)
         return stream(self.source(num_images, **latents), select, clips)
 
     def roll_out(

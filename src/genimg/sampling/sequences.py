@@ -10,7 +10,8 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.sequence import SequenceModel
-from genimg.sampling.endings import draw_loop, draw_to_end
+from genimg.sampling.actions import Actions, read_actions, sequence_length
+from genimg.sampling.endings import Drawn, draw_loop, draw_to_end
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import CHUNK, Source, to_cpu
 from genimg.sampling.trained import TrainedModel
@@ -20,13 +21,14 @@ _FEW_FRAMES = 16  # after the given ones, on which the memory of a sequence is e
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What sequences start from, where they end, and how many there are; `Sampler.stream` describes it."""
+    """What sequences start from, what leads where, and how many there are; `Sampler.stream` describes it."""
 
     start: Tensor | None = None
     end: Tensor | None = None
     loop: bool = False
     num_frames: int | None = None
     futures: int = 1
+    actions: Actions | None = None
 
     @property
     def ends(self) -> bool:
@@ -38,7 +40,8 @@ def stream_sequences(source: Source, clips: ClipSettings) -> Iterator[Tensor]:
     """Yields sequences (N, T, C, H, W), the futures of at most `CHUNK` starts at a time."""
     trained, settings = source.trained, source.settings
     given = trained.model.given_frames
-    length = cast(int, trained.num_frames) if clips.num_frames is None else clips.num_frames
+    length = sequence_length(trained, clips.num_frames, clips.actions)
+    actions = read_actions(trained, clips.actions, source.count, length)
     check_at_least("futures", clips.futures, 1)
     check_at_least("num_frames", length, given + 1)
     count = CHUNK
@@ -56,7 +59,7 @@ def stream_sequences(source: Source, clips: ClipSettings) -> Iterator[Tensor]:
     end = _check_end(trained, clips, source.count)
     frames = min(length, given + _FEW_FRAMES)
     source.check_memory(count, clips.futures * length, num_frames=frames)
-    return _stream(source, replace(clips, end=end), length)
+    return _stream(source, replace(clips, end=end, actions=actions), length)
 
 
 def _check_end(trained: TrainedModel, clips: ClipSettings, count: int) -> Tensor | None:
@@ -75,7 +78,7 @@ def _check_end(trained: TrainedModel, clips: ClipSettings, count: int) -> Tensor
     if clips.end.shape[1:] != trained.image_shape or len(clips.end) not in (1, count):
         expected = f"one image for all of {count} starts, or one for each, of shape {trained.image_shape}"
         raise UserError("end", tuple(clips.end.shape), expected)
-    return clips.end.expand(count, *trained.image_shape)
+    return clips.end
 
 
 @torch.no_grad()
@@ -84,26 +87,30 @@ def _stream(source: Source, clips: ClipSettings, length: int) -> Iterator[Tensor
         # chunks of given starts and ends are not complete; their sequences are equal up to rounding
         end = begin + CHUNK if clips.start is None and not clips.ends else min(begin + CHUNK, source.count)
         noise, labels = source.noise(begin, end), source.labels(begin, end)
-        part = replace(clips, start=_part(source, clips.start, begin), end=_part(source, clips.end, begin))
+        parts = {key: _part(source, getattr(clips, key), begin, end) for key in ("start", "end", "actions")}
+        part = replace(clips, **parts)
         drawn = [_draw(source, noise.of_future(future), labels, part, length) for future in range(clips.futures)]
         kept = torch.stack(drawn, dim=1)[: source.count - begin]  # (count, futures, T, C, H, W)
         yield to_cpu(kept.flatten(0, 1))
 
 
-def _part(source: Source, frames: Tensor | None, begin: int) -> Tensor | None:
-    return None if frames is None else frames[begin : begin + CHUNK].to(source.device)
+def _part(source: Source, rows: Tensor | None, begin: int, end: int) -> Tensor | None:
+    """The rows of sequences `begin` to `end` - 1. One row is of all; a chunk may have more sequences than rows."""
+    return None if rows is None else rows[torch.arange(begin, end) % len(rows)].to(source.device)
 
 
 def _draw(source: Source, noise: Noise, labels: Tensor | None, clips: ClipSettings, length: int) -> Tensor:
     """The sequences (N, T, C, H, W) of the noise and of the length T."""
-    model, temperature = cast(Any, source.trained.model), source.settings.temperature
+    model, temperature, actions = cast(Any, source.trained.model), source.settings.temperature, clips.actions
     if not clips.ends:
-        shared = {"temperature": temperature, "num_frames": length}
-        return model.sample(noise, labels=labels, start=clips.start, **shared)
+        shared: dict[str, Any] = {"labels": labels, "start": clips.start, "num_frames": length}
+        if actions is not None:
+            shared["actions"] = actions
+        return model.sample(noise, temperature=temperature, **shared)
     start = clips.start
     if start is None:
         start, labels = model.starts.draw(noise.of_start(), labels)
-    common = (length, noise, labels, temperature)
-    if clips.end is None:
-        return draw_loop(model, start, *common)
-    return draw_to_end(model, start, clips.end, *common)
+    if actions is None:
+        actions = model.random_actions(noise, length - model.given_frames)
+    drawn = Drawn(start, noise, labels, temperature, cast(Tensor | None, actions))
+    return draw_loop(model, drawn, length) if clips.end is None else draw_to_end(model, drawn, clips.end, length)

@@ -19,7 +19,7 @@ def stream(source: Source, select: float | None, clips: ClipSettings) -> Iterato
         return stream_sequences(source, clips)
     for field in fields(clips):
         value = getattr(clips, field.name)
-        if value is not field.default and (isinstance(value, Tensor) or value != field.default):
+        if value is not None and (isinstance(value, Tensor) or value != field.default):
             got = "images" if isinstance(value, Tensor) else value
             raise UserError(field.name, got, "not set; this model produces still images", "use a model=rnn run")
     return stream_images(source, select)

@@ -24,6 +24,7 @@ class TrainedModel:
         num_frames: frames of a training sequence; None for an image model.
         classes: names of the labels 0, 1, ... of a conditional model; empty for an unconditional model.
         device: device of the model.
+        actions: names of the actions 0, 1, ... that a sequence model takes; empty for a model without them.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class TrainedModel:
         num_frames: int | None = None,
         classes: Sequence[str] = (),
         device: str | torch.device = "cpu",
+        actions: Sequence[str] = (),
     ) -> None:
         channels, height, width = image_shape
         self.image_shape = (int(channels), int(height), int(width))
-        self.num_frames, self.classes = num_frames, tuple(classes)
+        self.num_frames, self.classes, self.actions = num_frames, tuple(classes), tuple(actions)
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
         #: The most samples, times their frames, for which the memory of a chunk has been checked.

@@ -4,6 +4,7 @@ from typing import Any
 
 from genimg.config.cross_checks import (
     Check,
+    check_actions,
     check_allow_changes,
     check_batch_statistics,
     check_budget,
@@ -38,6 +39,7 @@ CHECKS = (
     Check(check_data_root, needs_machine=True),
     Check(check_labels),
     Check(check_num_classes),
+    Check(check_actions, needs_machine=True),
     Check(check_batch_statistics),
     Check(check_lr_schedule),
     Check(check_padding),

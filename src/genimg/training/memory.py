@@ -61,6 +61,8 @@ def _step(model: Any, data: GenerativeData, machine: Machine) -> None:
     frames = () if data.num_frames is None else (data.num_frames,)
     images = torch.empty(data.batch_size, *frames, *data.image_shape)
     batch: Batch = {"images": images, "labels": torch.zeros(data.batch_size, dtype=torch.int64)}
+    if data.actions:
+        batch["actions"] = torch.zeros(data.batch_size, (data.num_frames or 1) - 1, dtype=torch.int64)
     optimizers = model.configure_optimizers()
     model.optimizers = lambda use_pl_optimizer=True: optimizers
     model.manual_backward = lambda loss: loss.backward()

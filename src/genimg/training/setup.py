@@ -21,7 +21,7 @@ from genimg.common.settings import Node
 from genimg.data.module import GenerativeData
 from genimg.distributed.batch_norm import SynchronizedLayers
 from genimg.distributed.data_parallel import AveragedGradients, cluster_environment
-from genimg.models.base import GenerativeModel, KeepsStarts
+from genimg.models.base import GenerativeModel, KeepsStarts, TakesActions
 from genimg.training import lightning_api
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.checkpoints import Checkpoints
@@ -97,6 +97,7 @@ def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
         "fused": machine.fused,
         "policy": ["translation"] if data.num_items < FEW_IMAGES else [],
         "gamma": [gamma, gamma / 2],
+        "actions": bool(data.actions),
         "likelihood": "bernoulli" if channels == 1 else "discretized_logistic",
         "adversarial": 0.0 if channels == 1 else 0.5,
         "distribution": "categorical" if channels == 1 else "logistic_mixture",
@@ -127,6 +128,8 @@ def build_model(
         labels = torch.cat([batch["labels"] for batch in batches]) if data.classes else None
         starts = [batch["images"][:, : model.given_frames] for batch in batches]
         model.keep_starts(torch.cat(starts), labels)
+    if isinstance(model, TakesActions) and data.action_shares is not None:
+        model.keep_actions(data.action_shares)
     return model
 
 
@@ -234,7 +237,8 @@ def describe_data(data: GenerativeData) -> str:
     frames = f"{data.num_frames} frames of " if data.num_frames else ""
     channels, height, width = data.image_shape
     classes = f", {len(data.classes)} classes" if data.classes else ""
-    return f"{data.name}: {data.num_items:,} items of {frames}{height} x {width} x {channels}{classes}"
+    actions = f", {len(data.actions)} actions" if data.actions else ""
+    return f"{data.name}: {data.num_items:,} items of {frames}{height} x {width} x {channels}{classes}{actions}"
 
 
 def describe_model(model: GenerativeModel) -> str:

@@ -35,7 +35,9 @@ MODELS = {
     "vae": ["model=vae", "model.conditional=true"],
     "normal": ["model=vae", "model.prior=normal", "model.likelihood=bernoulli"],
     "rnn": ["model=rnn", "model.layers=1", "data.num_frames=4"],
+    "actions": ["model=rnn", "model.layers=1", "data.num_frames=4", "++data.num_actions=3"],
 }
+SEQUENCES = ("rnn", "actions")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,8 @@ def made() -> dict[str, dict[str, Any]]:
     for name, tensor in found["vae"]["model"].items():
         if name.endswith("means"):
             tensor.add_(int(name.split(".")[2]))  # mixture.mixtures.CLASS.means
-    found["rnn"]["model"]["starts.count"].fill_(3)
+    for name in SEQUENCES:
+        found[name]["model"]["starts.count"].fill_(3)
     return found
 
 
@@ -69,7 +72,7 @@ QUICK = [
     *((name, format) for name in MODELS for format in ("safetensors", "torchscript")),
     ("gan", "pt2"), ("classes", "pt2"), ("gan", "onnx"), ("classes", "onnx"),
 ]  # fmt: skip
-SLOW = [(name, format) for name in ("resnet", "stylegan2", "vae", "rnn") for format in ("pt2", "onnx")]
+SLOW = [(name, format) for name in ("resnet", "stylegan2", "vae", *SEQUENCES) for format in ("pt2", "onnx")]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # in the code example; the category depends on torch
@@ -96,7 +99,7 @@ def test_the_file_alone_draws_the_images_of_the_model_as_its_card_shows(
     names: dict[str, Any] = {}
     exec(code[1] if code else "", names)
     images = np.asarray(names["images"].detach() if isinstance(names["images"], torch.Tensor) else names["images"])
-    assert images.shape == (16, *((4,) if name == "rnn" else ()), 1, 8, 8)
+    assert images.shape == (16, *((4,) if name in SEQUENCES else ()), 1, 8, 8)
     assert np.abs(images).max() <= 1
 
 
@@ -122,8 +125,8 @@ def test_an_export_contains_the_generator_and_samples_like_its_checkpoint(
     export.run(config(tmp_path / "mine.pt", format="safetensors", out=str(tmp_path / "new")))
     model, _ = weights.read(tmp_path / "new" / "model.safetensors")
     assert not {"discriminator", "optimizer", "augment"} & dict(model.named_children()).keys()
-    assert hasattr(model, "encoder") == (name == "rnn")
-    if name != "rnn":  # a start image that the checkpoint keeps
+    assert hasattr(model, "encoder") == (name in SEQUENCES)
+    if name not in SEQUENCES:  # a start image that the checkpoint keeps
         ours, theirs = (load(tmp_path / file).sample(5, seed=3) for file in ("mine.pt", "new/model.safetensors"))
         torch.testing.assert_close(ours, theirs)
 

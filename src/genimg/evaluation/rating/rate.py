@@ -72,7 +72,7 @@ def _create_study(settings: RateSettings) -> None:
     for name, checkpoint in checkpoints.items():
         if mode == "real_or_generated":
             count = study.images_needed(trials, 0)
-            test, _ = read_split(load_data(checkpoint, settings.root, settings.trust), "test", count)
+            test = read_split(load_data(checkpoint, settings.root, settings.trust), "test", count)["images"]
             if len(test) < count:
                 raise UserError("trials", settings.trials, f"at most {2 * len(test)}: half of them show a test image")
             sources.append((study.REAL, *_encode(test)))

@@ -8,7 +8,8 @@
     predicted_t = shift_{t-1} + velocity_t
     shift_t = predicted_t + innovation(z_t, h_t)
 
-keep and push are read from h_t, and velocity_0 from w. At first, layers keep their velocity. An innovation moves a
+With actions, core, prior and posterior of a frame also see the action that leads to it. keep and push are read from
+h_t, and velocity_0 from w. At first, layers keep their velocity. An innovation moves a
 layer without changing its velocity, because rounding a position to whole pixels is not motion. Every step starts at the
 position that the last step reached, so the network learns the rule from one frame to the next.
 
@@ -32,6 +33,8 @@ from genimg.models.networks.shape import NetworkShape
 # shifts are small numbers beside latents: these units bring fractions of the image to a scale of 1
 POSITION_UNIT = 0.25
 VELOCITY_UNIT = 1 / 16
+
+ACTION_FEATURES = 32  # length of the learned vector of an action
 
 
 class Gaussian(NamedTuple):
@@ -57,6 +60,7 @@ class Step(NamedTuple):
     motion: Motion
     w: Tensor  # (B, latent_dim)
     layout: Tensor  # (B, K, 4): centroid and extent of the layers in the start image
+    action: Tensor  # (B, A): the vector of the action that leads to the next frame; A is 0 without actions
 
 
 class Observation(NamedTuple):
@@ -80,6 +84,7 @@ class Dynamics(nn.Module):
             the gradient of a position reaches as far as the kernel.
         least_sigma: lower bound of that standard deviation. At a quarter of a pixel, layers move by whole pixels.
         given_frames: frames from which the others are predicted.
+        num_actions: actions of which one leads to each frame; 0 = none.
 
     Raises:
         ValueError: if `recurrent` is unknown.
@@ -95,6 +100,7 @@ class Dynamics(nn.Module):
         first_sigma: float,
         least_sigma: float,
         given_frames: int = 1,
+        num_actions: int = 0,
     ) -> None:
         super().__init__()
         if recurrent not in CORES:
@@ -104,11 +110,13 @@ class Dynamics(nn.Module):
         self.sigma_offset = math.log(math.expm1(first_sigma))  # softplus of it is first_sigma
         hidden = shape.hidden
         self.embedding = nn.Embedding(shape.num_classes, features) if shape.num_classes else None
-        self.core = CORES[recurrent](features, 2 * latent_dim + 8 * layers, coarsest_map(shape), hidden)
+        self.action_vectors = nn.Embedding(num_actions, ACTION_FEATURES) if num_actions else None
+        active = ACTION_FEATURES if num_actions else 0
+        self.core = CORES[recurrent](features, 2 * latent_dim + 8 * layers + active, coarsest_map(shape), hidden)
         self.watch = nn.LSTM(features + 4 * layers, features, batch_first=True)
         self.to_w = nn.Linear(features, 2 * latent_dim)
-        self.to_prior = nn.Linear(hidden, 2 * latent_dim)
-        self.to_posterior = nn.Linear(2 * features + hidden + 2 * layers, 2 * latent_dim)
+        self.to_prior = nn.Linear(hidden + active, 2 * latent_dim)
+        self.to_posterior = nn.Linear(2 * features + hidden + 2 * layers + active, 2 * latent_dim)
         self.to_velocity = nn.Linear(latent_dim, 2 * layers)
         self.to_innovation = nn.Linear(latent_dim + hidden, 2 * layers)
         last = nn.Linear(hidden // 2, 5 * layers)
@@ -150,7 +158,15 @@ class Dynamics(nn.Module):
             velocity = velocity + (weights * given.diff(dim=1)).sum(1)
         still = torch.zeros_like(velocity)
         motion = Motion(still, still, velocity, still[..., 0])
-        return Step(self.core.begin(context, context_map), motion, w, layout)
+        return Step(self.core.begin(context, context_map), motion, w, layout, w[:, :0])
+
+    def act(self, step: Step, actions: Tensor | None) -> Step:
+        """The same state before the actions int64 (B,), with which the dynamics must have been built."""
+        if self.action_vectors is None:
+            return step
+        if actions is None:
+            raise ValueError("dynamics with actions need the action of every frame")
+        return step._replace(action=self.action_vectors(actions))
 
     def observe(self, features: Tensor, measured: Tensor) -> tuple[Observation, Gaussian]:
         """Features (B, T, F) and measured shifts (B, T, K, 2) of a clip -> the observation, and q(w | clip)."""
@@ -165,12 +181,12 @@ class Dynamics(nn.Module):
 
     def prior(self, step: Step) -> Gaussian:
         """p(z_t | h_{t-1})."""
-        return _gaussian(self.to_prior(self.core.summary(step.core)))
+        return _gaussian(self.to_prior(torch.cat([self.core.summary(step.core), step.action], dim=1)))
 
     def posterior(self, step: Step, observation: Observation, t: int) -> Gaussian:
         """q(z_t | h_{t-1}, frames 0 to t), which reads the error of a constant velocity."""
         error = (observation.measured[:, t] - step.motion.shift - step.motion.velocity).flatten(1) / VELOCITY_UNIT
-        parts = [self.core.summary(step.core), observation.evidence[:, t], error]
+        parts = [self.core.summary(step.core), observation.evidence[:, t], error, step.action]
         return _gaussian(self.to_posterior(torch.cat(parts, dim=1)))
 
     def forward(self, z: Tensor, step: Step) -> Step:
@@ -184,6 +200,7 @@ class Dynamics(nn.Module):
             extent.flatten(1) / POSITION_UNIT,
             shift.flatten(1) / POSITION_UNIT,
             velocity.flatten(1) / VELOCITY_UNIT,
+            step.action,
         ]
         core = self.core(torch.cat(inputs, dim=1), step.core)
         summary = self.core.summary(core)
@@ -192,7 +209,7 @@ class Dynamics(nn.Module):
         predicted = shift + velocity
         innovation = 0.2 * self._per_layer(self.to_innovation(torch.cat([z, summary], dim=1)))
         sigma = self.least_sigma + F.softplus(2 * raw_sigma.squeeze(2) + self.sigma_offset)
-        return Step(core, Motion(predicted + innovation, predicted, velocity, sigma), step.w, step.layout)
+        return Step(core, Motion(predicted + innovation, predicted, velocity, sigma), step.w, step.layout, step.action)
 
     def _per_layer(self, raw: Tensor) -> Tensor:
         """(B, K * n) -> (B, K, n), each layer as a difference from the previous layer.

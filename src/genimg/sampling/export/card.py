@@ -65,6 +65,8 @@ def example(generator: ExportableGenerator, format: str, trust: Sequence[str]) -
 
 def _array(one: Input, classes: int, numpy: bool) -> str:
     shape = ", ".join(map(str, (_BATCH, *one.shape)))
+    if one.name == "actions":
+        return f"np.zeros(({shape}), np.int64)" if numpy else f"torch.zeros({shape}, dtype=torch.int64)"
     if one.dtype == "int64":
         return f"{'np' if numpy else 'torch'}.arange({_BATCH}) % {classes}"
     if one.name == "start":

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def difference(generator: ExportableGenerator, generate: Generate) -> float:
 
 def _read_safetensors(path: Path, generator: ExportableGenerator, trust: Sequence[str]) -> Generate:
     model: Any = weights.read(path, trust)[0]
-    return model.animate if generator.makes_sequences else model.decode
+    return partial(generator.call, model)
 
 
 def _write_torchscript(generator: ExportableGenerator, checkpoint: Checkpoint, path: Path) -> None:

@@ -45,7 +45,7 @@ class ExportableGenerator(nn.Module):
     def __init__(self, sampler: Sampler, num_frames: int | None) -> None:
         super().__init__()
         model: Any = sampler.model
-        self.classes, self.image_shape = sampler.classes, sampler.image_shape
+        self.classes, self.actions, self.image_shape = sampler.classes, sampler.actions, sampler.image_shape
         self.makes_sequences = sampler.makes_sequences
         if self.makes_sequences and isinstance(model, Animates):
             given, self.num_frames = sampler.model.given_frames, num_frames or sampler.num_frames or 0
@@ -63,12 +63,25 @@ class ExportableGenerator(nn.Module):
             raise UserError("run", type(model).__name__, expected)
         if self.classes:
             self.inputs.append(Input("labels", (), "int64", f"the class, 0 to {len(self.classes) - 1}"))
+        if self.actions:
+            steps = self.num_frames - sampler.model.given_frames
+            meaning = f"the action that leads to each frame, 0 to {len(self.actions) - 1}"
+            self.inputs.append(Input("actions", (steps,), "int64", meaning))
         remove_training_parts(sampler.model)
         self.model: Any = sampler.model.eval().requires_grad_(False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Returns images (B, C, H, W), or sequences (B, T, C, H, W), with values in [-1, 1]."""
-        return self.model.animate(*inputs) if self.makes_sequences else self.model.decode(*inputs)
+        return self.call(self.model, *inputs)
+
+    def call(self, model: Any, *inputs: Tensor) -> Tensor:
+        """What `forward` returns, of another model of the same configuration."""
+        if not self.makes_sequences:
+            return model.decode(*inputs)
+        if self.actions and not self.classes:
+            start, noise, actions = inputs
+            return model.animate(start, noise, None, actions)
+        return model.animate(*inputs)
 
     def example(self, count: int, seed: int) -> tuple[Tensor, ...]:
         """Returns seeded inputs for `count` images."""
@@ -80,4 +93,7 @@ class ExportableGenerator(nn.Module):
             values["start"] = values["start"].clamp(-1, 1)
         if self.classes:
             values["labels"] = torch.arange(count) % len(self.classes)
+        if self.actions:
+            shape = (count, *self.inputs[-1].shape)
+            values["actions"] = torch.randint(len(self.actions), shape, generator=generator)
         return tuple(values.values())

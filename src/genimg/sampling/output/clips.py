@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from genimg.common.errors import UserError
+from genimg.sampling.actions import sequence_length
 from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_animation, contact_sheet, sheet_over_time, to_float
 from genimg.sampling.inputs import read_images
@@ -41,7 +42,7 @@ def write_clips(trained: TrainedModel, options: SampleOptions, folder: Path, tru
         images = read_images(options.end, trained.image_shape, "end", skip_unreadable=False)[1]
         end = to_float(images)
     clips = stream(source, options.select, options.clips(start, end))
-    shape = (options.num_frames or trained.num_frames or 1, *trained.image_shape)
+    shape = (sequence_length(trained, options.num_frames, options.actions), *trained.image_shape)
     given = options.rows is not None or options.columns is not None
     if options.futures > 1 and not given:
         rows, columns = min(source.count, max(1, ON_SHEET // options.futures)), options.futures  # one row per start

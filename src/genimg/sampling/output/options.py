@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.settings import read_settings
-from genimg.sampling.inputs import Paths, Seeds
+from genimg.sampling.inputs import ClassName, Paths, Seeds
 from genimg.sampling.sequences import ClipSettings
 from genimg.sampling.settings import LatentSettings
 
@@ -48,6 +48,7 @@ class SampleOptions(LatentSettings):
     end: Paths | None
     loop: bool
     num_frames: int | None
+    actions: Sequence[ClassName] | None
     futures: int
     fps: float
     frames: bool
@@ -71,7 +72,7 @@ class SampleOptions(LatentSettings):
 
     def clips(self, start: Tensor | None = None, end: Tensor | None = None) -> ClipSettings:
         """How sequences are drawn from the frames that `start` and `end` name."""
-        return ClipSettings(start, end, self.loop, self.num_frames, self.futures)
+        return ClipSettings(start, end, self.loop, self.num_frames, self.futures, self.actions)
 
     def check_belonging(self) -> None:
         """Raises UserError for an option that is set without the one that it belongs to."""

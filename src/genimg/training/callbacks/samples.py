@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Trainer
@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[repo
 from torch import Tensor
 
 from genimg.common.noise import Noise
-from genimg.models.base import Augments, Reconstructs
+from genimg.models.base import Augments, Batch, Reconstructs
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
 from genimg.training.callbacks.base import RunCallback
@@ -76,7 +76,7 @@ class Samples(RunCallback):
         """Returns a sheet of held-out images, each beside its reconstruction."""
         batches = list(self.context.validation_batches(_PAIRS))
         originals = to_uint8(torch.cat([batch["images"] for batch in batches]))
-        rebuilt = [model.reconstruct(batch["images"], batch.get("labels")) for batch in batches]
+        rebuilt = [_reconstructed(model, batch) for batch in batches]
         decoded = to_uint8(torch.cat(rebuilt))
         if originals.ndim == 4:
             return side_by_side(originals, decoded)
@@ -93,6 +93,11 @@ class Samples(RunCallback):
             torch.manual_seed(_SEED)
             seen = model.augmented(images)
         return None if seen is None else side_by_side(to_uint8(images), to_uint8(seen))
+
+
+def _reconstructed(model: Any, batch: Batch) -> Tensor:
+    actions = {"actions": batch["actions"]} if "actions" in batch else {}
+    return model.reconstruct(batch["images"], batch.get("labels"), **actions)
 
 
 def _log_image(trainer: Trainer, tag: str, sheet: Tensor, step: int) -> None:

@@ -22,6 +22,7 @@ CHECKPOINT: dict[str, Any] = {
     "config": {"model": {"lr": 1e-4}, "data": {}},
     "data": {
         "classes": ["shirt", "trouser", "sneaker"],
+        "actions": [],
         "image_shape": [1, 8, 8],
         "num_frames": None,
         "fingerprint": {"name": "garments", "count": 3, "shape": [1, 8, 8], "digest": ""},

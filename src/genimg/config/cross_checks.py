@@ -20,7 +20,7 @@ from genimg.common.hardware import count_gpus
 from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, path_of
 from genimg.config.yaml_text import all_keys, groups
 from genimg.config.yaml_text import find as find_page
-from genimg.data import actions, listing
+from genimg.data import listing
 
 Config = dict[str, Any]  # the resolved configuration, plain types
 
@@ -196,6 +196,8 @@ def check_num_classes(config: Config) -> None:
 
 def check_actions(config: Config) -> None:
     """A model with actions has data with actions, and as many."""
+    from genimg.data import actions  # imports OmegaConf, which completion does not wait for
+
     model, wanted = config["model"], config["model"].get("actions")
     follows = config["data"].get("num_actions", 0) if wanted else 0
     if str(model.get("_target_")).startswith("genimg.") and model.get("num_actions", follows) != follows:

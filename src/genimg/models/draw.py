@@ -81,7 +81,7 @@ class DRAW(VariationalModel):
             means.append(mean.float())
             log_vars.append(log_var)
             latents.append(z)
-        return Inferred(*(torch.cat(parts, dim=1) for parts in (means, log_vars, latents)), drawing.canvas)
+        return Inferred(torch.cat(means, 1), torch.cat(log_vars, 1), torch.cat(latents, 1), drawing.canvas)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, T * latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""

@@ -103,7 +103,6 @@ def test_a_valid_checkpoint_is_opened(name: str, valid: dict[str, Any], tmp_path
         ("rnn", "config/model/image_size", [10**6, 10**6]),
         ("rnn", "data/num_frames", 10**9),
         ("draw", "config/model/glimpses", 10**9),
-        ("draw", "config/model/glimpse_decoder/glimpses", 10**9),
         ("draw", "config/model/glimpse_decoder/write_size", 10**9),
         ("draw", "config/model/glimpse_encoder/read_size", 10**9),
         ("draw", "config/model/latent_dim", 10**10),

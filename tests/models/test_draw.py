@@ -36,7 +36,8 @@ def draw(
     }
     return DRAW(
         glimpse_encoder=GlimpseEncoder(size, channels, 32, latent_dim, read_size=3),
-        glimpse_decoder=GlimpseDecoder(size, channels, 32, latent_dim, 4, glimpses, num_classes),
+        glimpse_decoder=GlimpseDecoder(size, channels, 32, latent_dim, 4, num_classes),
+        glimpses=glimpses,
         optimizer=functools.partial(torch.optim.Adam, lr=5e-3),
         num_classes=num_classes,
         **defaults | settings,

@@ -28,6 +28,7 @@ class DRAW(VariationalModel):
         encoder: reads the image and its error, and gives q(z_t).
         decoder: writes on the canvas.
         grad_clip: maximum norm of the gradient of the loss in nats per pixel value, so that it suits any size.
+        glimpses: steps T of a drawing.
         optimizer, likelihood, beta, kl_warmup, num_classes, final_lr: see `VariationalModel`.
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
 
@@ -43,6 +44,7 @@ class DRAW(VariationalModel):
         self,
         glimpse_encoder: GlimpseEncoder,
         glimpse_decoder: GlimpseDecoder,
+        glimpses: int,
         optimizer: OptimizerFactory,
         likelihood: str,
         beta: float,
@@ -52,7 +54,7 @@ class DRAW(VariationalModel):
         final_lr: float,
         **_shared: Any,
     ) -> None:
-        latent_dim = glimpse_decoder.glimpses * glimpse_decoder.latent_dim
+        latent_dim = glimpses * glimpse_decoder.latent_dim
         super().__init__(optimizer, latent_dim, likelihood, beta, kl_warmup, num_classes, final_lr)
         check_unused(_shared)
         self.encoder, self.decoder, self.grad_clip = glimpse_encoder, glimpse_decoder, grad_clip

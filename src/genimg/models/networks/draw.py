@@ -80,7 +80,6 @@ class GlimpseDecoder(nn.Module):
     Args:
         image_size, channels, hidden, latent_dim: as for the encoder.
         write_size: filters per side of a patch.
-        glimpses: steps T of a drawing.
         num_classes: 0 for an unconditional model.
     """
 
@@ -91,11 +90,10 @@ class GlimpseDecoder(nn.Module):
         hidden: int,
         latent_dim: int,
         write_size: int,
-        glimpses: int,
         num_classes: int,
     ) -> None:
         super().__init__()
-        self.latent_dim, self.glimpses = latent_dim, glimpses
+        self.latent_dim = latent_dim
         self.attention = Attention(hidden, write_size, image_size, writes=True)
         self.embedding = nn.Embedding(num_classes, latent_dim) if num_classes else None
         self.cell = lstm_cell(latent_dim * (2 if num_classes else 1), hidden)

@@ -43,7 +43,8 @@ from genimg.models.objectives.likelihoods import bounded_log_scale, discretized_
 from genimg.models.objectives.penalties import squared_gradient
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
 from genimg.models.outputs import leaky_tanh
-from genimg.models.vae import LOG_VAR_RANGE, VAE
+from genimg.models.vae import VAE
+from genimg.models.variational import LOG_VAR_RANGE
 from genimg.training.dry_run import WARM_UP, synchronize
 from genimg.training.machine import configure
 from genimg.training.settings import TrainerSettings, TrainSettings

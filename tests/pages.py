@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SHORT = [
-    "budget.images=64", "budget.minutes=null", "data.batch_size=16", "model.width=4",
+    "budget.images=64", "budget.minutes=null", "data.batch_size=16",
     "callbacks.samples.times=1", "callbacks.validation.times=1", "callbacks.validation.num_images=16",
     "trainer.threads=1", "trainer.accelerator=cpu",
 ]  # fmt: skip
@@ -95,4 +95,4 @@ def short(command: str, folder: Path) -> list[str]:
         return ["-m", f"sweep.resume={max(folder.glob('outputs/*/*-sweep')).relative_to(folder)}", "trainer.threads=1"]
     if "resume" in keys:
         return [*words, "budget.images=112"] if "budget.images" in keys else words
-    return [*words, *SHORT]
+    return [*words, *SHORT, "model.hidden=16" if "model=draw" in words else "model.width=4"]

@@ -40,7 +40,7 @@ CONDITIONAL = [
 ONE_STEP = [
     "budget.images=8", "budget.minutes=null", "data.batch_size=8", "trainer.accelerator=cpu", "trainer.threads=1",
 ]  # fmt: skip
-SMALL = ["model.width=8", "callbacks.validation.num_images=8", "callbacks.samples.times=1"]
+SMALL = ["callbacks.validation.num_images=8", "callbacks.samples.times=1"]
 
 
 def _checked(words: list[str]) -> DictConfig:
@@ -148,8 +148,9 @@ def _run(words: list[str], tmp_path: Path) -> None:
     """Trains a step in this process, as the worker does, and looks for what a run leaves."""
     from genimg.training import fit as train
 
-    callbacks = [] if "callbacks=none" in words else SMALL[1:]
-    config = without_hydra(_checked([*words, *ONE_STEP, SMALL[0], *callbacks]))
+    callbacks = [] if "callbacks=none" in words else SMALL
+    size = "hidden" if "model=draw" in words else "width"
+    config = without_hydra(_checked([*words, *ONE_STEP, f"model.{size}=8", *callbacks]))
     count_devices(config)
     run = RunFolder(tmp_path / "outputs" / "2026-01-01" / "10-00-00-test")
     run.path.mkdir(parents=True)

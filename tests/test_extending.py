@@ -70,7 +70,7 @@ def test_a_model_with_only_the_required_methods_trains_and_samples(tmp_path: Pat
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "mynets.py").write_text(MINIMAL, encoding="utf-8")
     (tmp_path / "own" / "model" / "mine.yaml").write_text(MINIMAL_YAML, encoding="utf-8")
-    words = [word for word in SHORT if not word.startswith("model.")]
+    words = SHORT
     assert "report" in run(["--config-dir", "own", "model=mine", *words], tmp_path)
     run(["sample", "run=last", "num_images=2", "trust=[mynets]"], tmp_path)
 

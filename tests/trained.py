@@ -24,8 +24,8 @@ AUTO = {
     "fused": False, "policy": [], "gamma": [0.1, 0.01], "likelihood": "bernoulli", "adversarial": 0.0,
     "distribution": "categorical",
 }  # fmt: skip
-# not every model and network has the last three keys
-SMALL = ["data.image_size=8", "model.width=4", "++model.max_width=8", "++model.latent_dim=4", "++model.hidden=16"]
+# not every model and network has these keys
+SMALL = ["data.image_size=8", "++model.width=4", "++model.max_width=8", "++model.latent_dim=4", "++model.hidden=16"]
 
 
 def untrained(*words: str) -> tuple[dict[str, Any], GenerativeModel]:

@@ -34,6 +34,7 @@ def valid() -> dict[str, dict[str, Any]]:
         "classes": ["model=gan", "model.conditional=true"],
         "vae": ["model=vae", "model.conditional=true"],
         "rnn": ["model=rnn"],
+        "draw": ["model=draw"],
     }
     return {name: checkpoint(*given) for name, given in words.items()}
 
@@ -69,7 +70,7 @@ def limited_memory_and_time(usual_seconds: float) -> Iterator[None]:
     assert time.process_time() - started < 300 * usual_seconds
 
 
-@pytest.mark.parametrize("name", ["gan", "classes", "vae", "rnn"])
+@pytest.mark.parametrize("name", ["gan", "classes", "vae", "rnn", "draw"])
 def test_a_valid_checkpoint_is_opened(name: str, valid: dict[str, Any], tmp_path: Path) -> None:
     assert opened(valid[name], tmp_path).networks()
     assert load_to_resume(tmp_path / "best.pt")
@@ -101,6 +102,10 @@ def test_a_valid_checkpoint_is_opened(name: str, valid: dict[str, Any], tmp_path
         ("rnn", "config/model/dynamics/layers", 10**9),
         ("rnn", "config/model/image_size", [10**6, 10**6]),
         ("rnn", "data/num_frames", 10**9),
+        ("draw", "config/model/glimpses", 10**9),
+        ("draw", "config/model/glimpse_decoder/write_size", 10**9),
+        ("draw", "config/model/glimpse_encoder/read_size", 10**9),
+        ("draw", "config/model/latent_dim", 10**10),
         ("gan", "data/image_shape", [1, 10**6, 10**6]),
         ("gan", "data/image_shape", [1, 8]),
         ("gan", "data/classes", [[1]]),

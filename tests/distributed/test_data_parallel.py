@@ -16,7 +16,7 @@ from tests import trained
 from tests.together import run_together
 
 SMALL = [
-    "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4",
+    "data.image_size=8", "data.batch_size=16", "++model.width=4", "model.latent_dim=4",
     "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none",
     "budget.images=96",
 ]  # fmt: skip
@@ -28,7 +28,8 @@ import itertools, os, sys, torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 from genimg.models.gan import GAN
-from genimg.models import rnn, vae
+from genimg.models.variational import VariationalModel
+from genimg.models import draw, rnn, vae
 from genimg.distributed.data_parallel import join, leave
 from genimg.common.ranks import rank
 from genimg.training import fit as train
@@ -42,13 +43,13 @@ def share_noise():
         table = torch.randn(count * world, self.latent_dim, generator=torch.Generator().manual_seed(next(steps)))
         return table[rank()::world]
     GAN.draw_latents = latents
-    vae.reparameterise = rnn.reparameterise = lambda mean, log_var, noise: mean
+    vae.reparameterise = draw.reparameterise = rnn.reparameterise = lambda mean, log_var, noise: mean
     # Adam divides a gradient by its size, so that a rounding error becomes a full step
     def descend(self):
         found = [torch.optim.SGD(network.parameters(), 0.01) for network in self.networks().values()]
-        alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
+        alone = 1e-5 if isinstance(self, VariationalModel) else 0.01
         return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
-    GAN.configure_optimizers = vae.VAE.configure_optimizers = rnn.RNN.configure_optimizers = descend
+    GAN.configure_optimizers = VariationalModel.configure_optimizers = rnn.RNN.configure_optimizers = descend
 drawn = {}  # what training drew at random, by function and shape
 def record(name):
     draw = getattr(torch, name)
@@ -99,6 +100,7 @@ MODELS = {
         "model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0", "model.augmentation=[]",
     ],
     "vae": ["model=vae", "model.likelihood=gaussian"],
+    "draw": ["model=draw", "model.hidden=8", "model.glimpses=3", "model.conditional=true"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }  # fmt: skip
 # without random numbers for each image other than the noise
@@ -108,6 +110,7 @@ WHOLE = {
     ],
     "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
+    "draw": MODELS["draw"],
     "rnn": MODELS["rnn"],
     # with batch statistics
     "normed": [
@@ -215,7 +218,8 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
                 ("randn", (4, 1, 8, 8)),
             },
         ),
-        ("vae", {("randn_like", (8, 4))}),
+        ("vae", {("randn", (8, 4))}),
+        ("draw", {("randn", (8, 12))}),
         ("rnn", {("randn", (8, 4, 4))}),  # of the clip and of each frame
     ],
 )

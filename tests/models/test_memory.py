@@ -22,7 +22,7 @@ def test_only_what_is_kept_at_the_same_time_is_counted() -> None:
     assert len(third) == 2000
 
 
-@pytest.mark.parametrize("model", ["gan", "vae"])
+@pytest.mark.parametrize("model", ["gan", "vae", "draw"])
 def test_the_estimate_is_that_of_the_samples_that_are_drawn(model: str) -> None:
     _, found = untrained(f"model={model}")
 

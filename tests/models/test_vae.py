@@ -15,6 +15,7 @@ from genimg.models.networks.prior import ClassMixtures
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.vae import VAE
+from genimg.models.variational import VariationalModel
 
 LATENT_DIM = 4
 
@@ -49,7 +50,7 @@ def some_images(count: int, size: Any = 8, channels: int = 1) -> Tensor:
     return images
 
 
-def train(model: VAE, batch: dict[str, Tensor], steps: int) -> dict[str, Tensor]:
+def train(model: VariationalModel, batch: dict[str, Tensor], steps: int) -> dict[str, Tensor]:
     optimizer: Any = model.configure_optimizers()
     metrics: dict[str, Tensor] = {}
     for _ in range(steps):

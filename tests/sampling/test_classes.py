@@ -25,7 +25,7 @@ def test_weights_are_divided_by_their_sum_and_drawn_in_turn() -> None:
     torch.testing.assert_close(ClassChoice(["dog", 2], NAMES).labels(0, 3, CPU), torch.tensor([1, 2, 1]))
 
 
-@pytest.mark.parametrize("model", ["gan", "vae"])
+@pytest.mark.parametrize("model", ["gan", "vae", "draw"])
 def test_a_mixture_of_one_class_is_the_class_and_others_are_between(model: str) -> None:
     sampler = from_checkpoint(checkpoint(f"model={model}", "model.conditional=true"), "cpu")
     alone = sampler.sample(3, classes=[3, 7])

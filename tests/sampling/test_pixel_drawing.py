@@ -1,5 +1,6 @@
-"""Options of samples that are drawn pixel by pixel: completions, the process of drawing, and guidance."""
+"""Samples that are drawn in steps: the process of drawing, and completions and guidance of pixel by pixel."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ SIDE, TILE = 8, 64  # of an image, and of its tile on a sheet
 
 def pixel_sampler(*words: str) -> Sampler:
     return from_checkpoint(checkpoint("model=pixel_rnn", "model/network=row_gru", *words), "cpu", ())
+
+
+def step_sampler(*words: str) -> Sampler:
+    """Of DRAW with three steps."""
+    return from_checkpoint(checkpoint("model=draw", "model.glimpses=3", *words), "cpu", ())
 
 
 def tile(sheet: Tensor, row: int, column: int) -> Tensor:
@@ -64,6 +70,32 @@ def test_a_drawing_shows_one_more_row_in_each_frame(tmp_path: Path) -> None:
                 assert tile(shown, 0, column)[frame:].unique().tolist() in ([128], [])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_images": 18},  # more than a chunk
+        {"num_images": 2, "truncation": 0.5, "temperature": 0.7},
+        {"seeds": [5, 9], "classes": [1, {2: 1, 3: 1}]},
+    ],
+)
+def test_a_drawing_ends_with_the_samples(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Whatever changes them; they begin alike, and each step changes some pixels."""
+    sampler = step_sampler("model.conditional=true") if "classes" in options else step_sampler()
+    torch.manual_seed(0)
+    for weight in sampler.model.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    sheet = grey(write_samples(sampler, SampleOptions.defaults(drawing=True, **options), tmp_path))
+    with Image.open(tmp_path / "drawing.gif") as gif:
+        frames = []
+        for frame in range(getattr(gif, "n_frames", 1)):
+            gif.seek(frame)
+            frames.append(torch.from_numpy(np.array(gif.convert("L"))))
+    assert len(frames) == 3 + 1
+    assert torch.equal(frames[-1], sheet)
+    assert torch.equal(tile(frames[0], 0, 0), tile(frames[0], 0, 1))
+    assert all(not torch.equal(before, after) for before, after in pairwise(frames))
+
+
 def test_guidance_changes_the_images_of_a_conditional_model() -> None:
     sampler = pixel_sampler("model.conditional=true")
     torch.manual_seed(0)
@@ -84,6 +116,10 @@ def test_guidance_changes_the_images_of_a_conditional_model() -> None:
         (pixel_sampler, {"complete": ".", "futures": 0}, "futures"),
         (pixel_sampler, {"complete": ".", "select": 0.5}, "select"),
         (pixel_sampler, {"complete": ".", "drawing": True}, "drawing"),
+        (step_sampler, {"reconstruct": ".", "drawing": True}, "drawing"),
+        (step_sampler, {"project": ".", "drawing": True}, "drawing"),
+        (step_sampler, {"complete": "."}, "complete"),
+        (step_sampler, {"guidance": 2.0}, "guidance"),
         (lambda: from_checkpoint(checkpoint("model=rnn"), "cpu", ()), {"drawing": True}, "drawing"),
         (pixel_sampler, {"truncation": 1.0}, "truncation"),
         (pixel_sampler, {"interpolate": 3}, "interpolate"),

@@ -61,7 +61,7 @@ def test_the_error_falls_with_the_steps_and_all_of_it_is_deterministic(sampler: 
 
 
 @pytest.mark.parametrize(
-    "words", [["model/network=dcgan"], ["model/network=stylegan2"], ["model=vae", "model.prior=normal"]]
+    "words", [["model/network=dcgan"], ["model/network=stylegan2"], ["model=vae", "model.prior=normal"], ["model=draw"]]
 )
 def test_every_model_that_decodes_latents_has_a_projection(words: list[str]) -> None:
     """By default into w+ with a mapping network, else into z; the error is below that of the best random latents."""

@@ -31,7 +31,7 @@ def node(*words: str) -> dict[str, Any]:
     return resolve_auto(config["model"], AUTO)
 
 
-@pytest.mark.parametrize("model", ["gan", "vae"])
+@pytest.mark.parametrize("model", ["gan", "vae", "draw"])
 def test_the_estimate_is_that_of_the_built_model(model: str) -> None:
     built = Builder().build(node(f"model={model}"), "model")
     needed = COPIES * sum(weight.numel() * weight.element_size() for weight in built.parameters())

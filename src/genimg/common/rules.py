@@ -135,6 +135,9 @@ RULES: dict[str, Rule] = {
     "model.given_frames": Integer(1, 100_000),
     "model.feeding": registered("models.objectives.feeding", "FEEDINGS"),
     "model.label_dropout": Number(low=0, high=1),
+    "model.glimpses": Integer(1, 1000),
+    "model.read_size": Integer(1, SIDES[1]),
+    "model.write_size": Integer(1, SIDES[1]),
     "model.kernel": Integer(1, MOST_CHANNELS),
     "model.adversarial": Number(low=0, choices=("auto",)),
     "model.augmentation": Names(

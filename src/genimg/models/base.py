@@ -154,6 +154,16 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class DecodesInSteps(Decodes, Protocol):
+    """A model whose images appear in S steps.
+
+    decode_steps: as `decode`, but the images before the first step and after each, (N, S + 1, C, H, W).
+    """
+
+    def decode_steps(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
 class Augments(Protocol):
     """A model that augments its training images itself. `augmented` returns None if it does not change them."""
 

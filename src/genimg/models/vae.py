@@ -3,27 +3,18 @@
 loss = -E_q(z|x)[log p(x | z)] + beta KL(q(z | x) || N(0, I)). Kingma & Welling 2013; Higgins et al. 2017.
 """
 
-import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.common.noise import Noise
-from genimg.distributed.data_parallel import all_reduce_mean
-from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
-from genimg.models.objectives.likelihoods import LIKELIHOODS, optimal_log_sigma
-from genimg.models.objectives.variational import gaussian_kl, normal_like, reparameterise, soft_bound
-from genimg.models.schedules import risen
+from genimg.models.base import OptimizerFactory, check_unused
+from genimg.models.objectives.variational import normal_like, reparameterise, soft_bound
+from genimg.models.variational import LOG_VAR_RANGE, Inferred, VariationalModel
 
 PRIORS = ("normal", "fitted")
-
-#: Soft bounds of the posterior's log-variance: standard deviations from 0.007 to 150.
-LOG_VAR_RANGE = (-10.0, 10.0)
-
-#: Rate at which the running sigma of the Gaussian follows the batch's optimal one, per step.
-SIGMA_RATE = 0.02
 
 
 class LatentPrior(Protocol):
@@ -33,8 +24,8 @@ class LatentPrior(Protocol):
     def fit(self, latents: Tensor, labels: Tensor | None, *, generator: torch.Generator) -> None: ...
 
 
-class VAE(LatentModel):
-    """A VAE that is trained on the ELBO with a KL weight beta, and sampled from N(0, I) or a fitted prior.
+class VAE(VariationalModel):
+    """A VAE, sampled from N(0, I) or a fitted prior.
 
     Latents have two forms. `noise` is standard normal: `decode` takes it, so interpolation and
     truncation mean the same under both priors. z is the encoder's output and the decoder's input.
@@ -43,15 +34,8 @@ class VAE(LatentModel):
         encoder: images [, labels] -> mean and log-variance (B, latent_dim).
         decoder: z (B, latent_dim) [, labels] -> (B, C, H, W), unbounded: logits or means by `likelihood`.
         mixture: the prior that `fit_prior` fits.
-        optimizer: called with the parameters.
-        latent_dim: length of z.
-        likelihood: a name of `LIKELIHOODS`. The sigma of the Gaussian is optimal for each batch (Rybkin et al. 2021);
-            evaluation uses its running mean. The scale of the logistic is one learned parameter.
-        beta: weight of the KL after the warm-up; 1 gives the ELBO.
-        kl_warmup: share of the run in which that weight rises from 0 to beta (Sønderby et al. 2016).
         prior: "normal" for N(0, I), or "fitted" for the mixture, which equals N(0, I) until it is fitted.
-        num_classes: 0 for an unconditional model.
-        final_lr: fraction of the learning rate at the end of the run.
+        optimizer, latent_dim, likelihood, beta, kl_warmup, num_classes, final_lr: see `VariationalModel`.
         _shared: keys of the YAML that the networks and the optimizer read by interpolation.
 
     Raises:
@@ -59,14 +43,9 @@ class VAE(LatentModel):
     """
 
     produces: ClassVar[Literal["images", "sequences"]] = "images"
-    monitor: tuple[str, Literal["min", "max"]] = ("frechet_random", "min")
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
     ema_prefixes: ClassVar[tuple[str, ...]] = ("encoder.", "decoder.", "log_scale")
     export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
-
-    exact_likelihood: ClassVar[bool] = False
-
-    log_scale: Tensor
 
     def __init__(
         self,
@@ -83,101 +62,24 @@ class VAE(LatentModel):
         final_lr: float,
         **_shared: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer, latent_dim, likelihood, beta, kl_warmup, num_classes, final_lr)
         check_unused(_shared)
-        if likelihood not in LIKELIHOODS:
-            raise UserError("model.likelihood", likelihood, f"one of {', '.join(LIKELIHOODS)}")
         if prior not in PRIORS:
             raise UserError("model.prior", prior, f"one of {', '.join(PRIORS)}")
-        self.encoder, self.decoder, self.mixture = encoder, decoder, mixture
-        self.optimizer = optimizer
-        self.latent_dim, self.num_classes = latent_dim, num_classes
-        self.likelihood = LIKELIHOODS[likelihood]
-        self.beta, self.kl_warmup, self.prior = beta, kl_warmup, prior
-        self.final_lr = final_lr
-        log_scale = torch.tensor(-1.0)  # log of the likelihood's scale, in units of [-1, 1]
-        if self.likelihood.scale == "learned":
-            self.log_scale = nn.Parameter(log_scale)
-        else:
-            self.register_buffer("log_scale", log_scale)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.parameters())
+        self.encoder, self.decoder, self.mixture, self.prior = encoder, decoder, mixture, prior
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "decoder": self.decoder}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        images, labels = batch["images"], self._labels_of(batch)
+    def inference(self, images: Tensor, labels: Tensor | None) -> Callable[[Tensor], Inferred]:
+        """See the base class."""
         mean, log_var = self.posterior(images, labels)
-        outputs = self.decoder(reparameterise(mean, log_var, torch.randn_like(mean)), labels)
-        log_scale = self._update_scale(outputs, images) if self.likelihood.scale == "optimal" else self.log_scale
-        reconstruction = self.likelihood.log_prob(outputs, log_scale, images).mean()
-        kl = gaussian_kl(mean, log_var).mean()
-        metrics = {
-            **self.likelihood.bound(reconstruction, kl),
-            "kl": kl,
-            "reconstruction": reconstruction,
-            "beta": kl.new_full((), self.beta_now()),
-            # Burda et al. 2016, section 5: latents whose posterior mean varies over images
-            "active_units": (mean.var(0) > 0.01).sum().float(),
-        }
-        metrics |= self.likelihood.scale_metrics(log_scale)
-        loss = self.beta_now() * kl - reconstruction
-        return {"loss": loss} | {name: value.detach() for name, value in metrics.items()}
 
-    def _update_scale(self, outputs: Tensor, images: Tensor) -> Tensor:
-        """The optimal log-sigma of the batch over all processes; its running mean is kept for evaluation.
-
-        It is detached: at the optimum the derivative of the likelihood with respect to sigma is 0.
-        """
-        mse = (images - outputs.detach().float()).square().mean()
-        all_reduce_mean([mse])
-        log_sigma = optimal_log_sigma(mse)
-        self.log_scale.lerp_(log_sigma, SIGMA_RATE)
-        return log_sigma
-
-    def beta_now(self) -> float:
-        """The weight of the KL at the present progress."""
-        return self.beta * risen(self.progress, self.kl_warmup)
-
-    def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """The objective (with beta 1) and its terms in nats, and bits per dimension of 8-bit pixels, each (B,).
-
-        The objective is `elbo`, or `variational_loss` if the likelihood is not a density.
-        """
-        images, labels = batch["images"], self._labels_of(batch)
-        mean, log_var = self.posterior(images, labels)
-        z = reparameterise(mean, log_var, noise.normal(self.latent_dim))
-        reconstruction = self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images)
-        kl = gaussian_kl(mean, log_var)
-        metrics = {**self.likelihood.bound(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
-        if self.likelihood.not_a_probability is None:
-            metrics["bits_per_dim"] = (kl - reconstruction) / (images[0].numel() * math.log(2))
-        return metrics
-
-    def no_likelihood(self) -> str | None:
-        """Why `log_likelihood` is not a log-probability of images; None if it is one."""
-        return self.likelihood.not_a_probability
-
-    def log_likelihood(
-        self, images: Tensor, labels: Tensor | None, *, samples: int, generator: torch.Generator
-    ) -> Tensor:
-        """The importance-weighted lower bound of log p(x) in nats, (B,), under the prior N(0, I) of the ELBO.
-
-        log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q(z | x): Burda et al. 2016, eq. 8. It tightens with
-        K = `samples`; K = 1 gives the ELBO.
-        """
-        mean, log_var = self.posterior(images, labels)
-        weights = []
-        for _ in range(samples):
-            noise = normal_like(mean, generator)
+        def infer(noise: Tensor) -> Inferred:
             z = reparameterise(mean, log_var, noise)
-            prior_over_posterior = 0.5 * (noise.square() + log_var - z.square()).sum(1)
-            weights.append(
-                self.likelihood.log_prob(self.decoder(z, labels), self.log_scale, images) + prior_over_posterior
-            )
-        return torch.stack(weights).logsumexp(0) - math.log(samples)
+            return Inferred(mean, log_var, z, self.decoder(z, labels))
+
+        return infer
 
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), (B, latent_dim) each, float32."""
@@ -199,16 +101,6 @@ class VAE(LatentModel):
 
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Standard normal noise (N, latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
-        labels = labels if self.num_classes else None
+        labels = self._checked(labels)
         z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
-        return self._mean_image(z, labels)
-
-    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The mean images (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
-        labels = labels if self.num_classes else None
-        return self._mean_image(self.posterior(images, labels)[0], labels)
-
-    def _mean_image(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every image, because this model is conditional")
         return self.likelihood.mean(self.decoder(z, labels).float())

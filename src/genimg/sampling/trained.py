@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.base import Decodes, Discriminates, DrawsPixels, GenerativeModel, HasStyles, Reconstructs, Repeats
+from genimg.models.base import (
+    Decodes,
+    DecodesInSteps,
+    Discriminates,
+    DrawsPixels,
+    GenerativeModel,
+    HasStyles,
+    Reconstructs,
+    Repeats,
+)
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
 from genimg.sampling.settings import Strengths
@@ -90,6 +99,12 @@ class TrainedModel:
             )
         return self.model
 
+    def check_drawing(self) -> None:
+        """Raises UserError unless the images of the model appear step by step."""
+        if not isinstance(self.model, DecodesInSteps | DrawsPixels):
+            expected = f"false; the images of {type(self.model).__name__} do not appear step by step"
+            raise UserError("drawing", "true", expected, "model=draw and model=pixel_rnn draw in steps")
+
     def discriminating(self, key: str, got: object) -> Discriminates:
         """The model, which has a discriminator."""
         if not isinstance(self.model, Discriminates) or not self.model.has_discriminator:
@@ -100,7 +115,7 @@ class TrainedModel:
     def encoder(self, key: str) -> Reconstructs:
         """The model, which encodes images."""
         if self.makes_sequences or not isinstance(self.model, Reconstructs):
-            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae")
+            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae or model=draw")
         return self.model
 
     @cached_property

@@ -34,6 +34,7 @@ MODELS = {
     "stylegan2": ["model/network=stylegan2", "model.conditional=true", "model.padding=circular"],
     "vae": ["model=vae", "model.conditional=true"],
     "normal": ["model=vae", "model.prior=normal", "model.likelihood=bernoulli"],
+    "draw": ["model=draw", "model.conditional=true", "model.glimpses=3"],
     "rnn": ["model=rnn", "model.layers=1", "data.num_frames=4"],
     "actions": ["model=rnn", "model.layers=1", "data.num_frames=4", "++data.num_actions=3"],
 }
@@ -72,7 +73,7 @@ QUICK = [
     *((name, format) for name in MODELS for format in ("safetensors", "torchscript")),
     ("gan", "pt2"), ("classes", "pt2"), ("gan", "onnx"), ("classes", "onnx"),
 ]  # fmt: skip
-SLOW = [(name, format) for name in ("resnet", "stylegan2", "vae", *SEQUENCES) for format in ("pt2", "onnx")]
+SLOW = [(name, format) for name in ("resnet", "stylegan2", "vae", "draw", *SEQUENCES) for format in ("pt2", "onnx")]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")  # in the code example; the category depends on torch

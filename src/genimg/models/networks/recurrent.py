@@ -24,6 +24,14 @@ def open_forget_gate(bias: Tensor, forget: slice) -> None:
         bias[forget] = 1
 
 
+def lstm_cell(inputs: int, hidden: int) -> nn.LSTMCell:
+    """An LSTM cell that remembers at first."""
+    cell = nn.LSTMCell(inputs, hidden)
+    open_forget_gate(cell.bias_ih, slice(hidden, 2 * hidden))  # torch's order: input, forget, cell, output
+    open_forget_gate(cell.bias_hh, slice(0, 0))  # torch adds the two biases
+    return cell
+
+
 class LSTMCore(nn.Module):
     """An LSTM over vectors between fully connected layers. No map is recurrent, so a step is cheap.
 
@@ -40,10 +48,8 @@ class LSTMCore(nn.Module):
         self.map_shape = (channels, height, width)
         self.summary_size = hidden
         self.start = nn.Linear(context_size, hidden)
-        self.cell = nn.LSTMCell(context_size + input_size, hidden)
+        self.cell = lstm_cell(context_size + input_size, hidden)
         self.to_map = nn.Linear(hidden, channels * height * width)
-        open_forget_gate(self.cell.bias_ih, slice(hidden, 2 * hidden))  # torch's order: input, forget, cell, output
-        open_forget_gate(self.cell.bias_hh, slice(0, 0))  # torch adds the two biases
 
     def begin(self, context: Tensor, context_map: Tensor) -> State:
         """Context (B, context_size) -> the state before the first step. The map is not used."""

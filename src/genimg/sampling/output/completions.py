@@ -1,31 +1,27 @@
-"""Completions of the user's images, and the process of drawing: what pixel models add to the other outputs."""
+"""Completions of the user's images by a pixel model."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.sampling.completion import kept_rows, stream_completions
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, to_float
 from genimg.sampling.inputs import Paths, read_images
+from genimg.sampling.output.drawings import HIDDEN
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, file_name, save_each
 from genimg.sampling.source import Source
 from genimg.sampling.trained import TrainedModel
-
-_HIDDEN = 128  # grey level of pixels that are not drawn yet
 
 
 def write_completions(trained: TrainedModel, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     """Writes completions.png, in each row an original, its kept part and its completions, and images/."""
     if options.frames:
         raise UserError("frames", "true", "false; completions are PNGs already")
-    if options.drawing:
-        raise UserError("drawing", "true", "false with complete")
     options.check_unset(("seeds", "select", "rows", "columns", "interpolate", "start", "end", "num_frames"), "complete")
     files, images = read_images(paths, trained.image_shape, "complete", options.skip_unreadable, 12)
     source = Source(trained, replace(options, num_images=len(files)))
@@ -35,7 +31,7 @@ def write_completions(trained: TrainedModel, options: SampleOptions, paths: Path
     made = stream_completions(source, to_float(images), options.known, options.futures)
     first = save_each(save_png, made, _places(files, options.futures, folder), rows * options.futures, options)
     hidden = images[:rows].clone()
-    hidden[:, :, kept_rows(images.shape[2], options.known) :] = _HIDDEN
+    hidden[:, :, kept_rows(images.shape[2], options.known) :] = HIDDEN
     table = torch.cat([images[:rows, None], hidden[:, None], first.unflatten(0, (rows, -1))], dim=1)
     save_png(contact_sheet(table.flatten(0, 1), rows, columns), folder / "completions.png")
     return folder / "completions.png"
@@ -46,10 +42,3 @@ def _places(files: list[Path], futures: int, folder: Path) -> Iterator[Path]:
         name = f"{index:05d}-{file_name(file.stem)}"
         for future in range(futures):
             yield folder / "images" / (f"{name}.png" if futures == 1 else f"{name}-future{future}.png")
-
-
-def drawing(images: Tensor) -> Tensor:
-    """Images (N, C, H, W), uint8, while they are drawn row by row: (N, H + 1, C, H, W)."""
-    height = images.shape[2]
-    drawn = torch.arange(height) < torch.arange(height + 1)[:, None]  # (H + 1, H)
-    return torch.where(drawn[None, :, None, :, None], images[:, None], _HIDDEN)

@@ -11,7 +11,7 @@ from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, layout, to_uint8
 from genimg.sampling.interpolation import interpolate
-from genimg.sampling.output.completions import drawing
+from genimg.sampling.output.drawings import drawings
 from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
 from genimg.sampling.source import Source
@@ -65,7 +65,8 @@ def _write_images(
     ordered = first[list(sheet.order)]
     save_png(contact_sheet(ordered, sheet.rows, sheet.columns), folder / "sheet.png")
     if options.drawing:
-        save_gif(contact_sheet(drawing(ordered), sheet.rows, sheet.columns), folder / "drawing.gif", options.frame_ms)
+        steps = contact_sheet(drawings(source, ordered, sheet.order), sheet.rows, sheet.columns)
+        save_gif(steps, folder / "drawing.gif", options.frame_ms)
     if source.trained.makes_tiles:
         save_png(first[0].repeat(1, 2, 2), folder / "tiled.png")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from genimg.common.errors import UserError
 from genimg.sampling.output.clips import write_clips
 from genimg.sampling.output.completions import write_completions
 from genimg.sampling.output.options import SampleOptions
@@ -11,6 +12,9 @@ from genimg.sampling.output.reconstructions import write_reconstructions
 from genimg.sampling.output.stills import write_stills
 from genimg.sampling.output.tables import write_mixed, write_sliders
 from genimg.sampling.sampler import Sampler
+
+#: Options that write something else than samples, of which there is no drawing.
+_OTHER_OUTPUTS = ("project", "latents", "reconstruct", "complete", "sliders", "mix_seeds")
 
 
 def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust: Sequence[str] = ()) -> Path:
@@ -27,7 +31,10 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
     """
     options.check_belonging()
     if options.drawing:
-        sampler.by_pixels("drawing", "true")
+        sampler.check_drawing()
+        for key in _OTHER_OUTPUTS:
+            if getattr(options, key) is not None:
+                raise UserError("drawing", "true", f"false with {key}")
     if options.project is not None:
         return write_projections(sampler, options, options.project, folder)
     if options.latents is not None:

@@ -30,6 +30,8 @@ def tiny(
     adversarial: float = 0.0,
     given_frames: int = 1,
     num_actions: int = 0,
+    truncation: int | None = None,
+    checkpointing: bool = False,
 ) -> RNN:
     torch.manual_seed(0)
     shape = NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=8, num_classes=num_classes)
@@ -58,6 +60,8 @@ def tiny(
         adversarial=adversarial,
         gamma=0.1,
         curriculum=Curriculum(first_frames=3, growing=0.5),
+        truncation=truncation,
+        checkpointing=checkpointing,
         grad_clip=1.0,
         futures=2,
         num_classes=num_classes,
@@ -236,6 +240,32 @@ def test_the_gradient_norm_is_clipped_to_grad_clip() -> None:
     step(model, clips())
     norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
     assert norm == pytest.approx(1e-3, rel=1e-3)
+
+
+def gradients(length: int, **options: Any) -> dict[str, Tensor]:
+    model = tiny(**options)
+    step(model, clips(frames=length))
+    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("adversarial", [0.0, 0.5])
+def test_checkpointing_changes_no_gradient(adversarial: float) -> None:
+    kept, again = (gradients(20, adversarial=adversarial, checkpointing=on) for on in (False, True))
+    assert kept.keys() == again.keys()
+    for name, value in kept.items():
+        torch.testing.assert_close(again[name], value, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_truncation_changes_the_gradient_of_the_dynamics_and_no_value() -> None:
+
+    def trained(truncation: int | None) -> tuple[Tensor, Tensor]:
+        model = tiny(truncation=truncation)
+        return step(model, clips())["loss"], model.dynamics.core.cell.weight_hh.grad
+
+    losses, (exact, truncated, same) = zip(*map(trained, (None, 2, FRAMES)), strict=True)
+    assert losses[0] == losses[1] == losses[2]
+    assert not torch.allclose(exact, truncated)
+    torch.testing.assert_close(exact, same)
 
 
 def test_the_length_of_training_clips_grows_with_progress() -> None:

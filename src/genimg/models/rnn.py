@@ -9,12 +9,13 @@ of them, whose pixels move, and w has the prior p(w | given frames). With action
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.checkpoint import checkpoint
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
@@ -22,6 +23,7 @@ from genimg.common.ranks import world_size
 from genimg.models.adversary import Adversary, pairs
 from genimg.models.base import Batch, OptimizerFactory, check_unused
 from genimg.models.bound import Bound, Path, Scene, State, best_unrelated_error, check_clips, frame_error, frame_ssim
+from genimg.models.nest import detached
 from genimg.models.objectives.curriculum import Curriculum
 from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.models.objectives.tracking import tracking_error
@@ -31,7 +33,7 @@ from genimg.models.objectives.variational import (
     soft_bound,
 )
 from genimg.models.schedules import Schedule
-from genimg.models.sequence import SequenceModel
+from genimg.models.sequence import CHUNK, SequenceModel
 
 #: Likelihoods that the sequence model can use: an optimal sigma would need all frames of a batch at once.
 SUPPORTED = tuple(name for name, one in LIKELIHOODS.items() if one.scale != "optimal")
@@ -57,6 +59,10 @@ class RNN(SequenceModel):
         adversarial: weight of the `Adversary` beside the bound; 0 trains without a discriminator.
         gamma: weight of (R1 + R2) / 2 of the discriminator, one number or the ends of a `Schedule`.
         curriculum: schedules of clip length and loss weights.
+        truncation: frames after which the gradient through the state of the dynamics ends (truncated backpropagation
+            through time, Williams & Peng 1990); None = the gradient of a clip is exact.
+        checkpointing: whether features and frames are computed again for the gradient instead of kept, `CHUNK` at a
+            time (Chen et al. 2016, "Training deep nets with sublinear memory cost").
         grad_clip: maximum norm of the gradient.
         futures: roll-outs per clip from which validation takes the best.
         num_classes: 0 for an unconditional model.
@@ -92,6 +98,8 @@ class RNN(SequenceModel):
         adversarial: float,
         gamma: float | Sequence[float],
         curriculum: Curriculum,
+        truncation: int | None,
+        checkpointing: bool,
         grad_clip: float,
         futures: int,
         num_classes: int,
@@ -113,6 +121,7 @@ class RNN(SequenceModel):
         self.monitor = self.likelihood.objective
         self.latent_dim: int = self.dynamics.latent_dim
         self.curriculum = curriculum
+        self.truncation, self.checkpointing = truncation, checkpointing
         self.grad_clip, self.futures, self.final_lr = grad_clip, futures, final_lr
         log_scale = torch.tensor(-2.0)  # 0.14 in [-1, 1]: frames are inaccurate at first
         if self.likelihood.scale == "learned":
@@ -337,17 +346,27 @@ class RNN(SequenceModel):
 
     def _look(self, clips: Tensor) -> Scene:
         """What clips (B, T, C, H, W) show, of at least the given frames."""
-        count, length = clips.shape[:2]
         last = self.given_frames - 1
-        features, maps = self.encoder(clips.flatten(0, 1))  # all frames in one call
-        features = features.unflatten(0, (count, length))
-        start_maps = [level.unflatten(0, (count, length))[:, last] for level in maps]
+        features, start_maps = self._encode(clips, last)
         layers = self.decoder.split(clips[:, last], start_maps)
         scene = Scene(features[:, last], start_maps[-1], layers)
-        if length == 1:  # nothing moves
+        if clips.shape[1] == 1:  # nothing moves
             return scene
         observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
         return scene._replace(observation=observation, clip_latent=clip_latent)
+
+    def _encode(self, clips: Tensor, start: int) -> tuple[Tensor, list[Tensor]]:
+        """Features (B, T, F) of clips (B, T, C, H, W), and the maps of the frame `start`."""
+        if self.checkpointing and torch.is_grad_enabled():
+            parts = clips.split(CHUNK, dim=1)
+            features = [checkpoint(self._features, part, use_reentrant=False) for part in parts]
+            return torch.cat(cast(list[Tensor], features), dim=1), self.encoder(clips[:, start])[1]
+        features, maps = self.encoder(clips.flatten(0, 1))  # all frames in one call
+        shape = clips.shape[:2]
+        return features.unflatten(0, shape), [level.unflatten(0, shape)[:, start] for level in maps]
+
+    def _features(self, clips: Tensor) -> Tensor:
+        return self.encoder(clips.flatten(0, 1))[0].unflatten(0, clips.shape[:2])
 
     def _begin_drawn(self, scene: Scene, noise: Tensor, labels: Tensor | None) -> State:
         """The state at the last given frame, with w from its prior and noise (N, latent_dim)."""
@@ -381,15 +400,24 @@ class RNN(SequenceModel):
         """
         steps = []
         for t, drawn in enumerate(noise.unbind(1), start=1):
+            if self.truncation is not None and t > 1 and (t - 1) % self.truncation == 0:
+                step = step._replace(core=detached(step.core), motion=detached(step.motion))
             step = self.dynamics.act(step, None if actions is None else actions[:, t - 1])
             step = self.dynamics(reparameterise(*latent(step, t), drawn), step)
             steps.append((step.core[0], step.motion.shift, step.motion.predicted, step.motion.sigma))
         return Path(step, *(torch.stack(values, dim=1) for values in zip(*steps, strict=True)))
 
     def _draw(self, layers: Any, path: Path, opening: float = 1.0) -> Tensor:
-        """Draws all frames of a path in one call: (B, T - 1, C, H, W) in [-1, 1]."""
-        canvas = self.dynamics.core.canvas(path.hidden.flatten(0, 1))
-        return self.decoder(layers, canvas, path.shift, path.sigma, opening).clamp(-1, 1)
+        """Draws all frames of a path in one call: (B, T - k, C, H, W) in [-1, 1]."""
+        if self.checkpointing and torch.is_grad_enabled():
+            parts = zip(*(values.split(CHUNK, dim=1) for values in (path.hidden, path.shift, path.sigma)), strict=True)
+            frames = [checkpoint(self._decode, layers, *part, opening, use_reentrant=False) for part in parts]
+            return torch.cat(cast(list[Tensor], frames), dim=1)
+        return self._decode(layers, path.hidden, path.shift, path.sigma, opening)
+
+    def _decode(self, layers: Any, hidden: Tensor, shift: Tensor, sigma: Tensor, opening: float) -> Tensor:
+        canvas = self.dynamics.core.canvas(hidden.flatten(0, 1))
+        return self.decoder(layers, canvas, shift, sigma, opening).clamp(-1, 1)
 
     def _sharpened(self, path: Path) -> Path:
         """The path with the narrowest kernels, for a model with an adversary.

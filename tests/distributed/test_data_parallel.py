@@ -29,6 +29,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 from genimg.models.gan import GAN
 from genimg.models import rnn, vae
+from genimg.models.code_rnn import CodeRNN
 from genimg.distributed.data_parallel import join, leave
 from genimg.common.ranks import rank
 from genimg.training import fit as train
@@ -48,7 +49,8 @@ def share_noise():
         found = [torch.optim.SGD(network.parameters(), 0.01) for network in self.networks().values()]
         alone = 1e-5 if isinstance(self, vae.VAE) else 0.01
         return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
-    GAN.configure_optimizers = vae.VAE.configure_optimizers = rnn.RNN.configure_optimizers = descend
+    for model in (GAN, vae.VAE, rnn.RNN, CodeRNN):
+        model.configure_optimizers = descend
 drawn = {}  # what training drew at random, by function and shape
 def record(name):
     draw = getattr(torch, name)
@@ -99,6 +101,7 @@ MODELS = {
         "model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0", "model.augmentation=[]",
     ],
     "vae": ["model=vae", "model.likelihood=gaussian"],
+    "code_rnn": ["model=code_rnn", "model/network=vq", "model.conditional=true"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }  # fmt: skip
 # without random numbers for each image other than the noise
@@ -108,6 +111,7 @@ WHOLE = {
     ],
     "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
+    "code_rnn": ["model=code_rnn"],
     "rnn": MODELS["rnn"],
     # with batch statistics
     "normed": [
@@ -216,6 +220,8 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
             },
         ),
         ("vae", {("randn_like", (8, 4))}),
+        # images without their class, before and after the codes are settled, and new entries of the codebook
+        ("code_rnn", {("rand", (2,)), ("rand", (8,)), ("randint", (512,))}),
         ("rnn", {("randn", (8, 4, 4))}),  # of the clip and of each frame
     ],
 )

@@ -14,6 +14,7 @@ DEFAULTS = {
     "vae": "conv",
     "rnn": "moving_layers",
     "pixel_rnn": "row_gru",
+    "code_rnn": "fsq",
     "convlstm": "conv_lstm",
 }
 MODEL_OF = {
@@ -27,6 +28,8 @@ MODEL_OF = {
     "row_gru": "pixel_rnn",
     "row_lstm": "pixel_rnn",
     "diagonal_bilstm": "pixel_rnn",
+    "fsq": "code_rnn",
+    "vq": "code_rnn",
     "conv_lstm": "convlstm",
     "predrnn": "predrnn",
     "phydnet": "phydnet",

@@ -64,8 +64,9 @@ def test_a_drawing_shows_one_more_row_in_each_frame(tmp_path: Path) -> None:
                 assert tile(shown, 0, column)[frame:].unique().tolist() in ([128], [])
 
 
-def test_guidance_changes_the_images_of_a_conditional_model() -> None:
-    sampler = pixel_sampler("model.conditional=true")
+@pytest.mark.parametrize("model", ["pixel_rnn", "code_rnn"])
+def test_guidance_changes_the_images_of_a_conditional_model(model: str) -> None:
+    sampler = from_checkpoint(checkpoint(f"model={model}", "model.conditional=true"), "cpu", ())
     torch.manual_seed(0)
     for weight in sampler.model.parameters():
         torch.nn.init.normal_(weight, std=0.5)
@@ -85,6 +86,8 @@ def test_guidance_changes_the_images_of_a_conditional_model() -> None:
         (pixel_sampler, {"complete": ".", "select": 0.5}, "select"),
         (pixel_sampler, {"complete": ".", "drawing": True}, "drawing"),
         (lambda: from_checkpoint(checkpoint("model=rnn"), "cpu", ()), {"drawing": True}, "drawing"),
+        (lambda: from_checkpoint(checkpoint("model=code_rnn"), "cpu", ()), {"drawing": True}, "drawing"),
+        (lambda: from_checkpoint(checkpoint("model=code_rnn"), "cpu", ()), {"guidance": 2.0}, "guidance"),
         (pixel_sampler, {"truncation": 1.0}, "truncation"),
         (pixel_sampler, {"interpolate": 3}, "interpolate"),
         (lambda: pixel_sampler("model.conditional=true"), {"complete": "."}, "classes"),

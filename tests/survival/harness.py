@@ -32,6 +32,7 @@ SMALL = [
 MODELS = {
     "gan": ["model=gan", "budget.images=4800"],
     "vae": ["model=vae", "budget.images=4800", "callbacks.prior.num_images=64"],
+    "code_rnn": ["model=code_rnn", "model/network=vq", "model.conditional=true", "budget.images=3200"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4", "budget.images=1600"],
 }
 

@@ -65,6 +65,7 @@ class VAE(LatentModel):
     export_prefixes: ClassVar[tuple[str, ...]] = ("decoder.", "mixture.")
 
     exact_likelihood: ClassVar[bool] = False
+    importance_sampled: ClassVar[bool] = True
 
     log_scale: Tensor
 

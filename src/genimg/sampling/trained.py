@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from genimg.common.errors import UserError
-from genimg.models.base import Decodes, Discriminates, DrawsPixels, GenerativeModel, HasStyles, Reconstructs, Repeats
+from genimg.models.base import (
+    Decodes,
+    Discriminates,
+    DrawsPixels,
+    GenerativeModel,
+    Guided,
+    HasStyles,
+    Reconstructs,
+    Repeats,
+)
 from genimg.models.starts import start_shape
 from genimg.sampling.classes import ClassChoice, Classes
 from genimg.sampling.directions import Directions
@@ -89,6 +98,13 @@ class TrainedModel:
             )
         return self.model
 
+    def guided(self, key: str, got: object) -> Guided:
+        """The model, whose samples can be guided by their class."""
+        if not isinstance(self.model, Guided):
+            expected = f"not set; {type(self.model).__name__} was not trained without the class"
+            raise UserError(key, got, expected, "model=pixel_rnn and model=code_rnn are")
+        return self.model
+
     def discriminating(self, key: str, got: object) -> Discriminates:
         """The model, which has a discriminator."""
         if not isinstance(self.model, Discriminates) or not self.model.has_discriminator:
@@ -99,7 +115,7 @@ class TrainedModel:
     def encoder(self, key: str) -> Reconstructs:
         """The model, which encodes images."""
         if self.makes_sequences or not isinstance(self.model, Reconstructs):
-            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae")
+            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae or code_rnn")
         return self.model
 
     @cached_property

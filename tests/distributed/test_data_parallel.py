@@ -16,7 +16,7 @@ from tests import trained
 from tests.together import run_together
 
 SMALL = [
-    "data.image_size=8", "data.batch_size=16", "model.width=4", "model.latent_dim=4",
+    "data.image_size=8", "data.batch_size=16", "model.width=4", "++model.latent_dim=4",
     "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none",
     "budget.images=96",
 ]  # fmt: skip

@@ -138,8 +138,10 @@ def steps(model: CodeRNN, progress: float) -> set[str]:
 @pytest.mark.parametrize("vq", [False, True])
 def test_both_parts_are_trained_until_the_codes_are_settled_and_then_the_prior_alone(vq: bool) -> None:
     everything = {"encoder", "quantiser", "decoder", "code_prior", "log_scale"}
-    assert steps(code_rnn(vq=vq), SETTLED - 0.01) == everything
-    assert steps(code_rnn(vq=vq), SETTLED) == {"code_prior"}
+    model = code_rnn(vq=vq)
+    assert steps(model, SETTLED - 0.01) == everything
+    assert model.quantiser.codes_used() > 0
+    assert steps(model, SETTLED) == {"code_prior"}
 
 
 def test_the_prior_does_not_change_the_autoencoder() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.base import Decodes, DrawsPixels, Guided, HasStyles
+from genimg.models.base import Decodes, Guided, HasStyles
 from genimg.sampling.draws import Draws
 from genimg.sampling.latents import truncate
 from genimg.sampling.memory import check_chunk
@@ -109,7 +109,7 @@ class Source:
             options: of the sequences that the model draws, on which the estimate is made.
         """
         trained = self.trained
-        if isinstance(trained.model, DrawsPixels):  # it keeps a row of features, far less than a step of training
+        if isinstance(trained.model, Guided):  # it draws values one by one: far less memory than a step of training
             return
         if count * frames <= trained.frames_that_fit and not with_logits:
             return

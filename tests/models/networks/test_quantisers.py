@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -113,7 +114,7 @@ def step(quantiser: VQ, features: Tensor) -> tuple[Tensor, Tensor]:
 def test_the_codebook_is_the_moving_average_of_its_vectors() -> None:
     """N_k <- g N_k + (1 - g) n_k, m_k <- g m_k + (1 - g) sum of vectors, e_k = m_k / N_k (appendix A.1)."""
     quantiser = vq()
-    quantiser.idle.zero_()
+    quantiser.idle.zero_()  # so that no entry is replaced
     counts, sums = quantiser.counts.clone(), quantiser.sums.clone()
     for seed in range(5):
         features = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(seed))
@@ -131,9 +132,11 @@ def test_an_entry_that_is_never_used_becomes_a_vector_of_the_batch() -> None:
     step(quantiser, features)  # the first step takes all entries from the batch
     quantiser.codebook[2] = quantiser.sums[2] = 1e4
     quantiser.counts[2] = 1
+    quantiser.idle[2] = 0
     for _ in range(IDLE_AFTER):
         assert float(quantiser.codebook[2].norm()) > 100
         vectors, _ = step(quantiser, features)
+    assert float(quantiser.codes_used()) == pytest.approx(5 / 6), "a new entry is not used yet"
     assert float((vectors - quantiser.codebook[2]).norm(dim=1).min()) < 1e-5
     quantiser.decay = 1.0
     assert 2 in step(quantiser, features)[1]
@@ -152,7 +155,7 @@ def test_codes_used_is_the_share_of_the_last_steps() -> None:
     assert float(quantiser.codes_used()) == pytest.approx(1 / 240)
 
 
-@pytest.mark.parametrize("levels", [[], [8, 1], [256, 256, 2]])
-def test_levels_out_of_range_are_an_error_that_shows_them(levels: list[int]) -> None:
+@pytest.mark.parametrize("levels", [[], [8, 1], [8.5], ["a"], [256, 256, 2]])
+def test_levels_out_of_range_are_an_error_that_shows_them(levels: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"2 or more, whose product is at most 65,536, got \["):
         FSQ(SHAPE, levels)

@@ -64,14 +64,14 @@ class Quantiser(nn.Module):
 
     def __init__(self, shape: NetworkShape, dim: int, levels: Sequence[int]) -> None:
         super().__init__()
-        if not levels or min(levels) < 2 or math.prod(levels) > MOST_CODES:
-            expected = f"numbers of 2 or more, whose product is at most {MOST_CODES:,}"
+        if not levels or any(type(n) is not int or n < 2 for n in levels) or math.prod(levels) > MOST_CODES:
+            expected = f"integers of 2 or more, whose product is at most {MOST_CODES:,}"
             raise ValueError(f"levels must be {expected}, got {list(levels)}")
         features = coarsest_map(shape)[0]
         self.levels, self.num_codes = tuple(levels), math.prod(levels)
         self.project_in = nn.Conv2d(features, dim, 1)
         self.project_out = nn.Conv2d(dim, features, 1)
-        self.register_buffer("idle", torch.full((self.num_codes,), IDLE_AFTER))  # steps since a code was used
+        self.register_buffer("idle", torch.full((self.num_codes,), 2 * IDLE_AFTER - 1))  # steps since a code was used
 
     def forward(self, features: Tensor) -> Quantised:
         """Maps (B, F, h, w) -> their quantised maps. Changes nothing; a step of training also calls `update`."""
@@ -155,7 +155,7 @@ class VQ(Quantiser):
 
     The codebook is a moving average of the vectors that are nearest to each entry (van den Oord et al. 2017, "Neural
     discrete representation learning", appendix A.1, https://arxiv.org/abs/1711.00937). An entry that no vector has used
-    for `IDLE_AFTER` steps is replaced by a vector of the batch. All processes have the same codebook.
+    for `IDLE_AFTER` - 1 steps is replaced by a vector of the batch. All processes have the same codebook.
 
     Gradients pass by the rotation and scaling that turn a vector into its entry, taken as constant (Fifty et al. 2024,
     "Restructuring vector quantization with the rotation trick", section 4.2, https://arxiv.org/abs/2410.06424).
@@ -194,7 +194,8 @@ class VQ(Quantiser):
 
     @torch.no_grad()
     def update(self, quantised: Quantised) -> None:
-        """Moves the entries, and replaces unused ones."""
+        """Moves the entries, and replaces unused ones; in the first step all of them."""
+        unused = (self.idle + 1) % IDLE_AFTER == 0  # once in so many steps, so that a new one has time to be used
         super().update(quantised)
         vectors, codes = quantised.vectors, quantised.codes.flatten()
         counts = all_reduce_sum(self.counted(codes))
@@ -203,10 +204,8 @@ class VQ(Quantiser):
         self.sums.lerp_(sums, 1 - self.decay)
         fresh = vectors[torch.randint(len(vectors), (self.num_codes,), device=vectors.device)]
         broadcast_tensors([fresh])
-        unused = self.idle >= IDLE_AFTER
         self.counts.copy_(torch.where(unused, 1.0, self.counts))
         self.sums.copy_(torch.where(unused[:, None], fresh, self.sums))
-        self.idle.masked_fill_(unused, 0)
         self.codebook.copy_(self.sums / self.counts[:, None])
 
 

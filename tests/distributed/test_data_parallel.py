@@ -16,7 +16,7 @@ from tests import trained
 from tests.together import run_together
 
 SMALL = [
-    "data.image_size=8", "data.batch_size=16", "++model.width=4", "model.latent_dim=4",
+    "data.image_size=8", "data.batch_size=16", "++model.width=4", "++model.latent_dim=4",
     "trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=none",
     "budget.images=96",
 ]  # fmt: skip
@@ -30,6 +30,7 @@ from pytorch_lightning import Callback
 from genimg.models.gan import GAN
 from genimg.models.variational import VariationalModel
 from genimg.models import draw, rnn, vae
+from genimg.models.code_rnn import CodeRNN
 from genimg.distributed.data_parallel import join, leave
 from genimg.common.ranks import rank
 from genimg.training import fit as train
@@ -49,7 +50,8 @@ def share_noise():
         found = [torch.optim.SGD(network.parameters(), 0.01) for network in self.networks().values()]
         alone = 1e-5 if isinstance(self, VariationalModel) else 0.01
         return found[::-1] if isinstance(self, GAN) else torch.optim.SGD(self.parameters(), alone)
-    GAN.configure_optimizers = VariationalModel.configure_optimizers = rnn.RNN.configure_optimizers = descend
+    for model in (GAN, VariationalModel, rnn.RNN, CodeRNN):
+        model.configure_optimizers = descend
 drawn = {}  # what training drew at random, by function and shape
 def record(name):
     draw = getattr(torch, name)
@@ -101,6 +103,7 @@ MODELS = {
     ],
     "vae": ["model=vae", "model.likelihood=gaussian"],
     "draw": ["model=draw", "model.hidden=8", "model.glimpses=3", "model.conditional=true"],
+    "code_rnn": ["model=code_rnn", "model/network=vq", "model.conditional=true"],
     "rnn": ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4"],
 }  # fmt: skip
 # without random numbers for each image other than the noise
@@ -111,6 +114,7 @@ WHOLE = {
     "resnet": [*MODELS["resnet"], "model.augmentation=[]"],
     "vae": MODELS["vae"],
     "draw": MODELS["draw"],
+    "code_rnn": ["model=code_rnn"],
     "rnn": MODELS["rnn"],
     # with batch statistics
     "normed": [
@@ -220,6 +224,8 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
         ),
         ("vae", {("randn", (8, 4))}),
         ("draw", {("randn", (8, 12))}),
+        # images without their class, before and after the codes are settled, and new entries of the codebook
+        ("code_rnn", {("rand", (2,)), ("rand", (8,)), ("randint", (512,))}),
         ("rnn", {("randn", (8, 4, 4))}),  # of the clip and of each frame
     ],
 )

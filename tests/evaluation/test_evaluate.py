@@ -33,6 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     words = {
         "gan": ["model=gan", "model.conditional=true"],
         "vae": ["model=vae", "model.prior=normal"],
+        "code_rnn": ["model=code_rnn"],
         "rnn": ["model=rnn", "data.num_frames=4"],
         "flat": ["data=image_folder", f"data.root={folder / 'flat images'}", "data.test_fraction=0.25"],
     }
@@ -101,7 +102,7 @@ def test_an_rnn_is_compared_with_a_repeated_frame(runs: dict[str, Path]) -> None
     assert found["mse, best"]["n"] == 10 and "images seen" not in found
 
 
-@pytest.mark.parametrize("model", ["gan", "vae", "rnn"])
+@pytest.mark.parametrize("model", ["gan", "vae", "code_rnn", "rnn"])
 def test_every_metric_has_a_floor(runs: dict[str, Path], tmp_path: Path, model: str) -> None:
     evaluate.run(config(runs[model], out=str(tmp_path / "new"), num_images=10))
     found = json.loads((tmp_path / "new" / "evaluation.json").read_text())["figures"]

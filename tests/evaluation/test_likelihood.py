@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from genimg.evaluation.likelihood import heat, independent_log_likelihood, likelihood_figures, write_bits
+from genimg.models.objectives.likelihoods import LIKELIHOODS
 from genimg.sampling.images.sheets import to_float
 from tests.trained import untrained
 
@@ -38,9 +39,9 @@ def test_without_training_images_a_pixel_has_eight_bits() -> None:
     assert float(nats) == pytest.approx(-4 * 8 * np.log(2))
 
 
-def pixel_subject(train: torch.Tensor, test: torch.Tensor) -> Any:
-    """What an evaluation of an untrained pixel RNN reads."""
-    model = untrained("model=pixel_rnn", "model/network=row_gru")[1]
+def pixel_subject(train: torch.Tensor, test: torch.Tensor, name: str = "pixel_rnn") -> Any:
+    """What an evaluation of an untrained model reads."""
+    model = untrained(f"model={name}")[1]
     images = SimpleNamespace(train=train, test=test, test_labels=None)
     sampler = SimpleNamespace(model=model, classes=())
     return SimpleNamespace(sampler=sampler, images=images, device=torch.device("cpu"), seed=0)
@@ -55,6 +56,15 @@ def test_the_likelihood_of_a_pixel_model_is_exact_and_not_a_bound() -> None:
         expected = subject.sampler.model.log_likelihood(to_float(test), None).mean()
     assert nats.value == pytest.approx(float(expected), rel=1e-6)
     assert bits.value == pytest.approx(-nats.value / (64 * np.log(2)))
+
+
+def test_a_bound_without_draws_names_no_number_of_them() -> None:
+    test = torch.randint(256, (5, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    for name, kind, prior in (("code_rnn", "lower bound", False), ("vae", "lower bound, K = 16", True)):
+        subject = pixel_subject(test[:0], test, name)
+        subject.sampler.model.likelihood = LIKELIHOODS["discretized_logistic"]
+        nats, _ = likelihood_figures(subject, samples=16)
+        assert nats.kind == kind and ("N(0, I)" in nats.note) == prior
 
 
 def test_the_map_of_bits_is_beside_its_image(tmp_path: Path) -> None:

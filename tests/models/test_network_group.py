@@ -15,6 +15,7 @@ DEFAULTS = {
     "rnn": "moving_layers",
     "pixel_rnn": "row_gru",
     "draw": "glimpses",
+    "code_rnn": "fsq",
     "convlstm": "conv_lstm",
 }
 MODEL_OF = {
@@ -29,6 +30,8 @@ MODEL_OF = {
     "row_lstm": "pixel_rnn",
     "diagonal_bilstm": "pixel_rnn",
     "glimpses": "draw",
+    "fsq": "code_rnn",
+    "vq": "code_rnn",
     "conv_lstm": "convlstm",
     "predrnn": "predrnn",
     "phydnet": "phydnet",

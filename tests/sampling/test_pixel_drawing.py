@@ -96,8 +96,9 @@ def test_a_drawing_ends_with_the_samples(tmp_path: Path, options: dict[str, Any]
     assert all(not torch.equal(before, after) for before, after in pairwise(frames))
 
 
-def test_guidance_changes_the_images_of_a_conditional_model() -> None:
-    sampler = pixel_sampler("model.conditional=true")
+@pytest.mark.parametrize("model", ["pixel_rnn", "code_rnn"])
+def test_guidance_changes_the_images_of_a_conditional_model(model: str) -> None:
+    sampler = from_checkpoint(checkpoint(f"model={model}", "model.conditional=true"), "cpu", ())
     torch.manual_seed(0)
     for weight in sampler.model.parameters():
         torch.nn.init.normal_(weight, std=0.5)
@@ -121,6 +122,8 @@ def test_guidance_changes_the_images_of_a_conditional_model() -> None:
         (step_sampler, {"complete": "."}, "complete"),
         (step_sampler, {"guidance": 2.0}, "guidance"),
         (lambda: from_checkpoint(checkpoint("model=rnn"), "cpu", ()), {"drawing": True}, "drawing"),
+        (lambda: from_checkpoint(checkpoint("model=code_rnn"), "cpu", ()), {"drawing": True}, "drawing"),
+        (lambda: from_checkpoint(checkpoint("model=code_rnn"), "cpu", ()), {"guidance": 2.0}, "guidance"),
         (pixel_sampler, {"truncation": 1.0}, "truncation"),
         (pixel_sampler, {"interpolate": 3}, "interpolate"),
         (lambda: pixel_sampler("model.conditional=true"), {"complete": "."}, "classes"),

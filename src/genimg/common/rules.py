@@ -139,6 +139,11 @@ RULES: dict[str, Rule] = {
     "model.read_size": Integer(1, SIDES[1]),
     "model.write_size": Integer(1, SIDES[1]),
     "model.kernel": Integer(1, MOST_CHANNELS),
+    "model.code_map": Integer(2, 64),
+    "model.levels": List(),  # the quantiser checks them
+    "model.code_dim": Integer(1, MOST_CHANNELS),
+    "model.commitment": Number(low=0),
+    "model.codebook_decay": Number(low=0, high=0.9999),
     "model.adversarial": Number(low=0, choices=("auto",)),
     "model.augmentation": Names(
         choices=("auto", "ada"), registry=("genimg.models.networks.augmentation", "OPERATIONS")

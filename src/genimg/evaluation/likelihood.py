@@ -31,10 +31,10 @@ def no_likelihood(model: object) -> str | None:
 
 @torch.no_grad()
 def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
-    """Nats per image and bits per dimension of at most 1,000 test images, exact or by the importance-weighted bound.
+    """Nats per image and bits per dimension of at most 1,000 test images, exact or by a bound.
 
     Args:
-        samples: K, the number of draws per image of the bound.
+        samples: K, the number of draws per image of the importance-weighted bound.
     """
     test, labels, device = subject.images.test, subject.images.test_labels, subject.device
     model, conditional = cast(HasLikelihood, subject.sampler.model), bool(subject.sampler.classes)
@@ -50,10 +50,11 @@ def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     mean, n = float(nats.mean()), len(nats)
     bits, floor_bits = (-value / (test[0].numel() * math.log(2)) for value in (mean, floor))
     error = float(nats.std() / math.sqrt(n)) if n > 1 else None
-    name, bound = "log p(x | class)" if conditional else "log p(x)", f"bound, K = {samples}"
+    name = "log p(x | class)" if conditional else "log p(x)"
+    bound = f"bound, K = {samples}" if model.importance_sampled else "bound"
     kinds = ("exact", "exact") if model.exact_likelihood else (f"lower {bound}", f"upper {bound}")
     note = "floor: independent pixels, each with its histogram over training images"
-    note = note if model.exact_likelihood else f"under the prior N(0, I); {note}"
+    note = f"under the prior N(0, I); {note}" if model.importance_sampled else note
     raw = "uncompressed pixels have 8"
     return [
         Figure("likelihood", name, mean, kinds[0], n, "higher", floor, error, "nats per image", note),

@@ -13,7 +13,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.schedules import LR_SCHEDULES, risen
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerFactory = Callable[[Iterable[nn.Parameter] | Iterable[dict[str, Any]]], Optimizer]
 Batch = dict[str, Any]
 
 
@@ -56,11 +56,12 @@ class GenerativeModel(LightningModule):
     def set_clock(self, images_seen: int, progress: float) -> None:
         """Sets the clock and the learning rates; called before each step."""
         self.images_seen, self.progress = images_seen, progress
-        factor = LR_SCHEDULES[self.lr_schedule](progress, 1.0, self.final_lr) * risen(progress, self.lr_warmup)
         for optimizer in self.optimizer_list():
             for group in optimizer.param_groups:
                 base = group.setdefault("initial_lr", group["lr"])
-                rate = base * factor * 0.5**self.rollbacks
+                until = group.get("until", 1.0)  # share of the run after which the group is not trained
+                factor = LR_SCHEDULES[self.lr_schedule](min(progress / until, 1.0), 1.0, self.final_lr)
+                rate = base * factor * risen(progress, self.lr_warmup) * 0.5**self.rollbacks
                 # a captured step reads a tensor
                 group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
 
@@ -246,9 +247,11 @@ class HasLikelihood(Protocol):
     """A model with a likelihood, or with a reason why its value is not one.
 
     exact_likelihood: whether `log_likelihood` is log p(x) itself, and not a lower bound.
+    importance_sampled: whether it is a bound that tightens with `samples` draws of latents, whose prior is N(0, I).
     """
 
     exact_likelihood: ClassVar[bool]
+    importance_sampled: ClassVar[bool]
 
     def no_likelihood(self) -> str | None: ...
     def log_likelihood(
@@ -257,11 +260,21 @@ class HasLikelihood(Protocol):
 
 
 @runtime_checkable
+class Guided(Protocol):
+    """A model that, if it is conditional, was also trained without the class, so that samples can be guided by it.
+
+    sample_guided: as `GenerativeModel.sample`. `guidance` is the weight of the class: 1 = as trained.
+    """
+
+    def sample_guided(self, noise: Noise, labels: Tensor, temperature: float, guidance: float) -> Tensor: ...
+
+
+@runtime_checkable
 class DrawsPixels(Protocol):
     """A model that draws an image pixel by pixel, row by row, and knows the probability of each.
 
-    draw: as `GenerativeModel.sample`. `guidance` is the weight of the class: 1 = as trained. The first `known` pixels
-        of the images `given` (N, C, H, W) are kept.
+    draw: as `GenerativeModel.sample`, with `guidance` as for `Guided`. The first `known` pixels of the images `given`
+        (N, C, H, W) are kept.
     bits: bits of the pixels of images (N, C, H, W), all channels together, (N, H, W).
     """
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
+from genimg.models.categorical import draw_categorical
 from genimg.models.networks.pixel_cursor import cursor
 from genimg.models.networks.pixel_head import PixelHead
 from genimg.models.objectives.pixel_distributions import from_levels
@@ -45,6 +46,7 @@ class PixelRNN(GenerativeModel):
     monitor: tuple[str, Literal["min", "max"]] = ("bits_per_dim", "min")
     network_nodes: ClassVar[tuple[str, ...]] = ("pixels", "head")
     exact_likelihood: ClassVar[bool] = True
+    importance_sampled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -114,6 +116,10 @@ class PixelRNN(GenerativeModel):
         """See the base class. The log-probabilities of levels are divided by `temperature`; 0 takes the likeliest."""
         return self.draw(noise, labels, temperature)
 
+    def sample_guided(self, noise: Noise, labels: Tensor, temperature: float, guidance: float) -> Tensor:
+        """See `Guided`."""
+        return self.draw(noise, labels, temperature, guidance)
+
     @torch.no_grad()
     def draw(
         self,
@@ -165,16 +171,9 @@ class _Draws:
         for channel in range(self.images.shape[1]):
             masses = [self._log_masses(one, place, channel) for one in features]
             guided = masses[0] if len(masses) == 1 else torch.lerp(masses[1], masses[0], self.guidance)
-            place[:, channel] = from_levels(self._levels(guided, uniform[:, channel]))[:, None, None]
+            levels = draw_categorical(guided, uniform[:, channel], self.temperature)
+            place[:, channel] = from_levels(levels)[:, None, None]
 
     def _log_masses(self, features: Tensor, place: Tensor, channel: int) -> Tensor:
         head = self.model.head
         return head.distribution.log_masses(head.channel(features, place, channel)[:, :, 0, 0])
-
-    def _levels(self, log_masses: Tensor, uniform: Tensor) -> Tensor:
-        """Levels (N,) of log-masses (N, 256), by the inverse of the cumulative distribution."""
-        if self.temperature == 0:
-            return log_masses.argmax(1)
-        below = (log_masses.double().cpu() / self.temperature).softmax(1).cumsum(1)
-        levels = (uniform.unsqueeze(1) > below).sum(1).clamp_max(log_masses.shape[1] - 1)
-        return levels.to(log_masses.device)

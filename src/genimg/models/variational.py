@@ -58,6 +58,7 @@ class VariationalModel(LatentModel):
 
     monitor: tuple[str, Literal["min", "max"]] = ("frechet_random", "min")
     exact_likelihood: ClassVar[bool] = False
+    importance_sampled: ClassVar[bool] = True
 
     log_scale: Tensor
 

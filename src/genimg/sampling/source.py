@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
-from genimg.models.base import Decodes, DrawsPixels, HasStyles
+from genimg.models.base import Decodes, Guided, HasStyles
 from genimg.sampling.draws import Draws
 from genimg.sampling.latents import truncate
 from genimg.sampling.memory import check_chunk
@@ -41,7 +41,7 @@ class Source:
         if settings.truncation_psi is not None:
             trained.styled("truncation_psi", settings.truncation_psi, "truncation=1.0 truncates z")
         if settings.guidance is not None:
-            trained.by_pixels("guidance", settings.guidance)
+            trained.guided("guidance", settings.guidance)
             if not trained.classes:
                 expected = "not set; this model has no classes"
                 raise UserError("guidance", settings.guidance, expected, "train with model.conditional=true")
@@ -73,7 +73,8 @@ class Source:
             return self.decode(self.latents(noise), labels)
         model, temperature = self.trained.model, self.settings.temperature
         if self.settings.guidance is not None:
-            return cast(DrawsPixels, model).draw(noise, labels, temperature, self.settings.guidance)
+            assert labels is not None
+            return cast(Guided, model).sample_guided(noise, labels, temperature, self.settings.guidance)
         return model.sample(noise, labels=labels, temperature=temperature)
 
     @property
@@ -108,7 +109,7 @@ class Source:
             options: of the sequences that the model draws, on which the estimate is made.
         """
         trained = self.trained
-        if isinstance(trained.model, DrawsPixels):  # it keeps a row of features, far less than a step of training
+        if isinstance(trained.model, Guided):  # it draws values one by one: far less memory than a step of training
             return
         if count * frames <= trained.frames_that_fit and not with_logits:
             return

@@ -14,6 +14,7 @@ from genimg.models.base import (
     Discriminates,
     DrawsPixels,
     GenerativeModel,
+    Guided,
     HasStyles,
     Reconstructs,
     Repeats,
@@ -105,6 +106,13 @@ class TrainedModel:
             expected = f"false; the images of {type(self.model).__name__} do not appear step by step"
             raise UserError("drawing", "true", expected, "model=draw and model=pixel_rnn draw in steps")
 
+    def guided(self, key: str, got: object) -> Guided:
+        """The model, whose samples can be guided by their class."""
+        if not isinstance(self.model, Guided):
+            expected = f"not set; {type(self.model).__name__} was not trained without the class"
+            raise UserError(key, got, expected, "model=pixel_rnn and model=code_rnn are")
+        return self.model
+
     def discriminating(self, key: str, got: object) -> Discriminates:
         """The model, which has a discriminator."""
         if not isinstance(self.model, Discriminates) or not self.model.has_discriminator:
@@ -115,7 +123,7 @@ class TrainedModel:
     def encoder(self, key: str) -> Reconstructs:
         """The model, which encodes images."""
         if self.makes_sequences or not isinstance(self.model, Reconstructs):
-            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae or model=draw")
+            raise UserError(key, type(self.model).__name__, "a model that encodes images: model=vae, draw or code_rnn")
         return self.model
 
     @cached_property

@@ -76,6 +76,7 @@ def test_a_drawing_shows_one_more_row_in_each_frame(tmp_path: Path) -> None:
         {"num_images": 18},  # more than a chunk
         {"num_images": 2, "truncation": 0.5, "temperature": 0.7},
         {"seeds": [5, 9], "classes": [1, {2: 1, 3: 1}]},
+        {"num_images": 4, "classes": [1, 2]},  # grouped by class on the sheet
     ],
 )
 def test_a_drawing_ends_with_the_samples(tmp_path: Path, options: dict[str, Any]) -> None:

@@ -117,7 +117,7 @@ class GlimpseDecoder(nn.Module):
 
     def canvases(self, z: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
         """The canvas before the first step and after each, (B, C, H, W), for z of all steps (B, T * latent_dim)."""
-        drawing = self.begin(len(z))
+        drawing = self.begin(z.shape[0])  # not len, which a traced export would keep as a number
         yield drawing.canvas
         for step in z.split(self.latent_dim, dim=1):
             drawing = self.step(step, drawing, labels)

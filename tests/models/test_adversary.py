@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genimg.models.adversary import Adversary, pairs
+from genimg.models.adversary import Adversary, action_shares, pairs
 from genimg.models.networks.frames import PairDiscriminator
 from genimg.models.networks.shape import NetworkShape
 from genimg.models.schedules import Schedule
@@ -79,3 +79,18 @@ def test_the_model_s_loss_gives_the_discriminator_no_gradient() -> None:
     _, real_logits = one.critic_loss(real, fake, 1, 1.0)
     one.loss(fake, real_logits, blurred.square().sum(), blurred, 1.0).backward()
     assert all(weight.grad is None and weight.requires_grad for weight in one.parameters())
+
+
+def test_shares_are_of_the_actions_up_to_a_frame() -> None:
+    actions = torch.tensor([[0, 2, 2, 1], [1, 1, 0, 0]])
+    shares = action_shares(actions, torch.tensor([3, 1]), 3)
+    torch.testing.assert_close(shares, torch.tensor([[1 / 3, 0, 2 / 3], [0, 1, 0]]))
+
+
+def test_the_discriminator_of_a_model_with_actions_judges_whether_they_fit() -> None:
+    shape = NetworkShape(16, 1, 4, 16, 16, 4, num_classes=3)
+    torch.manual_seed(0)
+    one = Adversary(PairDiscriminator(shape), 1.0, Schedule.of(0.01))
+    real, fake = paired(*scenes(4))
+    left, right = (one.critic_loss(real, fake, 1, 1.0, torch.eye(3)[[action] * 4])[1] for action in (0, 1))
+    assert not torch.allclose(left, right)

@@ -49,7 +49,9 @@ def tiny(
             num_actions=num_actions,
         ),
         decoder=FrameDecoder(shape, layers=2),
-        discriminator=PairDiscriminator(NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=4)),
+        discriminator=PairDiscriminator(
+            NetworkShape(image_size, channels, 4, 8, hidden=16, smallest=4, num_classes=num_actions)
+        ),
         optimizer=partial(torch.optim.Adam, lr=1e-3),
         discriminator_optimizer=partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.95)),
         image_size=image_size,

@@ -1,11 +1,13 @@
 """A discriminator beside the likelihood of a sequence model, which keeps predicted frames sharp.
 
 The most likely frame under independent pixels is the mean of all that may come, which is blurred. A discriminator that
-sees it beside the start image asks for one frame that is possible (Lee et al. 2018, "Stochastic adversarial video
-prediction", https://arxiv.org/abs/1804.01523). It sees frames as they are sampled, with latents from the priors.
+sees it beside the start image, and knows the actions between them, asks for one frame that is possible (Lee et al. 2018,
+"Stochastic adversarial video prediction", https://arxiv.org/abs/1804.01523). It sees frames as they are sampled, with
+latents from the priors.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.models.frozen import frozen
@@ -35,36 +37,63 @@ class Adversary(nn.Module):
         self.discriminator, self.weight, self.gamma = discriminator, weight, gamma
         self.places = default_places(discriminator)
 
-    def critic_loss(self, real: Tensor, fake: Tensor, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        """The loss of the discriminator on as many real as fake pairs, and the logits (N, 1 + M) of the real ones."""
+    def critic_loss(
+        self, real: Tensor, fake: Tensor, step: int, progress: float, shares: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of the discriminator on as many real as fake pairs, and the logits (N, 1 + M) of the real ones.
+
+        shares: of the actions between the images of a pair, (N, A), if there are actions.
+        """
         fake = fake.detach()
-        real_logits, fake_logits = self._logits(torch.cat([real, fake])).chunk(2)
+        real_logits, fake_logits = self._logits(torch.cat([real, fake]), _twice(shares)).chunk(2)
         loss = per_image(LOSSES.discriminator(real_logits, fake_logits), self.places).mean()
         if step % PENALTY_EVERY == 0:
             count = max(1, round(len(real) * PENALTY_SHARE))
             chosen = torch.cat([real[:count], fake[:count]])
-            squares = squared_gradient(lambda x: per_image(self._logits(x), self.places), chosen)
+            of_chosen = None if shares is None else _twice(shares[:count])
+            squares = squared_gradient(lambda x: per_image(self._logits(x, of_chosen), self.places), chosen)
             penalty = 2 * squares.mean()  # R1 + R2, each a mean over its half
             loss = loss + 0.5 * PENALTY_EVERY * self.gamma.at(progress) * penalty
         return loss, real_logits.detach()
 
-    def loss(self, fake: Tensor, real_logits: Tensor, other: Tensor, frames: Tensor, progress: float) -> Tensor:
+    def loss(
+        self,
+        fake: Tensor,
+        real_logits: Tensor,
+        other: Tensor,
+        frames: Tensor,
+        progress: float,
+        shares: Tensor | None = None,
+    ) -> Tensor:
         """The loss of the model beside its `other` loss, weighted.
 
         Args:
             fake: pairs (N, 2 C, H, W).
             real_logits: those of the real pairs, (N, 1 + M).
             frames: predicted frames of N clips, of which `other` is a function.
+            shares: of the actions, as for `critic_loss`.
         """
         with frozen(self.discriminator):
-            loss = per_image(LOSSES.generator(real_logits, self._logits(fake)), self.places).mean()
+            loss = per_image(LOSSES.generator(real_logits, self._logits(fake, shares)), self.places).mean()
         (ours,) = torch.autograd.grad(loss, fake, retain_graph=True)
         ours = ours.chunk(2, dim=1)[1]  # in the later frame
         (theirs,) = torch.autograd.grad(other, frames, retain_graph=True)
         return self.weight * risen(progress, RISE) * theirs.norm() / ours.norm().clamp_min(1e-12) * loss
 
-    def _logits(self, pairs: Tensor) -> Tensor:
-        return judge(self.discriminator, pairs, None, self.places)
+    def _logits(self, pairs: Tensor, shares: Tensor | None) -> Tensor:
+        return judge(self.discriminator, pairs, shares, self.places)
+
+
+def _twice(shares: Tensor | None) -> Tensor | None:
+    """For real pairs and for fake ones."""
+    return None if shares is None else torch.cat([shares, shares])
+
+
+def action_shares(actions: Tensor, times: Tensor, num_actions: int) -> Tensor:
+    """How often each action occurs among the first `times` (N,) of actions (N, T): shares (N, num_actions)."""
+    taken = torch.arange(actions.shape[1], device=actions.device) < times.unsqueeze(1)
+    counts = (F.one_hot(actions, num_actions) * taken.unsqueeze(2)).sum(1)
+    return counts / times.unsqueeze(1)
 
 
 def pairs(clips: Tensor, drawn: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:

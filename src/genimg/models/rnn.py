@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
-from genimg.models.adversary import Adversary, pairs
+from genimg.models.adversary import Adversary, action_shares, pairs
 from genimg.models.base import Batch, OptimizerFactory, check_unused
 from genimg.models.bound import Bound, Path, Scene, State, best_unrelated_error, check_clips, frame_error, frame_ssim
 from genimg.models.nest import detached
@@ -51,7 +51,8 @@ class RNN(SequenceModel):
         encoder: frames (N, C, H, W) -> vectors (N, F) and maps.
         dynamics: the stochastic recurrence, with the interface of `networks.dynamics.Dynamics`.
         decoder: maps and motion -> frames in [-1, 1], with the interface of `networks.frames.FrameDecoder`.
-        discriminator: pairs of a start image and a later frame (N, 2 C, H, W) -> logits (N,), for `adversarial`.
+        discriminator: pairs of a start image and a later frame (N, 2 C, H, W), and shares of the actions between them
+            (N, A) or None -> logits (N,), for `adversarial`.
         optimizer: called with the parameters of the other networks.
         discriminator_optimizer: called with those of the discriminator.
         image_size, channels, num_frames, given_frames, num_actions: as in `SequenceModel`.
@@ -202,10 +203,11 @@ class RNN(SequenceModel):
         real, fake = pairs(clips, drawn, times)
         step = self.images_seen // (len(clips) * world_size())
         optimizer.zero_grad()
-        critic_loss, real_logits = adversary.critic_loss(real, fake, step, self.progress)
+        shares = None if actions is None else action_shares(actions, times, self.num_actions)
+        critic_loss, real_logits = adversary.critic_loss(real, fake, step, self.progress, shares)
         self.manual_backward(critic_loss)
         optimizer.step()
-        return critic_loss, adversary.loss(fake, real_logits, loss, bound.frames, self.progress)
+        return critic_loss, adversary.loss(fake, real_logits, loss, bound.frames, self.progress, shares)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:

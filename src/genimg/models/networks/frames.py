@@ -87,20 +87,23 @@ class PairDiscriminator(nn.Module):
     """From a start image and a later frame to a logit, high for a real frame of the clip.
 
     Args:
-        shape: of one of the images, and the size of the network, as in `slim.Discriminator`.
+        shape: of one of the images, and the size of the network, as in `slim.Discriminator`; its classes are actions.
     """
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.discriminator = Discriminator(replace(shape, channels=2 * shape.channels))
 
-    def forward(self, pairs: Tensor, labels: None = None) -> Tensor:
-        """Pairs (N, 2 C, H, W) in [-1, 1], the start image first -> logits (N,). They have no labels."""
-        return self.discriminator(pairs)
+    def forward(self, pairs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Pairs (N, 2 C, H, W) in [-1, 1], the start image first -> logits (N,).
 
-    def judge(self, pairs: Tensor, labels: None = None) -> Tensor:
+        labels: shares (N, A) of the actions between the images, if there are actions.
+        """
+        return self.discriminator(pairs, labels)
+
+    def judge(self, pairs: Tensor, labels: Tensor | None = None) -> Tensor:
         """As `forward` -> logits (N, 1 + M): of the pair, then of its M places."""
-        return self.discriminator.judge(pairs)
+        return self.discriminator.judge(pairs, labels)
 
 
 class Layers(NamedTuple):

@@ -1,9 +1,10 @@
 """A discriminator beside the likelihood of a sequence model, which keeps predicted frames sharp.
 
 The most likely frame under independent pixels is the mean of all that may come, which is blurred. A discriminator that
-sees it beside the start image, and knows the actions between them, asks for one frame that is possible (Lee et al. 2018,
-"Stochastic adversarial video prediction", https://arxiv.org/abs/1804.01523). It sees frames as they are sampled, with
-latents from the priors.
+sees it beside the start image, and knows the actions between them, asks for one frame that is possible. It sees frames
+as they are sampled, with latents from the priors.
+
+Lee et al. 2018, "Stochastic adversarial video prediction", https://arxiv.org/abs/1804.01523
 """
 
 import torch

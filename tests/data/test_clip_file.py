@@ -55,7 +55,8 @@ def test_another_file_is_one_message_before_training(tmp_path: Path, array: np.n
     assert mistake.value.key == "data.test_file"
 
 
-def test_a_damaged_file_is_one_message(tmp_path: Path) -> None:
-    (tmp_path / "clips.npy").write_bytes(b"\x93NUMPY\x01\x00text")
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04", b"\x93NUMPY\x01\x00text", b"text"])
+def test_a_damaged_file_is_one_message(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "clips.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"\.npy file"):
         module(str(tmp_path / "clips.npy")).setup("fit")

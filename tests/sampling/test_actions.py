@@ -63,9 +63,10 @@ def test_a_roll_out_takes_the_actions_of_each_piece(sampler: Sampler) -> None:
     rolled = sampler.roll_out(start)
     random = torch.cat([rolled.advance(1), rolled.advance(3)], dim=1)
     torch.testing.assert_close(random, sampler.sample(2, start=start)[:, 1:], atol=1e-4, rtol=0)
-    with pytest.raises(UserError) as mistake:
-        rolled.advance(1, ["up"])
-    assert mistake.value.key == "actions"
+    for actions, key in ((["up"], "actions"), ([0, 1], "num_frames"), (torch.tensor(1), "actions")):
+        with pytest.raises(UserError) as mistake:
+            rolled.advance(1, actions)
+        assert mistake.value.key == key
 
 
 def test_a_sequence_with_actions_can_end_where_it_began(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +75,14 @@ def test_a_sequence_with_actions_can_end_where_it_began(sampler: Sampler, monkey
     for actions in ([0, 2, 2], None):
         drawn = sampler.sample(2, start=start, end=start[:, 0], actions=actions, num_frames=4)
         torch.testing.assert_close(drawn[:, -1], start[:, 0])
+    watched: list[Tensor] = []
+    model: Any = sampler.model
+    last_frame = model.last_frame
+    monkeypatch.setattr(
+        sampler.model, "last_frame", lambda state, noise, led: watched.append(led) or last_frame(state, noise, led)
+    )
     assert sampler.sample(2, start=start, loop=True, actions=[0, 1]).shape[1] == 3
+    assert watched[0].tolist() == [[0, 1, 1]] * 2
 
 
 def test_an_action_changes_the_frames_from_the_one_that_it_leads_to(sampler: Sampler) -> None:

@@ -59,6 +59,22 @@ def test_the_latents_lead_to_the_end(sampler: Sampler) -> None:
     assert (led - before).square().mean() < 0.5 * (free - before).square().mean()
 
 
+def test_what_is_added_grows_with_the_square_of_the_time(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endings, "STEPS", 0)  # the latents are those of the samples
+    start, end = 0.1 * images(sampler, 2, 0), 0.1 * images(sampler, 2, 1)
+    free = sampler.sample(2, start=start, num_frames=5)
+    added = sampler.sample(2, start=start, end=end, num_frames=5) - free
+    for time in range(5):
+        expected = (time / 4) ** 2 * (end - free[:, -1])
+        torch.testing.assert_close(added[:, time], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_all_frames_have_values_from_minus_one_to_one(sampler: Sampler) -> None:
+    start = images(sampler, 2, 0)
+    assert sampler.sample(2, start=start, end=-torch.ones_like(start), num_frames=4).abs().max() <= 1
+
+
 @pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("given", [1, 2])
 def test_the_first_frame_follows_the_last_of_a_loop(given: int) -> None:
@@ -77,6 +93,7 @@ def test_the_first_frame_follows_the_last_of_a_loop(given: int) -> None:
         ("rnn", {"loop": True, "end": torch.zeros(1, 1, 8, 8)}, "loop"),
         ("rnn", {"end": torch.zeros(3, 1, 8, 8)}, "end"),
         ("rnn", {"end": torch.zeros(2, 1, 8, 9)}, "end"),
+        ("rnn", {"end": torch.zeros(2, 1, 8, 8, dtype=torch.uint8)}, "end"),
         ("convlstm", {"loop": True}, "loop"),
         ("gan", {"loop": True}, "loop"),
         ("gan", {"end": torch.zeros(1, 1, 8, 8)}, "end"),

@@ -300,3 +300,26 @@ def test_an_option_of_another_one_is_not_set_alone(key: str, value: object, owne
         write_samples(Sampler(StubGenerator(), (1, 8, 8)), SampleOptions.defaults(**{key: value}), tmp_path / "out")
     assert mistake.value.key == key
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("key", ["reconstruct", "project"])
+@pytest.mark.parametrize(
+    "ignored",
+    [{"loop": True}, {"end": "b.png"}, {"start": "b.png"}, {"num_frames": 4}, {"actions": ["up"]}, {"guidance": 2.0}],
+)
+def test_an_option_that_an_output_does_not_use_is_an_error(key: str, ignored: dict[str, Any], tmp_path: Path) -> None:
+    sampler = from_checkpoint(checkpoint("model=vae"), "cpu", ())
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    options = SampleOptions.defaults(**{key: str(tmp_path / "a.png")}, **ignored)
+    with pytest.raises(UserError, match=f"not set with {key}") as mistake:
+        write_samples(sampler, options, tmp_path / "out")
+    assert mistake.value.key == next(iter(ignored))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_whose_codes_have_no_class_reconstructs_without_one() -> None:
+    sampler = from_checkpoint(checkpoint("model=code_rnn", "model.conditional=true"), "cpu", ())
+    images = torch.zeros(2, *sampler.image_shape)
+    assert torch.equal(sampler.reconstruct(images), sampler.reconstruct(images, classes=[3]))
+    with pytest.raises(UserError, match="one class for each sample"):
+        sampler.sample(2, classes=[{3: 0.5, 4: 0.5}])

@@ -177,6 +177,9 @@ def check_given_frames(config: Config) -> None:
 def check_labels(config: Config) -> None:
     if not config["model"].get("conditional"):
         return
+    if (file := config["data"].get("test_file")) is not None:
+        expected = "null for a conditional model; the clips of the file have no labels"
+        raise UserError("data.test_file", file, expected, hint="model.conditional=false")
     if config["data"].get("num_classes") and config["data"].get("stills", 1) != 1:
         expected = "data with labels; clips of several still images have none"
         raise UserError("model.conditional", "true", expected, hint="data.stills=1")
@@ -257,7 +260,8 @@ def check_data_root(config: Config) -> None:
     for source in _folders(config):
         FOLDERS[source["_target_"]](source.get("root"), bool(source.get("follow_links")))
     if (file := config["data"].get("test_file")) is not None and not Path(file).expanduser().is_file():
-        raise UserError("data.test_file", file, "an .npy file of clips", hint="there is no such file")
+        hint = "it is a folder" if Path(file).expanduser().is_dir() else "there is no such file"
+        raise UserError("data.test_file", file, "an .npy file of clips", hint)
 
 
 def _folders(config: Config) -> list[Config]:

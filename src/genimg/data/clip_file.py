@@ -28,12 +28,12 @@ def read_clips(path: str, num_frames: int, shape: ImageShape, key: str) -> Tenso
     channels, height, width = shape
     expected = f"an .npy file of uint8 clips (T, N, {height}, {width}) with T of at least {num_frames}"
     try:
-        array = np.load(Path(path).expanduser(), mmap_mode="c", allow_pickle=False)  # torch takes no read-only array
-    except (OSError, ValueError) as error:
+        # copy on write: torch takes no read-only array
+        array = np.lib.format.open_memmap(Path(path).expanduser(), mode="c")
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise UserError(key, path, expected, first_line(error)) from error
-    fits = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 4
+    fits = array.dtype == np.uint8 and array.ndim == 4
     if not fits or len(array) < num_frames or not array.shape[1] or array.shape[2:] != (height, width):
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no array"
-        raise UserError(key, path, expected, f"the file has {found}")
+        raise UserError(key, path, expected, f"the file has {array.dtype} {array.shape}")
     clips = torch.from_numpy(array[:num_frames]).transpose(0, 1).unsqueeze(2)  # (N, T, 1, H, W)
     return TensorItems(clips.expand(-1, -1, channels, -1, -1), lazy=True)

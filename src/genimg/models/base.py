@@ -35,6 +35,8 @@ class GenerativeModel(LightningModule):
     given_frames: int = 1
     #: Classes of a conditional model; 0 for an unconditional one.
     num_classes: int = 0
+    #: Whether a conditional model reconstructs images from their classes besides.
+    reconstructs_classes: ClassVar[bool] = True
     #: Actions of a sequence model, of which one leads to each frame; 0 for a model without actions.
     num_actions: int = 0
     #: The validation metric that selects the best checkpoint, and the direction in which it improves.
@@ -230,7 +232,12 @@ class Encodes(Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A model that encodes images, or sequences, and decodes them again."""
+    """A model that encodes images, or sequences, and decodes them again.
+
+    reconstructs_classes: whether a conditional model needs the classes of the images for it.
+    """
+
+    reconstructs_classes: ClassVar[bool]
 
     def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
 

@@ -54,6 +54,7 @@ class CodeRNN(GenerativeModel):
     network_nodes: ClassVar[tuple[str, ...]] = ("encoder", "quantiser", "decoder", "code_prior")
     exact_likelihood: ClassVar[bool] = False
     importance_sampled: ClassVar[bool] = False
+    reconstructs_classes: ClassVar[bool] = False
 
     def __init__(
         self,

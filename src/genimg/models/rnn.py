@@ -282,7 +282,7 @@ class RNN(SequenceModel):
             actions: int64 (N, T - k), of a model with actions.
         """
         count = noise.shape[1] - 1
-        frames = self._roll_out(start, count, lambda times: noise[:, times.start : times.stop], labels, actions)
+        frames = self.roll_out(start, count, lambda times: noise[:, times.start : times.stop], labels, actions)
         return torch.cat(list(frames), dim=1)
 
     @torch.no_grad()
@@ -402,7 +402,7 @@ class RNN(SequenceModel):
         """
         steps = []
         for t, drawn in enumerate(noise.unbind(1), start=1):
-            if self.truncation is not None and t > 1 and (t - 1) % self.truncation == 0:
+            if self.training and self.truncation is not None and t > 1 and (t - 1) % self.truncation == 0:
                 step = step._replace(core=detached(step.core), motion=detached(step.motion))
             step = self.dynamics.act(step, None if actions is None else actions[:, t - 1])
             step = self.dynamics(reparameterise(*latent(step, t), drawn), step)

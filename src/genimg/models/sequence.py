@@ -120,9 +120,9 @@ class SequenceModel(GenerativeModel):
         count = num_frames - self.given_frames
         if actions is None:
             actions = self.random_actions(noise, count)
-        yield from self._roll_out(start, count, drawn, labels, actions)
+        yield from self.roll_out(start, count, drawn, labels, actions)
 
-    def _roll_out(
+    def roll_out(
         self,
         start: Tensor,
         count: int,
@@ -130,7 +130,7 @@ class SequenceModel(GenerativeModel):
         labels: Tensor | None,
         actions: Tensor | None,
     ) -> Iterator[Tensor]:
-        """Yields the given frames, then `count` others.
+        """Yields the given frames, then `count` others, at most `CHUNK` at a time.
 
         Args:
             noise: times -> standard normal (N, len(times), latent_dim): time 0 is of the clip, t of predicted frame t.

@@ -67,6 +67,6 @@ def _checked(actions: Tensor, count: int, known: int) -> Tensor:
 
 def _count(actions: Actions) -> int:
     """The number of actions of one sequence."""
-    if isinstance(actions, str | int):
-        return 1
-    return actions.shape[-1] if isinstance(actions, Tensor) else len(actions)
+    if isinstance(actions, Tensor):
+        return actions.shape[-1] if actions.ndim else 1
+    return 1 if isinstance(actions, str | int) else len(actions)

@@ -1,10 +1,11 @@
 """Animations that end with a given frame, or where they began.
 
 Of all latents, those are sought whose last frame is most like the end (`descent`). What still differs is added
-to the frames, in proportion to the square of the time, so that the last one is the end itself.
+to the frames, in proportion to the square of the time, so that the last one is the end itself. The temperature is that
+of the latents from which the descent begins.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,17 +42,19 @@ def draw_to_end(model: SequenceModel, drawn: Drawn, end: Tensor, num_frames: int
     count = num_frames - model.given_frames
     first = drawn.temperature * drawn.noise.normal(1 + count, model.latent_dim)
 
-    def begin(latents: Tensor) -> Any:
-        return model.begin(drawn.start, latents[:, 0], drawn.labels)
-
     def last(latents: Tensor) -> Tensor:
-        return model.last_frame(begin(latents), latents[:, 1:], drawn.actions)
+        state = model.begin(drawn.start, latents[:, 0], drawn.labels)
+        return model.last_frame(state, latents[:, 1:], drawn.actions)
 
     scales = torch.ones(len(first), 1, 1, device=first.device)
     with torch.enable_grad():
         latents, _ = descend(last, first, scales, end, STEPS)
     with torch.no_grad():
-        frames, _ = model.advance(begin(latents), latents[:, 1:], drawn.actions)
+        pieces = model.roll_out(
+            drawn.start, count, lambda times: latents[:, times.start : times.stop], drawn.labels, drawn.actions
+        )
+        start, *others = pieces
+        frames = torch.cat(others, dim=1)
         rising = torch.linspace(0, 1, count + 1, device=frames.device)[1:].square()
         frames = frames + rising[:, None, None, None] * (end - frames[:, -1]).unsqueeze(1)
-    return torch.cat([drawn.start, frames], dim=1)
+    return torch.cat([start, frames.clamp(-1, 1)], dim=1)

@@ -16,7 +16,9 @@ from genimg.sampling.trained import TrainedModel
 def stream_reconstructions(trained: TrainedModel, images: Tensor, classes: Classes | None) -> Iterator[Tensor]:
     """Yields the reconstructions of images, at most `CHUNK` at a time; `Sampler.reconstruct` describes it."""
     model = trained.encoder("reconstruct")
-    labels = trained.classes_of(len(images), classes).labels(0, len(images), trained.device)
+    labels = None
+    if model.reconstructs_classes or classes is not None:
+        labels = trained.classes_of(len(images), classes).labels(0, len(images), trained.device)
     first = min(CHUNK, len(images))
 
     @torch.no_grad()

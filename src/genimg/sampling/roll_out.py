@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,17 +13,20 @@ from torch import Tensor
 
 from genimg.checkpoints.archive import check_content, checked_archive
 from genimg.common.errors import UserError, first_line
-from genimg.common.files import atomic_write
+from genimg.common.files import atomic_write, report_write_errors
 from genimg.common.noise import Noise
+from genimg.common.seeds import LARGEST_SEED
 from genimg.models.nest import filled, leaves
 from genimg.models.sequence import CHUNK, SequenceModel
-from genimg.sampling.actions import Actions, read_actions
+from genimg.sampling.actions import Actions, read_actions, sequence_length
 from genimg.sampling.classes import Classes
+from genimg.sampling.sequences import as_starts
 from genimg.sampling.settings import check_at_least
 from genimg.sampling.source import to_cpu
 from genimg.sampling.trained import TrainedModel
 
-_KEPT = ("tensors", "seed", "frames", "temperature")  # in the file of a state
+_MOST_FRAMES = 2**40
+_KEPT = ("model", "tensors", "seed", "frames", "temperature")  # in the file of a state
 
 
 class RollOut:
@@ -59,7 +64,8 @@ class RollOut:
         """
         check_at_least("num_frames", num_frames, 1)
         model = cast(SequenceModel, self._trained.model)
-        led = read_actions(self._trained, actions, len(self._noise), model.given_frames + num_frames)
+        length = sequence_length(self._trained, model.given_frames + int(num_frames), actions)
+        led = read_actions(self._trained, actions, len(self._noise), length)
         if led is None:
             led = model.random_actions(self._noise, num_frames, skip=self.frames)
         led = None if led is None else led.expand(len(self._noise), -1).to(self._trained.device)
@@ -79,10 +85,12 @@ class RollOut:
         return RollOut(self._trained, self._state, replace(self._noise, seed=seed), self.frames, self.temperature)
 
     def save(self, path: str | Path) -> None:
-        """Writes the state to a file, from which `Sampler.continue_from` goes on."""
+        """Writes the state to a file, from which `Sampler.continue_from` goes on with the same model."""
         tensors = [leaf.cpu() for leaf in leaves(self._state)]
-        values = (tensors, self._noise.seed, self.frames, self.temperature)
-        with atomic_write(Path(path), sync=False) as file:
+        digest = _digest(cast(SequenceModel, self._trained.model))
+        values = (digest, tensors, self._noise.seed, self.frames, float(self.temperature))
+        target = Path(path).expanduser()
+        with report_write_errors("path", target), atomic_write(target, sync=False) as file:
             torch.save(dict(zip(_KEPT, values, strict=True)), file)
 
 
@@ -92,10 +100,7 @@ def begin(trained: TrainedModel, start: Tensor, classes: Classes | None, seed: i
     model = _sequences(trained, "start", "images")
     check_at_least("seed", seed, 0)
     check_at_least("temperature", temperature, 0)
-    if start.ndim == 4 and model.given_frames == 1:
-        start = start.unsqueeze(1)  # images
-    if start.shape[1:] != trained.start_shape:
-        raise UserError("start", tuple(start.shape), f"clips of shape {('N', *trained.start_shape)}")
+    start = as_starts(trained, start)
     labels = trained.classes_of(len(start), classes).labels(0, len(start), trained.device)
     noise = Noise.of_first(len(start), seed, trained.device)
     state = model.begin(start.to(trained.device), temperature * noise.normal(model.latent_dim), labels)
@@ -112,20 +117,48 @@ def read(trained: TrainedModel, path: str | Path) -> RollOut:
     model, file = _sequences(trained, "path", str(path)), Path(path).expanduser()
     expected = "a file that RollOut.save has written, of this model"
     try:
-        content = torch.load(checked_archive(file), map_location=trained.device, weights_only=True)
+        content = torch.load(checked_archive(file), map_location="cpu", weights_only=True)
         check_content(content, file.stat().st_size)
-        tensors, seed, frames, temperature = (content[key] for key in _KEPT)
-        noise = Noise.of_first(len(tensors[0]), seed, trained.device)
-        # the structure of a state is that of any other
-        labels = torch.zeros(len(noise), dtype=torch.int64, device=trained.device) if trained.classes else None
-        start = torch.zeros(len(noise), *trained.start_shape, device=trained.device)
-        like = model.begin(start, noise.normal(model.latent_dim), labels)
-        shapes = [(leaf.shape, leaf.dtype) for leaf in leaves(like)]
-        if shapes != [(leaf.shape, leaf.dtype) for leaf in tensors]:
+        digest, tensors, seed, frames, temperature = (content[key] for key in _KEPT)
+        if digest != _digest(model):
+            raise ValueError("it is of another model")
+        if not (_is_count(seed, LARGEST_SEED) and _is_count(frames, _MOST_FRAMES)):
+            raise ValueError("its seed or its frames are out of range")
+        if not (isinstance(temperature, float) and 0 <= temperature < math.inf):
+            raise ValueError("its temperature is out of range")
+        state = _like(trained, frames)
+        count = len(tensors[0])
+        if [(count, *leaf.shape[1:], leaf.dtype) for leaf in leaves(state)] != [(*x.shape, x.dtype) for x in tensors]:
             raise ValueError("its state has other shapes")
     except Exception as error:  # a damaged file may fail in any way
         raise UserError("path", path, expected, first_line(error)) from error
-    return RollOut(trained, filled(like, tensors), noise, int(frames), float(temperature))
+    noise = Noise.of_first(count, seed, trained.device)
+    return RollOut(trained, filled(state, (one.to(trained.device) for one in tensors)), noise, frames, temperature)
+
+
+def _like(trained: TrainedModel, frames: int) -> Any:
+    """A state of one animation of the model, of the structure that it has after `frames` frames."""
+    model, noise = cast(SequenceModel, trained.model), Noise.of_first(1, 0, trained.device)
+    labels = torch.zeros(1, dtype=torch.int64, device=trained.device) if trained.classes else None
+    start = torch.zeros(1, *trained.start_shape, device=trained.device)
+    state = model.begin(start, noise.normal(model.latent_dim), labels)
+    if frames:
+        state = model.advance(state, noise.normal(1, model.latent_dim), model.random_actions(noise, 1))[1]
+    return state
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _digest(model: SequenceModel) -> str:
+    """A hash of the weights that a roll-out uses."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith(model.export_prefixes):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _sequences(trained: TrainedModel, key: str, got: str) -> SequenceModel:

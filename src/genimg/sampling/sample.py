@@ -60,7 +60,7 @@ def _describe(options: SampleOptions) -> str:
             continue
         if isinstance(value, list | tuple):
             value = ",".join(str(one) if name in ("classes", "actions") else Path(str(one)).stem for one in value)
-        elif name in ("start", "reconstruct", "complete", "project", "latents"):
+        elif name in ("start", "end", "reconstruct", "complete", "project", "latents"):
             value = Path(str(value)).stem
         parts.append(f"{name}{file_name(str(value))}")
     return "-".join(parts)[:_LONGEST_NAME]

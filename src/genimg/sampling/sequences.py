@@ -49,10 +49,7 @@ def stream_sequences(source: Source, clips: ClipSettings) -> Iterator[Tensor]:
         if settings.seeds is not None:
             hint = "futures=4 draws several sequences from a start"
             raise UserError("seeds", settings.seeds, "not set with start", hint)
-        start = clips.start.unsqueeze(1) if clips.start.ndim == 4 and given == 1 else clips.start  # images
-        shape = (settings.num_images, *trained.start_shape)
-        if start.shape != shape:
-            raise UserError("start", tuple(start.shape), f"clips of shape {shape}")
+        start = as_starts(trained, clips.start, settings.num_images)
         trained.classes_of(settings.num_images, settings.classes)
         count = min(CHUNK, settings.num_images)
         clips = replace(clips, start=start)
@@ -60,6 +57,24 @@ def stream_sequences(source: Source, clips: ClipSettings) -> Iterator[Tensor]:
     frames = min(length, given + _FEW_FRAMES)
     source.check_memory(count, clips.futures * length, num_frames=frames)
     return _stream(source, replace(clips, end=end, actions=actions), length)
+
+
+def as_starts(trained: TrainedModel, start: Tensor, count: int | None = None) -> Tensor:
+    """The given frames (N, k, C, H, W), float32, of clips, or of images (N, C, H, W) if one frame is given.
+
+    Raises:
+        UserError: for another shape, another number than `count`, or values that are not floating-point numbers.
+    """
+    clips = start.unsqueeze(1) if start.ndim == 4 and trained.model.given_frames == 1 else start
+    if clips.shape[1:] != trained.start_shape or len(clips) != (count or max(1, len(clips))):
+        raise UserError("start", tuple(start.shape), f"clips of shape {(count or 'N', *trained.start_shape)}")
+    return _as_float("start", clips)
+
+
+def _as_float(key: str, images: Tensor) -> Tensor:
+    if not images.is_floating_point():
+        raise UserError(key, images.dtype, "floating-point values in [-1, 1]", "x / 127.5 - 1 converts 8 bits")
+    return images.float()
 
 
 def _check_end(trained: TrainedModel, clips: ClipSettings, count: int) -> Tensor | None:
@@ -78,7 +93,7 @@ def _check_end(trained: TrainedModel, clips: ClipSettings, count: int) -> Tensor
     if clips.end.shape[1:] != trained.image_shape or len(clips.end) not in (1, count):
         expected = f"one image for all of {count} starts, or one for each, of shape {trained.image_shape}"
         raise UserError("end", tuple(clips.end.shape), expected)
-    return clips.end
+    return _as_float("end", clips.end)
 
 
 @torch.no_grad()

@@ -165,7 +165,10 @@ class TrainedModel:
     @torch.no_grad()
     def _check_mixing(self, classes: Classes | None) -> None:
         """Raises UserError unless the model draws an image from weights of classes."""
-        model = self.decoder("classes", classes)
+        model = self.model
+        if self.makes_sequences or not isinstance(model, Decodes):
+            expected = f"classes without mixtures; {type(model).__name__} takes one class for each sample"
+            raise UserError("classes", classes, expected)
         weights = torch.full((1, len(self.classes)), 1 / len(self.classes), device=self.device)
         try:
             model.decode(torch.zeros(1, model.latent_dim, device=self.device), weights)

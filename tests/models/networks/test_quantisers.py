@@ -142,6 +142,14 @@ def test_an_entry_that_is_never_used_becomes_a_vector_of_the_batch() -> None:
     assert 2 in step(quantiser, features)[1]
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_an_entry_without_vectors_stays_finite(decay: float) -> None:
+    quantiser = vq(decay=decay)
+    for _ in range(2 * IDLE_AFTER):
+        step(quantiser, torch.ones(1, 8, 4, 4))  # all vectors are one
+        assert quantiser.codebook.isfinite().all()
+
+
 def test_codes_used_is_the_share_of_the_last_steps() -> None:
     quantiser = FSQ(SHAPE, [8, 6, 5])
     assert float(quantiser.codes_used()) == 0
@@ -155,7 +163,7 @@ def test_codes_used_is_the_share_of_the_last_steps() -> None:
     assert float(quantiser.codes_used()) == pytest.approx(1 / 240)
 
 
-@pytest.mark.parametrize("levels", [[], [8, 1], [8.5], ["a"], [256, 256, 2]])
+@pytest.mark.parametrize("levels", [[], [8, 2], [8.5], ["a"], [256, 256, 3]])
 def test_levels_out_of_range_are_an_error_that_shows_them(levels: list[Any]) -> None:
-    with pytest.raises(ValueError, match=r"2 or more, whose product is at most 65,536, got \["):
+    with pytest.raises(ValueError, match=r"3 or more, whose product is at most 65,536, got \["):
         FSQ(SHAPE, levels)

@@ -7,7 +7,7 @@ which changes fastest. Gradients pass through a quantiser as if it were smooth. 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,10 @@ class Quantised(NamedTuple):
     penalty: Tensor
 
 
+#: An entry with a smaller moving count keeps its vector until it is replaced: its mean would be of rounding errors.
+_FORGOTTEN = 1e-6
+
+
 class Quantiser(nn.Module):
     """Projects features to vectors of D values, quantises them, and projects the results back.
 
@@ -60,12 +64,14 @@ class Quantiser(nn.Module):
         ValueError: if `levels` are out of range.
     """
 
+    least: ClassVar[int] = 2  # levels of a digit
+
     idle: Tensor
 
     def __init__(self, shape: NetworkShape, dim: int, levels: Sequence[int]) -> None:
         super().__init__()
-        if not levels or any(type(n) is not int or n < 2 for n in levels) or math.prod(levels) > MOST_CODES:
-            expected = f"integers of 2 or more, whose product is at most {MOST_CODES:,}"
+        if not levels or any(type(n) is not int or n < self.least for n in levels) or math.prod(levels) > MOST_CODES:
+            expected = f"integers of {self.least} or more, whose product is at most {MOST_CODES:,}"
             raise ValueError(f"levels must be {expected}, got {list(levels)}")
         features = coarsest_map(shape)[0]
         self.levels, self.num_codes = tuple(levels), math.prod(levels)
@@ -120,9 +126,10 @@ class FSQ(Quantiser):
 
     Args:
         shape: as for `Quantiser`.
-        levels: of each value; 2^8 codes are [8,6,5], 2^10 codes [8,5,5,5] (section 4.1 of the paper).
+        levels: of each value, 3 or more; 2^8 codes are [8,6,5], 2^10 codes [8,5,5,5] (section 4.1 of the paper).
     """
 
+    least = 3  # the bound of two levels is saturated at 0, so that nothing would be learned
     _EDGE = 1e-3  # by which the outermost levels are wider than their rounding, so that they are reached
 
     def __init__(self, shape: NetworkShape, levels: Sequence[int]) -> None:
@@ -206,7 +213,10 @@ class VQ(Quantiser):
         broadcast_tensors([fresh])
         self.counts.copy_(torch.where(unused, 1.0, self.counts))
         self.sums.copy_(torch.where(unused[:, None], fresh, self.sums))
-        self.codebook.copy_(self.sums / self.counts[:, None])
+        used = self.counts > _FORGOTTEN
+        self.codebook.copy_(
+            torch.where(used[:, None], self.sums / self.counts[:, None].clamp_min(_FORGOTTEN), self.codebook)
+        )
 
 
 def rotated(vectors: Tensor, targets: Tensor) -> Tensor:

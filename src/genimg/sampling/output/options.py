@@ -16,6 +16,9 @@ from genimg.sampling.inputs import ClassName, Paths, Seeds
 from genimg.sampling.sequences import ClipSettings
 from genimg.sampling.settings import LatentSettings
 
+#: Options of sequences alone.
+OF_SEQUENCES = ("start", "end", "loop", "num_frames", "actions")
+
 #: Options of another one, with an example of it.
 _OWNERS = {
     "project_space": ("project", "photo.png"),
@@ -84,6 +87,7 @@ class SampleOptions(LatentSettings):
 
     def check_unset(self, keys: Sequence[str], by: str) -> None:
         """Raises UserError if one of `keys` is set, which the output of `by` does not use."""
+        defaults = SampleOptions.defaults()
         for key in keys:
-            if (value := getattr(self, key)) is not None:
-                raise UserError(key, value, f"not set with {by}")
+            if (value := getattr(self, key)) != getattr(defaults, key):
+                raise UserError(key, "true" if value is True else value, f"not set with {by}")

@@ -14,7 +14,7 @@ from genimg.sampling.images.files import save_many, save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, to_float, to_uint8
 from genimg.sampling.inputs import Paths, read_images
 from genimg.sampling.interpolation import walk
-from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.options import OF_SEQUENCES, SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, file_name, save_each, sheet_cells
 from genimg.sampling.output.stills import save_strips
 from genimg.sampling.projected import Latents, read_latents, stream_latents
@@ -28,8 +28,8 @@ _BYTES = 30  # of a value of an image: 1 of the original, and 4 as target, resul
 _AMPLIFIED = 4  # factor of the difference that is shown
 #: Options that choose other samples or another output.
 _OTHERS = (
-    "seeds", "truncation", "truncation_psi", "select", "sliders", "mix_seeds", "mix_layer", "reconstruct", "start",
-    "end", "num_frames",
+    "seeds", "temperature", "guidance", "truncation", "truncation_psi", "select", "sliders", "mix_seeds", "mix_layer",
+    "reconstruct", *OF_SEQUENCES,
 )  # fmt: skip
 
 

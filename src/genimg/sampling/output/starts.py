@@ -53,5 +53,5 @@ def _load(run: str, device: str, trust: list[str]) -> Sampler:
     other = from_checkpoint(load_checkpoint(checkpoint_file(Path(run), key="start")), device, trust)
     if other.makes_sequences:
         got = f"{OF_RUN}{run}, a run of a model of sequences"
-        raise UserError("start", got, "a run of a model of still images: model=gan, vae, draw or pixel_rnn")
+        raise UserError("start", got, "a run of a model of still images: model=gan, vae, draw, pixel_rnn or code_rnn")
     return other

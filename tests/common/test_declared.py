@@ -11,21 +11,25 @@ import pytest
 
 from genimg.common.declared import class_attribute, registry
 from genimg.models import vae
+from genimg.models.code_rnn import CodeRNN
+from genimg.models.draw import DRAW
+from genimg.models.frame_predictor import FramePredictor
 from genimg.models.gan import GAN
 from genimg.models.objectives import adversarial, likelihoods
 from genimg.models.objectives.adversarial import OBJECTIVES
 from genimg.models.objectives.likelihoods import LIKELIHOODS
+from genimg.models.pixel_rnn import PixelRNN
 from genimg.models.rnn import RNN
 from genimg.models.vae import VAE
 
 
-@pytest.mark.parametrize("model", [GAN, VAE, RNN])
+@pytest.mark.parametrize("model", [GAN, VAE, RNN, FramePredictor, PixelRNN, CodeRNN, DRAW])
 @pytest.mark.parametrize("name", ["produces", "network_nodes"])
 def test_a_class_attribute_is_the_imported_one(model: type, name: str) -> None:
     assert class_attribute(f"{model.__module__}.{model.__name__}", name) == getattr(model, name)
 
 
-def test_an_attribute_that_the_body_does_not_set_is_none() -> None:
+def test_an_attribute_that_nothing_sets_is_none() -> None:
     assert class_attribute("genimg.models.gan.GAN", "no_such_attribute") is None
 
 

@@ -7,6 +7,7 @@ lets a class or a registry stay the only owner of a fact that the command needs.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,22 +15,25 @@ from typing import Any
 
 
 def class_attribute(target: str, name: str) -> Any:
-    """The literal value of the class attribute `name` of the class `target`, or None if its body does not set it.
+    """The literal value of the class attribute `name` of the class `target`, or None if nothing sets it.
 
     Args:
         target: dotted path of a class of this package, for example `genimg.models.gan.GAN`.
-        name: the attribute. Base classes are not searched.
+        name: the attribute, of the class or of its base classes in this package, the first of them first.
 
     Raises:
         LookupError: if there is no such class.
         ValueError: if the value is not a literal.
     """
     module, _, class_name = target.rpartition(".")
-    body = _class_body(_parsed(module), class_name)
-    if body is None:
+    defined = _class(_parsed(module), class_name)
+    if defined is None:
         raise LookupError(f"{module} defines no class {class_name}")
-    value = _assigned(body, name)
-    return None if value is None else ast.literal_eval(value)
+    value = _assigned(defined.body, name)
+    if value is not None:
+        return ast.literal_eval(value)
+    inherited = (class_attribute(base, name) for base in _bases(module, defined))
+    return next((value for value in inherited if value is not None), None)
 
 
 def registry(module: str, name: str) -> tuple[str, ...]:
@@ -53,8 +57,20 @@ def _parsed(module: str) -> ast.Module:
     return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
-def _class_body(tree: ast.Module, name: str) -> list[ast.stmt] | None:
-    return next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+def _class(tree: ast.Module, name: str) -> ast.ClassDef | None:
+    return next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+
+def _bases(module: str, defined: ast.ClassDef) -> Iterator[str]:
+    """The dotted paths of the base classes that this package defines."""
+    tree = _parsed(module)
+    names = [base.id for base in defined.bases if isinstance(base, ast.Name)]
+    for name in names:
+        if _class(tree, name) is not None:
+            yield f"{module}.{name}"
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("genimg."):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name == name)
 
 
 def _assigned(body: list[ast.stmt], name: str) -> ast.expr | None:

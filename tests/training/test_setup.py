@@ -35,7 +35,7 @@ def test_an_unknown_strategy_is_an_error_with_the_nearest_name(machine: object) 
 
 def test_gamma_grows_with_the_pixels_and_few_images_are_augmented() -> None:
     """R1 and R2 sum over pixels; a discriminator soon memorises few images."""
-    small = automatic(SimpleNamespace(image_shape=(1, 32, 32), num_items=60_000), ONE)  # pyright: ignore
-    large = automatic(SimpleNamespace(image_shape=(3, 64, 64), num_items=500), ONE)  # pyright: ignore
+    small = automatic(SimpleNamespace(image_shape=(1, 32, 32), num_items=60_000, actions=()), ONE)  # pyright: ignore
+    large = automatic(SimpleNamespace(image_shape=(3, 64, 64), num_items=500, actions=()), ONE)  # pyright: ignore
     assert large["gamma"] == [2.0, 1.0] == [4 * gamma for gamma in small["gamma"]]
     assert (small["policy"], large["policy"]) == ([], ["translation"])

@@ -92,6 +92,14 @@ class GenerativeModel(LightningModule):
             raise UserError("model.conditional", True, "data with labels", "train with model.conditional=false")
         return batch["labels"]
 
+    def _requested(self, labels: Tensor | None) -> Tensor | None:
+        """The classes of samples, which a conditional model requires; None for an unconditional one."""
+        if not self.num_classes:
+            return None
+        if labels is None:
+            raise UserError("classes", None, "the class of every image, because this model is conditional")
+        return labels
+
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name, for parameter counts."""

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
 from genimg.models.networks.code_prior import CodePrior
@@ -170,9 +169,7 @@ class CodeRNN(GenerativeModel):
 
     def sample(self, noise: Noise, *, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """See the base class. The log-probabilities of codes are divided by `temperature`; 0 takes the likeliest."""
-        if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every image, because this model is conditional")
-        return self._draw(noise, labels if self.num_classes else None, temperature, 1.0)
+        return self._draw(noise, self._requested(labels), temperature, 1.0)
 
     def sample_guided(self, noise: Noise, labels: Tensor, temperature: float, guidance: float) -> Tensor:
         """See `Guided`; the log-probabilities of codes are guided."""

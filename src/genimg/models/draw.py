@@ -87,12 +87,12 @@ class DRAW(VariationalModel):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, T * latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
-        *_, canvas = self.decoder.canvases(z, self._checked(labels))
+        *_, canvas = self.decoder.canvases(z, self._requested(labels))
         return self.likelihood.mean(canvas)
 
     def decode_steps(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """As `decode`, but the images of c_0, ..., c_T, (N, T + 1, C, H, W)."""
-        canvases = self.decoder.canvases(z, self._checked(labels))
+        canvases = self.decoder.canvases(z, self._requested(labels))
         return torch.stack([self.likelihood.mean(canvas) for canvas in canvases], dim=1)
 
     def encode(self, images: Tensor, labels: Tensor | None = None, *, generator: torch.Generator) -> Tensor:

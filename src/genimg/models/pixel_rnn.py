@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.base import Batch, GenerativeModel, OptimizerFactory, check_unused
 from genimg.models.categorical import draw_categorical
@@ -134,9 +133,7 @@ class PixelRNN(GenerativeModel):
 
         With guidance g, log-probabilities are log p(x) + g (log p(x | class) - log p(x)), up to a constant.
         """
-        labels = labels if self.num_classes else None
-        if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every image, because this model is conditional")
+        labels = self._requested(labels)
         channels, height, width = self.image_shape
         uniform = noise.uniform(height, width, channels)
         images = torch.zeros(len(noise), *self.image_shape, device=noise.device)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.models.actions import DrawnActions
 from genimg.models.base import GenerativeModel
@@ -95,10 +94,9 @@ class SequenceModel(GenerativeModel):
         """
         if start is None:
             start, labels = self.starts.draw(noise.of_start(), labels if self.num_classes else None)
+        labels = self._requested(labels)
         if start.shape[0] != len(noise):
             raise ValueError(f"{len(noise)} animations need {len(noise)} starts, got shape {tuple(start.shape)}")
-        if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every start image, because this model is conditional")
         length = self.num_frames if num_frames is None else num_frames
         return torch.cat(list(self.stream(start, length, noise, labels, temperature, actions)), dim=1)
 

@@ -101,6 +101,6 @@ class VAE(VariationalModel):
 
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Standard normal noise (N, latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
-        labels = self._checked(labels)
+        labels = self._requested(labels)
         z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
         return self.likelihood.mean(self.decoder(z, labels).float())

@@ -165,12 +165,6 @@ class VariationalModel(LatentModel):
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean images (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
-        infer = self.inference(images, self._checked(labels))
+        infer = self.inference(images, self._requested(labels))
         outputs = infer(torch.zeros(len(images), self.latent_dim, device=images.device)).outputs
         return self.likelihood.mean(outputs.float())
-
-    def _checked(self, labels: Tensor | None) -> Tensor | None:
-        """The given classes of a conditional model; None for an unconditional one."""
-        if self.num_classes and labels is None:
-            raise UserError("classes", None, "the class of every image, because this model is conditional")
-        return labels if self.num_classes else None

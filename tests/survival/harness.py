@@ -24,19 +24,19 @@ COMMAND = [sys.executable, "-m", "genimg.cli.main"]
 
 # small and fast; saves often, and has all the callbacks of a real run
 SMALL = [
-    "data.image_size=8", "data.batch_size=16", "data.flip=true", "++model.width=4",
+    "data.image_size=8", "data.batch_size=16", "data.flip=true",
     "trainer=cpu", "trainer.threads=1", "logger=none", "log_every_steps=7", "checkpoint.every_images=320",
     "callbacks.validation.times=4", "callbacks.validation.num_images=32", "callbacks.samples.times=4",
     "callbacks.frechet_random.times=4", "callbacks.frechet_random.num_images=16",
 ]  # fmt: skip
 MODELS = {
-    "gan": ["model=gan", "model.latent_dim=4", "budget.images=4800"],
-    "vae": ["model=vae", "model.latent_dim=4", "budget.images=4800", "callbacks.prior.num_images=64"],
+    "gan": ["model=gan", "model.width=4", "model.latent_dim=4", "budget.images=4800"],
+    "vae": ["model=vae", "model.width=4", "model.latent_dim=4", "budget.images=4800", "callbacks.prior.num_images=64"],
     "draw": ["model=draw", "model.latent_dim=4", "model.hidden=8", "model.glimpses=3", "budget.images=4800"],
-    "code_rnn": ["model=code_rnn", "model/network=vq", "model.conditional=true", "budget.images=3200"],
+    "code_rnn": ["model=code_rnn", "model.width=4", "model/network=vq", "model.conditional=true", "budget.images=3200"],
     "rnn": [
-        "model=rnn", "model.latent_dim=4", "data=moving_digits", "data.image_size=16", "data.num_frames=4",
-        "budget.images=1600",
+        "model=rnn", "model.width=4", "model.latent_dim=4", "data=moving_digits", "data.image_size=16",
+        "data.num_frames=4", "budget.images=1600",
     ],
 }  # fmt: skip
 

@@ -47,6 +47,13 @@ def test_a_saved_state_goes_on_as_if_it_had_not_been_saved(sampler: Sampler, tmp
     assert (tmp_path / "state.pt").stat().st_size == size
 
 
+def test_a_part_of_a_frame_is_one_message(sampler: Sampler) -> None:
+    for count in (0, 2.5):
+        with pytest.raises(UserError) as mistake:
+            sampler.roll_out(start(sampler), classes(sampler)).advance(count)  # pyright: ignore[reportArgumentType]
+        assert mistake.value.key == "num_frames"
+
+
 def test_a_branch_has_the_same_past_and_another_future() -> None:
     sampler = from_checkpoint(checkpoint("model=rnn", *WORDS), "cpu", ())
     rolled = sampler.roll_out(start(sampler), seed=4)

@@ -63,8 +63,10 @@ class RollOut:
             actions: those that lead to the frames, as for `Sampler.stream`.
         """
         check_at_least("num_frames", num_frames, 1)
+        if not isinstance(num_frames, int):
+            raise UserError("num_frames", num_frames, "a whole number")
         model = cast(SequenceModel, self._trained.model)
-        length = sequence_length(self._trained, model.given_frames + int(num_frames), actions)
+        length = sequence_length(self._trained, model.given_frames + num_frames, actions)
         led = read_actions(self._trained, actions, len(self._noise), length)
         if led is None:
             led = model.random_actions(self._noise, num_frames, skip=self.frames)

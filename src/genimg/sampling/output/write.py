@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from genimg.common.errors import UserError
 from genimg.sampling.output.clips import write_clips
 from genimg.sampling.output.completions import write_completions
 from genimg.sampling.output.options import SampleOptions
@@ -34,7 +33,7 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
         sampler.check_drawing()
         for key in _OTHER_OUTPUTS:
             if getattr(options, key) is not None:
-                raise UserError("drawing", "true", f"false with {key}")
+                options.check_unset(("drawing",), key)
     if options.project is not None:
         return write_projections(sampler, options, options.project, folder)
     if options.latents is not None:

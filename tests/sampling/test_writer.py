@@ -305,8 +305,11 @@ def test_an_option_of_another_one_is_not_set_alone(key: str, value: object, owne
 @pytest.mark.parametrize("key", ["reconstruct", "project"])
 @pytest.mark.parametrize(
     "ignored",
-    [{"loop": True}, {"end": "b.png"}, {"start": "b.png"}, {"num_frames": 4}, {"actions": ["up"]}, {"guidance": 2.0}],
-)
+    [
+        {"loop": True}, {"end": "b.png"}, {"start": "b.png"}, {"num_frames": 4}, {"actions": ["up"]},
+        {"guidance": 2.0}, {"futures": 2}, {"drawing": True}, {"sliders": ["pca0"]}, {"seeds": [1]},
+    ],
+)  # fmt: skip
 def test_an_option_that_an_output_does_not_use_is_an_error(key: str, ignored: dict[str, Any], tmp_path: Path) -> None:
     sampler = from_checkpoint(checkpoint("model=vae"), "cpu", ())
     Image.new("L", (8, 8)).save(tmp_path / "a.png")

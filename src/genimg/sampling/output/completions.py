@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from genimg.common.errors import UserError
 from genimg.sampling.completion import kept_rows, stream_completions
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, to_float
 from genimg.sampling.inputs import Paths, read_images
 from genimg.sampling.output.drawings import HIDDEN
-from genimg.sampling.output.options import OF_SEQUENCES, SampleOptions
+from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, file_name, save_each
 from genimg.sampling.source import Source
 from genimg.sampling.trained import TrainedModel
@@ -20,9 +19,7 @@ from genimg.sampling.trained import TrainedModel
 
 def write_completions(trained: TrainedModel, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     """Writes completions.png, in each row an original, its kept part and its completions, and images/."""
-    if options.frames:
-        raise UserError("frames", "true", "false; completions are PNGs already")
-    options.check_unset(("seeds", "select", "rows", "columns", "interpolate", *OF_SEQUENCES), "complete")
+    options.check_used("complete", ("known", "futures", "classes", "temperature", "guidance"))
     files, images = read_images(paths, trained.image_shape, "complete", options.skip_unreadable, 12)
     source = Source(trained, replace(options, num_images=len(files)))
     columns = 2 + options.futures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any
 
@@ -16,8 +16,11 @@ from genimg.sampling.inputs import ClassName, Paths, Seeds
 from genimg.sampling.sequences import ClipSettings
 from genimg.sampling.settings import LatentSettings
 
-#: Options of sequences alone.
-OF_SEQUENCES = ("start", "end", "loop", "num_frames", "actions")
+#: Options that every output accepts, also one that has nothing to apply them to.
+_EVERYWHERE = frozenset(("num_images", "seed", "fps", "individual"))
+
+#: Options that choose samples and change their latents.
+OF_LATENTS = tuple(field.name for field in fields(LatentSettings))
 
 #: Options of another one, with an example of it.
 _OWNERS = {
@@ -85,9 +88,10 @@ class SampleOptions(LatentSettings):
             if value != getattr(defaults, key) and getattr(self, owner) is None:
                 raise UserError(key, value, f"not set without {owner}", f"{owner}={example}")
 
-    def check_unset(self, keys: Sequence[str], by: str) -> None:
-        """Raises UserError if one of `keys` is set, which the output of `by` does not use."""
+    def check_used(self, by: str, used: Sequence[str]) -> None:
+        """Raises UserError for a set option that is neither `by`, nor among those that its output uses."""
         defaults = SampleOptions.defaults()
-        for key in keys:
-            if (value := getattr(self, key)) != getattr(defaults, key):
+        for key in (field.name for field in fields(self)):
+            value = getattr(self, key)
+            if key not in (by, *used, *_EVERYWHERE) and value != getattr(defaults, key):
                 raise UserError(key, "true" if value is True else value, f"not set with {by}")

@@ -14,7 +14,7 @@ from genimg.sampling.images.files import save_many, save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, to_float, to_uint8
 from genimg.sampling.inputs import Paths, read_images
 from genimg.sampling.interpolation import walk
-from genimg.sampling.output.options import OF_SEQUENCES, SampleOptions
+from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, file_name, save_each, sheet_cells
 from genimg.sampling.output.stills import save_strips
 from genimg.sampling.projected import Latents, read_latents, stream_latents
@@ -26,11 +26,8 @@ log = logging.getLogger(__name__)
 _LOGGED = 20  # images whose error is logged; projection.json has all
 _BYTES = 30  # of a value of an image: 1 of the original, and 4 as target, result, edit, difference, and 8-bit copies
 _AMPLIFIED = 4  # factor of the difference that is shown
-#: Options that choose other samples or another output.
-_OTHERS = (
-    "seeds", "temperature", "guidance", "truncation", "truncation_psi", "select", "sliders", "mix_seeds", "mix_layer",
-    "reconstruct", *OF_SEQUENCES,
-)  # fmt: skip
+#: Options that change the images of latents.
+_CHANGES = ("directions", "interpolate", "frames")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def write_projections(sampler: Sampler, options: SampleOptions, paths: Paths, fo
     With `directions`, the changed images are in the fourth column and in edited/. With `interpolate`,
     interpolation.png and .gif lead from each image to the next.
     """
-    options.check_unset((*_OTHERS, "latents", "rows", "columns"), "project")
+    options.check_used("project", ("project_space", "project_steps", "classes", *_CHANGES))
     shift = sampler.shift(options.directions)
     files, originals = read_images(paths, sampler.image_shape, "project", options.skip_unreadable, _BYTES)
     _check_walk(options, len(files), sampler.image_shape, "project")
@@ -90,7 +87,7 @@ def write_latents(trained: TrainedModel, options: SampleOptions, path: str, fold
     """Writes the images of a file of latents, changed along `directions`: sheet.png and images/, and with `interpolate`
     interpolation.png and .gif.
     """
-    options.check_unset((*_OTHERS, "classes"), "latents")
+    options.check_used("latents", ("rows", "columns", *_CHANGES))
     latents = read_latents(path, trained)
     _check_walk(options, len(latents), trained.image_shape, "latents")
     images = stream_latents(trained, latents, options.directions)

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import side_by_side, to_float
 from genimg.sampling.inputs import Paths, read_images
-from genimg.sampling.output.options import OF_SEQUENCES, SampleOptions
+from genimg.sampling.output.options import SampleOptions
 from genimg.sampling.output.saving import file_name, save_each, sheet_cells
 from genimg.sampling.reconstruction import stream_reconstructions
 from genimg.sampling.trained import TrainedModel
@@ -14,19 +13,7 @@ from genimg.sampling.trained import TrainedModel
 
 def write_reconstructions(trained: TrainedModel, options: SampleOptions, paths: Paths, folder: Path) -> Path:
     """Writes reconstructions.png, each original beside its reconstruction, and images/."""
-    if options.frames:
-        raise UserError("frames", "true", "false; reconstructions are PNGs already")
-    latents = (
-        "seeds",
-        "temperature",
-        "guidance",
-        "truncation",
-        "truncation_psi",
-        "directions",
-        "select",
-        "interpolate",
-    )
-    options.check_unset((*latents, *OF_SEQUENCES), "reconstruct")
+    options.check_used("reconstruct", ("classes", "rows", "columns"))
     files, images = read_images(paths, trained.image_shape, "reconstruct", options.skip_unreadable, 6)
     shown, _, _ = sheet_cells(options, len(files), (2, *trained.image_shape))
     made = stream_reconstructions(trained, to_float(images), options.classes)

@@ -12,7 +12,7 @@ from genimg.sampling.images.files import save_frames, save_gif, save_png
 from genimg.sampling.images.sheets import check_sheet, contact_sheet, layout, to_uint8
 from genimg.sampling.interpolation import interpolate
 from genimg.sampling.output.drawings import drawings
-from genimg.sampling.output.options import SampleOptions
+from genimg.sampling.output.options import OF_LATENTS, SampleOptions
 from genimg.sampling.output.saving import ON_SHEET, names, save_each, sheet_cells
 from genimg.sampling.source import Source
 from genimg.sampling.stream import stream
@@ -72,7 +72,7 @@ def _write_images(
 
 
 def _write_interpolation(source: Source, options: SampleOptions, steps: int, folder: Path) -> None:
-    options.check_unset(("select",), "interpolate")
+    options.check_used("interpolate", (*OF_LATENTS, "rows", "columns", "frames", "drawing"))
     if source.count > ON_SHEET:
         key = "num_images" if options.seeds is None else "seeds"
         raise UserError(key, source.count, f"2 to {ON_SHEET} images with interpolate")

@@ -10,7 +10,7 @@ from genimg.common.errors import UserError
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import contact_sheet, to_uint8
 from genimg.sampling.inputs import Seeds
-from genimg.sampling.output.options import OF_SEQUENCES, SampleOptions
+from genimg.sampling.output.options import OF_LATENTS, SampleOptions
 from genimg.sampling.output.saving import names
 from genimg.sampling.source import Source
 from genimg.sampling.stills import stream_images
@@ -22,7 +22,7 @@ MIXED = 30  # rows and columns of a table of mixed styles
 
 def write_sliders(trained: TrainedModel, options: SampleOptions, directions: Sequence[str | int], folder: Path) -> Path:
     """Writes sliders/ with one sheet per image, whose rows are directions and whose columns are strengths."""
-    options.check_unset(("interpolate", "select", "mix_seeds", "mix_layer", *OF_SEQUENCES), "sliders")
+    options.check_used("sliders", OF_LATENTS)
     source = Source(trained, options)
     grids = stream_sliders(source, directions)
     paths = [folder / "sliders" / f"{name}.png" for name in names(source)]
@@ -34,7 +34,7 @@ def write_sliders(trained: TrainedModel, options: SampleOptions, directions: Seq
 
 def write_mixed(trained: TrainedModel, options: SampleOptions, mix_seeds: Seeds, folder: Path) -> Path:
     """Writes mixed.png, a table of the samples in its first column with those in its first row."""
-    options.check_unset(("interpolate", "select", *OF_SEQUENCES), "mix_seeds")
+    options.check_used("mix_seeds", ("mix_layer", *OF_LATENTS))
     coarse, fine = Source(trained, options), Source(trained, replace(options, seeds=mix_seeds))
     rows, columns = coarse.count, fine.count
     if max(rows, columns) > MIXED:

@@ -12,9 +12,6 @@ from genimg.sampling.output.stills import write_stills
 from genimg.sampling.output.tables import write_mixed, write_sliders
 from genimg.sampling.sampler import Sampler
 
-#: Options that write something else than samples, of which there is no drawing.
-_OTHER_OUTPUTS = ("project", "latents", "reconstruct", "complete", "sliders", "mix_seeds")
-
 
 def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust: Sequence[str] = ()) -> Path:
     """Draws samples into `folder` and returns the file to open first.
@@ -29,11 +26,6 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
         UserError: if the model does not support an option, before anything is written.
     """
     options.check_belonging()
-    if options.drawing:
-        sampler.check_drawing()
-        for key in _OTHER_OUTPUTS:
-            if getattr(options, key) is not None:
-                options.check_unset(("drawing",), key)
     if options.project is not None:
         return write_projections(sampler, options, options.project, folder)
     if options.latents is not None:
@@ -46,6 +38,8 @@ def write_samples(sampler: Sampler, options: SampleOptions, folder: Path, trust:
         return write_sliders(sampler, options, options.sliders, folder)
     if options.mix_seeds is not None:
         return write_mixed(sampler, options, options.mix_seeds, folder)
+    if options.drawing:
+        sampler.check_drawing()
     if sampler.makes_sequences:
         return write_clips(sampler, options, folder, list(trust))
     return write_stills(sampler, options, folder)

@@ -29,6 +29,17 @@ def test_modules_in_the_working_folder_are_not_run(command: tuple[str, ...], tmp
     assert b"missing.yaml" in done.stderr, "it started, and looked for the configuration"
 
 
+def test_lightning_is_imported_without_scipy_signal_which_still_works() -> None:
+    program = (
+        "import sys; from genimg.common.lightning import import_lightning; import_lightning()\n"
+        "assert 'scipy.signal' not in sys.modules\n"
+        "import scipy; from torchmetrics.functional.image import structural_similarity_index_measure\n"
+        "print(scipy.signal.hilbert([1.0, 0.0]).real, scipy.signal.windows.hamming(1))\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["[1.", "0.]", "[1.]"], done.stderr
+
+
 def appended_folders(tmp_path: Path, **config: Any) -> list[str]:
     """The end of `sys.path` that a worker has with this configuration, relative to the working folder."""
     (tmp_path / "mynets.py").touch()

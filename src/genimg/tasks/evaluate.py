@@ -16,6 +16,9 @@ PATH_KEYS = ("run", "outputs", "out", "root", "weights", "cache")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code. Updates the report of the run, if it is a run folder."""
+    from genimg.common.lightning import import_lightning
+
+    import_lightning()
     from genimg.evaluation.evaluate import EvaluateSettings, evaluate
     from genimg.report.write import leave_report
 

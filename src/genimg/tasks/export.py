@@ -12,6 +12,9 @@ PATH_KEYS = ("run", "outputs", "out")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
+    from genimg.common.lightning import import_lightning
+
+    import_lightning()
     from genimg.report.run import read
     from genimg.sampling.export.write import ExportSettings, export
 

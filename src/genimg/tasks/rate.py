@@ -14,6 +14,9 @@ PATH_KEYS = ("runs", "results", "study", "outputs", "root")
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
+    from genimg.common.lightning import import_lightning
+
+    import_lightning()
     from genimg.evaluation.rating.rate import RateSettings, rate
 
     rate(read_settings(RateSettings, config))

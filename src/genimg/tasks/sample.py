@@ -14,6 +14,9 @@ PATH_KEYS = ("run", "outputs", "out", "start", "end", "reconstruct", "complete",
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
+    from genimg.common.lightning import import_lightning
+
+    import_lightning()
     from genimg.sampling.output.options import SampleOptions
     from genimg.sampling.sample import SampleSettings, sample
 

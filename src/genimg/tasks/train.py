@@ -53,6 +53,9 @@ PATH_KEYS = ("data.root", "data.test_file", "data.cache", "resume", "init_from",
 
 def run(config: dict[str, Any]) -> int:
     """Runs the task and returns the exit code."""
+    from genimg.common.lightning import import_lightning
+
+    import_lightning()
     from genimg.training.fit import run
 
     return run(config)

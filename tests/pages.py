@@ -10,10 +10,13 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
+
+from genimg.launch.start import WORKER
+from tests.warm import warm_worker
 
 ROOT = Path(__file__).parent.parent
 SHORT = [
@@ -47,6 +50,11 @@ def follow(page: str, folder: Path, before: Callable[[str], bool] = lambda comma
 
     before: called with each command; returns whether to run it.
     """
+    with warm_worker() as worker:
+        return _follow(page, folder, before, worker)
+
+
+def _follow(page: str, folder: Path, before: Callable[[str], bool], worker: Sequence[str]) -> dict[str, Any]:
     names: dict[str, Any] = {}
     for language, block in blocks(page):
         file = re.match(r"(?:#.*\n)*?# (\S+\.(?:py|yaml))\n", block)
@@ -60,14 +68,15 @@ def follow(page: str, folder: Path, before: Callable[[str], bool] = lambda comma
         elif language == "bash":
             for command in commands_in(block):
                 if before(command):
-                    run(short(command, folder), folder)
+                    run(short(command, folder), folder, worker)
     return names
 
 
-def run(words: list[str], folder: Path) -> str:
+def run(words: list[str], folder: Path, worker: Sequence[str] = WORKER) -> str:
     """Runs one command in `folder`, checks that its exit code is 0 and returns what it prints."""
+    program = f"import sys; from genimg.cli.main import main; sys.exit(main({list(worker)!r}))"
     done = subprocess.run(
-        [sys.executable, "-m", "genimg.cli.main", *words],
+        [sys.executable, "-P", "-c", program, *words],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -335,7 +335,7 @@ class RNN(SequenceModel):
             kl_frames.append(gaussian_kl_between(*posterior, *self._prior(step, t)))
             return posterior
 
-        path = self._run_dynamics(state.step, latent, noise[:, 1:], actions)
+        path = self._run_dynamics(state.step, latent, noise[:, 1:], actions, self.truncation)
         frames = self._draw(state.layers, path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, last + 1 :]),
@@ -394,15 +394,22 @@ class RNN(SequenceModel):
         return _bounded(self.dynamics.prior(step))
 
     def _run_dynamics(
-        self, step: Any, latent: Callable[[Any, int], Latent], noise: Tensor, actions: Tensor | None
+        self,
+        step: Any,
+        latent: Callable[[Any, int], Latent],
+        noise: Tensor,
+        actions: Tensor | None,
+        truncation: int | None = None,
     ) -> Path:
         """Runs the dynamics; z_t is drawn from `latent(previous step, t)` with noise (N, t, D), t = 1, 2, ...
 
-        actions: int64 (N, t), of a model with actions.
+        Args:
+            actions: int64 (N, t), of a model with actions.
+            truncation: steps after which the gradient through the state ends; None = it reaches the first one.
         """
         steps = []
         for t, drawn in enumerate(noise.unbind(1), start=1):
-            if self.training and self.truncation is not None and t > 1 and (t - 1) % self.truncation == 0:
+            if truncation is not None and t > 1 and (t - 1) % truncation == 0:
                 step = step._replace(core=detached(step.core), motion=detached(step.motion))
             step = self.dynamics.act(step, None if actions is None else actions[:, t - 1])
             step = self.dynamics(reparameterise(*latent(step, t), drawn), step)

@@ -270,21 +270,13 @@ def test_truncation_changes_the_gradient_of_the_dynamics_and_no_value() -> None:
     torch.testing.assert_close(exact, same)
 
 
-def test_truncation_ends_the_gradient_at_its_frames_in_training_only() -> None:
+def test_truncation_leaves_the_gradient_of_samples_which_loops_need() -> None:
     model = tiny(truncation=2)
     start, noise = clips()[:, :1], torch.randn(2, 6, model.latent_dim, generator=torch.Generator().manual_seed(1))
-
-    def rows(training: bool) -> list[bool]:
-        model.train(training)
-        latents = noise.clone().requires_grad_()
-        state = model.begin(start, latents[:, 0])
-        model.last_frame(state, latents[:, 1:]).sum().backward()
-        assert latents.grad is not None
-        return (latents.grad.abs().sum((0, 2)) > 0).tolist()
-
-    # w reaches every frame; z_1 and z_2, z_3 and z_4, z_5 are together
-    assert rows(training=True) == [True, False, False, False, False, True]
-    assert all(rows(training=False))
+    latents = noise.requires_grad_()
+    model.last_frame(model.begin(start, latents[:, 0]), latents[:, 1:]).sum().backward()
+    assert latents.grad is not None
+    assert (latents.grad.abs().sum((0, 2)) > 0).all()
 
 
 def test_the_length_of_training_clips_grows_with_progress() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.models.base import DrawsPixels
 from genimg.sampling.settings import check_at_least
-from genimg.sampling.source import CHUNK, Source, to_cpu
+from genimg.sampling.source import Source, to_cpu
 
 
 def kept_rows(height: int, known: float) -> int:
@@ -19,7 +19,7 @@ def kept_rows(height: int, known: float) -> int:
 
 
 def stream_completions(source: Source, images: Tensor, known: float, futures: int) -> Iterator[Tensor]:
-    """Yields `futures` completions of each image, adjacent, of at most `CHUNK` images at a time.
+    """Yields `futures` completions of each image, adjacent, of at most `Source.chunk` images at a time.
 
     Args:
         source: as many samples as images; each image i is completed with the noise of sample i.
@@ -36,8 +36,8 @@ def stream_completions(source: Source, images: Tensor, known: float, futures: in
 @torch.no_grad()
 def _stream(source: Source, model: DrawsPixels, images: Tensor, pixels: int, futures: int) -> Iterator[Tensor]:
     guidance = 1.0 if source.settings.guidance is None else source.settings.guidance
-    for begin in range(0, len(images), CHUNK):
-        end = min(begin + CHUNK, len(images))
+    for begin in range(0, len(images), source.chunk):
+        end = min(begin + source.chunk, len(images))
         noise, labels, given = source.noise(begin, end), source.labels(begin, end), images[begin:end].to(source.device)
         drawn = [
             model.draw(noise.of_future(future), labels, source.settings.temperature, guidance, given, pixels)

@@ -1,8 +1,8 @@
 """Seeded sampling from a trained model.
 
 The noise of an image is a function of (seed, index), that of a sequence of (seed, index, future). Images are drawn in
-chunks of `CHUNK`, so memory is bounded by one chunk. A chunk is always drawn completely, because rounding may depend on
-the size of a batch; image i of a seed is then the same, bit for bit, for any number of images.
+chunks of `Source.chunk`, so memory is bounded by one chunk. A chunk is always drawn completely, because rounding may
+depend on the size of a batch; image i of a seed is then the same, bit for bit, for any number of images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ class Sampler(TrainedModel):
         actions: Actions | None = None,
         **latents: Unpack[LatentOptions],
     ) -> Iterator[Tensor]:
-        """Yields the images in order, at most `CHUNK` (times `futures`) at a time.
+        """Yields the images in order, at most `Source.chunk` (times `futures`) at a time.
 
         Args:
             num_images: number of images, or of start images of a sequence model; 1 or more.

@@ -16,7 +16,7 @@ from genimg.sampling.settings import LatentSettings
 from genimg.sampling.styles import truncate_styles
 from genimg.sampling.trained import TrainedModel
 
-CHUNK = 16  # images drawn at once
+CHUNK = 16  # images drawn at once, by most models
 _COPIES = 3  # of the result: parts, the whole, and its conversion to 8 bits
 
 
@@ -51,6 +51,11 @@ class Source:
     def count(self) -> int:
         """The number of samples."""
         return self.draws.count
+
+    @property
+    def chunk(self) -> int:
+        """Images drawn at once: more by a model that draws one value after the other, whose steps take as long."""
+        return 4 * CHUNK if isinstance(self.trained.model, Guided) else CHUNK
 
     def noise(self, begin: int, end: int) -> Noise:
         """The noise of the samples `begin` to `end` - 1."""

@@ -8,11 +8,11 @@ from torch import Tensor
 from genimg.common.errors import UserError
 from genimg.models.base import Discriminates
 from genimg.sampling.selection import Selection
-from genimg.sampling.source import CHUNK, Source, to_cpu
+from genimg.sampling.source import Source, to_cpu
 
 
 def stream_images(source: Source, select: float | None) -> Iterator[Tensor]:
-    """Yields the images (N, C, H, W) of a source, at most `CHUNK` at a time. `select` as for `Sampler.stream`.
+    """Yields the images (N, C, H, W) of a source, at most `Source.chunk` at a time. `select` as for `Sampler.stream`.
 
     A chunk is always drawn completely, because rounding may depend on the size of a batch.
     """
@@ -30,6 +30,7 @@ def _stream(source: Source, discriminating: Discriminates | None, select: float 
     selected = source.draw
     if discriminating is not None and select is not None:
         selected = Selection(source.draw, discriminating.logits, select, source.device)
-    for begin in range(0, source.count, CHUNK):
-        images = selected(source.noise(begin, begin + CHUNK), source.labels(begin, begin + CHUNK))
+    for begin in range(0, source.count, source.chunk):
+        end = begin + source.chunk
+        images = selected(source.noise(begin, end), source.labels(begin, end))
         yield to_cpu(images[: source.count - begin])

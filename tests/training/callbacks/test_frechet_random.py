@@ -70,10 +70,11 @@ def test_the_measurements_cost_less_than_a_twentieth_of_a_run(tmp_path: Path, mo
     assert len(Timed.seconds) == 2 and sum(Timed.seconds) < 0.05 * seconds, (Timed.seconds, seconds)
 
 
-def test_a_short_run_is_measured_less_often(tmp_path: Path) -> None:
-    """A run of 960 images can afford 57: 28 at two of ten moments."""
-    words = ["model=gan", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
-    run = run_folder(tmp_path / "run", *words, "budget.images=960", "callbacks.frechet_random.num_images=28")
+@pytest.mark.parametrize(("model", "images"), [("gan", 960), ("pixel_rnn", 2880)])
+def test_a_short_run_is_measured_less_often(tmp_path: Path, model: str, images: int) -> None:
+    """It can afford 57: 28 at two of ten moments. One pixel after the other costs three times as much."""
+    words = [f"model={model}", "data.image_size=8", "data.batch_size=16", "model.width=4", "logger=none"]
+    run = run_folder(tmp_path / "run", *words, f"budget.images={images}", "callbacks.frechet_random.num_images=28")
     assert [row["n"] for row in measured_rows(run)] == [28, 28]
 
 

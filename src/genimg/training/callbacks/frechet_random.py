@@ -11,12 +11,14 @@ from genimg.common.noise import Noise
 from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.features.random import RandomFeatures
 from genimg.evaluation.metrics.frechet import frechet_distance
+from genimg.models.base import DrawsPixels
 from genimg.sampling.images.sheets import to_uint8
 from genimg.training.callbacks.base import Measured, Measurement
 
 _SEED = 1234  # of the latents of every measurement of every run, so that values compare
 _CHUNK = 250  # samples per batch
 _SHARE = 0.06  # of the images trained meanwhile: a VAE's sample costs 0.6 of training on an image: 4 % of the run
+_SHARE_OF_PIXELS = 0.02  # of a model that draws pixel by pixel, whose sample costs twice the training on an image
 _FEWEST = 500  # with fewer, the value depends more on their number than on the images; rather measure less often
 _GRID = 4  # cells per side of the layout of an image
 _FLAT = 8.0  # levels of 255: an image with less contrast between its cells has nearly no layout
@@ -57,7 +59,8 @@ class FrechetRandom(Measurement):
         data = self.context.data
         if data.num_frames is not None or data.num_items < 2:
             return
-        if count := self.context.clock.due_items(self.times, self.num_images, _SHARE, _FEWEST):
+        share = _SHARE_OF_PIXELS if isinstance(self.context.model, DrawsPixels) else _SHARE
+        if count := self.context.clock.due_items(self.times, self.num_images, share, _FEWEST):
             self.run_measurement(trainer, count)
 
     def measure(self, num_images: int) -> Measured:

@@ -83,7 +83,9 @@ def main() -> None:
             small_copy(folder)
         names = [str(run) for run in arguments.runs or arguments.augmentations]
         words = ["data=fashion_mnist", f"data.root={folder}", "trainer.threads=1", *arguments.budget]
-        runs = arguments.runs or [train([*words, f"model.augmentation={one}"], folder / one) for one in names]
+        runs = arguments.runs or [
+            train([*words, f"model.augmentation={one}"], folder / str(index)) for index, one in enumerate(names)
+        ]
         evaluated = evaluate(runs, arguments.num_images, arguments.epochs)
         for index, (label, (figures, seen)) in enumerate(zip(names, evaluated, strict=True)):
             chosen = [figure for figure in figures if figure.group == "sample quality"]

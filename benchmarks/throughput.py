@@ -39,6 +39,7 @@ from genimg.common.settings import read_settings
 from genimg.config.resolvers import register
 from genimg.launch.environment import worker_environment
 from genimg.models.gan import GAN
+from genimg.models.judged import judge, per_image
 from genimg.models.objectives.likelihoods import bounded_log_scale, discretized_logistic
 from genimg.models.objectives.penalties import squared_gradient
 from genimg.models.objectives.variational import gaussian_kl, reparameterise, soft_bound
@@ -183,7 +184,10 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
     steps = itertools.count()
 
     def logits_of(images: Tensor) -> Tensor:
-        return discriminator(images).float()
+        return judge(discriminator, images, None, model.places)
+
+    def of_images(values: Tensor) -> Tensor:
+        return per_image(values, model.places)
 
     def step(real: Tensor) -> None:
         count = len(real)
@@ -192,17 +196,18 @@ def gan_step(model: GAN, autocast: torch.autocast) -> Step:
             real, fake = augment.pair(real, fake)
             both = torch.cat([real, fake]).detach()
             logits = logits_of(both)
-            loss = losses.discriminator(logits[:count], logits[count:]).mean()
+            loss = of_images(losses.discriminator(logits[:count], logits[count:])).mean()
             if next(steps) % model.penalty_every == 0:
                 chosen = torch.arange(max(1, round(count * model.penalty_share)), device=real.device)
-                penalty = squared_gradient(logits_of, both[torch.cat([chosen, chosen + count])]).mean()
+                points = both[torch.cat([chosen, chosen + count])]
+                penalty = squared_gradient(lambda x: of_images(logits_of(x)), points).mean()
                 loss = loss + model.penalty_every * gamma * penalty
         optimizer_d.zero_grad()
         loss.backward()
         optimizer_d.step()
         discriminator.requires_grad_(False)
         with autocast:
-            loss = losses.generator(logits[:count].detach(), logits_of(fake)).mean()
+            loss = of_images(losses.generator(logits[:count].detach(), logits_of(fake))).mean()
         optimizer_g.zero_grad()
         loss.backward()
         optimizer_g.step()

@@ -55,10 +55,10 @@ def checkpoint(*words: str) -> dict[str, Any]:
 
 
 def run_folder(folder: Path, *words: str, callbacks: Sequence[Callback] = ()) -> Path:
-    """Trains a run in `folder`, in this process and on one CPU thread, and returns the folder."""
+    """Trains or resumes a run in `folder`, in this process and on one CPU thread, and returns the folder."""
     own = ["trainer=cpu", "trainer.threads=1", f"run_dir={folder}"]
     composed = without_hydra(Composer("train").compose([*words, *own]))
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(composed, RunFolder(folder).config, resolve=True)
     assert train.run(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)), callbacks) == 0
     return folder

@@ -17,7 +17,7 @@ from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.models.gan import GAN
 from genimg.training import setup
-from genimg.training.callbacks.step_graph import StepGraph
+from genimg.training.callbacks.step_graph import StepGraph, make_capturable
 from genimg.training.capture import CapturedSteps, Recorder
 from tests.trained import SMALL, run_folder
 from tests.training import tape
@@ -61,6 +61,33 @@ def assert_close(captured: dict[str, Any], plain: dict[str, Any]) -> None:
         torch.testing.assert_close(captured["model"][name], weight, rtol=1e-3, atol=1e-4, msg=name)
     for ours, theirs in zip(captured["optimizers"], plain["optimizers"], strict=True):
         assert [group.keys() for group in ours["param_groups"]] == [group.keys() for group in theirs["param_groups"]]
+
+
+class StopAfter(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        trainer.should_stop = batch_idx == self.step
+
+
+def test_a_captured_run_that_is_stopped_and_resumed_trains_as_one_that_is_not(
+    captures: list[CapturedSteps], tmp_path: Path
+) -> None:
+    straight = trained(tmp_path / "straight")
+    stopped = trained(tmp_path / "stopped", callbacks=[StopAfter(STEPS // 2)])
+    assert 0 < stopped["images_seen"] < straight["images_seen"]
+    resumed = trained(tmp_path / "stopped", f"resume={tmp_path / 'stopped'}")
+    assert len(captures) == 3 and all(steps.repeated > 5 for steps in captures)
+    assert_close(resumed, straight)
+
+
+def test_the_step_count_of_a_restored_optimizer_moves_to_the_device_of_the_weights() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2, device="meta"))
+    optimizer = torch.optim.Adam([weight])
+    optimizer.state[weight] = {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2, device="meta")}
+    make_capturable(optimizer)
+    assert {value.device.type for value in optimizer.state[weight].values()} == {"meta"}
 
 
 @pytest.mark.parametrize(

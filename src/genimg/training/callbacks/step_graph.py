@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import Tensor
 from torch.optim import Optimizer
 
 from genimg.common.errors import UserError
@@ -87,7 +88,13 @@ class StepGraph(Callback):
 
 
 def make_capturable(optimizer: Optimizer) -> None:
-    """Turns the learning rates into tensors. `state_dict` still contains what a step that is not captured needs."""
+    """Turns the learning rates into tensors, and moves what counts steps to the device of the weights.
+
+    A restored optimizer has its count on the CPU, where a step that is not captured needs it. `state_dict` still
+    contains what such a step needs.
+    """
+    for weight, state in optimizer.state.items():
+        state.update({name: value.to(weight.device) for name, value in state.items() if isinstance(value, Tensor)})
     capturable = [group["capturable"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)

@@ -1,11 +1,12 @@
 """Draws samples during training, always from the same latents, so that their progress is visible."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
@@ -26,7 +27,8 @@ _PAIRS = 16  # images on a sheet of reconstructions, or of augmented images
 
 class Samples(RunCallback):
     """Writes sheets to RUN/samples/during and TensorBoard; animations of a sequence model; reconstructions of a VAE;
-    training images before and after the augmentation of a GAN.
+    training images before and after the augmentation of a GAN. Once, at the start, it writes training images to
+    RUN/samples/data.png, and clips to data.gif besides, as the model sees them: cropped, resized and split.
 
     Args:
         times: sheets per run.
@@ -39,15 +41,33 @@ class Samples(RunCallback):
     def __init__(self, times: int, num_images: int, num_clips: int) -> None:
         self.times, self.num_images, self.num_clips = times, num_images, num_clips
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        sheet = self.context.folder.samples / "data.png"
+        with self.timed():
+            if not sheet.exists():
+                self._try(trainer, lambda: self._show_data(sheet))
+
     def after_step(self, trainer: Trainer) -> None:
         if not self.context.clock.due(self.times):
             return
         with self.timed(), self.context.ema.applied():
-            try:
-                if trainer.is_global_zero:
-                    self.draw(trainer)
-            except OSError as error:
-                log.warning("no sample sheet was written: %s. The run continues.", error)
+            self._try(trainer, lambda: self.draw(trainer))
+
+    def _try(self, trainer: Trainer, write: Callable[[], None]) -> None:
+        """Writes files on one process. A full disk costs the files, not the run."""
+        try:
+            if trainer.is_global_zero:
+                write()
+        except OSError as error:
+            log.warning("no sample sheet was written: %s. The run continues.", error)
+
+    def _show_data(self, sheet: Path) -> None:
+        data = self.context.data
+        count = self.num_images if data.num_frames is None else self.num_clips
+        images = torch.cat([batch["images"] for batch in data.evenly_spaced("train", count)])
+        if data.num_frames is not None:
+            save_gif(contact_sheet(images), sheet.with_suffix(".gif"))
+        save_png(contact_sheet(images) if data.num_frames is None else sheet_over_time(images), sheet)
 
     def draw(self, trainer: Trainer) -> None:
         """Writes the sheets of this step."""

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -75,6 +76,30 @@ def test_short_and_damaged_clips_are_listed_and_skipped(folder: Path, caplog: py
     assert "2 of 12 clips" in caplog.text
     assert "short.gif: ValueError (3 frames, fewer than 4)" in caplog.text
     assert "damaged.gif" in caplog.text
+
+
+@pytest.mark.parametrize("disposal", [0, 1, 2])
+def test_frames_of_a_gif_that_hold_a_part_with_a_palette_of_its_own_are_complete(disposal: int, tmp_path: Path) -> None:
+    images = []
+    for number in range(5):
+        image = Image.new("RGB", (8, 8), (255, 255, 255))
+        image.paste((50 * number, 255 - 50 * number, 40), (number, 2, number + 3, 5))
+        images.append(image)
+    file = tmp_path / "parts.gif"
+    images[0].save(file, save_all=True, append_images=images[1:], disposal=disposal)
+    with Image.open(file) as stored:
+        stored.seek(3)
+        assert disposal == 2 or stored.tile[0][1] != (0, 0, 8, 8), "a part"
+    (clip,), _ = list_clips(tmp_path)[:2]
+    read = read_clip(clip, Decoder((3, 8, 8), "crop", (0, 0, 0)), stride=1, max_frames=10)
+    assert read.tolist() == [np.asarray(image).transpose(2, 0, 1).tolist() for image in images]
+
+
+def test_a_gif_that_ends_within_a_frame_is_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = (folder / "0.gif").read_bytes()
+    (folder / "0.gif").write_bytes(whole[: whole.rindex(b",") + 11])  # within the last image
+    assert levels(load(folder)).min() == 10
+    assert "1 of 10 clips" in caplog.text
 
 
 @pytest.mark.parametrize(

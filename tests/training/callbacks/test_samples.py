@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from tests.trained import run_folder
 
@@ -33,7 +33,7 @@ def test_clips_are_shown_as_an_animation_too_and_once_in_a_run(tmp_path: Path) -
     words = ["model=rnn", "data=moving_digits", "data.image_size=16", "data.num_frames=4", *SHORT]
     run = run_folder(tmp_path / "run", *words)
     with Image.open(run / "samples" / "data.gif") as animation:
-        assert animation.n_frames == 4
+        assert len(list(ImageSequence.Iterator(animation))) == 4
     shown = run / "samples" / "data.png"
     before = shown.read_bytes(), shown.stat().st_mtime_ns
     run_folder(run, *words, f"resume={run}", "budget.images=32")

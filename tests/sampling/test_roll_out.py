@@ -1,5 +1,6 @@
 """Animations drawn piece by piece: they are those of one call, and a state can be saved and branched."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ def test_a_saved_state_goes_on_as_if_it_had_not_been_saved(sampler: Sampler, tmp
     assert torch.equal(again.advance(40), rolled.advance(40))
     rolled.save(tmp_path / "state.pt")
     assert (tmp_path / "state.pt").stat().st_size == size
+
+
+@pytest.mark.slow
+def test_ten_thousand_frames_stay_finite_in_constant_memory() -> None:
+    """From a blank image and untrained, so that nothing bounds the motion: without limits this one overflows."""
+    sampler = from_checkpoint(checkpoint("model=rnn", "data=moving_digits", "data.image_size=8"), "cpu", ())
+    rolled = sampler.roll_out(torch.zeros(2, *sampler.start_shape), seed=0)
+    peaks = []
+    for _ in range(10):
+        assert rolled.advance(1000).isfinite().all()
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert peaks[-1] - peaks[1] < 2**14, "16 MiB"
 
 
 def test_a_part_of_a_frame_is_one_message(sampler: Sampler) -> None:

@@ -34,6 +34,10 @@ from genimg.models.networks.shape import NetworkShape
 POSITION_UNIT = 0.25
 VELOCITY_UNIT = 1 / 16
 
+# a layer that is farther away or faster is out of sight; a `keep` above 1 would let thousands of frames overflow
+FARTHEST = 2.0
+FASTEST = 1.0
+
 ACTION_FEATURES = 32  # length of the learned vector of an action
 
 
@@ -205,11 +209,12 @@ class Dynamics(nn.Module):
         core = self.core(torch.cat(inputs, dim=1), step.core)
         summary = self.core.summary(core)
         turn, push, raw_sigma = self._per_layer(self.to_motion(summary)).split((2, 2, 1), dim=2)
-        velocity = (1 + turn) * velocity + 0.5 * push  # keep = 1 + turn: -1 is a bounce
+        velocity = ((1 + turn) * velocity + 0.5 * push).clamp(-FASTEST, FASTEST)  # keep = 1 + turn: -1 is a bounce
         predicted = shift + velocity
         innovation = 0.2 * self._per_layer(self.to_innovation(torch.cat([z, summary], dim=1)))
         sigma = self.least_sigma + F.softplus(2 * raw_sigma.squeeze(2) + self.sigma_offset)
-        return Step(core, Motion(predicted + innovation, predicted, velocity, sigma), step.w, step.layout, step.action)
+        shift = (predicted + innovation).clamp(-FARTHEST, FARTHEST)
+        return Step(core, Motion(shift, predicted, velocity, sigma), step.w, step.layout, step.action)
 
     def _per_layer(self, raw: Tensor) -> Tensor:
         """(B, K * n) -> (B, K, n), each layer as a difference from the previous layer.

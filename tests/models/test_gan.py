@@ -30,7 +30,7 @@ def gan(image_size: ImageSize = 8, channels: int = 1, num_classes: int = 0, seed
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(0.0, 0.95))
     defaults: dict[str, Any] = {
         "objective": "relativistic", "gamma": (0.1, 0.01), "penalty": "exact", "penalty_every": 1,
-        "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
+        "penalty_on": "both", "penalty_share": 0.5, "penalty_step": 0.02, "penalty_directions": 1,
         "output": "leaky_tanh", "batch_statistics": False, "n_critic": 1, "gradient_penalty": 10.0, "centring": 0.0,
         "places": "auto",
         "augment": Augmentation([], Probability("adaptive", 1)),
@@ -200,19 +200,21 @@ def test_the_generator_moves_after_every_nth_step_of_the_discriminator() -> None
     assert len({float(fake.mean()) for fake in fakes}) == 6
 
 
-def test_the_penalty_covers_real_and_fake_images() -> None:
-    """The penalty of a batch is the sum of the penalties at its real and at its fake images."""
-    model = gan(places=0.0, gamma=(1.0, 1.0), penalty_share=1.0)
-    model.discriminator = Steep()
+def test_the_penalty_covers_real_and_fake_images_or_one_of_them() -> None:
+    """The penalty of a batch is the sum of the penalties at its real and at its fake images, or one of the two."""
     dark, bright = torch.full((64, 1, 8, 8), -0.5), torch.full((64, 1, 8, 8), 0.5)
 
-    def penalty(real: Tensor, fake: Tensor) -> float:
+    def penalty(real: Tensor, fake: Tensor, on: str = "both") -> float:
+        model = gan(places=0.0, gamma=(1.0, 1.0), penalty_share=1.0, penalty_on=on)
+        model.discriminator = Steep()
         torch.manual_seed(0)
         return float(model.discriminator_loss(real, fake, None)[0]["penalty"])
 
     assert penalty(dark, dark) == 0
     assert penalty(bright, dark) > 1 and penalty(dark, bright) > 1
     assert penalty(bright, bright) == pytest.approx(penalty(bright, dark) + penalty(dark, bright), rel=1e-4)
+    assert penalty(bright, dark, "real") == pytest.approx(penalty(bright, dark), rel=1e-4)
+    assert penalty(bright, dark, "fake") == penalty(dark, bright, "real") == 0
 
 
 class Steep(nn.Module):

@@ -117,6 +117,7 @@ RULES: dict[str, Rule] = {
     "model.gamma": Ends(low=0, choices=("auto",)),
     "model.gradient_penalty": Number(low=0),
     "model.penalty": registered("models.gan", "PENALTIES"),
+    "model.penalty_on": registered("models.gan", "PENALISED"),
     "model.penalty_every": Integer(1),
     "model.penalty_directions": Integer(1),
     "model.penalty_step": Number(above=0),

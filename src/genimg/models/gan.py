@@ -28,6 +28,8 @@ from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute R1 and R2, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
+#: Halves of the images, real and fake, at which the discriminator is penalised.
+PENALISED = {"both": (0, 1), "real": (0,), "fake": (1,)}
 
 
 class StepKind(NamedTuple):
@@ -65,6 +67,7 @@ class GAN(LatentModel):
         gamma: weight of (R1 + R2) / 2, one number or the ends of a `Schedule`; 0 disables the penalty. The Wasserstein
             objective uses the unit-gradient penalty instead.
         penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
+        penalty_on: a name of `PENALISED`: R1 + R2, or one of them.
         penalty_every: steps from one penalty to the next, which is weighted by this number (lazy regularisation,
             Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
         penalty_share: share of each batch whose gradients enter the penalty, rounded to complete groups of the
@@ -112,6 +115,7 @@ class GAN(LatentModel):
         n_critic: int,
         gamma: float | Sequence[float],
         penalty: str,
+        penalty_on: str,
         penalty_every: int,
         penalty_share: float,
         penalty_step: float,
@@ -133,6 +137,7 @@ class GAN(LatentModel):
             ("objective", objective, self.objectives),
             ("output", output, OUTPUTS),
             ("penalty", penalty, PENALTIES),
+            ("penalty_on", penalty_on, PENALISED),
             ("lr_schedule", lr_schedule, LR_SCHEDULES),
         ):
             if value not in known:
@@ -148,6 +153,7 @@ class GAN(LatentModel):
         self.places = _places(places, discriminator)
         self.n_critic, self.gamma, self.gradient_penalty = n_critic, Schedule.of(gamma), gradient_penalty
         self.penalty, self.penalty_every, self.penalty_share = penalty, penalty_every, penalty_share
+        self.penalised = PENALISED[penalty_on]
         self.penalty_step, self.penalty_directions = penalty_step, penalty_directions
         self.lr_schedule, self.final_lr, self.lr_warmup = lr_schedule, final_lr, lr_warmup
         self.beta2 = None if beta2 is None else Schedule.of(beta2)
@@ -272,7 +278,7 @@ class GAN(LatentModel):
         return logits, unit_gradient_penalty(lambda x: self._per_image(self._logits(x, labels)), real, fake).mean()
 
     def _with_squared_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Logits (2 B, 1 + N) of real and fake images, and R1 + R2; None in a step without a penalty."""
+        """Logits (2 B, 1 + N) of real and fake images, and R1, R2 or both; None in a step without a penalty."""
         if self.batch_statistics:
             return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
         labels = _twice(labels)
@@ -281,10 +287,11 @@ class GAN(LatentModel):
         if not self.step_kind(batch_size).penalty:
             return logits, None
         count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
-        # as many real as fake images
-        chosen = torch.arange(len(images), device=images.device).view(2, batch_size)[:, :count].flatten()
+        halves = torch.arange(len(images), device=images.device).view(2, batch_size)
+        chosen = torch.cat([halves[half, :count] for half in self.penalised])  # as many real as fake images
         chosen_labels = None if labels is None else labels[chosen]
-        return logits, 2 * self._squared_gradient(images[chosen], chosen_labels).mean()  # each is a mean over its half
+        mean = self._squared_gradient(images[chosen], chosen_labels).mean()
+        return logits, len(self.penalised) * mean  # R1 and R2 are means over their halves
 
     def _squared_gradient(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """|grad D|^2 at images (N, C, H, W), exact or estimated, (N,)."""

@@ -41,7 +41,8 @@ CPU = torch.device("cpu")
 CLIPS = 200  # test clips at most
 COLUMNS = (
     "mse", "still", "best mse", "best guess", "best ssim", "still", "content", "still", "diversity", "of clips",
-    "speed", "unevenness", "turns inside", "clips seen", "not better than still",
+    "speed", "its distribution", "unevenness", "its distribution", "turns", "turns inside", "clips seen",
+    "not better than still",
 )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def row(run: Path, futures: int, extractor: Extractor) -> list[str]:
         yield from made.split(50)
 
     found = {f.name: f for f in future_figures(real, others, batches(), futures, extractor, CPU, None)}
-    moved = motion_figures(real, made[:, 0])
+    moved = motion_figures(real, others, made[:, 0])
     summed, ssim, content = found["mse summed, best"], found["ssim, best"], found[f"{COSINE}, mean"]
     still = {name: found[f"{name}, mean"].floor for name in ("mse summed", "ssim", COSINE)}
     worse = {

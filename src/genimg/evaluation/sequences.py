@@ -17,7 +17,7 @@ from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, shown
 from genimg.evaluation.metrics.frechet import frechet_distance
 from genimg.evaluation.metrics.lpips import LPIPS, load_lpips, unavailable
-from genimg.evaluation.metrics.motion import motion
+from genimg.evaluation.metrics.motion import distribution_distance, motion
 from genimg.evaluation.metrics.similarity import COSINE, METRICS, Description, cosine_distance, similarity
 from genimg.evaluation.subject import Images, Subject, too_few_hint
 from genimg.sampling.images.sheets import to_float, to_uint8
@@ -27,6 +27,7 @@ _BATCH = 100  # frames compared at once
 
 #: The metrics of a frame; papers on moving digits report the squared error summed over a frame.
 FRAME_METRICS = METRICS | {"mse summed": Description("lower", unit="per frame, images in [0, 1]")}
+_TEST = "floor: test clips"  # of motion
 
 
 def num_clips(images: Images, requested: int) -> int:
@@ -56,7 +57,7 @@ def sequence_figures(subject: Subject) -> list[Figure]:
     first = torch.cat(firsts)
     sets = (real, floor, first, still)
     features = (clip_features(clips, subject.extractor, subject.device) for clips in sets)
-    return [*figures, clip_frechet(*features), *motion_figures(real, first)]
+    return [*figures, clip_frechet(*features), *motion_figures(real, floor, first)]
 
 
 def _generate(subject: Subject, clips: Tensor, chosen: Tensor) -> Iterator[Tensor]:
@@ -192,18 +193,39 @@ def diversity(futures: Tensor) -> Tensor:
     return torch.stack([(images[:, a] - images[:, b]).square().mean((2, 3, 4)) for a, b in pairs]).mean(0)
 
 
-def motion_figures(real: Tensor, fake: Tensor) -> list[Figure]:
-    """The motion in generated clips, uint8 (N, T, C, H, W). Floor: the test clips."""
-    texts = {
-        "speed": ("pixels per frame", "of the centroid of intensity; floor: test clips"),
-        "unevenness of speed": ("pixels per frame", "standard deviation within a clip; floor: test clips"),
-        "turns inside": ("share", "changes of direction that are not at an edge; floor: test clips"),
-    }
-    values = zip(texts.items(), motion(fake), motion(real), strict=True)
-    return [
-        Figure("motion", name, value, "proxy", len(fake), "", floor, unit=unit, note=note)
-        for (name, (unit, note)), value, floor in values
+def motion_figures(real: Tensor, others: Tensor, fake: Tensor) -> list[Figure]:
+    """The motion in generated clips, uint8 (N, T, C, H, W).
+
+    Args:
+        real: test clips, the floor of means.
+        others: training clips, the floor of distances.
+    """
+    made, true, other = motion(fake), motion(real), motion(others)
+    pairs = [
+        ("speed", made.speed, other.speed, true.speed, "of the centroid of intensity"),
+        ("unevenness", made.unevenness, other.unevenness, true.unevenness, "standard deviation of speed within a clip"),
     ]
+    figures = []
+    for name, ours, theirs, wanted, note in pairs:
+        figures += [
+            _of_motion(name, fake, float(ours.mean()), float(wanted.mean()), "pixels per frame", f"{note}; {_TEST}"),
+            Figure(
+                "motion", f"{name}, distribution", distribution_distance(ours, wanted), "proxy", len(fake), "lower",
+                distribution_distance(theirs, wanted), unit="pixels per frame",
+                note="1-Wasserstein distance from test clips; floor: training clips",
+            ),
+        ]  # fmt: skip
+    return [
+        *figures,
+        _of_motion("turns", fake, made.turns, true.turns, "per clip", f"changes of direction; {_TEST}"),
+        _of_motion(
+            "turns inside", fake, made.turns_inside, true.turns_inside, "share", f"turns not at an edge; {_TEST}"
+        ),
+    ]
+
+
+def _of_motion(name: str, fake: Tensor, value: float, floor: float, unit: str, note: str) -> Figure:
+    return Figure("motion", name, value, "proxy", len(fake), "", floor, unit=unit, note=note)
 
 
 def clip_features(clips: Tensor, extractor: Extractor, device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genimg.evaluation.metrics.motion import motion
+from genimg.evaluation.metrics.motion import distribution_distance, motion
 
 
 def square(rows: list[int], columns: list[int], side: int = 32) -> Tensor:
@@ -15,22 +15,33 @@ def square(rows: list[int], columns: list[int], side: int = 32) -> Tensor:
     return clip
 
 
+def means(clips: Tensor) -> tuple[float, float, float, float]:
+    found = motion(clips)
+    return float(found.speed.mean()), float(found.unevenness.mean()), found.turns, found.turns_inside
+
+
 def test_even_motion_has_its_speed_and_no_unevenness() -> None:
-    found = motion(square([0, 3, 6, 9], [2, 6, 10, 14]))
-    assert found == pytest.approx((5.0, 0.0, 0.0), abs=1e-9)
+    assert means(square([0, 3, 6, 9], [2, 6, 10, 14])) == pytest.approx((5.0, 0.0, 0.0, 0.0), abs=1e-9)
 
 
 def test_uneven_speed_is_its_standard_deviation() -> None:
-    found = motion(square([10] * 5, [0, 1, 4, 5, 8]))
-    assert found == pytest.approx((2.0, 1.0, 0.0), abs=1e-9)
+    assert means(square([10] * 5, [0, 1, 4, 5, 8])) == pytest.approx((2.0, 1.0, 0.0, 0.0), abs=1e-9)
 
 
 def test_turns_at_an_edge_and_inside_are_told_apart() -> None:
     bounce, inside = square([10] * 5, [6, 3, 0, 3, 6]), square([10] * 5, [10, 12, 14, 12, 10])
     assert motion(bounce).turns_inside == 0 and motion(inside).turns_inside == 1
-    assert motion(torch.cat([bounce, inside])).turns_inside == 0.5
+    both = motion(torch.cat([bounce, inside, square([10] * 5, [2, 4, 6, 8, 10])]))
+    assert both.turns_inside == 0.5 and both.turns == pytest.approx(2 / 3)
+
+
+def test_distributions_of_equal_means_differ() -> None:
+    even, uneven = (motion(square([10] * 5, places)).speed for places in ([0, 2, 4, 6, 8], [0, 1, 4, 5, 8]))
+    assert even.mean() == uneven.mean()
+    assert distribution_distance(even, uneven) == pytest.approx(1.0)
+    assert distribution_distance(uneven, uneven.flip(1)) == 0
 
 
 @pytest.mark.parametrize("frames", [2, 3])
 def test_empty_and_short_clips_have_finite_values(frames: int) -> None:
-    assert motion(torch.zeros(2, frames, 1, 8, 8, dtype=torch.uint8)) == (0, 0, 0)
+    assert means(torch.zeros(2, frames, 1, 8, 8, dtype=torch.uint8)) == (0, 0, 0, 0)

@@ -6,6 +6,7 @@ The position of a frame is the centroid of its intensity, so these metrics suit 
 from typing import NamedTuple
 
 import torch
+from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 _FOREGROUND = 0.1  # least intensity of a pixel of the object, relative to the brightest pixel of the clip
@@ -14,16 +15,31 @@ _STILL = 0.25  # pixels per frame: a slower movement has no direction
 
 
 class Motion(NamedTuple):
-    """Means over clips.
+    """The motion in N clips of T frames.
 
-    speed: pixels per frame.
-    unevenness: standard deviation of the speed within a clip, pixels per frame.
-    turns_inside: share of the changes of direction, along either axis, that are not at an edge; 0 without any.
+    speed: of each step, pixels per frame, (N, T - 1).
+    turned: whether the direction along each axis changes, (N, T - 2, 2).
+    inside: whether it does so away from the edges, (N, T - 2, 2).
     """
 
-    speed: float
-    unevenness: float
-    turns_inside: float
+    speed: Tensor
+    turned: Tensor
+    inside: Tensor
+
+    @property
+    def unevenness(self) -> Tensor:
+        """Standard deviation of the speed within each clip, pixels per frame, (N,)."""
+        return self.speed.std(dim=1, correction=0)
+
+    @property
+    def turns(self) -> float:
+        """Changes of direction per clip."""
+        return float(self.turned.sum() / len(self.turned))
+
+    @property
+    def turns_inside(self) -> float:
+        """Share of the changes of direction that are not at an edge; 0 without any."""
+        return float(self.inside.sum() / self.turned.sum().clamp_min(1))
 
 
 def motion(clips: Tensor) -> Motion:
@@ -39,9 +55,12 @@ def motion(clips: Tensor) -> Motion:
     shown = intensity > _FOREGROUND * intensity.amax((1, 2, 3), keepdim=True)
     gaps = torch.stack([_gap(shown.any(3)), _gap(shown.any(2))], dim=2)  # (N, T, 2)
     nearest = torch.minimum(torch.minimum(gaps[:, :-2], gaps[:, 1:-1]), gaps[:, 2:])
-    inside = turned & (nearest > _EDGE * sides)
-    share = float(inside.sum() / turned.sum().clamp_min(1))
-    return Motion(float(speed.mean()), float(speed.std(dim=1, correction=0).mean()), share)
+    return Motion(speed, turned, turned & (nearest > _EDGE * sides))
+
+
+def distribution_distance(a: Tensor, b: Tensor) -> float:
+    """The 1-Wasserstein distance of the distributions of two sets of values, in their unit."""
+    return float(wasserstein_distance(a.flatten().numpy(), b.flatten().numpy()))
 
 
 def _centroid(profile: Tensor) -> Tensor:

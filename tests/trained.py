@@ -51,7 +51,8 @@ def checkpoint(*words: str) -> dict[str, Any]:
         num_frames=config["data"].get("num_frames"),
     )
     ema = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(model.ema_prefixes)}
-    return capture(RunState(config, model, ema, [], data, 0, 1.0, None, [], {}))
+    state = {"weights": ema, "chosen": "half_life", "others": {}}
+    return capture(RunState(config, model, state, [], data, 0, 1.0, None, [], {}))
 
 
 def run_folder(folder: Path, *words: str, callbacks: Sequence[Callback] = ()) -> Path:

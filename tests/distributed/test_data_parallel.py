@@ -209,7 +209,7 @@ def test_processes_end_with_equal_weights_and_different_noise(model: str, runs: 
         # z, directions of the penalty, shifts, and changes of colour
         ("gan", {("randn", (8, 4)), ("randn", (4, 1, 8, 8)), ("randint", (8, 1)), ("rand", (3, 8, 1, 1, 1))}),
         ("ada", {("randn", (8, 4)), ("rand", (8,)), ("randn", (8,)), ("randint", (8,)), ("randint", (8, 1))}),
-        ("wasserstein", {("randn", (8, 4)), ("rand", (8, 1, 1, 1))}),  # z, and places of the penalty
+        ("wasserstein", {("randn", (8, 4)), ("rand", (2, 1, 1, 1))}),  # z, and places of the penalty
         ("resnet", {("randn", (8, 4))}),  # z
         # z, the second z, the first layer with its styles, noise of the layers, and images of the path lengths
         (

@@ -348,6 +348,26 @@ def test_a_lazy_penalty_comes_every_kth_step_with_k_times_the_weight() -> None:
     assert seen == [True, False, False, False] * 2
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_the_unit_gradient_penalty_is_lazy_too(name: str) -> None:
+    torch.manual_seed(0)
+    share = {"penalty_every": 4, "penalty_share": 0.5, "gradient_penalty": 10.0}
+    model = gan(places=0.0, objective="wasserstein", penalty=name, penalty_directions=300, **share)
+    model.discriminator = Steep()
+    images = torch.rand(8, 1, 8, 8)
+    seen = []
+    for step in range(8):
+        model.images_seen = step * len(images)
+        metrics, logits = model.discriminator_loss(images, images, None)
+        seen.append("penalty" in metrics)
+        assert logits.shape == (8, 1)
+        if seen[-1]:
+            assert float(metrics["loss_d"]) == pytest.approx(
+                4 * 10 * (64**0.5 - 1) ** 2, rel=0.1
+            )  # gradient 1 per pixel
+    assert seen == [True, False, False, False] * 2
+
+
 class Shifted(Steep):
     """With an offset of all logits, which the loss of a difference does not determine."""
 

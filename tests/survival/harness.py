@@ -157,7 +157,10 @@ class Killed:
 
 def parts_of(run: RunFolder) -> dict[str, str]:
     checkpoint = load_checkpoint(run.last)
-    parts = {name: digest(checkpoint[name]) for name in ("model", "ema", "optimizers", "processes", "images_seen")}
+    parts = {
+        name: digest(checkpoint[name])
+        for name in ("model", "ema", "averages", "optimizers", "processes", "images_seen")
+    }
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     timed = ("seconds", "images_per_second")
     parts["rows"] = digest([{n: v for n, v in row.items() if n not in timed} for row in rows])

@@ -144,13 +144,14 @@ class StopAt(Callback):
 # with buffers that training updates
 RESNET = ["model/network=resnet", "model.attention=4", "model.spectral_generator=true"]
 STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0"]
+AVERAGES = ["ema.sigma_rel=[0.05,0.2]"]
 SCHEDULED = ["model.beta2=[0.5,0.99]", "model.gamma=[1,0.1]", "ema.half_life=[0,1000]", "ema.ramp=1"]
 
 
 @pytest.mark.parametrize(
     ("number", "exit_code", "network"),
     [
-        (signal.SIGINT, 130, []),
+        (signal.SIGINT, 130, AVERAGES),
         (signal.SIGTERM, 143, RESNET),
         (signal.SIGHUP, 143, STYLEGAN2),
         (signal.SIGUSR1, 143, SCHEDULED),
@@ -170,7 +171,7 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
 
     ends = [load_checkpoint(RunFolder(folder).last) for folder in (straight, stopped)]
     assert float(ends[0]["model"]["augment.probability.overfitting"]) != 0
-    for part in ("model", "ema", "optimizers", "processes", "images_seen"):
+    for part in ("model", "ema", "averages", "optimizers", "processes", "images_seen"):
         assert same(ends[0][part], ends[1][part]), part
     for name in ends[0]["ema"]:
         if name.endswith(".noise"):
@@ -178,6 +179,35 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
     assert untimed(straight) == untimed(stopped), "the same rows, without gaps or duplicates"
     sheets = [(folder / "samples" / "final" / "sheet.png").read_bytes() for folder in (straight, stopped)]
     assert sheets[0] == sheets[1]
+
+
+def test_the_best_of_several_averages_is_measured_sampled_and_saved(tmp_path: Path) -> None:
+    words = ["budget.images=480", "callbacks.frechet_random.num_images=4", "ema.sigma_rel=[0.05,0.1,0.25]"]
+    assert train.run(config(tmp_path, *words)) == 0
+    last, best = (load_checkpoint(file) for file in (RunFolder(tmp_path).last, RunFolder(tmp_path).best))
+    measured = [row for row in rows(tmp_path) if "frechet_random" in row]
+    values = [{width: row[f"frechet_random_{width}"] for width in ("0.05", "0.1", "0.25")} for row in measured]
+    assert len(measured) == 2
+    assert all(len(set(row.values())) == 3 for row in values), "three different averages"
+    assert [row["frechet_random"] for row in measured] == [min(row.values()) for row in values]
+    assert last["averages"]["chosen"] == min(values[-1], key=values[-1].__getitem__)
+    for checkpoint in (last, best):
+        others = checkpoint["averages"]["others"]
+        assert len(others) == 2 and not any(same(checkpoint["ema"], other) for other in others.values())
+
+
+def test_an_average_that_is_added_on_resume_begins_as_the_chosen_one(tmp_path: Path) -> None:
+    train.run(config(tmp_path, "budget.images=160"))
+    before = load_checkpoint(RunFolder(tmp_path).last)
+    added = ["ema.sigma_rel=[0.05]", "budget.images=176", "model.lr=1e-9", f"resume={tmp_path}", "allow_changes=true"]
+    assert train.run(config(tmp_path, *added)) == 0
+    after = load_checkpoint(RunFolder(tmp_path).last)
+    names = [name for name in before["ema"] if name.endswith(".weight")]
+    distances = [
+        sum(float((checkpoint["ema"][name] - before["model"][name]).square().sum()) for name in names)
+        for checkpoint in (before, after)
+    ]
+    assert 0 < distances[1] < distances[0], "some steps nearer to the weights, which hardly changed"
 
 
 def test_validation_frechet_random_and_samples_do_not_change_training(tmp_path: Path) -> None:

@@ -88,15 +88,15 @@ def test_a_damaged_best_checkpoint_is_replaced_with_a_warning(tmp_path: Path, ca
     assert 320 < load_checkpoint(folder.best)["images_seen"] <= 640
 
 
-@pytest.mark.parametrize("part", ["optimizers", "ema", "processes"])
+@pytest.mark.parametrize("part", ["optimizers", "averages", "processes"])
 def test_a_checkpoint_that_cannot_be_resumed_is_an_error_and_changes_no_file(part: str, tmp_path: Path) -> None:
     assert train.run(config(tmp_path, "budget.images=64", "logger=tensorboard")) == 0
     folder = RunFolder(tmp_path)
     state = load_checkpoint(folder.last)
     if part == "optimizers":
         state[part][0]["state"][0]["exp_avg"] = torch.zeros(3)
-    elif part == "ema":
-        state[part] = {name: torch.zeros(2, 3, 5) for name in state[part]}
+    elif part == "averages":
+        state[part]["others"]["0.1"] = {name: torch.zeros(2, 3, 5) for name in state["ema"]}
     else:
         folder.best.unlink()
         state[part][0]["random"] = torch.zeros(5)

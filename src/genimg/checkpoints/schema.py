@@ -21,7 +21,7 @@ from genimg.common.limits import LARGEST_INTEGER, LARGEST_ITEM, check_sides
 from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
-FORMAT = 11  # raise it when the fields, or the weights of a network, change
+FORMAT = 12  # raise it when the fields, or the weights of a network, change
 
 Checkpoint = dict[str, Any]
 
@@ -32,7 +32,7 @@ class RunState:
 
     config: dict[str, Any]
     model: GenerativeModel
-    ema: dict[str, Tensor]
+    ema: dict[str, Any]  # the state of the callback: the chosen average as `weights`, its name, and the others
     optimizers: Sequence[Optimizer]
     data: Any  # the data module
     images_seen: int
@@ -158,6 +158,11 @@ def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
     return _is_mapping(value, lambda one: isinstance(one, Tensor) and one.numel() > 0)
 
 
+def _are_averages(value: Any, checkpoint: Checkpoint) -> bool:
+    others = _has_mappings(value, "others") and _is_mapping(value["others"], lambda one: _are_weights(one, checkpoint))
+    return others and isinstance(value.get("chosen"), str)
+
+
 def _is_mapping(value: object, check: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(isinstance(name, str) and check(one) for name, one in value.items())
 
@@ -189,7 +194,12 @@ FIELDS: dict[str, Field] = {
         lambda value, _: _has_mappings(value, "trainer", "callbacks", "health"),
     ),
     "model": Field(lambda run: dict(run.model.state_dict()), "tensors by name, none of them empty", _are_weights),
-    "ema": Field(lambda run: run.ema, "tensors by name, none of them empty", _are_weights),
+    "ema": Field(lambda run: run.ema["weights"], "tensors by name, none of them empty", _are_weights),
+    "averages": Field(
+        lambda run: {"chosen": run.ema["chosen"], "others": run.ema["others"]},
+        "the name of the average in `ema`, and other averages of the weights by name",
+        check_to_resume=_are_averages,
+    ),
     "optimizers": Field(
         lambda run: [optimizer.state_dict() for optimizer in run.optimizers],
         "a list of states of optimizers",

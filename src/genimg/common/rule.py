@@ -158,6 +158,19 @@ class Two(Number):
         return self._accepts_two(value)
 
 
+class Numbers(Number):
+    """A list of numbers, each once."""
+
+    words = "a list of numbers, each once"
+
+    def hint_for(self, key: str, value: object) -> str | None:
+        return f"{key}=[{shown(value)}]" if is_number(value) else super().hint_for(key, value)
+
+    def _accepts(self, value: object) -> bool:
+        one = Number(self.low, self.high, self.above)
+        return isinstance(value, list) and 0 < len(value) == len(set(map(str, value))) and all(map(one.accepts, value))
+
+
 class Ends(Number):
     """One number, or the two ends of a schedule."""
 

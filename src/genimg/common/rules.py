@@ -21,6 +21,7 @@ from genimg.common.rule import (
     Mapping,
     Names,
     Number,
+    Numbers,
     Pair,
     Paths,
     Rule,
@@ -51,6 +52,7 @@ RULES: dict[str, Rule] = {
     "checkpoint.every_minutes": Number(above=0, null=True),
     "ema.half_life": Ends(low=0),
     "ema.ramp": Number(above=0, high=1),
+    "ema.sigma_rel": Numbers(above=0, high=0.28, null=True),  # 1 / sqrt(12) is that of all times with equal weights
     "log_every_steps": Integer(1),
     "health.on_divergence": one_of("stop", "rollback"),
     "sweep.resume": Text(null=True),

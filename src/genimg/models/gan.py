@@ -19,14 +19,16 @@ from genimg.models.networks.periodic import roll_randomly
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import (
     off_centre,
+    random_mixtures,
     squared_gradient,
     squared_gradient_estimate,
-    unit_gradient_penalty,
+    unit_gradient,
+    unit_gradient_estimate,
 )
 from genimg.models.outputs import OUTPUTS, clipped
 from genimg.models.schedules import LR_SCHEDULES, Schedule
 
-#: Ways to compute R1 and R2, the names that `model.penalty` takes.
+#: Ways to compute a gradient penalty, the names that `model.penalty` takes.
 PENALTIES = ("exact", "first_order")
 #: Halves of the images, real and fake, at which the discriminator is penalised.
 PENALISED = {"both": (0, 1), "real": (0,), "fake": (1,)}
@@ -47,6 +49,9 @@ class GAN(LatentModel):
         L_G = mean generator_loss(D(x), D(G(z)))
         R1 = mean |grad D(x)|^2,  R2 = mean |grad D(G(z))|^2
 
+    The Wasserstein objective has gradient_penalty mean (|grad D| - 1)^2 in place of R1 + R2, at points between real and
+    fake images.
+
     References:
         Goodfellow et al. 2014, "Generative adversarial nets", algorithm 1, https://arxiv.org/abs/1406.2661
         Mescheder et al. 2018, "Which training methods for GANs do actually converge?", eq. 9 and 10 (R1 and R2),
@@ -64,10 +69,9 @@ class GAN(LatentModel):
             Real and fake images then pass separately, each with their own statistics, without a gradient penalty,
             which is defined per image.
         n_critic: discriminator steps per generator step (Gulrajani et al. 2017, algorithm 1).
-        gamma: weight of (R1 + R2) / 2, one number or the ends of a `Schedule`; 0 disables the penalty. The Wasserstein
-            objective uses the unit-gradient penalty instead.
-        penalty: a name of `PENALTIES`: R1 and R2 by double backward, or a first-order estimate.
-        penalty_on: a name of `PENALISED`: R1 + R2, or one of them.
+        gamma: weight of (R1 + R2) / 2, one number or the ends of a `Schedule`; 0 disables the penalty.
+        penalty: a name of `PENALTIES`: by double backward, or a first-order estimate.
+        penalty_on: a name of `PENALISED`: R1 + R2, or one of them (not Wasserstein).
         penalty_every: steps from one penalty to the next, which is weighted by this number (lazy regularisation,
             Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
         penalty_share: share of each batch whose gradients enter the penalty, rounded to complete groups of the
@@ -186,13 +190,18 @@ class GAN(LatentModel):
         every = self.generator.penalty_every if isinstance(self.generator, Penalised) else 0
         generator = (step + 1) % self.n_critic == 0
         return StepKind(
-            penalty=max(self.gamma) > 0 and step % self.penalty_every == 0,
+            penalty=self._penalty_scale > 0 and step % self.penalty_every == 0,
             generator=generator,
             generator_penalty=generator and every > 0 and step // self.n_critic % every == 0,
         )
 
+    @property
+    def _penalty_scale(self) -> float:
+        """The largest weight of the penalty during the run; 0 if there is none."""
+        return self.gradient_penalty if self.wasserstein else max(self.gamma)
+
     def _penalty_weight_at(self, progress: float) -> float:
-        return 0.5 * self.penalty_every * self.gamma.at(progress)
+        return self.penalty_every * (self.gradient_penalty if self.wasserstein else 0.5 * self.gamma.at(progress))
 
     def networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
@@ -254,12 +263,7 @@ class GAN(LatentModel):
         The images are augmented. An adaptive augmentation follows the logits.
         """
         images = torch.cat([real, fake])
-        if self.wasserstein:
-            logits, penalty = self._with_unit_gradient_penalty(images, labels)
-            weight = self.gradient_penalty
-        else:
-            logits, penalty = self._with_squared_gradient_penalty(images, labels)
-            weight = self._penalty_weight
+        logits, penalty = self._with_penalty(images, labels)
         real_logits, fake_logits = logits.chunk(2)
         loss = self._per_image(self.losses.discriminator(real_logits, fake_logits)).mean()
         if self.centring:
@@ -269,36 +273,34 @@ class GAN(LatentModel):
         metrics |= self.augment.adapt(of_real, of_fake, len(real) * world_size())
         if penalty is None:
             return metrics | {"loss_d": loss}, real_logits
-        return metrics | {"penalty": penalty, "loss_d": loss + weight * penalty}, real_logits
+        return metrics | {"penalty": penalty, "loss_d": loss + self._penalty_weight * penalty}, real_logits
 
-    def _with_unit_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits (2 B, 1 + N) of real and fake images, and the penalty between them (Gulrajani et al. 2017)."""
-        logits = self._logits(images, _twice(labels))
-        real, fake = images.chunk(2)
-        return logits, unit_gradient_penalty(lambda x: self._per_image(self._logits(x, labels)), real, fake).mean()
-
-    def _with_squared_gradient_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Logits (2 B, 1 + N) of real and fake images, and R1, R2 or both; None in a step without a penalty."""
+    def _with_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Logits (2 B, 1 + N) of real and fake images, and the gradient penalty; None in a step without one."""
         if self.batch_statistics:
             return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
-        labels = _twice(labels)
-        logits = self._logits(images, labels)
+        logits = self._logits(images, _twice(labels))
         batch_size = len(images) // 2
         if not self.step_kind(batch_size).penalty:
             return logits, None
         count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
-        halves = torch.arange(len(images), device=images.device).view(2, batch_size)
-        chosen = torch.cat([halves[half, :count] for half in self.penalised])  # as many real as fake images
-        chosen_labels = None if labels is None else labels[chosen]
-        mean = self._squared_gradient(images[chosen], chosen_labels).mean()
-        return logits, len(self.penalised) * mean  # R1 and R2 are means over their halves
+        halves = [half[:count] for half in images.chunk(2)]
+        labels = None if labels is None else labels[:count]
+        if self.wasserstein:
+            real, fake = halves
+            return logits, self._penalties(random_mixtures(real, fake), labels).mean()
+        each = len(self.penalised)
+        chosen = torch.cat([halves[half] for half in self.penalised])
+        mean = self._penalties(chosen, labels if each == 1 else _twice(labels)).mean()
+        return logits, each * mean  # R1 and R2 are means over their halves
 
-    def _squared_gradient(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """|grad D|^2 at images (N, C, H, W), exact or estimated, (N,)."""
+    def _penalties(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """The gradient penalty of each image (N, C, H, W), exact or estimated, (N,)."""
         if self.penalty == "exact":
-            return squared_gradient(lambda x: self._per_image(self._logits(x, labels)), images)
-        both = _twice(labels)
-        return squared_gradient_estimate(
+            exact = unit_gradient if self.wasserstein else squared_gradient
+            return exact(lambda x: self._per_image(self._logits(x, labels)), images)
+        estimate, both = unit_gradient_estimate if self.wasserstein else squared_gradient_estimate, _twice(labels)
+        return estimate(
             lambda x: self._per_image(self._logits(x, both)), images, self.penalty_step, self.penalty_directions
         )
 

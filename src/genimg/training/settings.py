@@ -39,10 +39,12 @@ class BudgetSettings:
 class EMASettings:
     """half_life: images after which an old weight counts half: one number or the ends of a `Schedule`.
     ramp: its upper limit, as a share of the images seen.
+    sigma_rel: widths of power functions in place of the two; None is one average by half-life.
     """
 
     half_life: float | list[float]
     ramp: float
+    sigma_rel: list[float] | None
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,9 @@ def build_run(
     data = data or build_data(settings, builder)
     settings = replace(settings, model=resolve_auto(settings.model, automatic(data, machine)))
     model = build_model(settings, builder, data, resume)
+    averages = take_weights(settings, model)
     if resume is not None:
         restore_weights(settings, model, data, resume)
-        averages = resume["ema"]
-    else:
-        averages = take_weights(settings, model)
     freeze(model, settings.freeze)
     check_step(model, data, machine)
     model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
@@ -72,8 +70,10 @@ def build_run(
     folder = RunFolder(settings.run_dir)
     clock = Clock(Budget.from_settings(settings.budget, data.num_items), data.batch_size)
     ema = EMA(model, clock, ema_settings(settings))
-    ema.load_state_dict(averages)
-    if resume is not None:
+    if resume is None:
+        ema.begin_with(averages)
+    else:
+        ema.load_state_dict({"weights": resume["ema"], **resume["averages"]})
         clock.restore(resume["images_seen"], resume["clock"]["seconds"], resume["clock"]["expected_images"])
     loggers = build_loggers(settings, builder, clock.images_seen)
     metrics = Metrics(model, clock, folder, settings.log_every_steps, hyperparameters(settings), loggers)
@@ -144,7 +144,8 @@ def restore_weights(
             expected=f"the data of the run, {checkpoint['data']['fingerprint']}",
             hint="to continue with the new data: allow_changes=true",
         )
-    check_weights(model, {**checkpoint["model"], **checkpoint["ema"]}, key="resume")
+    for average in (checkpoint["ema"], *checkpoint["averages"]["others"].values()):
+        check_weights(model, {**checkpoint["model"], **average}, key="resume")
     model.load_state_dict(checkpoint["model"])
     data.images_seen = checkpoint["images_seen"]
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from genimg.models.objectives.penalties import (
     squared_gradient,
     squared_gradient_estimate,
-    unit_gradient_penalty,
+    unit_gradient,
+    unit_gradient_estimate,
 )
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -57,10 +58,20 @@ def test_the_estimate_has_no_error_from_the_curvature() -> None:
 
 def test_the_unit_penalty_is_zero_for_a_slope_of_one() -> None:
     unit = WEIGHT / WEIGHT.norm()
-    penalty = unit_gradient_penalty(lambda x: (x * unit).flatten(1).sum(1), IMAGES, -IMAGES)
+    penalty = unit_gradient(lambda x: (x * unit).flatten(1).sum(1), IMAGES)
     torch.testing.assert_close(penalty, torch.zeros(6), atol=1e-6, rtol=0)
-    doubled = unit_gradient_penalty(lambda x: (x * 2 * unit).flatten(1).sum(1), IMAGES, -IMAGES)
+    doubled = unit_gradient(lambda x: (x * 2 * unit).flatten(1).sum(1), IMAGES)
     torch.testing.assert_close(doubled, torch.ones(6), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("directions", [1, 3])
+@pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
+def test_the_estimate_of_the_unit_penalty_is_unbiased(slope: float, directions: int) -> None:
+    draws, weight = 8000, slope * WEIGHT / WEIGHT.norm()
+    images = IMAGES[:1].expand(draws, -1, -1, -1)
+    generator = torch.Generator().manual_seed(1)
+    estimates = unit_gradient_estimate(lambda x: (x * weight).flatten(1).sum(1), images, 0.01, directions, generator)
+    assert abs(estimates.mean() - (slope - 1) ** 2) < 4 * estimates.std() / draws**0.5
 
 
 def test_the_penalties_have_a_gradient_in_the_critics_weights() -> None:

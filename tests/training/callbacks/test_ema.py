@@ -27,10 +27,12 @@ class Model(GenerativeModel):
     networks = evaluate = sample = cast(Any, None)
 
 
-def averaged(half_life: float | list[float], ramp: float, images_seen: int = 0) -> tuple[EMA, Model, Clock]:
+def averaged(
+    half_life: float | list[float] = 0.0, ramp: float = 1.0, images_seen: int = 0, sigma_rel: list[float] | None = None
+) -> tuple[EMA, Model, Clock]:
     """The EMA of a weight that was 0 and is 1 from now on."""
     model, clock = Model(), Clock(Budget(10**6, None), batch_size=10)
-    ema = EMA(model, clock, EMASettings(half_life, ramp))
+    ema = EMA(model, clock, EMASettings(half_life, ramp, sigma_rel))
     ema.on_fit_start(cast(Any, None), model)
     nn.init.ones_(model.generator.weight)
     clock.images_seen = images_seen
@@ -44,7 +46,12 @@ def steps(ema: EMA, count: int) -> None:
 
 
 def value(ema: EMA) -> float:
-    return ema.state_dict()["generator.weight"].item()
+    return averages(ema)[ema.chosen]["generator.weight"].item()
+
+
+def averages(ema: EMA) -> dict[str, dict[str, torch.Tensor]]:
+    state = ema.state_dict()
+    return {state["chosen"]: state["weights"], **state["others"]}
 
 
 def test_the_weight_of_an_old_value_halves_after_the_half_life() -> None:
@@ -69,18 +76,43 @@ def test_the_half_life_goes_from_its_first_to_its_last_value_during_the_run() ->
     assert found == pytest.approx([1, 0.5, 1 - 0.5**0.5], abs=1e-3)
 
 
-@pytest.mark.parametrize(("ramp", "sigma"), [(0.0386, 0.05), (0.05, 0.063), (0.0873, 0.1)])
-def test_a_half_life_that_grows_with_the_run_is_a_power_function(ramp: float, sigma: float) -> None:
-    """Its weights over the time of the run have the standard deviation sigma_rel of Karras et al. 2024."""
+def width(**settings: Any) -> float:
+    """The standard deviation of the times of a run that an average contains, as a share of the run."""
     moments = []
     for power in (1, 2):
-        ema, model, clock = averaged(half_life=10**9, ramp=ramp)
+        ema, model, clock = averaged(**settings)
         for step in range(4000):
             nn.init.constant_(model.generator.weight, ((step + 1) / 4000) ** power)
             clock.advance(10, seconds=0.0)
             ema.update()
         moments.append(value(ema))
-    assert (moments[1] - moments[0] ** 2) ** 0.5 == pytest.approx(sigma, rel=0.02)
+    return (moments[1] - moments[0] ** 2) ** 0.5
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.1, 0.25])
+def test_a_power_function_has_the_width_that_was_asked_for(sigma: float) -> None:
+    assert width(sigma_rel=[sigma]) == pytest.approx(sigma, rel=0.02)
+
+
+@pytest.mark.parametrize(("ramp", "sigma"), [(0.0386, 0.05), (0.05, 0.063), (0.0873, 0.1)])
+def test_a_half_life_that_grows_with_the_run_is_a_power_function(ramp: float, sigma: float) -> None:
+    assert width(half_life=10**9, ramp=ramp) == pytest.approx(sigma, rel=0.02)
+
+
+def test_several_averages_are_kept_applied_and_restored_by_name() -> None:
+    ema, model, clock = averaged(images_seen=1000, sigma_rel=[0.05, 0.2])
+    steps(ema, 4)
+    narrow, wide = (averages(ema)[name]["generator.weight"].item() for name in ("0.05", "0.2"))
+    assert 1 > narrow > wide > 0, "the wide one remembers more of the 0 before"
+    for name, expected in (("0.05", narrow), ("0.2", wide)):
+        with ema.applied(name):
+            assert model.generator.weight.item() == expected
+    ema.chosen = "0.2"
+    again = EMA(model, clock, EMASettings(0.0, 1.0, [0.05, 0.2]))
+    again.load_state_dict(ema.state_dict())
+    again.on_fit_start(cast(Any, None), model)
+    assert again.chosen == "0.2"
+    assert averages(again) == averages(ema)
 
 
 def test_the_average_continues_after_a_change_of_the_batch_size() -> None:
@@ -102,8 +134,9 @@ def test_only_the_named_parts_are_averaged_and_counters_are_copied() -> None:
     ema, model, _ = averaged(100, 1.0, images_seen=30)
     cast(torch.Tensor, model.generator.count).fill_(7)
     steps(ema, 1)
-    assert ema.state_dict().keys() == {"generator.weight", "generator.count"}
-    assert ema.state_dict()["generator.count"].item() == 7
+    (average,) = averages(ema).values()
+    assert average.keys() == {"generator.weight", "generator.count"}
+    assert average["generator.count"].item() == 7
 
 
 def test_applied_loads_the_average_and_restores_the_weights() -> None:

@@ -34,10 +34,40 @@ def squared_gradient_estimate(
         step: s, in units of the images' [-1, 1].
         directions: number of directions v per image, over which the estimate is the mean.
     """
+    return _slopes(critic, images, step, directions, generator).square().mean(0)
+
+
+def unit_gradient(critic: Critic, images: Tensor) -> Tensor:
+    """(|grad_x D(x)| - 1)^2 by double backward. Gulrajani et al. 2017, eq. 3; its x are `random_mixtures`."""
+    return (_gradient(critic, images).flatten(1).norm(dim=1) - 1).square()
+
+
+def unit_gradient_estimate(
+    critic: Critic, images: Tensor, step: float, directions: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """An estimate of `unit_gradient` from first derivatives only, of which an image's may be below 0.
+
+    It is r^2 - 2 r / c + 1 for the root r of `squared_gradient_estimate` over k directions: the slopes are normal, so r
+    has the mean c |grad D|, where c = sqrt(2 / k) Gamma((k + 1) / 2) / Gamma(k / 2), and the estimate has the right
+    mean as s goes to 0. The arguments and the noise of its gradient are those of `squared_gradient_estimate`.
+    """
+    k = directions
+    root = _slopes(critic, images, step, k, generator).norm(dim=0) / k**0.5
+    mean = (2 / k) ** 0.5 * math.exp(math.lgamma((k + 1) / 2) - math.lgamma(k / 2))
+    return root.square() - 2 * root / mean + 1
+
+
+def random_mixtures(real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Points on the lines between images (B, C, H, W) and others, uniform on each. Gulrajani et al. 2017, section 4."""
+    mix = torch.rand((real.shape[0], 1, 1, 1), generator=generator, device=real.device, dtype=real.dtype)
+    return torch.lerp(fake, real, mix)
+
+
+def _slopes(critic: Critic, images: Tensor, step: float, directions: int, generator: torch.Generator | None) -> Tensor:
+    """The slopes (directions, B) of the critic at each image in random directions."""
     with torch.autocast(images.device.type, enabled=False):
         images = images.detach().float()
-        slopes = [_slope(critic, images, step, generator) for _ in range(directions)]
-    return torch.stack(slopes).square().mean(0)
+        return torch.stack([_slope(critic, images, step, generator) for _ in range(directions)])
 
 
 def _slope(critic: Critic, images: Tensor, step: float, generator: torch.Generator | None) -> Tensor:
@@ -45,16 +75,6 @@ def _slope(critic: Critic, images: Tensor, step: float, generator: torch.Generat
     noise = step * torch.randn(images.shape, generator=generator, device=images.device)
     above, below = critic(torch.cat([images + noise, images - noise])).chunk(2)
     return (above - below) / (2 * step)
-
-
-def unit_gradient_penalty(
-    critic: Critic, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
-    """(|grad D| - 1)^2 at random points between real and fake images. Gulrajani et al. 2017, eq. 3."""
-    mix = torch.rand((real.shape[0], 1, 1, 1), generator=generator, device=real.device, dtype=real.dtype)
-    between = torch.lerp(fake, real, mix)
-    norms = _gradient(critic, between).flatten(1).norm(dim=1)
-    return (norms - 1).square()
 
 
 def off_centre(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The base class of callbacks that use the other parts of a run, and the parts that it gives them."""
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -86,7 +87,8 @@ class Measured(NamedTuple):
 class Measurement(RunCallback):
     """A callback that computes metrics of the EMA weights on rank 0, for all ranks.
 
-    Training is bit for bit the same with and without it, except that the metrics choose the best checkpoint.
+    Training is bit for bit the same with and without it, except that the metrics choose the best checkpoint, and the
+    best of several averages of the weights.
     """
 
     passive: ClassVar[bool] = False
@@ -96,13 +98,36 @@ class Measurement(RunCallback):
         """Returns metrics of the weights that are in the model, from at most `num_images` images."""
 
     def run_measurement(self, trainer: Trainer, num_images: int) -> None:
-        """Measures, writes the metrics and updates the best checkpoint. All ranks must call it."""
+        """Measures, writes the metrics and updates the best checkpoint. All ranks must call it.
+
+        A measurement of the model's monitored metric measures all averages of the weights, and chooses the best.
+        """
         run = self.context
-        with self.timed():
-            with run.ema.applied(), trainer.precision_plugin.forward_context():
-                found = self.measure(num_images) if trainer.is_global_zero else None
-            metrics, n = cast(Measured, trainer.strategy.broadcast(found))
-        run.metrics.write(trainer, "val", metrics, n)
         name, direction = run.model.monitor
+        with self.timed():
+            metrics, n = self._measure(trainer, num_images, run.ema.chosen)
+            if name in metrics:
+                metrics = self._choose(trainer, num_images, metrics)
+        run.metrics.write(trainer, "val", metrics, n)
         if name in metrics:
             run.checkpoints.update_best(trainer, Monitored(name, metrics[name], direction, n))
+
+    def share_of_each(self, share: float) -> float:
+        """The part of a share of the images trained that one average of the weights may cost."""
+        return share / len(self.context.ema.names)
+
+    def _choose(self, trainer: Trainer, num_images: int, of_chosen: dict[str, float]) -> dict[str, float]:
+        """Chooses the best average of the weights. Returns its metrics, and if there are several, the values of all."""
+        ema, (name, direction) = self.context.ema, self.context.model.monitor
+        found = {ema.chosen: of_chosen}
+        found |= {one: self._measure(trainer, num_images, one).metrics for one in ema.names if one != ema.chosen}
+        sign = -1 if direction == "max" else 1
+        ema.chosen = min(found, key=lambda one: (not math.isfinite(found[one][name]), sign * found[one][name]))
+        values = {f"{name}_{one}": found[one][name] for one in ema.names} if len(ema.names) > 1 else {}
+        return {**found[ema.chosen], **values}
+
+    def _measure(self, trainer: Trainer, num_images: int, average: str) -> Measured:
+        """The metrics of one average of the weights, on all ranks."""
+        with self.context.ema.applied(average), trainer.precision_plugin.forward_context():
+            found = self.measure(num_images) if trainer.is_global_zero else None
+        return cast(Measured, trainer.strategy.broadcast(found))

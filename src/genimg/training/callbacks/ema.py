@@ -1,4 +1,4 @@
-"""The exponential moving average (EMA) of the weights, which samples and metrics are computed from."""
+"""Exponential moving averages (EMA) of the weights, which samples and metrics are computed from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,38 +9,51 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from genimg.models.base import GenerativeModel
-from genimg.models.schedules import Schedule
 from genimg.training.callbacks.clock import Clock
+from genimg.training.callbacks.decays import Decay, HalfLife, PowerFunction
 from genimg.training.settings import EMASettings
 
 #: Steps between two updates, because each reads and writes every weight. The last step of a run updates too.
 EVERY = 4
+#: The name of an average by half-life.
+HALF_LIFE = "half_life"
+
+Weights = dict[str, Tensor]
 
 
 class EMA(Callback):
     """Averages the tensors that the model names in `ema_prefixes`; integers are copied.
 
-    The half-life is counted in images and may follow a `Schedule` (R3GAN, Huang et al. 2024). It is limited to a share
-    of the images seen, so that the average of a short run forgets the initial weights (Karras et al. 2020,
-    StyleGAN2-ADA, `ema_kimg` and `ema_rampup`).
+    There is one average by half-life, or one power function for each width in `settings.sigma_rel`. Of several, the
+    chosen one is sampled and is the EMA of a checkpoint; `Measurement` chooses the best by the model's metric. A
+    checkpoint has the others too, so that a resumed run continues all of them.
     """
 
     passive: ClassVar[bool] = False
 
     def __init__(self, model: GenerativeModel, clock: Clock, settings: EMASettings) -> None:
         self.model, self.clock = model, clock
-        self.half_life, self.ramp = Schedule.of(settings.half_life), settings.ramp
-        self._ema: dict[str, Tensor] = {}
-        self._restored: dict[str, Tensor] = {}
-        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._decays: dict[str, Decay] = {str(width): PowerFunction(width) for width in settings.sigma_rel or ()}
+        if not self._decays:
+            self._decays = {HALF_LIFE: HalfLife.of(settings.half_life, settings.ramp)}
+        self.chosen = next(iter(self._decays))
+        self._averages: dict[str, Weights] = {}
+        self._restored: dict[str, Weights] = {}
+        self._begin: Weights = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The averages: the widths in order, or `HALF_LIFE` alone."""
+        return tuple(self._decays)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         live = self._live_weights()
-        self._ema = {name: tensor.detach().clone() for name, tensor in live.items()}
-        for name, tensor in self._restored.items():
-            self._ema[name].copy_(tensor)
+        self._averages = {name: {key: one.detach().clone() for key, one in live.items()} for name in self._decays}
+        for name, average in self._averages.items():
+            for key, tensor in self._restored.get(name, self._begin).items():
+                average[key].copy_(tensor)
         # looked up once: calling state_dict at each step is noticeable for a small network
-        self._pairs = [(self._ema[name], tensor.detach()) for name, tensor in live.items()]
+        self._live = {key: tensor.detach() for key, tensor in live.items()}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -49,49 +62,66 @@ class EMA(Callback):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Updates the average after a step, if it is the last step or the stride is complete."""
+        """Updates the averages after a step, if it is the last step or the stride is complete."""
         clock = self.clock
         stride = EVERY * clock.batch_size
         due = clock.passed(stride)  # by images, so that the interval holds after a change of the batch size
         if not due and not clock.spent:
             return
         images = stride if due else clock.images_seen % stride  # seen since the last update
-        half_life = max(1.0, min(self.half_life.at(clock.progress), self.ramp * clock.images_seen))
-        decay = 0.5 ** (images / half_life)
-        averages, weights = zip(*(pair for pair in self._pairs if pair[0].is_floating_point()), strict=True)
-        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
-        for average, counter in self._pairs:
-            if not average.is_floating_point():
-                average.copy_(counter)
+        for name, decay in self._decays.items():
+            pairs = [(average, self._live[key]) for key, average in self._averages[name].items()]
+            averages, weights = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+            share = 1 - decay.over(images, clock.images_seen, clock.progress)
+            torch._foreach_lerp_(averages, weights, share)  # pyright: ignore[reportPrivateImportUsage]
+            for average, counter in pairs:
+                if not average.is_floating_point():
+                    average.copy_(counter)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Puts the EMA weights into the model, in eval mode and without gradients, and restores it afterwards.
+    def applied(self, name: str | None = None) -> Iterator[None]:
+        """Puts an average into the model, in eval mode and without gradients, and restores the weights afterwards.
 
         All processes must enter the context; inside it each of them can use the model alone.
+
+        Args:
+            name: one of `names`; None is the chosen one.
         """
-        live = self._live_weights()
-        kept = {name: tensor.detach().clone() for name, tensor in live.items()}
+        live, average = self._live_weights(), self._averages[name or self.chosen]
+        kept = {key: tensor.detach().clone() for key, tensor in live.items()}
         was_training = self.model.training
         self.model.eval()
         with torch.no_grad():
             try:
-                for name, tensor in live.items():
-                    tensor.copy_(self._ema[name])
+                for key, tensor in live.items():
+                    tensor.copy_(average[key])
                 yield
             finally:
-                for name, tensor in live.items():
-                    tensor.copy_(kept[name])
+                for key, tensor in live.items():
+                    tensor.copy_(kept[key])
                 self.model.train(was_training)
 
     def state_dict(self) -> dict[str, Any]:
-        return dict(self._ema)
+        """The chosen average and its name, and the others by name."""
+        others = {name: dict(one) for name, one in self._averages.items() if name != self.chosen}
+        return {"weights": dict(self._averages[self.chosen]), "chosen": self.chosen, "others": others}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Stores the weights to continue from; `on_fit_start` copies them to the device."""
-        self._restored = state_dict
+        """Stores the averages to continue from; `on_fit_start` copies them to the device.
 
-    def _live_weights(self) -> dict[str, Tensor]:
+        One that the state does not have begins as the chosen one of the state.
+        """
+        chosen = state_dict["chosen"]
+        self.begin_with(state_dict["weights"])
+        self._restored = {**state_dict["others"], chosen: state_dict["weights"]}
+        if chosen in self._decays:
+            self.chosen = chosen
+
+    def begin_with(self, weights: Weights) -> None:
+        """Sets what the averages begin with, in place of the model's weights; some may be missing."""
+        self._begin = weights
+
+    def _live_weights(self) -> Weights:
         """Returns the model's tensors that are averaged, by name."""
         state = self.model.state_dict(keep_vars=True)
         return {name: tensor for name, tensor in state.items() if name.startswith(self.model.ema_prefixes)}

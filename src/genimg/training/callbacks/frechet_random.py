@@ -60,7 +60,7 @@ class FrechetRandom(Measurement):
         if data.num_frames is not None or data.num_items < 2:
             return
         share = _SHARE_OF_PIXELS if isinstance(self.context.model, DrawsPixels) else _SHARE
-        if count := self.context.clock.due_items(self.times, self.num_images, share, _FEWEST):
+        if count := self.context.clock.due_items(self.times, self.num_images, self.share_of_each(share), _FEWEST):
             self.run_measurement(trainer, count)
 
     def measure(self, num_images: int) -> Measured:

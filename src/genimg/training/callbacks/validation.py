@@ -28,7 +28,7 @@ class Validation(Measurement):
         self.times, self.num_images = times, num_images
 
     def after_step(self, trainer: Trainer) -> None:
-        if count := self.context.clock.due_items(self.times, self.num_images, _SHARE, _FEWEST):
+        if count := self.context.clock.due_items(self.times, self.num_images, self.share_of_each(_SHARE), _FEWEST):
             self.run_measurement(trainer, count)
 
     def measure(self, num_images: int) -> Measured:

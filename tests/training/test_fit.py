@@ -144,7 +144,7 @@ class StopAt(Callback):
 # with buffers that training updates
 RESNET = ["model/network=resnet", "model.attention=4", "model.spectral_generator=true"]
 STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0"]
-AVERAGES = ["ema.sigma_rel=[0.05,0.2]"]
+AVERAGES = ["ema.sigma_rel=[0.05,0.2]", "model.weight_norm=true"]
 SCHEDULED = ["model.beta2=[0.5,0.99]", "model.gamma=[1,0.1]", "ema.half_life=[0,1000]", "ema.ramp=1"]
 
 

@@ -49,7 +49,8 @@ def config(run: Path, **settings: Any) -> dict[str, Any]:
     return {
         "run": str(run), "checkpoint": "best", "num_images": 40, "features": "random", "weights": None,
         "importance_samples": 2, "seed": 0, "root": None, "cache": False, "device": "cpu", "out": None,
-        "outputs": "outputs", "trust": [],
+        "outputs": "outputs", "trust": [], "temperature": 1.0, "guidance": None, "truncation": None,
+        "truncation_psi": None,
     } | settings  # fmt: skip
 
 
@@ -187,6 +188,7 @@ def test_a_folder_without_labels_needs_no_classifier(runs: dict[str, Path], tmp_
         ({"checkpoints": "none"}, "a run with a checkpoint"),
         ({"checkpoints": "cut short"}, "a checkpoint written by genimg-train"),
         ({"images": 40}, "the data of the run"),  # of another size
+        ({"guidance": 2.0}, "guidance: got .*2.0"),
         ({"images": 12}, "root: got .*the folder of the run's data"),  # fewer than a batch
     ],
 )
@@ -209,6 +211,16 @@ def test_a_run_that_cannot_be_evaluated_is_one_message(
     with pytest.raises(UserError, match=f"(?s){message}"):
         evaluate.run(config(run, **given))
     assert not (run / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("narrow", [{"truncation": 1e-6}, {"truncation_psi": 0.0}, {"temperature": 0.0}])
+def test_the_samples_are_drawn_as_the_settings_say(
+    runs: dict[str, Path], tmp_path: Path, narrow: dict[str, Any]
+) -> None:
+    evaluate.run(config(runs["gan"], out=str(tmp_path), **narrow))
+    assert figures(tmp_path)["recall"]["value"] < 0.1, "one image per class"
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert narrow.items() <= written["settings"].items()
 
 
 def with_data(run: Path, folder: Path, change: Callable[[Any], None]) -> Path:

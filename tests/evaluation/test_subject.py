@@ -3,9 +3,11 @@
 import torch
 
 from genimg.evaluation.features.extractor import Extractor
-from genimg.evaluation.subject import Images, Subject, complement
+from genimg.evaluation.subject import Drawing, Images, Subject, complement
 from genimg.sampling.sampler import Sampler
 from tests.stub_models import StubGenerator
+
+DRAWING: Drawing = {"seed": 0, "temperature": 1.0, "guidance": None, "truncation": None, "truncation_psi": None}
 
 
 def test_training_images_for_floors_are_reserved() -> None:
@@ -22,5 +24,5 @@ def test_classes_are_names() -> None:
     images = Images(torch.zeros(3, 1, 8, 8), labels, torch.zeros(3, 1, 8, 8), labels)
     sampler = Sampler(StubGenerator(), (1, 8, 8), classes=("1", "2", "10"))
     extractor = Extractor("none", torch.nn.Identity(), "none")
-    subject = Subject(sampler, images, extractor, {}, 3, 0, None)
+    subject = Subject(sampler, images, extractor, {}, 3, DRAWING, None)
     assert subject.class_names(torch.tensor([2, 0])) == ["10", "1"]

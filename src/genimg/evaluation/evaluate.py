@@ -28,7 +28,7 @@ from genimg.evaluation.likelihood import likelihood_figures, no_likelihood, writ
 from genimg.evaluation.metrics import lpips
 from genimg.evaluation.results import Evaluation, log_to_tensorboard, write_evaluation
 from genimg.evaluation.sequences import num_clips, sequence_figures
-from genimg.evaluation.subject import Images, Subject, load_data, read_images
+from genimg.evaluation.subject import Drawing, Images, Subject, load_data, read_images
 from genimg.models.base import DrawsPixels, Reconstructs
 from genimg.sampling.load import checkpoint_file, from_checkpoint
 from genimg.sampling.sampler import Sampler
@@ -51,12 +51,27 @@ class EvaluateSettings:
     weights: str | None
     importance_samples: int
     seed: int
+    temperature: float
+    guidance: float | None
+    truncation: float | None
+    truncation_psi: float | None
     root: str | None
     cache: bool | str
     device: str
     out: str | None
     outputs: str
     trust: list[str]
+
+    @property
+    def drawing(self) -> Drawing:
+        """The settings that decide how the samples are drawn."""
+        return {
+            "seed": self.seed,
+            "temperature": self.temperature,
+            "guidance": self.guidance,
+            "truncation": self.truncation,
+            "truncation_psi": self.truncation_psi,
+        }
 
 
 def evaluate(settings: EvaluateSettings) -> Path:
@@ -65,6 +80,7 @@ def evaluate(settings: EvaluateSettings) -> Path:
     file = checkpoint_file(settings.run, settings.checkpoint)
     checkpoint = load_checkpoint(file)
     sampler = from_checkpoint(checkpoint, settings.device, settings.trust)
+    sampler.source(1, **settings.drawing)  # checks them
     log.info("%s (%s images seen)", file, f"{checkpoint['images_seen']:,}")
     folder = _create_folder(Path(settings.out).expanduser() if settings.out else output_folder(file))
     data = load_data(checkpoint, settings.root, settings.trust)
@@ -75,7 +91,7 @@ def evaluate(settings: EvaluateSettings) -> Path:
     facts = {"name": network.name, "digest": network.digest, **network.facts}
     details = "  ".join(f"{name} {_format(value)}" for name, value in network.facts.items())
     log.info("features  %s  %s  %s", network.name, network.digest[:12], details)
-    subject = Subject(sampler, images, network, data.fingerprint, count, settings.seed, cache)
+    subject = Subject(sampler, images, network, data.fingerprint, count, settings.drawing, cache)
     figures = sequence_figures(subject) if sampler.makes_sequences else image_figures(subject, folder)
     refused = {}
     if (sampler.makes_sequences or isinstance(sampler.model, Reconstructs)) and (reason := lpips.unavailable()):
@@ -93,7 +109,8 @@ def evaluate(settings: EvaluateSettings) -> Path:
     evaluation = Evaluation(figures, about, fingerprint, preprocessing, facts, refused)
     provenance = {
         "settings": {
-            name: getattr(settings, name) for name in ("seed", "num_images", "features", "importance_samples")
+            **{name: getattr(settings, name) for name in ("num_images", "features", "importance_samples")},
+            **settings.drawing,
         },
         "versions": versions(),
     }

@@ -37,11 +37,11 @@ def image_figures(subject: Subject, folder: Path) -> list[Figure]:
     """Sample quality and classes, and reconstruction if the model reconstructs. Writes `nearest.png` to `folder`."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
     sampler, real = subject.sampler, _reference(subject, count)
-    samples = map(to_uint8, sampler.stream(count, seed=subject.seed))  # rounded as in image files
+    samples = map(to_uint8, sampler.stream(count, **subject.drawing))  # rounded as in image files
     fake = subject.extractor.stream(samples, subject.device)
     labels = sampler.labels(None, count)
     figures = sample_quality(real, fake, subject.extractor, None if labels is None else labels.cpu())
-    shown = to_uint8(sampler.sample(min(_SHEET, count), seed=subject.seed))
+    shown = to_uint8(sampler.sample(min(_SHEET, count), **subject.drawing))
     _, index = nearest(fake[: len(shown)], real.train)
     save_png(
         side_by_side(shown, train[complement(len(train), subject.images.floor(count))[index]]), folder / "nearest.png"

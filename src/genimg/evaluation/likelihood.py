@@ -39,7 +39,7 @@ def likelihood_figures(subject: Subject, samples: int) -> list[Figure]:
     test, labels, device = subject.images.test, subject.images.test_labels, subject.device
     model, conditional = cast(HasLikelihood, subject.sampler.model), bool(subject.sampler.classes)
     chosen = evenly_spaced_indices(len(test), min(_MOST, len(test)))
-    generator = torch.Generator(device).manual_seed(subject.seed)
+    generator = torch.Generator(device).manual_seed(subject.drawing["seed"])
     batches = []
     for part in chosen.split(_BATCH):
         classes = labels[part].to(device) if conditional and labels is not None else None

@@ -68,12 +68,12 @@ def _generate(subject: Subject, clips: Tensor, chosen: Tensor) -> Iterator[Tenso
     sampler, given, actions = subject.sampler, subject.sampler.model.given_frames, subject.images.test_actions
     batches = sampler.stream(
         len(clips),
-        seed=subject.seed,
         start=to_float(clips[:, :given]),
         classes=subject.class_names(chosen),
         futures=_FUTURES,
         num_frames=clips.shape[1],
         actions=actions[chosen, given - 1 :] if sampler.actions and actions is not None else None,
+        **subject.drawing,
     )
     for batch in batches:
         yield to_uint8(batch).unflatten(0, (-1, _FUTURES))

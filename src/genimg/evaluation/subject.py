@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -50,11 +50,22 @@ class Images:
         return self.reserved[evenly_spaced_indices(len(self.reserved), count)]
 
 
+class Drawing(TypedDict):
+    """How samples are drawn: arguments of `Sampler.stream`."""
+
+    seed: int
+    temperature: float
+    guidance: float | None
+    truncation: float | None
+    truncation_psi: float | None
+
+
 @dataclass(frozen=True)
 class Subject:
     """A trained model with all that its metrics need.
 
     Attributes:
+        drawing: how the samples are drawn.
         data: fingerprint of the data set.
         num_images: number of samples, and of test images or clips; both splits have as many.
         cache: folder of intermediate results; None caches nothing.
@@ -65,7 +76,7 @@ class Subject:
     extractor: Extractor
     data: dict[str, Any]
     num_images: int
-    seed: int
+    drawing: Drawing
     cache: Path | None
 
     @property

@@ -16,7 +16,7 @@ from genimg.training.settings import EMASettings
 #: Steps between two updates, because each reads and writes every weight. The last step of a run updates too.
 EVERY = 4
 #: The name of an average by half-life.
-HALF_LIFE = "half_life"
+_HALF_LIFE = "half_life"
 
 Weights = dict[str, Tensor]
 
@@ -35,15 +35,16 @@ class EMA(Callback):
         self.model, self.clock = model, clock
         self._decays: dict[str, Decay] = {str(width): PowerFunction(width) for width in settings.sigma_rel or ()}
         if not self._decays:
-            self._decays = {HALF_LIFE: HalfLife.of(settings.half_life, settings.ramp)}
+            self._decays = {_HALF_LIFE: HalfLife.of(settings.half_life, settings.ramp)}
         self.chosen = next(iter(self._decays))
         self._averages: dict[str, Weights] = {}
         self._restored: dict[str, Weights] = {}
         self._begin: Weights = {}
+        self._live: Weights = {}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The averages: the widths in order, or `HALF_LIFE` alone."""
+        """The names of the averages: their widths, or `half_life` alone."""
         return tuple(self._decays)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -336,22 +336,21 @@ def test_still_images_are_an_error() -> None:
         step(tiny(), clips()[:, 0])
 
 
-def test_clips_of_a_model_with_an_adversary_are_drawn_with_the_narrowest_kernels() -> None:
-    """Those of a model without one with the predicted kernels."""
-    widths: dict[float, list[Tensor]] = {}
-    for adversarial in (0.0, 0.5):
-        model = tiny(adversarial=adversarial)
-        draw = model.decoder.forward
+def test_samples_and_reconstructions_are_drawn_with_the_narrowest_kernels() -> None:
+    """The frames of training with the predicted ones."""
+    model = tiny()
+    draw, widths = model.decoder.forward, []
 
-        def spy(layers: Any, canvas: Tensor, shift: Tensor, sigma: Tensor, *rest: Any, key: float = adversarial,
-                draw: Any = draw) -> Tensor:  # fmt: skip
-            widths.setdefault(key, []).append(sigma)
-            return draw(layers, canvas, shift, sigma, *rest)
+    def spy(layers: Any, canvas: Tensor, shift: Tensor, sigma: Tensor, *rest: Any) -> Tensor:
+        widths.append(sigma)
+        return draw(layers, canvas, shift, sigma, *rest)
 
-        model.decoder.forward = spy
-        model.animate(torch.rand(2, 1, 1, 16, 16), torch.randn(2, 4, model.latent_dim))
-    assert (widths[0.5][0] == 0.25).all()
-    assert (widths[0.0][0] > 0.3).all()
+    model.decoder.forward = spy
+    model.animate(torch.rand(2, 1, 1, 16, 16), torch.randn(2, 4, model.latent_dim))
+    model.reconstruct(clips())
+    model.evaluate({"images": clips()}, Noise.of_first(2, 0))
+    assert (widths[0] == 0.25).all() and (widths[1] == 0.25).all()
+    assert any((sigma > 0.3).all() for sigma in widths[2:])
 
 
 def test_several_given_frames_begin_a_sample_and_move_the_last_of_them() -> None:
@@ -368,7 +367,6 @@ def test_several_given_frames_begin_a_sample_and_move_the_last_of_them() -> None
         for head in (model.decoder.to_flow, model.decoder.to_image):
             head.weight.zero_()
     model.decoder.to_image.bias.data[-4:] = -30.0  # nothing is drawn
-    model.sharpens = True  # nor blurred
     still = model.sample(Noise.of_first(2, 0), start=given, num_frames=4)[:, 3]
     assert (still - given[:, 2]).abs().mean() < 0.2 < (still - given[:, 0]).abs().mean()
 

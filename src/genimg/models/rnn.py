@@ -116,7 +116,6 @@ class RNN(SequenceModel):
         self.encoder, self.dynamics, self.decoder = encoder, dynamics, decoder
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.adversary = Adversary(discriminator, adversarial, Schedule.of(gamma)) if adversarial else None
-        self.sharpens = bool(adversarial)
         self.num_classes = num_classes
         self.likelihood = LIKELIHOODS[likelihood]
         self.monitor = self.likelihood.objective
@@ -294,7 +293,8 @@ class RNN(SequenceModel):
         given = self.given_frames
         means = torch.zeros(len(images), 1 + images.shape[1] - given, self.latent_dim, device=images.device)
         labels = labels if self.num_classes else None
-        bound = self._bound(images, labels, means, actions=self._actions_of({"actions": actions}, images.shape[1]))
+        actions = self._actions_of({"actions": actions}, images.shape[1])
+        bound = self._bound(images, labels, means, actions=actions, sharpened=True)
         return torch.cat([images[:, :given], bound.frames], dim=1)
 
     def _actions_of(self, batch: Batch, length: int) -> Tensor | None:
@@ -315,6 +315,7 @@ class RNN(SequenceModel):
         noise: Tensor,
         opening: float = 1.0,
         actions: Tensor | None = None,
+        sharpened: bool = False,
     ) -> Bound:
         """The bound with latents drawn from the posteriors.
 
@@ -322,6 +323,7 @@ class RNN(SequenceModel):
             noise: standard normal (N, 1 + T - k, latent_dim): row 0 for w, then a row for each predicted frame. Zeros
                 give the posteriors' means.
             actions: int64 (N, T - k), of a model with actions.
+            sharpened: whether the frames are drawn as those of samples are.
         """
         last = self.given_frames - 1
         scene = self._look(clips)
@@ -336,7 +338,7 @@ class RNN(SequenceModel):
             return posterior
 
         path = self._run_dynamics(state.step, latent, noise[:, 1:], actions, self.truncation)
-        frames = self._draw(state.layers, path, opening)
+        frames = self._draw(state.layers, self._sharpened(path) if sharpened else path, opening)
         return Bound(
             reconstruction=self._log_likelihood(frames, clips[:, last + 1 :]),
             kl_clip=gaussian_kl_between(*w, *self._clip_prior(scene)),
@@ -429,13 +431,11 @@ class RNN(SequenceModel):
         return self.decoder(layers, canvas, shift, sigma, opening).clamp(-1, 1)
 
     def _sharpened(self, path: Path) -> Path:
-        """The path with the narrowest kernels, for a model with an adversary.
+        """The path with the narrowest kernels, with which samples are drawn.
 
         A wide kernel is the safe guess of the likelihood about where a layer is, and blurs it. Narrow ones already in
         training would leave the blur to drawn pixels (docs/results.md, Colour clips).
         """
-        if not self.sharpens:
-            return path
         return path._replace(sigma=torch.full_like(path.sigma, self.dynamics.least_sigma))
 
     def _log_likelihood(self, frames: Tensor, images: Tensor) -> Tensor:

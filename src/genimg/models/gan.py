@@ -16,6 +16,7 @@ from genimg.models.judged import default_places, judge, per_image
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.networks.capabilities import ComparesGroups, JudgesPlaces, Penalised, Periodic, Styled
 from genimg.models.networks.periodic import roll_randomly
+from genimg.models.networks.weight_norm import normalise_weights
 from genimg.models.objectives.adversarial import OBJECTIVES, LossPair
 from genimg.models.objectives.penalties import (
     off_centre,
@@ -90,6 +91,7 @@ class GAN(LatentModel):
         lr_warmup: share of the run in which the learning rates rise from 0.
         beta2: decay of the mean squared gradients of both optimizers, in place of the second of their `betas`: one
             number or the ends of a `Schedule` (R3GAN, Huang et al. 2024); None keeps their own.
+        weight_norm: whether `normalise_weights` applies to both networks. A key of networks with plain weights alone.
         _shared: keys of the YAML that the networks and optimizers read by interpolation.
 
     Raises:
@@ -133,6 +135,7 @@ class GAN(LatentModel):
         final_lr: float,
         lr_warmup: float,
         beta2: float | Sequence[float] | None,
+        weight_norm: bool = False,
         **_shared: Any,
     ) -> None:
         super().__init__()
@@ -148,6 +151,9 @@ class GAN(LatentModel):
                 raise UserError(f"model.{name}", value, f"one of {', '.join(known)}")
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
+        if weight_norm:
+            normalise_weights(generator)
+            normalise_weights(discriminator)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.losses, self.wasserstein = self.objectives[objective], objective == "wasserstein"

@@ -18,7 +18,10 @@ def discriminator(width: int, weight_norm: bool) -> Discriminator:
     shape = NetworkShape(
         image_size=8, channels=1, width=width, max_width=4 * width, hidden=32, smallest=4, num_classes=0
     )
-    return Discriminator(shape, weight_norm)
+    network = Discriminator(shape)
+    if weight_norm:
+        normalise_weights(network)
+    return network
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ from genimg.models.networks.conv import Backbone
 from genimg.models.networks.layers import class_vectors, init_convolutions, layer_styles
 from genimg.models.networks.periodic import Padding, enlarge_bilinear, is_circular
 from genimg.models.networks.shape import NetworkShape
-from genimg.models.networks.weight_norm import normalise_weights
 
 
 class Generator(nn.Module):
@@ -27,10 +26,9 @@ class Generator(nn.Module):
         shape: the image to draw and the size of the network.
         latent_dim: length of `z`.
         padding: of its maps, a name of `PADDINGS`.
-        weight_norm: whether `normalise_weights` applies.
     """
 
-    def __init__(self, shape: NetworkShape, latent_dim: int, padding: Padding, weight_norm: bool = False) -> None:
+    def __init__(self, shape: NetworkShape, latent_dim: int, padding: Padding) -> None:
         super().__init__()
         self.periodic = is_circular(padding, shape)
         self.size = shape.height_width
@@ -58,8 +56,6 @@ class Generator(nn.Module):
             nn.init.normal_(scale_and_shift, std=0.3 / shape.hidden**0.5)  # scales start near 1
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)
-        if weight_norm:
-            normalise_weights(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """`z` (B, latent_dim), `labels` int64 (B,) if conditional -> images (B, C, H, W), unbounded."""
@@ -124,10 +120,9 @@ class Discriminator(nn.Module):
 
     Args:
         shape: as in `Backbone`.
-        weight_norm: whether `normalise_weights` applies.
     """
 
-    def __init__(self, shape: NetworkShape, weight_norm: bool = False) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.backbone = Backbone(shape)
         self.to_logit = nn.Linear(shape.hidden, 1)
@@ -136,8 +131,6 @@ class Discriminator(nn.Module):
         self.embedding = nn.Embedding(shape.num_classes, shape.hidden) if shape.num_classes else None
         self.to_places = nn.Conv2d(self.backbone.map_channels(), 1, 1, bias=False)
         init_convolutions(self.to_places)
-        if weight_norm:
-            normalise_weights(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], `labels` int64 (B,) if conditional -> logits (B,)."""

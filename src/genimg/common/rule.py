@@ -159,9 +159,9 @@ class Two(Number):
 
 
 class Numbers(Number):
-    """A list of numbers, each once."""
+    """A list of different numbers."""
 
-    words = "a list of numbers, each once"
+    words = "a list of different numbers"
 
     def hint_for(self, key: str, value: object) -> str | None:
         return f"{key}=[{shown(value)}]" if is_number(value) else super().hint_for(key, value)

@@ -120,6 +120,19 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
                 raise UserError(key, None, "an existing key", f"did you mean {meant}?" if meant else None, str(path))
 
 
+def _having(key: str, group: str, composer: Composer) -> list[str]:
+    """The choices of a group that have a key."""
+    config_dir = composer.config_dir
+    choices = pages.groups(config_dir)[group]
+    return [choice for choice in choices if key in {one.name for one in pages.all_keys(group, choice, config_dir)}]
+
+
+def _inside(group: str, key: str, composer: Composer) -> tuple[str, list[str]] | None:
+    """The first group inside `group` with choices that set a key of it, and these choices."""
+    inside = [name for name in pages.groups(composer.config_dir) if name.startswith(f"{group}/")]
+    return next(((name, having) for name in inside if (having := _having(key, name, composer))), None)
+
+
 def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]) -> UserError:
     """The error for a key that does not exist, with the nearest key, group or task."""
     key, value = override.key_or_group, override.get_value_element_as_str()
@@ -134,13 +147,16 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
         inner = ours.removeprefix(f"{group}.")
         if group == "experiment" or (inner == ours and ("." in ours or in_a_group)):
             continue
-        having = [c for c in choices if inner in {k.name for k in pages.all_keys(group, c, composer.config_dir)}]
+        having = _having(inner, group, composer)
         if having and group not in composer.chosen_groups():
             return UserError(key, word, f"a key of task={composer.task}", missing_group_hint(composer, group))
         if having:
             described = [choice for choice in having if f"{group}.{inner}=" in choices[choice]]
-            meant = " or ".join(f"{group}={choice}" for choice in (described or having)[:3])
-            return UserError(key, word, f"a key of the chosen {group}", hint=f"{group}.{inner} belongs to {meant}")
+            chosen, owners = group, described or having
+            if nodes.get(f"{group}.name") in having:  # with another choice of a group inside it
+                chosen, owners = _inside(group, inner, composer) or (chosen, owners)
+            meant = " or ".join(f"{chosen}={choice}" for choice in owners[:3])
+            return UserError(key, word, f"a key of the chosen {chosen}", hint=f"{group}.{inner} belongs to {meant}")
     if "." not in key:
         group = nearest(key, composer.groups())
         if group is not None and value in composer.choices(group):

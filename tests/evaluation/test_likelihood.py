@@ -44,7 +44,7 @@ def pixel_subject(train: torch.Tensor, test: torch.Tensor, name: str = "pixel_rn
     model = untrained(f"model={name}")[1]
     images = SimpleNamespace(train=train, test=test, test_labels=None)
     sampler = SimpleNamespace(model=model, classes=())
-    return SimpleNamespace(sampler=sampler, images=images, device=torch.device("cpu"), seed=0)
+    return SimpleNamespace(sampler=sampler, images=images, device=torch.device("cpu"), drawing={"seed": 0})
 
 
 def test_the_likelihood_of_a_pixel_model_is_exact_and_not_a_bound() -> None:

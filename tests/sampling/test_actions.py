@@ -194,7 +194,8 @@ def test_a_model_trained_on_moves_follows_the_requested_ones(tmp_path: Path, com
 
     settings = {"num_images": 20, "features": "random", "weights": None, "importance_samples": 2, "seed": 0}
     task = {"run": str(run), "checkpoint": "best", "device": "cpu", "root": None, "cache": False, "trust": []}
-    evaluate(EvaluateSettings(**settings, **task, out=str(tmp_path / "evaluation"), outputs="outputs"))
+    samples = {"temperature": 1.0, "guidance": None, "truncation": None, "truncation_psi": None}
+    evaluate(EvaluateSettings(**settings, **samples, **task, out=str(tmp_path / "evaluation"), outputs="outputs"))
     content = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     (error,) = (one for one in content["figures"] if one["name"] == "mse, mean")
     assert error["value"] < 0.25 * error["floor"]  # it is given the actions of the test clips

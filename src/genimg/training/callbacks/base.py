@@ -121,8 +121,8 @@ class Measurement(RunCallback):
         ema, (name, direction) = self.context.ema, self.context.model.monitor
         found = {ema.chosen: of_chosen}
         found |= {one: self._measure(trainer, num_images, one).metrics for one in ema.names if one != ema.chosen}
-        sign = -1 if direction == "max" else 1
-        ema.chosen = min(found, key=lambda one: (not math.isfinite(found[one][name]), sign * found[one][name]))
+        costs = {one: Monitored(name, metrics[name], direction, num_images).cost for one, metrics in found.items()}
+        ema.chosen = min(costs, key=lambda one: (not math.isfinite(costs[one]), costs[one]))
         values = {f"{name}_{one}": found[one][name] for one in ema.names} if len(ema.names) > 1 else {}
         return {**found[ema.chosen], **values}
 

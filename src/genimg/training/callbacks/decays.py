@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from genimg.models.schedules import Schedule
 
 
@@ -57,12 +59,8 @@ class PowerFunction:
     @cached_property
     def exponent(self) -> float:
         """The one of which (exponent + 1) / ((exponent + 2)^2 (exponent + 3)) is sigma_rel^2; it is unique."""
-        low, high = 0.0, 1 / self.sigma_rel  # the variance falls from 1 / 12, and is below 1 / exponent^2
-        for _ in range(100):
-            middle = (low + high) / 2
-            wide = (middle + 1) / ((middle + 2) ** 2 * (middle + 3)) > self.sigma_rel**2
-            low, high = (middle, high) if wide else (low, middle)
-        return low
+        precision = self.sigma_rel**-2
+        return float(np.roots([1, 7, 16 - precision, 12 - precision]).real.max())
 
     def over(self, images: int, images_seen: int, progress: float) -> float:
         return (1 - images / images_seen) ** (self.exponent + 1)

@@ -28,6 +28,19 @@ def test_the_kernel_sums_to_one_at_every_shift_and_width(sigma: float, shift: fl
     torch.testing.assert_close(bank[30:34].sum(1), torch.ones(4), atol=1e-5, rtol=0)
 
 
+def test_no_weight_is_so_small_that_products_are_slow() -> None:
+    bank = filterbank(torch.linspace(-70, 70, 141), torch.linspace(0.25, 9, 141), 64)
+    assert not ((bank > 0) & (bank < torch.finfo(bank.dtype).tiny)).any()
+    assert bank[70, 0, 63] == 0
+
+
+@pytest.mark.parametrize("sigma", [0.25, 1.5])
+def test_a_weight_is_the_normal_density_at_the_distance_from_the_source(sigma: float) -> None:
+    bank = filterbank(torch.tensor(2.3), torch.tensor(sigma), 64)[30]
+    density = torch.exp(-0.5 * ((torch.arange(64) - (30 - 2.3)) / sigma).square())
+    torch.testing.assert_close(bank, density / density.sum(), atol=1e-6, rtol=0)
+
+
 def test_pixels_moved_in_from_outside_are_zero() -> None:
     white = torch.ones(1, 1, 1, 16, 20)
     moved = move(white, torch.tensor([0.5, 0.0]).view(1, 1, 1, 2), torch.full((1, 1, 1), 0.25))[0, 0, 0, 0]

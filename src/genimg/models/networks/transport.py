@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHARPNESS = 60.0  # inverse temperature of the softmax over correlations: about half a pixel on strokes of 3 pixels
+REACH = 8.0  # standard deviations; a weight beyond is below 1e-13, and denormal numbers slow a product tenfold
 LONGEST_SIDE = 64  # pixels; larger images are reduced before their shifts are measured
 
 
@@ -30,16 +31,21 @@ def filterbank(shift: Tensor, sigma: Tensor, size: int) -> Tensor:
         (..., size, size), rows over output pixels. A row is normalised over an infinite axis, so its sum lacks the
         part from outside the image.
     """
-    shift, sigma = shift.float()[..., None, None], sigma.float()[..., None, None]
-    pixels = torch.arange(size, device=shift.device, dtype=torch.float32)
-    source = pixels[:, None] - shift  # (..., size, 1)
-    reach = torch.exp(-0.5 * ((pixels - source) / sigma).square())  # (..., size, size)
+    shift, sigma = shift.float()[..., None], sigma.float()[..., None]
+    # a weight depends on the distance of two pixels only, so all rows are windows of one line
+    distances = torch.arange(1 - size, size, device=shift.device, dtype=torch.float32)
+    line = _gaussian((distances + shift) / sigma)
     # the kernel's sum over all integer pixels, also beyond the border: nine terms suffice for sigma < 1; for larger
     # sigma it equals the integral to 8 digits
-    offset = source - source.round()
     nearest = torch.arange(-4, 5, device=shift.device, dtype=torch.float32)
-    summed = torch.exp(-0.5 * ((offset - nearest) / sigma).square()).sum(-1, keepdim=True)
-    return reach / torch.where(sigma < 1, summed, math.sqrt(2 * math.pi) * sigma)
+    summed = _gaussian((shift.round() - shift - nearest) / sigma).sum(-1, keepdim=True)
+    line = line / torch.where(sigma < 1, summed, math.sqrt(2 * math.pi) * sigma)
+    return line.unfold(-1, size, 1).flip(-2)
+
+
+def _gaussian(distance: Tensor) -> Tensor:
+    """exp(-distance^2 / 2), or 0 beyond `REACH`."""
+    return torch.where(distance.abs() < REACH, torch.exp(-0.5 * distance.clamp(-REACH, REACH).square()), 0)
 
 
 def move(layers: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
@@ -57,8 +63,11 @@ def move(layers: Tensor, shift: Tensor, sigma: Tensor) -> Tensor:
     rows = filterbank(shift[..., 0] * height, sigma, height)  # (B, T, K, H, H)
     columns = filterbank(shift[..., 1] * width, sigma, width)  # (B, T, K, W, W)
     with torch.autocast(layers.device.type, enabled=False):
-        across = layers.float()[:, None] @ columns.transpose(-1, -2)[:, :, :, None]  # (B, T, K, C, H, W)
-        return rows[:, :, :, None] @ across
+        # all steps of a layer in one product, then all its channels
+        across = layers.float().flatten(2, 3) @ columns.permute(0, 2, 4, 1, 3).flatten(3)  # (B, K, C H, T W)
+        across = across.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (B, K, C, H, T, W)
+        moved = rows @ across.permute(0, 4, 1, 3, 2, 5).flatten(4)  # (B, T, K, H, C W)
+        return moved.unflatten(4, (-1, width)).transpose(3, 4)
 
 
 def composite(moved: Tensor, background: Tensor) -> Tensor:

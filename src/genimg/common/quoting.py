@@ -21,7 +21,7 @@ def quoted(text: str) -> str:
 
 def doubled(budget: Mapping[str, object]) -> list[str]:
     """The overrides that double a budget, for example `budget.images=2000`; limits that are not set are omitted."""
-    given = [(name, budget.get(name)) for name in ("images", "epochs", "minutes")]
+    given = [(name, budget.get(name)) for name in ("images", "epochs", "steps", "minutes")]
     limits = [(name, limit) for name, limit in given if isinstance(limit, int | float) and not isinstance(limit, bool)]
     return [f"budget.{name}={2 * limit}" for name, limit in limits if 0 < limit < math.inf]
 

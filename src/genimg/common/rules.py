@@ -47,6 +47,7 @@ RULES: dict[str, Rule] = {
     "run_dir": Text(null=True),
     "budget.images": Integer(1, null=True),
     "budget.epochs": Number(above=0, null=True),
+    "budget.steps": Integer(1, null=True),
     "budget.minutes": Number(above=0, null=True),
     "checkpoint.every_images": Integer(1, null=True),
     "checkpoint.every_minutes": Number(above=0, null=True),

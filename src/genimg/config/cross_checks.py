@@ -47,7 +47,7 @@ class Check(NamedTuple):
 
 def check_budget(config: Config) -> None:
     if all(limit is None for limit in config["budget"].values()):
-        got = "null for images, epochs and minutes"
+        got = "null for images, epochs, steps and minutes"
         raise UserError("budget", got, "a limit for one of them", hint="budget.minutes=10")
 
 

@@ -14,6 +14,7 @@ from genimg.common.display import show
 from genimg.config import check as config_check
 from genimg.config.choices import check_run_keys
 from genimg.config.compose import Composer, without_hydra
+from genimg.config.meanings import translate
 from genimg.launch import probe
 from genimg.launch import start as launch
 from genimg.tasks import checks_of
@@ -30,7 +31,8 @@ class Session:
     def __init__(
         self, task: str, words: list[str], config_dir: Path | None, worker: Sequence[str] = launch.WORKER
     ) -> None:
-        self.task, self.words, self.config_dir, self.worker = task, words, config_dir, worker
+        self.task, self.config_dir, self.worker = task, config_dir, worker
+        self.words, self.notes = translate(words)
         self.composer = Composer(task, config_dir)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,12 +45,17 @@ class Session:
         if cfg is not None:
             show(_printed(config, cfg, resolve))
             return 0
+        self.say()
         for override in self.composer.parse(self.words):
             check_run_keys(override)
         if not probe.is_wanted(config):
             return self.start(config, self.words)
         exit_code, words = probe.choose(self.composer, self.words, config, self.worker)
         return exit_code or self.start(check(self.composer, words), words)
+
+    def say(self) -> None:
+        """Prints what words of other programs mean here."""
+        show("".join(f"note      {note}\n" for note in self.notes))
 
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
         """Starts the worker of a checked configuration and returns its exit code. folder: of a job of a sweep."""

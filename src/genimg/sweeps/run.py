@@ -28,6 +28,7 @@ def sweep(session: Session) -> int:
     Returns 0 if all jobs are done, 1 if one failed, 130 or 143 if a signal stopped the sweep. Raises UserError for an
     invalid job, before anything is written.
     """
+    session.say()
     plan = make_plan(session.composer, session.words)
     if plan.is_new:
         plan = plan._replace(folder=plan.folder.create())

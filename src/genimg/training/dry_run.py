@@ -98,14 +98,14 @@ def dry_run(settings: TrainSettings, machine: Machine) -> int:
 
 def shortened(settings: TrainSettings, run_dir: Path) -> TrainSettings:
     """Returns the settings of a run of some steps, which measures and logs nothing besides."""
-    budget = BudgetSettings(images=None, epochs=None, minutes=60)
+    budget = BudgetSettings(images=None, epochs=None, steps=None, minutes=60)
     return replace(settings, run_dir=run_dir, budget=budget, callbacks={}, logger={})
 
 
 def report(settings: TrainSettings, checkpoint: Checkpoint, run: RunContext, timer: StepTimer) -> None:
     """Prints the resolved configuration, then the estimated speed, time, memory and disk of the run."""
     speed = timer.speed
-    budget = Budget.from_settings(settings.budget, run.data.num_items)
+    budget = Budget.from_settings(settings.budget, run.data.num_items, run.data.batch_size)
     size = checkpoint_bytes(checkpoint)
     minutes = [budget.minutes] if budget.minutes else []
     minutes += [budget.images / speed / 60] if budget.images else []

@@ -45,7 +45,7 @@ def probe(settings: TrainSettings, candidates: list[Node], machine: Machine) -> 
     minutes = settings.budget.minutes
     assert minutes is not None, "checked by the command"
     trials = Trials(settings, candidates, machine, max(LEAST, SHARE * 60 * minutes))
-    most = Budget.from_settings(settings.budget, trials.data.num_items).images or math.inf
+    most = Budget.from_settings(settings.budget, trials.data.num_items, trials.data.batch_size).images or math.inf
     log.info("fit       times some widths, in at most about %.0f s", trials.seconds)
     try:
         if machine.accelerator == "gpu":

@@ -32,6 +32,7 @@ class BudgetSettings:
 
     images: int | None
     epochs: float | None
+    steps: int | None
     minutes: float | None
 
 

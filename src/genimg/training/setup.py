@@ -68,7 +68,7 @@ def build_run(
     model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
 
     folder = RunFolder(settings.run_dir)
-    clock = Clock(Budget.from_settings(settings.budget, data.num_items), data.batch_size)
+    clock = Clock(Budget.from_settings(settings.budget, data.num_items, data.batch_size), data.batch_size)
     ema = EMA(model, clock, ema_settings(settings))
     if resume is None:
         ema.begin_with(averages)

@@ -9,14 +9,15 @@ from genimg.training.settings import BudgetSettings
 
 
 def test_the_smaller_of_images_and_epochs_is_the_limit() -> None:
-    assert Budget.from_settings(BudgetSettings(1000, 3, None), 100).images == 300
-    assert Budget.from_settings(BudgetSettings(200, 3, 2), 100) == Budget(200, 2)
-    assert Budget.from_settings(BudgetSettings(None, 0.5, None), 100).images == 50
+    assert Budget.from_settings(BudgetSettings(1000, 3, None, None), 100, 16).images == 300
+    assert Budget.from_settings(BudgetSettings(200, 3, 20, 2), 100, 16) == Budget(200, 2)
+    assert Budget.from_settings(BudgetSettings(None, 0.5, None, None), 100, 16).images == 50
+    assert Budget.from_settings(BudgetSettings(None, 3, 2, None), 100, 16).images == 32
 
 
 def test_a_budget_without_limits_is_refused() -> None:
     with pytest.raises(ValueError, match="images or minutes"):
-        Budget.from_settings(BudgetSettings(None, None, None), 100)
+        Budget.from_settings(BudgetSettings(None, None, None, None), 100, 16)
 
 
 def steps(clock: Clock, count: int) -> Iterator[None]:

@@ -26,10 +26,11 @@ class Budget:
             raise ValueError("a budget needs images or minutes, got neither")
 
     @classmethod
-    def from_settings(cls, settings: BudgetSettings, num_items: int) -> "Budget":
-        """Returns the budget of a run on `num_items` training images."""
+    def from_settings(cls, settings: BudgetSettings, num_items: int, batch_size: int) -> "Budget":
+        """Returns the budget of a run on `num_items` training images, `batch_size` of them in a step."""
         epochs = None if settings.epochs is None else round(settings.epochs * num_items)
-        return cls(min([limit for limit in (settings.images, epochs) if limit], default=None), settings.minutes)
+        steps = None if settings.steps is None else settings.steps * batch_size
+        return cls(min([limit for limit in (settings.images, epochs, steps) if limit], default=None), settings.minutes)
 
 
 class Clock(Callback):

@@ -1,0 +1,88 @@
+"""Words of Lightning and of templates for it mean settings of this project."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from genimg.common.errors import UserError
+from genimg.config.meanings import MEANINGS, translate
+from genimg.launch.session import Session
+from tests.pages import read_page
+
+EXAMPLES = {
+    "trainer.max_epochs=3": "budget.epochs=3",
+    "+trainer.max_epochs=3": "budget.epochs=3",
+    "trainer.max_epochs=-1": "",
+    "trainer.max_steps=1000": "budget.steps=1000",
+    "trainer.max_epochs=1,2": "budget.epochs=1,2",
+    "trainer.max_time=00:01:30:00": "budget.minutes=90",
+    "trainer.max_time='01:00:00:30'": "budget.minutes=1440.5",
+    "trainer.max_time={hours:2,minutes:30}": "budget.minutes=150",
+    "+trainer.fast_dev_run=true": "dry_run=true",
+    "+trainer.fast_dev_run=false": "",
+    "trainer.log_every_n_steps=5": "log_every_steps=5",
+    "trainer.default_root_dir=runs": "outputs=runs",
+    "trainer.accelerator=cuda": "trainer.accelerator=gpu",
+    "trainer.precision=bf16": "trainer.precision=bf16-mixed",
+    "trainer.precision=32": "trainer.precision=32-true",
+    "ckpt_path=last": "resume=last",
+    "ckpt_path=null": "",
+    "logger=null": "logger=none",
+    "callbacks=null": "callbacks=none",
+}
+
+
+@pytest.mark.parametrize(("theirs", "ours"), EXAMPLES.items())
+def test_a_word_is_replaced_by_ours_with_a_note_that_says_so(theirs: str, ours: str) -> None:
+    words, notes = translate(["model=vae", theirs, "seed=3"])
+    assert words == ["model=vae", *ours.split(), "seed=3"]
+    assert notes == [f"{theirs} means {ours or 'the default'}"]
+
+
+def test_the_page_shows_what_every_word_means() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| `(\S+)` \|$", read_page("docs/lightning.md"), re.MULTILINE)
+    for theirs, ours in rows:
+        assert translate([theirs]) == ([ours], [f"{theirs} means {ours}"])
+    assert {theirs.partition("=")[0] for theirs, _ in rows} == set(MEANINGS)
+
+
+@pytest.mark.parametrize(
+    "word", ["trainer.accelerator=cpu", "trainer.precision=bf16-mixed", "logger=csv", "logger", "+a.b=1"]
+)
+def test_other_words_stay_as_they_are(word: str) -> None:
+    assert translate([word]) == ([word], [])
+
+
+@pytest.mark.parametrize("time", ["soon", "12:00", "{fortnights:1}", "{}"])
+def test_a_time_that_lightning_does_not_know_is_an_error(time: str) -> None:
+    with pytest.raises(UserError, match=r"trainer.max_time.*\n.*DD:HH:MM:SS"):
+        translate([f"trainer.max_time={time}"])
+
+
+def test_the_command_composes_what_the_words_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=vae", "trainer.max_steps=7", "logger=null", "+trainer.fast_dev_run=true"]
+    assert Session("train", words, None).run("job", resolve=True) == 0
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert shown.budget == {"images": None, "epochs": None, "steps": 7, "minutes": None}
+    assert shown.dry_run
+    assert shown.logger == {}
+
+
+@pytest.mark.slow
+def test_a_run_of_lightnings_steps_prints_what_they_mean_and_ends_after_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "model=vae", "model.width=4", "data.image_size=8", "data.batch_size=16", "trainer=cpu", "trainer.threads=1",
+        "callbacks=null", f"trainer.default_root_dir={tmp_path}", "trainer.max_steps=5",
+    ]  # fmt: skip
+    assert Session("train", words, None).run(None, resolve=False) == 0
+    out = capfd.readouterr().out
+    assert "note      trainer.max_steps=5 means budget.steps=5\n" in out
+    assert "trained   80 images" in out
+    (command,) = tmp_path.glob("*/*/command.txt")
+    assert "budget.steps=5" in command.read_text()

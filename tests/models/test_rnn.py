@@ -155,11 +155,11 @@ def test_reconstructions_equal_samples_if_the_posteriors_are_the_priors() -> Non
     model, images = tiny(), clips()
     dynamics = model.dynamics
 
-    def blind(features: Tensor, measured: Tensor) -> tuple[Observation, Gaussian]:
-        standard = torch.zeros(len(features), dynamics.latent_dim)
-        return Observation(features, measured), Gaussian(standard, standard)
+    def blind(observation: Observation) -> Gaussian:
+        standard = torch.zeros(len(observation.evidence), dynamics.latent_dim)
+        return Gaussian(standard, standard)
 
-    dynamics.observe = blind
+    dynamics.clip_posterior = blind
     dynamics.posterior = lambda step, seen, t: dynamics.prior(step)
     free = model.sample(Noise.of_first(2, 0), start=images[:, :1])
     taught = model.reconstruct(images)[:, 1:]
@@ -170,6 +170,37 @@ def test_reconstructions_equal_samples_if_the_posteriors_are_the_priors() -> Non
         rtol=1e-4,
     )
     assert not torch.allclose(free[:, 1:], taught)
+
+
+@pytest.mark.parametrize("given_frames", [1, 3])
+def test_a_new_model_continues_the_velocity_with_which_a_clip_begins(given_frames: int) -> None:
+    """That of the first predicted frame, which only the posterior of w sees, if z_t is drawn from its prior."""
+    torch.manual_seed(0)
+    shape = NetworkShape(32, 1, 4, 8, hidden=16, smallest=8, num_classes=0)
+    dynamics = Dynamics(shape, "lstm", 8, 3, layers=2, first_sigma=1.5, least_sigma=0.25, given_frames=given_frames)
+    velocity = torch.tensor([[0.05, -0.02], [-0.03, 0.04]])
+    at = torch.arange(given_frames + 5.0)
+    measured = (at.view(1, -1, 1) * velocity.unsqueeze(1)).unsqueeze(2).expand(-1, -1, 2, -1)  # (B, T, K, 2)
+    observation = dynamics.observe(torch.zeros(2, len(at), 8), measured)
+    w = dynamics.clip_posterior(observation).mean
+    given = measured[:, :given_frames] if given_frames > 1 else None
+    context = torch.zeros(2, 8), torch.zeros(2, 8, 8, 8)
+    layout = torch.tensor([0.5, 0.5, 0.1, 0.1]).expand(2, 2, 4)
+    step = dynamics.begin(w, *context, layout, None, given)
+    for t in range(1, 5):
+        step = dynamics(torch.zeros(2, 3), step)
+        expected = t * velocity.unsqueeze(1).expand(-1, 2, -1)
+        assert ((step.motion.shift - expected).norm(dim=2) < 0.25 * expected.norm(dim=2)).all()
+
+
+def test_the_layout_is_that_of_what_differs_from_the_mean_before_masks_are_learned() -> None:
+    images = torch.full((1, 1, 32, 32), -1.0)
+    images[..., 4:12, 16:28] = 1
+    model = tiny(32)
+    layers = model.decoder.split(images, model.encoder(images)[1])
+    for down, right, height, width in layers.layout[0].tolist():
+        assert (down, right) == pytest.approx((8 / 32, 22 / 32), abs=0.06)
+        assert height < width < 0.2
 
 
 @pytest.mark.slow

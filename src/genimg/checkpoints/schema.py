@@ -21,7 +21,7 @@ from genimg.common.limits import LARGEST_INTEGER, LARGEST_ITEM, check_sides
 from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
-FORMAT = 12  # raise it when the fields, or the weights of a network, change
+FORMAT = 13  # raise it when the fields, or the weights of a network, change
 
 Checkpoint = dict[str, Any]
 

@@ -26,8 +26,7 @@ class Scene(NamedTuple):
     context: Tensor  # features of the start, (B, F)
     context_map: Tensor  # its coarsest map, (B, c, h, w)
     layers: Any  # its layers
-    observation: Any = None  # evidence of all frames, which the posteriors of frames read; None of one frame
-    clip_latent: Any = None  # q(w | clip), unbounded
+    observation: Any = None  # evidence of all frames, which the posteriors read; None of one frame
 
 
 class State(NamedTuple):
@@ -46,6 +45,7 @@ class Bound(NamedTuple):
     tracking: Tensor  # not a term of the bound; see `objectives.tracking`
     frames: Tensor  # the predicted frames, (B, T - k, C, H, W)
     scene: Scene
+    start: Any  # the step of the dynamics at the last given frame, with w from its posterior
 
     def metrics(self, likelihood: Likelihood) -> dict[str, Tensor]:
         """Metrics in nats per predicted frame, (B,) each. `likelihood` computed the reconstruction."""

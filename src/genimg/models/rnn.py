@@ -166,9 +166,10 @@ class RNN(SequenceModel):
         loss = (
             curriculum.clip_kl_weight(progress) * bound.kl_clip
             + curriculum.frame_kl_weight(progress) * bound.kl_frames
-            + curriculum.tracking_weight(progress) * bound.tracking
             - bound.reconstruction
         )
+        if tracking := curriculum.tracking_weight(progress):
+            loss = loss + tracking * (bound.tracking + self._free_tracking(bound, torch.randn_like(noise), actions))
         loss = loss.mean() / bound.frames[0].numel()
         metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
         if self.adversary is not None:
@@ -180,6 +181,14 @@ class RNN(SequenceModel):
         nn.utils.clip_grad_norm_(self._weights(), self.grad_clip)
         optimizer.step()
         return {name: value.detach() for name, value in metrics.items()}
+
+    def _free_tracking(self, bound: Bound, noise: Tensor, actions: Tensor | None) -> Tensor:
+        """The tracking error of a path that sees of the clip only w, with z_t from the priors: (B,).
+
+        On the path of the posteriors every z_t corrects the position, so that errors of the velocity never add up.
+        """
+        path = self._run_dynamics(bound.start, self._prior, noise[:, 1:], actions, self.truncation)
+        return tracking_error(path.shift, bound.scene.observation.measured[:, self.given_frames :])
 
     def _adversarial_losses(
         self,
@@ -328,7 +337,7 @@ class RNN(SequenceModel):
         last = self.given_frames - 1
         scene = self._look(clips)
         observation = scene.observation
-        w = _bounded(scene.clip_latent)
+        w = _bounded(self.dynamics.clip_posterior(observation))
         state = self._begin(scene, reparameterise(*w, noise[:, 0]), labels)
         kl_frames: list[Tensor] = []
 
@@ -346,6 +355,7 @@ class RNN(SequenceModel):
             tracking=tracking_error(path.predicted, observation.measured[:, last + 1 :]),
             frames=frames,
             scene=scene,
+            start=state.step,
         )
 
     def _look(self, clips: Tensor) -> Scene:
@@ -356,8 +366,7 @@ class RNN(SequenceModel):
         scene = Scene(features[:, last], start_maps[-1], layers)
         if clips.shape[1] == 1:  # nothing moves
             return scene
-        observation, clip_latent = self.dynamics.observe(features, layers.measure_shifts(clips))
-        return scene._replace(observation=observation, clip_latent=clip_latent)
+        return scene._replace(observation=self.dynamics.observe(features, layers.measure_shifts(clips)))
 
     def _encode(self, clips: Tensor, start: int) -> tuple[Tensor, list[Tensor]]:
         """Features (B, T, F) of clips (B, T, C, H, W), and the maps of the frame `start`."""
@@ -378,9 +387,8 @@ class RNN(SequenceModel):
 
     def _begin(self, scene: Scene, w: Tensor, labels: Tensor | None) -> State:
         """The state at the last given frame."""
-        layout = scene.layers.centroid_and_extent()
         given = scene.observation.measured[:, : self.given_frames] if self.given_frames > 1 else None
-        step = self.dynamics.begin(w, scene.context, scene.context_map, layout, labels, given)
+        step = self.dynamics.begin(w, scene.context, scene.context_map, scene.layers.layout, labels, given)
         return State(scene.layers, step)
 
     def _clip_prior(self, scene: Scene) -> Latent:

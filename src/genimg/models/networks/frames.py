@@ -18,6 +18,7 @@ from genimg.models.networks.slim import Discriminator
 from genimg.models.networks.transport import bend, centroid_and_extent, composite, measure_shifts, move
 
 GROUP = 8  # channels normalised together
+LEAST_CONTRAST = 1e-3  # of a pixel with the mean colour: an empty image has a centroid too
 CLOSED_GATE = -3.0  # sigmoid(-3) = 0.05: at first the drawn frame contributes little
 
 
@@ -111,10 +112,7 @@ class Layers(NamedTuple):
 
     moving: Tensor  # (B, K, C + 1, H, W): colours times coverage, then coverage in [0, 1]
     background: Tensor  # (B, C, H, W), also behind the layers
-
-    def centroid_and_extent(self) -> Tensor:
-        """Centroid and extent of each layer, (B, K, 4)."""
-        return centroid_and_extent(self.moving[:, :, -1])
+    layout: Tensor  # (B, K, 4): centroid and extent of what each layer shows
 
     def measure_shifts(self, frames: Tensor) -> Tensor:
         """Shift of each layer in each of `frames` (B, T, C, H, W), by cross-correlation: (B, T, K, 2)."""
@@ -155,7 +153,10 @@ class LayerSplitter(nn.Module):
         cover, stays = masks.softmax(1).split((self.parts - 1, 1), dim=1)  # (B, K, H, W), (B, 1, H, W)
         cover = cover.unsqueeze(2)
         moving = torch.cat([start.float().unsqueeze(1) * cover, cover], dim=2)
-        return Layers(moving, stays * start + (1 - stays) * torch.tanh(behind))
+        # what differs from the mean is what a layer shows, also before its mask is learned
+        contrast = (start.float() - start.float().mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
+        layout = centroid_and_extent(cover.squeeze(2) * (contrast + LEAST_CONTRAST))
+        return Layers(moving, stays * start + (1 - stays) * torch.tanh(behind), layout)
 
 
 class FrameDecoder(nn.Module):

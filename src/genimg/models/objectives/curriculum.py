@@ -27,7 +27,7 @@ class Curriculum:
     clip_kl_warmup: float = 0.5
     frame_kl_excess: float = 10.0
     frame_kl_until: float = 0.7
-    tracking: float = 5.0
+    tracking: float = 10.0
     tracking_until: float = 0.8
 
     def frames(self, progress: float, longest: int) -> int:

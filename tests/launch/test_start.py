@@ -119,6 +119,27 @@ def test_an_outputs_folder_created_for_a_run_that_never_began_is_removed(config:
     assert not (tmp_path / "quiet").exists()
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_run_may_be_given_its_folder(config: DictConfig, tmp_path: Path, exists: bool) -> None:
+    exact = tmp_path / "deep" / "exact"
+    if exists:
+        exact.mkdir(parents=True)
+    config.run_dir = str(exact)
+    assert run_task(config) == 0
+    assert (exact / "config.yaml").exists()
+    config.run_dir = str(exact)
+    with pytest.raises(UserError, match=r"run_dir.*\n.*a new folder"):
+        run_task(config)
+    assert (exact / "config.yaml").exists()
+
+
+def test_of_the_folders_of_a_run_that_never_began_only_new_ones_are_removed(config: DictConfig, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    config.update({"num": 2, "run_dir": str(tmp_path / "mine" / "a" / "b")})
+    assert run_task(config) == 2
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == []
+
+
 def test_a_refused_resume_leaves_the_run_as_it_was(config: DictConfig) -> None:
     run_task(config, "seed=1", command="genimg-train seed=1")
     (run,) = map(RunFolder, _runs(config))

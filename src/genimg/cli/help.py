@@ -55,7 +55,7 @@ def _keys(task: str, chosen: dict[str, str], config_dir: Path | None) -> list[tu
     """`key=default` and its comment, for the keys of the root YAML and the common keys of its groups."""
     root = pages.find("", task, config_dir)
     assert root is not None  # the task was looked up among the root files
-    shown = [key for key in pages.keys(root) if key.default and key.name not in ("task", "run_dir")]
+    shown = [key for key in pages.keys(root) if key.default and key.name != "task"]
     for group, choice in _choices(root, chosen, config_dir).items():
         found = {key.name: key for key in pages.all_keys(group, choice, config_dir)} if choice else {}
         shown += [found[name]._replace(name=f"{group}.{name}") for name in COMMON.get(group, ()) if name in found]

@@ -77,23 +77,18 @@ def check_run_keys(override: Override) -> None:
     key = override.key_or_group
     if key.startswith(_SWEEP_KEYS):
         raise UserError(key, line(override), "-m beside it; only a sweep reads this key")
-    _check_no_run_dir(override, "a run names its folder after the time", "outputs={}, which holds the runs")
     if key.startswith("hydra") and key != "hydra.searchpath":
         raise UserError(key, line(override), "not set; a single run does not read it")
 
 
 def check_sweep_keys(override: Override, sweeper: str) -> None:
     """Raises UserError for a key that a sweep with this sweeper does not read."""
-    _check_no_run_dir(override, "a sweep has its own folder", "hydra.sweep.dir={}")
     key = override.key_or_group
+    if key == "run_dir":
+        folder = line(override).partition("=")[2]
+        raise UserError("run_dir", folder, "not set; a sweep has its own folder", f"hydra.sweep.dir={folder}")
     if sweeper == "basic" and key.startswith("hydra.sweeper."):
         hint = f"{key.removeprefix('hydra.sweeper.params.')}=1,2"
         raise UserError(key, None, "not set; the values to try are given on the command line", hint)
     if sweeper == "optuna" and key == "hydra.sweep.subdir":
         raise UserError(key, None, "not set; a search names the folders of its trials")
-
-
-def _check_no_run_dir(override: Override, reason: str, instead: str) -> None:
-    if override.key_or_group == "hydra.run.dir":
-        folder = line(override).partition("=")[2]
-        raise UserError("hydra.run.dir", folder, f"not set; {reason}", instead.format(folder) if folder else None)

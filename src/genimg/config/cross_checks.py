@@ -52,15 +52,13 @@ def check_budget(config: Config) -> None:
 
 
 def check_run_dir(config: Config) -> None:
-    if config["run_dir"] is not None and config["resume"] is None:
-        expected = "null; a run names its folder after the time it starts"
-        raise UserError(
-            "run_dir", config["run_dir"], expected, hint=f"outputs={config['run_dir']}, which holds the runs"
-        )
+    """A new run may be given its folder, which must be empty. Only the command of rank 0 creates it."""
+    if config["run_dir"] is not None and config["resume"] is None and ranks.rank() == 0:
+        check_empty(Path(config["run_dir"]), "run_dir")
 
 
 def check_outputs(config: Config) -> None:
-    for key in ("outputs", "resume"):
+    for key in ("outputs", "run_dir", "resume"):
         folder = str(config[key] or "")
         if os.path.expanduser(os.path.expandvars(folder)) != folder:
             expected = "a folder without $NAME or ~ in its path, which TensorBoard's logger would expand"

@@ -59,6 +59,7 @@ MEANINGS: dict[str, Meaning] = {
     "trainer.default_root_dir": _same("outputs"),
     "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
     "trainer.precision": _choice("trainer.precision", _PRECISIONS),
+    "hydra.run.dir": _same("run_dir"),
     "ckpt_path": _limit("resume"),
     "logger": _choice("logger", {"null": "none", "false": "none"}),
     "callbacks": _choice("callbacks", {"null": "none"}),

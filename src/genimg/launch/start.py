@@ -18,7 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
-from genimg.common.files import append_text, atomic_write, create_numbered, hold_lock, report_write_errors
+from genimg.common.files import (
+    append_text,
+    atomic_write,
+    check_empty,
+    create_numbered,
+    hold_lock,
+    report_write_errors,
+)
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
@@ -46,7 +53,8 @@ def start(
     Args:
         name: `<model>-<data>`, the end of the run folder's name.
         overrides, command: written beside the configuration.
-        folder: the run folder of a job of a sweep, kept even if the run fails; None creates one named by the time.
+        folder: the run folder of a job of a sweep, kept even if the run fails; None creates `run_dir`, or one named by
+            the time.
         defaults: returns the configuration that the choice of model and data alone would give, if it can be composed.
         worker: the command that runs one process; it is given the path of the configuration.
         lock_timeout: seconds to wait for a process that still saves in the run folder.
@@ -72,8 +80,9 @@ def start(
             if exit_code == EXIT_CODE:  # the worker refused
                 restore()
             return exit_code
-    missing = _missing(Path(config.outputs))
-    run = RunFolder(_create(folder) if folder else _create_dated(Path(config.outputs), name))
+    path = folder or _new_path(config, name)
+    missing = _missing(path.parent)
+    run = RunFolder(_create(path) if folder else _create_own(config, path))
     config.run_dir = str(run.path)  # before `defaults`: some settings depend on it
     try:
         if (by_default := defaults(config)) is not None:
@@ -130,21 +139,30 @@ def write(config: DictConfig, path: Path) -> Path:
     return path
 
 
-def _create_dated(outputs: Path, name: str) -> Path:
-    """Creates `outputs/<date>/<time>-<name>/`, with a number appended if that exists."""
-    base = outputs / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{name}"
-    return create_numbered(base, _create)
+def _new_path(config: DictConfig, name: str) -> Path:
+    """`run_dir`, or `outputs/<date>/<time>-<name>/`."""
+    dated = Path(time.strftime("%Y-%m-%d"), f"{time.strftime('%H-%M-%S')}-{name}")
+    return Path(config.outputs) / dated if config.run_dir is None else Path(config.run_dir)
 
 
-def _create(folder: Path) -> Path:
+def _create_own(config: DictConfig, path: Path) -> Path:
+    """Creates the folder of one run: `run_dir` must be missing or empty; another path gets a number if it exists."""
+    if config.run_dir is None:
+        return create_numbered(path, _create)
+    with report_write_errors("run_dir", path), contextlib.suppress(FileNotFoundError):
+        check_empty(path, "run_dir").rmdir()  # created again, so that of two commands at once only one owns it
+    return _create(path, "run_dir")
+
+
+def _create(folder: Path, key: str = "outputs") -> Path:
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
         if folder.is_dir():
             raise
-        raise UserError("outputs", folder, "a folder, but there is a file of that name") from None
+        raise UserError(key, folder, "a folder, but there is a file of that name") from None
     except OSError as error:
-        raise UserError("outputs", folder, f"a folder that can be written ({error.strerror})") from error
+        raise UserError(key, folder, f"a folder that can be written ({error.strerror})") from error
     return folder
 
 
@@ -154,10 +172,10 @@ def _missing(folder: Path) -> list[Path]:
 
 
 def _remove(folder: Path, created: list[Path]) -> None:
-    """Removes the folder of a run that never began, and its date folder and the folders `created` for it if empty."""
+    """Removes the folder of a run that never began, and the folders `created` for it if empty."""
     shutil.rmtree(folder)
     with contextlib.suppress(OSError):  # not empty: nor are those above
-        for path in (folder.parent, *created):
+        for path in created:
             path.rmdir()
 
 

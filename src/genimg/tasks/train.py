@@ -28,7 +28,7 @@ from genimg.config.cross_checks import (
 
 CHECKS = (
     Check(check_budget),
-    Check(check_run_dir),
+    Check(check_run_dir, needs_machine=True),
     Check(check_outputs),
     Check(check_allow_changes),
     Check(resolve_init_from, needs_machine=True),

@@ -97,7 +97,9 @@ def training(network: str, machine: Machine) -> tuple[float, float, float]:
 
 def networks() -> None:
     machine = configure(
-        TrainerSettings("cpu", 1, 1, "auto", "auto", "auto", "auto", False, "auto", torch.get_num_threads())
+        TrainerSettings(
+            "cpu", 1, 1, "auto", "auto", "auto", "auto", False, "auto", False, None, torch.get_num_threads()
+        )
     )
     kind = torch.bfloat16 if machine.precision == "bf16-mixed" else torch.float32
     print(f"{machine}; a matrix product: {product(kind):.0f} GFLOP/s")

@@ -76,6 +76,8 @@ RULES: dict[str, Rule] = {
     "trainer.fused": Flag(choices=("auto",)),
     "trainer.deterministic": Flag(),
     "trainer.graph": Flag(choices=("auto",)),
+    "trainer.detect_anomaly": Flag(),
+    "trainer.profiler": Text(null=True, registry=("genimg.training.profilers", "PROFILERS")),
     "trainer.threads": Integer(1, MOST_THREADS, null=True),
     # launch
     "launch.rdzv_endpoint": Text(null=True),

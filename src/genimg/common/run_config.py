@@ -36,7 +36,8 @@ MAY_SET = (
 RECORDED = ("init_from", "init_weights")
 #: Keys that every saved configuration has, and that have the value of the command line, or else the default.
 REPLACED = ("task", "dry_run", "resume", "allow_changes", "trust", "outputs", "run_dir", "launch", "sweep")
-OF_THIS_MACHINE = ("devices", "num_nodes", "strategy", "threads")  # of trainer; replaced likewise
+#: Keys of trainer that are replaced likewise: they belong to a machine, or to one session.
+OF_THIS_SESSION = ("devices", "num_nodes", "strategy", "threads", "detect_anomaly", "profiler")
 
 
 def may_set(key: str) -> bool:
@@ -49,7 +50,7 @@ def permitted(saved: dict[str, Any]) -> dict[str, Any]:
     config = {key: node for key, node in saved.items() if key not in REPLACED}
     keys = [str(key) for key in config if key != "trainer"]
     if isinstance(trainer := config.get("trainer"), dict):
-        config["trainer"] = {key: value for key, value in trainer.items() if key not in OF_THIS_MACHINE}
+        config["trainer"] = {key: value for key, value in trainer.items() if key not in OF_THIS_SESSION}
         keys += [f"trainer.{key}" for key in config["trainer"]]
     if unknown := [key for key in keys if key not in (*MAY_SET, *RECORDED)]:
         raise ValueError(f"it sets {unknown[0]:.60}, and may set only {', '.join(sorted(MAY_SET))}")

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.common.build import check_names, named_in, packaged, targets
 from genimg.common.errors import UserError
 from genimg.common.run_config import (
-    OF_THIS_MACHINE,
+    OF_THIS_SESSION,
     PRUNING,
     REPLACED,
     check_values,
@@ -107,7 +107,7 @@ def _permitted(saved: dict[str, Any], run: RunFolder) -> dict[str, Any]:
 def _with_machine(chosen: Any, machine: Any) -> dict[str, Any]:
     """`chosen` with the keys of `machine` that no file may set."""
     given = {key: machine[key] for key in REPLACED if key in machine}
-    trainer = {key: machine["trainer"][key] for key in OF_THIS_MACHINE if key in machine["trainer"]}
+    trainer = {key: machine["trainer"][key] for key in OF_THIS_SESSION if key in machine["trainer"]}
     return {**chosen, **given, "trainer": {**chosen["trainer"], **trainer}}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from genimg.common.errors import UserError
-from genimg.common.run_config import OF_THIS_MACHINE, may_set
+from genimg.common.run_config import OF_THIS_SESSION, may_set
 from genimg.common.run_folder import RunFolder, check_contained
 from genimg.common.text import printable
 from genimg.config.compose import Composer, line
@@ -98,4 +98,4 @@ def _keeps_machine(choice: str, composer: Composer) -> bool:
     if choice not in composer.choices("trainer"):
         return False
     default, chosen = (composer.defaults(words).trainer for words in ([], [f"trainer={choice}"]))
-    return all(chosen[key] == default[key] for key in OF_THIS_MACHINE)
+    return all(chosen[key] == default[key] for key in OF_THIS_SESSION)

@@ -23,6 +23,8 @@ class TrainerSettings:
     fused: bool | Literal["auto"]
     deterministic: bool
     graph: bool | Literal["auto"]
+    detect_anomaly: bool
+    profiler: str | None
     threads: int | None
 
 

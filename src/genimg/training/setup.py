@@ -33,6 +33,7 @@ from genimg.training.callbacks.step_graph import StepGraph
 from genimg.training.initial import ema_settings, freeze, take_weights
 from genimg.training.machine import Machine
 from genimg.training.memory import check_memory, check_step
+from genimg.training.profilers import build_profiler
 from genimg.training.settings import TrainSettings, resolve_auto
 
 log = logging.getLogger(__name__)
@@ -186,6 +187,8 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
         callbacks=callbacks,
         logger=False,  # `Metrics` attaches them: Lightning would open files where a full disk ends the run
         default_root_dir=settings.run_dir,
+        detect_anomaly=settings.trainer.detect_anomaly,
+        profiler=build_profiler(settings.trainer.profiler, settings.run_dir),
         max_epochs=-1,  # the clock ends the run
         enable_checkpointing=False,
         enable_progress_bar=False,

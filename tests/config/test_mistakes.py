@@ -58,7 +58,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "a mean that never moves": (["model.beta2=[0.9,1]"], ["model.beta2: got [0.9, 1]", "from 0 to 0.9999", "null"]),
     "a negative half-life": (["ema.half_life=[-1,5]"], ["ema.half_life: got [-1, 5]", "one number or [start,end], 0"]),
     "three numbers for two": (["model=rnn", "data.speed=[1,2,3]"], ["data.speed", "two numbers above 0"]),
-    "no width": (["model=rnn", "model.least_sigma=0"], ["model.least_sigma", "got 0", "above 0"]),
+    "no width": (["model=rnn", "model.least_sigma=0"], ["model.least_sigma", "got 0", "0.1 or more"]),
     "another program's name": (["model.z_dim=3"], ["model.z_dim", "did you mean model.latent_dim?", "gan.yaml"]),
     "another program's name, nested": (
         ["model.generator_optimizer.learning_rate=1"],

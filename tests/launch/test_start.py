@@ -133,11 +133,56 @@ def test_a_run_may_be_given_its_folder(config: DictConfig, tmp_path: Path, exist
     assert (exact / "config.yaml").exists()
 
 
-def test_of_the_folders_of_a_run_that_never_began_only_new_ones_are_removed(config: DictConfig, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    config.update({"num": 2, "run_dir": str(tmp_path / "mine" / "a" / "b")})
+@pytest.mark.parametrize("inside", ["", "a/b", "link"])
+def test_of_the_folders_of_a_run_that_never_began_only_new_ones_are_removed(
+    config: DictConfig, tmp_path: Path, inside: str
+) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir(mode=0o700)
+    other.mkdir()
+    (mine / "link").symlink_to(other)
+    if not inside:
+        (mine / "link").unlink()
+    before = sorted(mine.rglob("*")), mine.stat().st_ino, mine.stat().st_mode
+    config.update({"num": 2, "run_dir": str(mine / inside)})
     assert run_task(config) == 2
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == []
+    assert (sorted(mine.rglob("*")), mine.stat().st_ino, mine.stat().st_mode) == before
+    assert list(other.iterdir()) == []
+
+
+def test_a_run_may_use_the_empty_folder_it_is_started_in(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    config.run_dir = "."
+    assert run_task(config) == 0
+    assert Path("config.yaml").exists()
+
+
+def test_of_two_commands_with_one_folder_the_second_is_refused_and_removes_nothing(
+    config: DictConfig, tmp_path: Path
+) -> None:
+    config.run_dir = str(tmp_path / "both")
+    (tmp_path / "both").mkdir()
+    run = RunFolder(tmp_path / "both")
+
+    def defaults(_: DictConfig) -> None:
+        with pytest.raises(UserError, match="no other process"):  # the first command has just taken the folder
+            run_task(config, lock_timeout=0.1)
+        assert run.path.is_dir()
+
+    worker = (sys.executable, "-c", WORKER)
+    assert start(config.copy(), "gan-digits", [], "", defaults=defaults, worker=worker) == 0
+    assert run.config.exists()
+
+
+def test_a_command_that_owns_no_folder_has_none(config: DictConfig, tmp_path: Path) -> None:
+    config.update(
+        {"run_dir": str(tmp_path / "exact"), "launch": {"node_rank": 1}, "trainer": {"devices": 1, "num_nodes": 1}}
+    )
+    assert run_task(config) == 0
+    assert not (tmp_path / "exact").exists()
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(config: DictConfig) -> None:

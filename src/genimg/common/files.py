@@ -154,10 +154,13 @@ def _numbered(folder: Path) -> Iterator[Path]:
 
 def check_empty(folder: Path, key: str = "out") -> Path:
     """Returns `folder` if it is missing or empty, otherwise raises UserError: output of two commands must not mix."""
-    if folder.is_file():
-        raise UserError(key, folder, "a folder", hint="it is a file")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(key, folder, "a new folder, or an empty one", hint="it contains files")
+    try:
+        if folder.is_file():
+            raise UserError(key, folder, "a folder", hint="it is a file")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(key, folder, "a new folder, or an empty one", hint="it contains files")
+    except OSError as error:
+        raise UserError(key, folder, f"a folder that can be read ({error.strerror})") from error
     return folder
 
 

@@ -8,6 +8,7 @@ MOST_ACTIONS = 1_000  # different ones of a data set; the model learns a vector 
 LARGEST_ITEM = 2**26  # values of one image or clip: 341 RGB frames of 256 x 256
 MOST_CHANNELS = 2**14  # of a layer: one 3 x 3 convolution between two such layers takes 10 GB
 LARGEST_INTEGER = 2**63 - 1  # of a setting and of a checkpoint: torch and safetensors have no more than 64 bits
+LEAST_SIGMA = 0.1  # of a kernel that moves layers, in pixels: half a pixel must be within its reach
 MOST_THREADS = 256  # of one process: more only wait for each other
 
 

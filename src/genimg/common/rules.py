@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from genimg.common.declared import registry
-from genimg.common.limits import MOST_CHANNELS, MOST_THREADS, SIDES
+from genimg.common.limits import LEAST_SIGMA, MOST_CHANNELS, MOST_THREADS, SIDES
 from genimg.common.rule import (
     Anything,
     Ends,
@@ -180,8 +180,8 @@ RULES: dict[str, Rule] = {
     "model.cell_width": Integer(1, MOST_CHANNELS),
     "model.order": Integer(1, 9),
     "model.moment": Number(low=0),
-    "model.first_sigma": Number(above=0),
-    "model.least_sigma": Number(above=0),
+    "model.first_sigma": Number(low=LEAST_SIGMA),
+    "model.least_sigma": Number(low=LEAST_SIGMA),
     "model.truncation": Integer(1, null=True),
     "model.checkpointing": Flag(),
     "model.grad_clip": Number(above=0),

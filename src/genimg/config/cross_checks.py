@@ -52,8 +52,9 @@ def check_budget(config: Config) -> None:
 
 
 def check_run_dir(config: Config) -> None:
-    """A new run may be given its folder, which must be empty. Only the command of rank 0 creates it."""
-    if config["run_dir"] is not None and config["resume"] is None and ranks.rank() == 0:
+    """A new run may be given its folder, which must be empty. Only the command of rank 0 writes into it."""
+    owned = ranks.rank() == 0 and config["launch"]["node_rank"] == 0 and not config["dry_run"]
+    if config["run_dir"] is not None and config["resume"] is None and owned:
         check_empty(Path(config["run_dir"]), "run_dir")
 
 

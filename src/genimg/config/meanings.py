@@ -11,73 +11,86 @@ from collections.abc import Callable, Sequence
 
 from genimg.common.errors import UserError
 
-_NOTHING = ("-1", "null", "None", "false", "False", "0")  # of a limit or a switch: as if it were not given
 _UNITS = {"weeks": 10080.0, "days": 1440.0, "hours": 60.0, "minutes": 1.0, "seconds": 1 / 60}  # in minutes
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+):(\d+)")  # DD:HH:MM:SS
+_PART = rf"[\"']?({'|'.join(_UNITS)})[\"']?\s*:\s*(\d+(?:\.\d+)?)"
+_PARTS = re.compile(rf"\{{\s*{_PART}(?:\s*,\s*{_PART})*\s*\}}")
 
-Meaning = Callable[[str, str], list[str]]  # of the key and the text of its value: the words instead
+Meaning = Callable[[str, str], str]  # of the key and the text of its value: the word instead
 
 
 def _same(key: str) -> Meaning:
-    return lambda _, value: [f"{key}={value}"]
+    return lambda _, value: f"{key}={value}"
+
+
+def _choice(key: str, ours: dict[str, str]) -> Meaning:
+    """A key with other words for some of its values, whatever their case; a list of values is a sweep."""
+    return lambda _, value: f"{key}={','.join(ours.get(one.lower(), one) for one in value.split(','))}"
 
 
 def _limit(key: str) -> Meaning:
-    return lambda _, value: [] if value in _NOTHING else [f"{key}={value}"]
+    return _choice(key, {"-1": "null", "none": "null"})
 
 
-def _minutes(key: str, value: str) -> list[str]:
-    """The words for Lightning's `max_time`: DD:HH:MM:SS, or a mapping of units like {hours:2,minutes:30}."""
-    if value in _NOTHING:
-        return []
+def _minutes(key: str, value: str) -> str:
+    """Lightning's `max_time`: DD:HH:MM:SS, or a mapping of units like {hours:2,minutes:30}."""
     text = value.strip("\"'")
+    if text.lower() in ("null", "none"):
+        return "budget.minutes=null"
     if clock := _CLOCK.fullmatch(text):
         days, hours, minutes, seconds = map(int, clock.groups())
-        return [f"budget.minutes={1440 * days + 60 * hours + minutes + seconds / 60:g}"]
-    given = re.findall(r"(\w+)\s*:\s*([\d.]+)", text) if text.startswith("{") else []
-    if not given or any(unit not in _UNITS for unit, _ in given):
-        raise UserError(key, value, "DD:HH:MM:SS or {hours:2}", "budget.minutes=10")
-    return [f"budget.minutes={sum(_UNITS[unit] * float(count) for unit, count in given):g}"]
+        total = 1440 * days + 60 * hours + minutes + seconds / 60
+    else:
+        total = sum(_UNITS[unit] * float(count) for unit, count in re.findall(_PART, text) if _PARTS.fullmatch(text))
+    if not total:
+        raise UserError(key, value, "more than no time, as DD:HH:MM:SS or {hours:2,minutes:30}", "budget.minutes=10")
+    return f"budget.minutes={total:g}"
 
 
-def _dry_run(_: str, value: str) -> list[str]:
-    return [] if value in _NOTHING else ["dry_run=true"]
+def _dry_run(key: str, value: str) -> str:
+    """Lightning's `fast_dev_run`: a switch, or a number of batches."""
+    if value.lower() in ("false", "0"):
+        return "dry_run=false"
+    if value.lower() != "true" and not value.isdigit():
+        raise UserError(key, value, "true, false or a number of batches", "dry_run=true")
+    return "dry_run=true"
 
 
-def _choice(key: str, others: dict[str, str]) -> Meaning:
-    return lambda _, value: [f"{key}={others.get(value, value)}"]
-
-
-_PRECISIONS = {"32": "32-true", "32-full": "32-true", "bf16": "bf16-mixed"}
-
-MEANINGS: dict[str, Meaning] = {
-    "trainer.max_epochs": _limit("budget.epochs"),
-    "trainer.max_steps": _limit("budget.steps"),
-    "trainer.max_time": _minutes,
-    "trainer.fast_dev_run": _dry_run,
-    "trainer.log_every_n_steps": _same("log_every_steps"),
-    "trainer.default_root_dir": _same("outputs"),
-    "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
-    "trainer.precision": _choice("trainer.precision", _PRECISIONS),
-    "hydra.run.dir": _same("run_dir"),
-    "ckpt_path": _limit("resume"),
-    "logger": _choice("logger", {"null": "none", "false": "none"}),
-    "callbacks": _choice("callbacks", {"null": "none"}),
+#: By task; the empty one is any other task.
+MEANINGS: dict[str, dict[str, Meaning]] = {
+    "train": {
+        "trainer.max_epochs": _limit("budget.epochs"),
+        "trainer.max_steps": _limit("budget.steps"),
+        "trainer.max_time": _minutes,
+        "trainer.fast_dev_run": _dry_run,
+        "trainer.log_every_n_steps": _same("log_every_steps"),
+        "trainer.default_root_dir": _same("outputs"),
+        "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
+        "trainer.precision": _choice("trainer.precision", {"32": "32-true", "bf16": "bf16-mixed"}),
+        "hydra.run.dir": _same("run_dir"),
+        "ckpt_path": _same("resume"),
+        "logger": _choice("logger", {"null": "none", "false": "none"}),
+        "callbacks": _choice("callbacks", {"null": "none", "false": "none"}),
+    },
+    "": {"ckpt_path": _same("run")},
 }
 
 
-def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns the words with those in `MEANINGS` replaced, and a line for each that was.
+def translate(words: Sequence[str], task: str) -> tuple[list[str], list[str]]:
+    """Returns the words of a task with those in `MEANINGS` replaced, and a line for each that was.
 
     Raises:
         UserError: for a value that has no meaning here.
     """
+    meanings = MEANINGS.get(task, MEANINGS[""])
     ours: list[str] = []
     notes: list[str] = []
     for word in words:
         key, equals, value = word.lstrip("+").partition("=")
-        instead = MEANINGS[key](key, value) if equals and key in MEANINGS else [word]
-        ours += instead
-        if instead != [word] and instead != [word.lstrip("+")]:
-            notes.append(f"{word} means {' '.join(instead) or 'the default'}")
+        instead = meanings[key](key, value) if equals and key in meanings else word
+        if instead == word.lstrip("+"):  # a key that exists here
+            instead = word
+        ours.append(instead)
+        if instead != word:
+            notes.append(f"{word} means {instead}")
     return ours, notes

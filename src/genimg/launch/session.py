@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.display import show
+from genimg.common.text import printable
 from genimg.config import check as config_check
 from genimg.config.choices import check_run_keys
 from genimg.config.compose import Composer, without_hydra
@@ -32,7 +34,7 @@ class Session:
         self, task: str, words: list[str], config_dir: Path | None, worker: Sequence[str] = launch.WORKER
     ) -> None:
         self.task, self.config_dir, self.worker = task, config_dir, worker
-        self.words, self.notes = translate(words)
+        self.words, self.notes = translate(words, task)
         self.composer = Composer(task, config_dir)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -41,11 +43,11 @@ class Session:
 
     def run(self, cfg: str | None, resolve: bool) -> int:
         """Prints a part of the configuration (`cfg`: job, hydra or all), or runs it. Returns the exit code."""
+        self.say()
         config = check(self.composer, self.words, on_this_machine=cfg is None)
         if cfg is not None:
             show(_printed(config, cfg, resolve))
             return 0
-        self.say()
         for override in self.composer.parse(self.words):
             check_run_keys(override)
         if not probe.is_wanted(config):
@@ -54,8 +56,9 @@ class Session:
         return exit_code or self.start(check(self.composer, words), words)
 
     def say(self) -> None:
-        """Prints what words of other programs mean here."""
-        show("".join(f"note      {note}\n" for note in self.notes))
+        """Prints what words of other programs mean here, also before an error about what they mean."""
+        for note in self.notes:
+            print(f"note      {printable(note)}", file=sys.stderr)
 
     def start(self, config: DictConfig, words: list[str], folder: Path | None = None) -> int:
         """Starts the worker of a checked configuration and returns its exit code. folder: of a job of a sweep."""

@@ -18,14 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
-from genimg.common.files import (
-    append_text,
-    atomic_write,
-    check_empty,
-    create_numbered,
-    hold_lock,
-    report_write_errors,
-)
+from genimg.common.files import append_text, atomic_write, create_numbered, hold_lock, report_write_errors
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
@@ -60,6 +53,8 @@ def start(
         lock_timeout: seconds to wait for a process that still saves in the run folder.
     """
     if config.task != "train" or config.dry_run or not _owns_run_folder(config):
+        if config.task == "train" and config.resume is None:
+            config.run_dir = None  # this command creates no folder
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
             return run_workers(config, write(config, Path(temporary, "config.yaml")), worker)
 
@@ -80,22 +75,21 @@ def start(
             if exit_code == EXIT_CODE:  # the worker refused
                 restore()
             return exit_code
-    path = folder or _new_path(config, name)
-    missing = _missing(path.parent)
-    run = RunFolder(_create(path) if folder else _create_own(config, path))
-    config.run_dir = str(run.path)  # before `defaults`: some settings depend on it
-    try:
-        if (by_default := defaults(config)) is not None:
-            with report_write_errors("outputs", run.path):
-                write(by_default, run.defaults)
-        with hold_lock(run.lock, "run_dir", lock_timeout) as lock:
+    run, created = _new_folder(config, folder, name)
+    with hold_lock(run.lock, "run_dir", lock_timeout) as lock:
+        _check_unused(run)  # another command may have had the folder in the meantime
+        config.run_dir = str(run.path)  # before `defaults`: some settings depend on it
+        try:
+            if (by_default := defaults(config)) is not None:
+                with report_write_errors("outputs", run.path):
+                    write(by_default, run.defaults)
             exit_code = run_in(run, lock)
-    except UserError:
-        if folder is None:
-            _remove(run.path, missing)
-        raise
-    if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
-        _remove(run.path, missing)
+        except UserError:
+            if folder is None:
+                _remove(run.path, created)
+            raise
+        if exit_code == EXIT_CODE and folder is None and not run.has_checkpoint():
+            _remove(run.path, created)
     if exit_code > 128 and not run.has_checkpoint():
         print(f"stopped before the first checkpoint: there is none in {printable(str(run.path))}", file=sys.stderr)
     return exit_code
@@ -139,24 +133,32 @@ def write(config: DictConfig, path: Path) -> Path:
     return path
 
 
-def _new_path(config: DictConfig, name: str) -> Path:
-    """`run_dir`, or `outputs/<date>/<time>-<name>/`."""
-    dated = Path(time.strftime("%Y-%m-%d"), f"{time.strftime('%H-%M-%S')}-{name}")
-    return Path(config.outputs) / dated if config.run_dir is None else Path(config.run_dir)
+def _new_folder(config: DictConfig, folder: Path | None, name: str) -> tuple[RunFolder, list[Path]]:
+    """The folder of a new run, and the folders that did not exist before, the deepest first.
+
+    folder: that of a job of a sweep. None: `run_dir`, which may be an empty folder, or a new one named by the time.
+    """
+    if folder is None and config.run_dir is not None:
+        run = RunFolder(Path(config.run_dir))
+        created = _missing(run.path)
+        _create(run.path, "run_dir", exist_ok=True)
+        _check_unused(run)
+        return run, created
+    path = folder or Path(config.outputs, time.strftime("%Y-%m-%d"), f"{time.strftime('%H-%M-%S')}-{name}")
+    created = _missing(path.parent)
+    run = RunFolder(_create(path) if folder else create_numbered(path, _create))
+    return run, [run.path, *created]
 
 
-def _create_own(config: DictConfig, path: Path) -> Path:
-    """Creates the folder of one run: `run_dir` must be missing or empty; another path gets a number if it exists."""
-    if config.run_dir is None:
-        return create_numbered(path, _create)
-    with report_write_errors("run_dir", path), contextlib.suppress(FileNotFoundError):
-        check_empty(path, "run_dir").rmdir()  # created again, so that of two commands at once only one owns it
-    return _create(path, "run_dir")
+def _check_unused(run: RunFolder) -> None:
+    """Raises UserError for a folder with files, except for the lock of a command that waits for it."""
+    if any(path.name != run.lock.name for path in run.path.iterdir()):
+        raise UserError("run_dir", run.path, "a new folder, or an empty one", "it contains files")
 
 
-def _create(folder: Path, key: str = "outputs") -> Path:
+def _create(folder: Path, key: str = "outputs", exist_ok: bool = False) -> Path:
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except FileExistsError:
         if folder.is_dir():
             raise
@@ -172,8 +174,9 @@ def _missing(folder: Path) -> list[Path]:
 
 
 def _remove(folder: Path, created: list[Path]) -> None:
-    """Removes the folder of a run that never began, and the folders `created` for it if empty."""
-    shutil.rmtree(folder)
+    """Empties the folder of a run that never began, and removes those that were `created` for it, if empty."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     with contextlib.suppress(OSError):  # not empty: nor are those above
         for path in created:
             path.rmdir()

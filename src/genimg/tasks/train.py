@@ -48,7 +48,7 @@ CHECKS = (
     Check(check_fit),
     Check(check_groups),
 )
-PATH_KEYS = ("data.root", "data.test_file", "data.cache", "resume", "init_from", "outputs", "sweep.resume")
+PATH_KEYS = ("data.root", "data.test_file", "data.cache", "resume", "init_from", "outputs", "run_dir", "sweep.resume")
 
 
 def run(config: dict[str, Any]) -> int:

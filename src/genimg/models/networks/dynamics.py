@@ -148,6 +148,7 @@ class Dynamics(nn.Module):
         Otherwise thousands of clips pass until w means direction and speed; until then z_t carries every step, and
         samples tremble about their start.
         """
+        self.to_velocity.weight.zero_()  # the other numbers of w are noise at first
         for axis in range(min(2, self.latent_dim)):
             self.to_w.weight[axis, self.features + axis :: 2] = 1 / self.layers
             self.to_velocity.weight[axis, axis] = VELOCITY_UNIT

@@ -102,7 +102,7 @@ def centroid_and_extent(coverage: Tensor) -> Tensor:
     """Centroid and standard deviation of each layer along both axes.
 
     Args:
-        coverage: (B, K, H, W) in [0, 1].
+        coverage: weights of the pixels of each layer, (B, K, H, W), 0 or more.
 
     Returns:
         (B, K, 4): down, right, height, width, as fractions of the image.

@@ -153,7 +153,7 @@ class Clock(Callback):
             self.stop(trainer, int(stop_request))
         if self.spent:
             if self.progress < 1:
-                log.warning("stopped by budget.minutes at %.0f%% of budget.images", 100 * self.progress)
+                log.warning("stopped by budget.minutes at %.0f%% of the budget in images", 100 * self.progress)
             trainer.should_stop = True
 
 

@@ -54,7 +54,7 @@ def test_help_of_a_task_shows_its_keys(words: list[str], command: Callable[..., 
 def test_help_of_a_choice_shows_its_keys(words: list[str], command: Callable[..., Answer]) -> None:
     """Also of the data that the model picks; a key that two files set has the value that composition takes."""
     out = command(*words).out
-    for shown in ("model.lr=2.0e-3", "data.batch_size=32 ", "data.image_size=32 ", "data.channels=1 "):
+    for shown in ("model.lr=2.0e-3", "data.batch_size=16 ", "data.image_size=32 ", "data.channels=1 "):
         assert shown in out
     assert re.search(r"data.channels=1 +1 = grey", out), "the comment is in the inherited file"
     assert "data.root=" in command(*words, "data=frame_folder").out, "the user's choice wins over the model's"

@@ -54,6 +54,7 @@ def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
     assert checked("resume=last", "budget.images=5e3").budget == {
         "images": 5000,
         "epochs": None,
+        "steps": None,
         "minutes": None,
     }
 

@@ -152,12 +152,15 @@ def _numbered(folder: Path) -> Iterator[Path]:
     return (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
 
 
-def check_empty(folder: Path, key: str = "out") -> Path:
-    """Returns `folder` if it is missing or empty, otherwise raises UserError: output of two commands must not mix."""
+def check_empty(folder: Path, key: str = "out", besides: str | None = None) -> Path:
+    """Returns `folder` if it is missing or empty, otherwise raises UserError: output of two commands must not mix.
+
+    besides: the name of a file that it may contain.
+    """
     try:
         if folder.is_file():
             raise UserError(key, folder, "a folder", hint="it is a file")
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name != besides for path in folder.iterdir()):
             raise UserError(key, folder, "a new folder, or an empty one", hint="it contains files")
     except OSError as error:
         raise UserError(key, folder, f"a folder that can be read ({error.strerror})") from error

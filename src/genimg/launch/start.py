@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common import ranks
 from genimg.common.errors import EXIT_CODE, UserError
-from genimg.common.files import append_text, atomic_write, create_numbered, hold_lock, report_write_errors
+from genimg.common.files import append_text, atomic_write, check_empty, create_numbered, hold_lock, report_write_errors
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
 from genimg.common.run_config import read_config
 from genimg.common.run_folder import RunFolder
@@ -77,7 +77,7 @@ def start(
             return exit_code
     run, created = _new_folder(config, folder, name)
     with hold_lock(run.lock, "run_dir", lock_timeout) as lock:
-        _check_unused(run)  # another command may have had the folder in the meantime
+        check_empty(run.path, "run_dir", besides=run.lock.name)  # another command may have had it in the meantime
         config.run_dir = str(run.path)  # before `defaults`: some settings depend on it
         try:
             if (by_default := defaults(config)) is not None:
@@ -141,19 +141,12 @@ def _new_folder(config: DictConfig, folder: Path | None, name: str) -> tuple[Run
     if folder is None and config.run_dir is not None:
         run = RunFolder(Path(config.run_dir))
         created = _missing(run.path)
-        _create(run.path, "run_dir", exist_ok=True)
-        _check_unused(run)
+        _create(check_empty(run.path, "run_dir", besides=run.lock.name), "run_dir", exist_ok=True)
         return run, created
     path = folder or Path(config.outputs, time.strftime("%Y-%m-%d"), f"{time.strftime('%H-%M-%S')}-{name}")
     created = _missing(path.parent)
     run = RunFolder(_create(path) if folder else create_numbered(path, _create))
     return run, [run.path, *created]
-
-
-def _check_unused(run: RunFolder) -> None:
-    """Raises UserError for a folder with files, except for the lock of a command that waits for it."""
-    if any(path.name != run.lock.name for path in run.path.iterdir()):
-        raise UserError("run_dir", run.path, "a new folder, or an empty one", "it contains files")
 
 
 def _create(folder: Path, key: str = "outputs", exist_ok: bool = False) -> Path:

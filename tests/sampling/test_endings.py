@@ -1,5 +1,6 @@
 """Animations that end with a given frame, or where they began."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,13 +51,24 @@ def test_a_sequence_ends_with_the_end(sampler: Sampler) -> None:
     torch.testing.assert_close(shared[:, -1], end[:1].expand(2, *end.shape[1:]))
 
 
-def test_the_latents_lead_to_the_end(sampler: Sampler) -> None:
-    """The frame before the end is nearer to it than without one, and less is added to it than to the end."""
-    start = images(sampler, 4, 0)
-    end = sampler.sample(4, start=start, seed=9, num_frames=6)[:, -1]  # a frame that the model draws
-    free, led = (sampler.sample(4, start=start, num_frames=6, end=one)[:, -2] for one in (None, end))
-    before = sampler.sample(4, start=start, seed=9, num_frames=6)[:, -2]
-    assert (led - before).square().mean() < 0.5 * (free - before).square().mean()
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_latents_lead_to_the_end(sampler: Sampler, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """A frame that the model draws is nearly the last one, before the rest is added."""
+    start = 0.5 * images(sampler, 4, seed)
+    end = sampler.sample(4, start=start, seed=9, temperature=0.3, num_frames=6)[:, -1]
+    drawn: list[torch.Tensor] = []
+    roll_out = cast(SequenceModel, sampler.model).roll_out
+
+    def recorded(*given: Any) -> Iterator[torch.Tensor]:
+        pieces = list(roll_out(*given))
+        drawn.append(pieces[-1][:, -1])
+        return iter(pieces)
+
+    monkeypatch.setattr(sampler.model, "roll_out", recorded)
+    sampler.sample(4, start=start, temperature=0.3, num_frames=6)
+    sampler.sample(4, start=start, temperature=0.3, num_frames=6, end=end)
+    free, led = ((frames - end).square().mean((1, 2, 3)).median() for frames in drawn)  # a descent can end early
+    assert led < 0.1 * free
 
 
 def test_what_is_added_grows_with_the_square_of_the_time(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
     if request.param == "classifier":
         found = classifier(train, test, 10, None, CPU, min_steps=150)
     else:
-        found = extractor(request.param, Request(None, train, test, torch.arange(0), 10, None, CPU), trust=())
+        found = extractor(request.param, Request(None, train, test, torch.arange(0), 10, None, None, CPU), trust=())
     real = reference(*(found(part, CPU) for part in (TEST, HELD_OUT, TRAIN)))
     return lambda images: by_name(sample_quality(real, found(images, CPU), found, None))
 

@@ -103,6 +103,7 @@ def test_every_objective_updates_generator_and_discriminator(objective: str) -> 
 #: Each network with all its options.
 NETWORKS = {
     "slim": [],
+    "projected": [],
     "r3gan": ["model.group_width=4"],
     "dcgan": [],
     "resnet": ["model.attention=4", "model.spectral_generator=true"],

@@ -20,6 +20,7 @@ DEFAULTS = {
 }
 MODEL_OF = {
     "slim": "gan",
+    "projected": "gan",
     "r3gan": "gan",
     "dcgan": "gan",
     "resnet": "gan",

@@ -30,6 +30,7 @@ from genimg.evaluation.results import Evaluation, log_to_tensorboard, write_eval
 from genimg.evaluation.sequences import num_clips, sequence_figures
 from genimg.evaluation.subject import Drawing, Images, Subject, load_data, read_images
 from genimg.models.base import DrawsPixels, Reconstructs
+from genimg.models.networks.capabilities import ReadsFeatures
 from genimg.sampling.load import checkpoint_file, from_checkpoint
 from genimg.sampling.sampler import Sampler
 from genimg.sampling.source import CHUNK
@@ -87,7 +88,7 @@ def evaluate(settings: EvaluateSettings) -> Path:
     images = read_images(data)
     count = (num_clips if sampler.makes_sequences else num_samples)(images, settings.num_images)
     cache = cache_folder(settings.cache, "evaluation")
-    network = _extractor(settings, data, images, cache, sampler.device)
+    network = _extractor(settings, data, images, cache, sampler)
     facts = {"name": network.name, "digest": network.digest, **network.facts}
     details = "  ".join(f"{name} {_format(value)}" for name, value in network.facts.items())
     log.info("features  %s  %s  %s", network.name, network.digest[:12], details)
@@ -133,9 +134,13 @@ def _create_folder(folder: Path) -> Path:
 
 
 def _extractor(
-    settings: EvaluateSettings, data: Any, images: Images, cache: Path | None, device: torch.device
+    settings: EvaluateSettings, data: Any, images: Images, cache: Path | None, sampler: Sampler
 ) -> Extractor:
     """The extractor that `features` names; a classifier is cached for the data set."""
+    discriminator = getattr(sampler.model, "discriminator", None)
+    learned = discriminator.reads_features if isinstance(discriminator, ReadsFeatures) else None
+    if settings.features == learned:
+        log.warning("the discriminator of this run reads %s: its distances flatter it; features=auto is fair", learned)
     reserved = torch.arange(len(images.train) * (data.num_frames or 1)).view(len(images.train), -1)[images.reserved]
     key = (data.fingerprint, len(images.train), len(images.reserved))
     cached = None if cache is None else cache_file(cache, "classifier", *key)
@@ -148,7 +153,8 @@ def _extractor(
         reserved=reserved.flatten(),
         num_classes=len(data.classes),
         cache_file=cached,
-        device=device,
+        learned=learned,
+        device=sampler.device,
     )
     return extractor(settings.features, request, settings.trust)
 

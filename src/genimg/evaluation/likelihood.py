@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from genimg.data.order import evenly_spaced_indices
-from genimg.evaluation.features.extractor import as_rgb
 from genimg.evaluation.figure import Figure
 from genimg.evaluation.subject import Subject
 from genimg.models.base import DrawsPixels, HasLikelihood
+from genimg.models.networks.efficientnet import as_rgb
 from genimg.sampling.images.files import save_png
 from genimg.sampling.images.sheets import side_by_side, to_float
 

@@ -59,13 +59,15 @@ def test_the_digest_covers_weights_and_preprocessing() -> None:
 def choose(name: str, channels: int = 1, size: int = 32, **options: Any) -> Extractor:
     images = torch.zeros(4, channels, size, size, dtype=torch.uint8)
     trust = options.pop("trust", ())
-    defaults: dict[str, Any] = {"weights": None, "num_classes": 0, "cache_file": None, "reserved": torch.arange(0)}
-    request = Request(train=(images, None), test=(images, None), device=CPU, **(defaults | options))
+    defaults: dict[str, Any] = {"weights": None, "num_classes": 0, "cache_file": None, "learned": None}
+    reserved = torch.arange(0)
+    request = Request(train=(images, None), test=(images, None), reserved=reserved, device=CPU, **(defaults | options))
     return extractor(name, request, trust)
 
 
 def test_the_classifier_requires_labels() -> None:
     assert choose("auto").name == "efficientnet_lite0"
+    assert choose("auto", learned="efficientnet_lite0").name == "random"  # it would judge what it has taught
     with pytest.raises(UserError, match="labels"):
         choose("classifier")
 

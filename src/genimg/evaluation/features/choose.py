@@ -25,6 +25,7 @@ class Request:
     Attributes:
         weights: a file, for `inception`.
         train, test, num_classes, cache_file: see `classifier`.
+        learned: the extractor whose features the model was trained on, which cannot judge it; None for most models.
         reserved: indices of the training images that no extractor may be trained on: floors are computed from them.
     """
 
@@ -34,11 +35,13 @@ class Request:
     reserved: Tensor
     num_classes: int
     cache_file: Path | None
+    learned: str | None
     device: torch.device
 
 
 def _auto(request: Request) -> Extractor:
-    return EXTRACTORS["classifier" if request.num_classes else "efficientnet_lite0"](request)
+    names = (["classifier"] if request.num_classes else []) + ["efficientnet_lite0", "random"]
+    return EXTRACTORS[next(name for name in names if name != request.learned)](request)
 
 
 def _classifier(request: Request) -> Extractor:

@@ -58,8 +58,3 @@ class Extractor:
     def stream(self, batches: Iterable[Tensor], device: torch.device) -> Tensor:
         """The features of batches of images, which are never all in memory."""
         return torch.cat([self(batch, device) for batch in batches])
-
-
-def as_rgb(images: Tensor) -> Tensor:
-    """(B, 1 or 3, H, W) -> (B, 3, H, W): repeats the channel of grey images."""
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

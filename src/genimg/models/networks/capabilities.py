@@ -30,6 +30,16 @@ class JudgesPlaces(Protocol):
 
 
 @runtime_checkable
+class ReadsFeatures(Protocol):
+    """A discriminator that reads the features of an extractor, by the name that `features=` of task=evaluate takes.
+
+    Distances by these features flatter the generator, because it was trained to have low ones.
+    """
+
+    reads_features: str
+
+
+@runtime_checkable
 class Periodic(Protocol):
     """A generator whose images are periodic, if `periodic`.
 

@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launch": {"common", "config", "distributed", "tasks"},
     "sweeps": {"common", "config", "launch"},
     "cli": {"common", "config", "launch", "sweeps"},
-    "": {"sampling"},  # genimg/__init__.py: `from genimg import load`
+    "api": {"common", "config", "evaluation", "launch", "report", "sampling"},
+    "": {"api", "common", "sampling"},  # genimg/__init__.py: the names of the Python interface
 }
 
 # The command imports these modules before it starts a worker. They and everything they import must stay light.

@@ -35,6 +35,7 @@ class Session:
     ) -> None:
         self.task, self.config_dir, self.worker = task, config_dir, worker
         self.words, self.notes = translate(words, task)
+        self.run_dir: Path | None = None  # of the run that `start` has trained
         self.composer = Composer(task, config_dir)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -68,7 +69,10 @@ class Session:
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
         defaults = partial(self.composer.package_defaults, model, data)
         words = config_check.with_resolved_run(self.composer, words, config)
-        return launch.start(own, name, words, self.command(words), folder, defaults, self.worker)
+        exit_code = launch.start(own, name, words, self.command(words), folder, defaults, self.worker)
+        if (run_dir := own.get("run_dir")) is not None and Path(run_dir).is_dir():  # a run that was refused has none
+            self.run_dir = Path(run_dir)
+        return exit_code
 
     def command(self, words: list[str]) -> str:
         """The shell command that repeats this call with `words`."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -204,6 +205,8 @@ def _run_child(command: list[str], files: ProcessGroupFiles | None, lock: Sequen
     # signals that the caller ignores stay ignored, here and in the worker: nohup, background jobs of a script
     forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     handled = [number for number in forwarded if signal.getsignal(number) is not signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        handled = []  # of Python's threads only the main one has signals
     if signal.SIGUSR1 in handled and signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL:
         handled.remove(signal.SIGUSR1)  # a scheduler's handler, which ends the worker by SIGTERM (sweeps/signals.py)
     before = {number: signal.signal(number, forward) for number in handled}

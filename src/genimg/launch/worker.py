@@ -28,6 +28,7 @@ from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, PeerLost, PeersUnavailable, RunFinished, UserError
 from genimg.common.files import open_no_link
 from genimg.common.processes import ProcessGroupFiles, end_with_parent, parent_pid, unblock_interrupts
+from genimg.common.raised import pass_on
 from genimg.common.run_folder import RunFolder
 from genimg.common.text import printable
 from genimg.launch.imports import allow_own_classes
@@ -68,6 +69,7 @@ def _run(config_path: str) -> tuple[int, bool]:
         return import_module(f"genimg.tasks.{config['task']}").run(config), True
     except UserError as error:
         _log_failure(f"error: {error}")
+        pass_on(error)
         return EXIT_CODE, True
     except KeyboardInterrupt:
         return 128 + signal.SIGINT, False  # the agent ends the others

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from pytorch_lightning import LightningModule
@@ -99,6 +99,13 @@ class GenerativeModel(LightningModule):
         if labels is None:
             raise UserError("classes", None, "the class of every image, because this model is conditional")
         return labels
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *_: Any, **__: Any) -> NoReturn:
+        """A checkpoint of a run holds more than Lightning's: `genimg.load(FILE).model` is the model, averaged."""
+        raise UserError(
+            "load_from_checkpoint", checkpoint_path, "genimg.load(FILE), whose `model` is the LightningModule"
+        )
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from genimg.common.files import atomic_write
+from genimg.sampling.images.sheets import to_uint8
 
 _THREADS = min(4, os.cpu_count() or 1)  # zlib releases the global interpreter lock, so PNGs are compressed in parallel
 _WAITING = 256  # images queued before more are requested: bounds the memory
@@ -24,6 +25,11 @@ def to_pillow(image: Tensor) -> Image.Image:
     if image.shape[0] == 1:
         return Image.fromarray(image[0].numpy())
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))  # (C, H, W) -> (H, W, C)
+
+
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """Images (N, C, H, W) in [-1, 1], or the frames of one sequence, as images of Pillow of mode L or RGB."""
+    return [to_pillow(image) for image in to_uint8(images)]
 
 
 def save_png(image: Tensor, path: Path) -> None:

@@ -11,15 +11,6 @@ from genimg.api.settings import words_of
 from tests.trained import SMALL, run_folder
 
 KEYS = ["seed", "run_dir", "budget.minutes", "model", "model.gamma", "model/network", "callbacks.validation.times"]
-    "seed",
-    "run_dir",
-    "budget",
-    "budget.minutes",
-    "model",
-    "model.gamma",
-    "model/network",
-    "callbacks.validation.times",
-]
 
 
 @pytest.mark.parametrize(

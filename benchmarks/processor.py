@@ -24,6 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
+from genimg.common.settings import read_settings
 from genimg.config.compose import Composer, without_hydra
 from genimg.training.machine import Machine, configure
 from genimg.training.settings import TrainerSettings, resolve_auto
@@ -96,11 +97,8 @@ def training(network: str, machine: Machine) -> tuple[float, float, float]:
 
 
 def networks() -> None:
-    machine = configure(
-        TrainerSettings(
-            "cpu", 1, 1, "auto", "auto", "auto", "auto", False, "auto", False, None, torch.get_num_threads()
-        )
-    )
+    composed = Composer("train").compose(["trainer=cpu", f"trainer.threads={torch.get_num_threads()}"])
+    machine = configure(read_settings(TrainerSettings, without_hydra(composed).trainer))
     kind = torch.bfloat16 if machine.precision == "bf16-mixed" else torch.float32
     print(f"{machine}; a matrix product: {product(kind):.0f} GFLOP/s")
     for network in Composer("train").choices("model/network"):

@@ -14,10 +14,12 @@ from pytorch_lightning import Callback
 from genimg.checkpoints.schema import RunState, capture
 from genimg.common.build import Builder
 from genimg.common.run_folder import RunFolder
+from genimg.common.settings import read_settings
 from genimg.config.compose import Composer, without_hydra
 from genimg.models.base import GenerativeModel
 from genimg.training import fit as train
-from genimg.training.settings import resolve_auto
+from genimg.training.machine import Machine, configure
+from genimg.training.settings import TrainerSettings, resolve_auto
 
 #: What `auto` means in the model of a configuration that no run has resolved.
 AUTO = {
@@ -52,7 +54,13 @@ def checkpoint(*words: str) -> dict[str, Any]:
     )
     ema = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(model.ema_prefixes)}
     state = {"weights": ema, "chosen": "half_life", "others": {}}
-    return capture(RunState(config, model, state, [], data, 0, 1.0, None, [], {}))
+    return capture(RunState(config, model, state, [], data, 0, 1.0, None, [], {}, 0, {}))
+
+
+def cpu_machine() -> Machine:
+    """One process on the CPU with one thread."""
+    composed = without_hydra(Composer("train").compose(["trainer=cpu", "trainer.threads=1"]))
+    return configure(read_settings(TrainerSettings, composed.trainer))
 
 
 def run_folder(folder: Path, *words: str, callbacks: Sequence[Callback] = ()) -> Path:

@@ -13,7 +13,7 @@ from genimg.training.settings import TrainerSettings
 AUTO = TrainerSettings(
     accelerator="cpu", devices=1, num_nodes=1, strategy="auto",
     precision="auto", memory_format="auto", fused="auto", deterministic=False, graph="auto",
-    detect_anomaly=False, profiler=None, threads=1,
+    detect_anomaly=False, profiler=None, gradient_clip_val=None, gradient_clip_algorithm="norm", threads=1,
 )  # fmt: skip
 
 

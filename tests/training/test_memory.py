@@ -18,10 +18,9 @@ from genimg.config.compose import Composer, without_hydra
 from genimg.data.module import GenerativeData
 from genimg.models.base import GenerativeModel
 from genimg.models.memory import PeakMemory
-from genimg.training.machine import configure
 from genimg.training.memory import COPIES, check_memory, check_step
-from genimg.training.settings import TrainerSettings, resolve_auto
-from tests.trained import AUTO, SMALL, run_folder, untrained
+from genimg.training.settings import resolve_auto
+from tests.trained import AUTO, SMALL, cpu_machine, run_folder, untrained
 
 
 def node(*words: str) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def test_the_estimate_of_a_step_is_what_a_step_takes(network: str, tmp_path: Pat
     step = FirstStep()
     words = ["model=gan", f"model/network={network}", "data.batch_size=64"]
     run_folder(tmp_path / "run", *SMALL, *words, callbacks=[step])
-    machine = configure(TrainerSettings("cpu", 1, 1, "auto", "auto", "auto", "auto", False, "auto", False, None, 1))
+    machine = cpu_machine()
     check_step(step.model, step.data, machine, available=round(1.05 * step.peak))  # and the batch itself
     with pytest.raises(UserError, match="64 images in a step"):
         check_step(step.model, step.data, machine, available=round(0.99 * step.peak))
@@ -95,7 +94,7 @@ def test_a_step_of_which_lightning_does_a_part_is_estimated(words: list[str]) ->
     config, model = untrained(*words)
     frames = config["data"].get("num_frames")
     data = cast(GenerativeData, SimpleNamespace(batch_size=64, image_shape=(1, 8, 8), num_frames=frames, actions=()))
-    machine = configure(TrainerSettings("cpu", 1, 1, "auto", "auto", "auto", "auto", False, "auto", False, None, 1))
+    machine = cpu_machine()
     check_step(model, data, machine, available=2**27)
     with pytest.raises(UserError, match="64 images in a step"):
         check_step(model, data, machine, available=64 * 8 * 8 * 4)

@@ -21,7 +21,7 @@ from genimg.common.limits import LARGEST_INTEGER, LARGEST_ITEM, check_sides
 from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
-FORMAT = 13  # raise it when the fields, or the weights of a network, change
+FORMAT = 14  # raise it when the fields, or the weights of a network, change
 
 Checkpoint = dict[str, Any]
 
@@ -40,6 +40,8 @@ class RunState:
     expected_images: int | None  # of the complete run, as first estimated
     processes: list[dict[str, Any]]  # `process_state` of each, by rank
     metrics: dict[str, float]  # the latest value of each
+    since_best: int  # measurements of the monitored metric since its best value
+    callbacks: dict[str, dict[str, Any]]  # states of the callbacks of other packages, by their `state_key`
 
 
 @dataclass(frozen=True)
@@ -233,5 +235,11 @@ FIELDS: dict[str, Field] = {
         lambda run: run.metrics,
         "numbers by name",
         check_to_resume=lambda value, _: _is_mapping(value, lambda one: isinstance(one, int | float)),
+    ),
+    "since_best": Field(lambda run: run.since_best, "a number", check_to_resume=lambda value, _: _is_count(value, 0)),
+    "callbacks": Field(
+        lambda run: run.callbacks,
+        "states by name",
+        check_to_resume=lambda value, _: _is_mapping(value, lambda one: isinstance(one, dict)),
     ),
 }

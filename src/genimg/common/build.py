@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genimg.common.errors import UserError, first_line
+from genimg.common.nodes import mapped, parts
 
 #: Classes that every configuration may name, including one from an untrusted checkpoint: modules and optimizers, which
 #: hold tensors and open nothing. Allowing all of `genimg.` would allow classes that write files and start processes.
@@ -45,6 +46,7 @@ class Builder:
         from hydra.utils import instantiate
         from omegaconf.errors import OmegaConfBaseException
 
+        node = mapped(node, _of_installed_lightning)
         trust = self.trust
         if trust is not None:
             trust = (*trust, *(packaged(group) if group else ()))
@@ -64,6 +66,13 @@ class Builder:
                 reason = first_line(cause) if cause else " ".join(str(error).split()).split(". ")[0]
                 raise UserError(key=full_key, got=None, expected=reason) from error
             raise
+
+
+def _of_installed_lightning(name: str, value: Any) -> Any:
+    """The class of `pytorch_lightning` for one of `lightning.pytorch`: the same code in another package."""
+    if name == "_target_" and isinstance(value, str):
+        return re.sub(r"^lightning\.pytorch\b", "pytorch_lightning", value)
+    return value
 
 
 def named_in(folder: Path) -> tuple[str, ...]:
@@ -106,17 +115,6 @@ def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:
     elif isinstance(node, Sequence):
         for index, child in enumerate(node):
             check_names(child, trust, f"{key}[{index}]")
-
-
-def parts(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields a node and everything in it, each with its dotted key."""
-    yield key, node
-    if isinstance(node, Mapping):
-        for name, child in node.items():
-            yield from parts(child, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, Sequence) and not isinstance(node, str):
-        for index, child in enumerate(node):
-            yield from parts(child, f"{key}[{index}]")
 
 
 def targets(node: Any) -> Iterator[tuple[str, str]]:

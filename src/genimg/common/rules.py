@@ -56,6 +56,7 @@ RULES: dict[str, Rule] = {
     "ema.sigma_rel": Numbers(above=0, high=0.28, null=True),  # 1 / sqrt(12) is that of all times with equal weights
     "log_every_steps": Integer(1),
     "health.on_divergence": one_of("stop", "rollback"),
+    "health.patience": Integer(1, null=True),
     "sweep.resume": Text(null=True),
     "sweep.seeds": Integer(1, null=True),
     "sweep.fail_fast": Flag(),
@@ -78,6 +79,8 @@ RULES: dict[str, Rule] = {
     "trainer.graph": Flag(choices=("auto",)),
     "trainer.detect_anomaly": Flag(),
     "trainer.profiler": Text(null=True, registry=("genimg.training.profilers", "PROFILERS")),
+    "trainer.gradient_clip_val": Number(above=0, null=True),
+    "trainer.gradient_clip_algorithm": one_of("norm", "value"),
     "trainer.threads": Integer(1, MOST_THREADS, null=True),
     # launch
     "launch.rdzv_endpoint": Text(null=True),

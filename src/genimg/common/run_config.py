@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from genimg.common.build import parts
 from genimg.common.declared import class_attribute
 from genimg.common.errors import UserError
+from genimg.common.nodes import parts
 from genimg.common.reading import read_yaml
 from genimg.common.rules import rule_for
 
@@ -31,6 +30,7 @@ MAY_SET = (
         "freeze",
     ),
     *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic", "graph")),
+    *("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm"),
 )
 #: Keys that a saved configuration has for the record of how the run began. Only a new run acts on them.
 RECORDED = ("init_from", "init_weights")
@@ -109,17 +109,3 @@ def _is_passive(target: str) -> bool:
         return target.startswith("genimg.training.callbacks.") and class_attribute(target, "passive") is True
     except (LookupError, ImportError, ValueError):  # the configuration may be untrusted
         return False
-
-
-def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
-    """A copy of a node of a configuration with every value in it, at any depth, replaced by `change(key, value)`."""
-    if isinstance(node, list):
-        return [mapped(one, change) for one in node]
-    if not isinstance(node, dict):
-        return node
-    return {name: mapped(change(name, value), change) for name, value in node.items()}
-
-
-def replaced(node: Any, key: str, new: object) -> Any:
-    """A copy of a node of a configuration with the value of every `key` in it, at any depth, replaced."""
-    return mapped(node, lambda name, value: new if name == key else value)

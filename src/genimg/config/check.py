@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common import ranks
-from genimg.common.build import parts
 from genimg.common.errors import UserError
 from genimg.common.hardware import count_gpus
+from genimg.common.nodes import parts
 from genimg.common.quoting import quoted
 from genimg.config import choices as groups
 from genimg.config import names, values

@@ -15,7 +15,8 @@ from genimg.config.saved import MOVABLE, load_trusted
 
 # settings that change neither what is trained nor how it is measured; with the passive callbacks
 _CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "log_every_steps", "dry_run")
-_ROUNDING = ("trainer.precision", "trainer.memory_format")  # they change the results, unlike the rest of trainer
+#: Of trainer, what changes the results.
+_KEPT = ("trainer.precision", "trainer.memory_format", "trainer.gradient_clip_val", "trainer.gradient_clip_algorithm")
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
 _NEVER = ("experiment", "run_dir", "sweep", *RECORDED)  # only a new run reads them
 
@@ -42,14 +43,14 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     changeable = (*_CHANGEABLE, *(f"callbacks.{name}" for name in passive if f"callbacks.{name}._target_" not in given))
     for override in overrides:
         key = override.key_or_group
-        if (_is_of(key, (*changeable, *_BESIDES)) and key not in _ROUNDING) or key in MOVABLE:
+        if (_is_of(key, (*changeable, *_BESIDES)) and key not in _KEPT) or key in MOVABLE:
             continue
         allowed = not _is_of(key, _NEVER) and "/" not in key
         if not (allowed and given.get("allow_changes") is True):
             raise UserError(
                 key,
                 line(override),
-                f"with resume= only {', '.join((*changeable, *MOVABLE))} may change, except {' and '.join(_ROUNDING)}",
+                f"with resume= only {', '.join((*changeable, *MOVABLE))} may change, except {' and '.join(_KEPT)}",
                 hint="allow_changes=true beside it, or a new run from these weights: init_from=RUN without resume="
                 if allowed
                 else "remove it, or start a new run without resume=",

@@ -18,15 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.build import check_names, named_in, packaged, targets
 from genimg.common.errors import UserError
+from genimg.common.nodes import mapped, replaced
 from genimg.common.run_config import (
     OF_THIS_SESSION,
     PRUNING,
     REPLACED,
     check_values,
-    mapped,
     permitted,
     read_config,
-    replaced,
 )
 from genimg.common.run_folder import RunFolder
 from genimg.config.hydra_api import Override

@@ -14,7 +14,7 @@ from torch import Tensor
 from genimg.checkpoints.read import Checkpoint
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
-from genimg.common.run_config import replaced
+from genimg.common.nodes import replaced
 from genimg.data.order import evenly_spaced_indices
 from genimg.evaluation.cache import cache_file
 from genimg.evaluation.features.extractor import Extractor

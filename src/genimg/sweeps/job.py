@@ -20,9 +20,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from genimg.common.display import protect_standard_streams
 from genimg.common.errors import EXIT_CODE, STOPPED, UserError, in_a_line
 from genimg.common.files import hold_lock
+from genimg.common.nodes import replaced
 from genimg.common.processes import end_with_parent
 from genimg.common.quoting import quoted
-from genimg.common.run_config import PRUNING, may_set, replaced
+from genimg.common.run_config import PRUNING, may_set
 from genimg.common.run_folder import RunFolder
 from genimg.common.text import printable
 from genimg.config.check import count_devices

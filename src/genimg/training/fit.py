@@ -21,6 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 
 from genimg.checkpoints.read import load_newest
@@ -40,6 +41,7 @@ from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.metrics import DIVERGED
 from genimg.training.changes import log_changes
 from genimg.training.dry_run import dry_run
+from genimg.training.lightning_api import others
 from genimg.training.machine import Machine, configure
 from genimg.training.probe import probe
 from genimg.training.settings import TrainSettings
@@ -107,7 +109,7 @@ def fit(
             return trainer, run.clock.exit_code
         if resume is not None and rollbacks == resume["rollbacks"]:  # not after a rollback in this session
             log_changes(run.settings.stored, run.data.fingerprint, resume)
-        trainer.fit(run.model, datamodule=run.data)
+        train(trainer, run)
         clock = run.clock
         log.info("trained   %s images in %.0f s%s", f"{clock.images_seen:,}", clock.seconds, time_spent(trainer))
         roll_back = clock.exit_code == DIVERGED and settings.rollback and rollbacks < MAX_ROLLBACKS
@@ -122,6 +124,18 @@ def fit(
         resume = load_newest(folder) if folder.has_checkpoint() else None
         seen = f"{resume['images_seen'] if resume else 0:,}"
         log.warning("rollback  %d of %d: back to %s images, learning rate halved", rollbacks, MAX_ROLLBACKS, seen)
+
+
+def train(trainer: Trainer, run: RunContext) -> None:
+    """Trains. Raises UserError for a callback of another package that refuses the trainer's settings."""
+    try:
+        trainer.fit(run.model, datamodule=run.data)
+    except MisconfigurationException as error:
+        if not (names := [type(one).__name__ for one in others(trainer)]):
+            raise
+        raise UserError("callbacks", ", ".join(names), f"a callback that this run can have: {error}") from error
+    if trainer.should_stop and not run.clock.spent and not run.clock.exit_code:
+        log.info("ended     by a callback, at %.0f%% of the budget", 100 * run.clock.progress)
 
 
 def finish(folder: RunFolder, trust: tuple[str, ...] | None, exit_code: int) -> int:

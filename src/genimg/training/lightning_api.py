@@ -1,10 +1,10 @@
-"""The private interfaces of Lightning and TensorBoard that training uses. No other module may use one."""
+"""What training uses of Lightning and TensorBoard that is private or not typed. No other module may use it."""
 
 import logging
 import warnings
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import StrategyRegistry
 
@@ -30,6 +30,12 @@ def strategy_names() -> list[str]:
     """Returns the strategies that Lightning knows by name, without those that start processes: launch/ does that."""
     names = StrategyRegistry.available_strategies()
     return sorted(name for name in names if not any(part in name for part in ("spawn", "fork", "notebook")))
+
+
+def others(trainer: Trainer) -> list[Callback]:
+    """The callbacks of other packages: Lightning's, such as EarlyStopping, and the user's."""
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return [one for one in callbacks if not type(one).__module__.startswith("genimg.")]
 
 
 def silence() -> None:

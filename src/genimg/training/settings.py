@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genimg.common.run_config import mapped
+from genimg.common.nodes import mapped
 from genimg.common.settings import Node, read_settings
 
 
@@ -25,6 +25,8 @@ class TrainerSettings:
     graph: bool | Literal["auto"]
     detect_anomaly: bool
     profiler: str | None
+    gradient_clip_val: float | None
+    gradient_clip_algorithm: str
     threads: int | None
 
 
@@ -78,6 +80,7 @@ class TrainSettings:
     run_dir: Path
     log_every_steps: int
     rollback: bool
+    patience: int | None  # measurements without a better checkpoint, after which a run ends
     trainer: TrainerSettings
     budget: BudgetSettings
     checkpoint: CheckpointSettings
@@ -103,6 +106,7 @@ class TrainSettings:
             run_dir=Path(config["run_dir"] or ""),
             log_every_steps=config["log_every_steps"],
             rollback=config["health"]["on_divergence"] == "rollback",
+            patience=config["health"]["patience"],
             trainer=read_settings(TrainerSettings, config["trainer"]),
             budget=read_settings(BudgetSettings, config["budget"]),
             checkpoint=read_settings(CheckpointSettings, config["checkpoint"]),

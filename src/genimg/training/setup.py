@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.callbacks import Checkpoint as LightningCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
 
@@ -25,6 +26,7 @@ from genimg.models.base import GenerativeModel, KeepsStarts, TakesActions
 from genimg.training import lightning_api
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.checkpoints import Checkpoints
+from genimg.training.callbacks.clip import ClipGradients
 from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
@@ -83,7 +85,10 @@ def build_run(
     configured = [builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()]
     # the clock comes first, because the others read it; checkpoints come last, because they store what a step changed
     graph = StepGraph(model, machine)
-    callbacks = [clock, graph, ema, metrics, *configured, *extra_callbacks, Signals(clock), checkpoints]
+    trainer = settings.trainer
+    limit = trainer.gradient_clip_val
+    clip = [] if limit is None else [ClipGradients(limit, trainer.gradient_clip_algorithm)]
+    callbacks = [clock, graph, ema, metrics, *clip, *configured, *extra_callbacks, Signals(clock), checkpoints]
     for callback in callbacks:
         if isinstance(callback, RunCallback):
             callback.context = run
@@ -190,7 +195,12 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
         detect_anomaly=settings.trainer.detect_anomaly,
         profiler=build_profiler(settings.trainer.profiler, settings.run_dir),
         max_epochs=-1,  # the clock ends the run
-        enable_checkpointing=False,
+        # of a callback of Lightning's; our own are a callback of another class
+        enable_checkpointing=any(isinstance(one, LightningCheckpoint) for one in callbacks),
+        log_every_n_steps=settings.log_every_steps,
+        # callbacks of others then act at the end of a validation (`Measurement.run_measurement`), not of an epoch
+        check_val_every_n_epoch=None,
+        val_check_interval=10**9,
         enable_progress_bar=False,
         enable_model_summary=False,
         limit_val_batches=0,  # validation is a callback, because it follows the clock

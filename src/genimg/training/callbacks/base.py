@@ -18,6 +18,7 @@ from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.clock import Clock
 from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
+from genimg.training.lightning_api import others
 from genimg.training.settings import TrainSettings
 
 
@@ -111,6 +112,10 @@ class Measurement(RunCallback):
         run.metrics.write(trainer, "val", metrics, n)
         if name in metrics:
             run.checkpoints.update_best(trainer, Monitored(name, metrics[name], direction, n))
+        for callback in others(trainer):  # for them, a measurement is a validation
+            monitor = getattr(callback, "monitor", None)
+            if monitor is None or monitor.removeprefix("val_") in metrics or monitor in run.metrics.trained:
+                callback.on_validation_end(trainer, run.model)
 
     def share_of_each(self, share: float) -> float:
         """The part of a share of the images trained that one average of the weights may cost."""

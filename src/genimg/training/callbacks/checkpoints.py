@@ -22,7 +22,7 @@ from genimg.common.run_folder import RunFolder
 from genimg.data.module import GenerativeData
 from genimg.distributed.data_parallel import all_gather
 from genimg.models.base import GenerativeModel
-from genimg.training.callbacks import optimizers
+from genimg.training.callbacks import optimizers, states
 from genimg.training.callbacks.clock import Clock
 from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics, monitored
@@ -60,7 +60,7 @@ class Checkpoints(Callback):
         self.settings, self.folder, self.data, self.model = settings, folder, data, model
         self.clock, self.ema, self.metrics, self.resume = clock, ema, metrics, resume
         self.best: Monitored | None = None
-        self.since_best = 0  # measurements in this session
+        self.since_best = 0  # measurements
         self.seconds_spent = 0.0
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: tuple[str, Future[None]] | None = None  # name and result
@@ -76,6 +76,8 @@ class Checkpoints(Callback):
         optimizers.restore(trainer.optimizers, self.resume["optimizers"], reconfigured)
         check_generators(self.resume, trainer.strategy.root_device)
         self.metrics.latest = dict(self.resume["metrics"])
+        self.since_best = self.resume["since_best"]
+        states.restore(trainer, self.resume["callbacks"])
         kept = load_best(self.folder.best) if trainer.is_global_zero else None
         comparable = kept is not None and kept["data"]["fingerprint"] == self.data.fingerprint
         # from best.pt, because after a crash it may be newer than the checkpoint that the run resumes from
@@ -121,6 +123,10 @@ class Checkpoints(Callback):
             self._save(trainer, "best")
         else:
             self.since_best += 1
+            patience = self.settings.patience
+            if patience is not None and self.since_best >= patience and self.clock.exit_code == 0:
+                log.info("patience  %d measurements without a better %s", self.since_best, value.name)
+                trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_writing()
@@ -145,6 +151,8 @@ class Checkpoints(Callback):
                 expected_images=self.clock.expected_images,
                 processes=all_gather(process_state(*self.metrics.state())),
                 metrics=self.metrics.latest,
+                since_best=self.since_best,
+                callbacks=states.states(trainer),
             )
         )
 

@@ -20,7 +20,7 @@ from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import all_reduce_max
 from genimg.models.base import GenerativeModel
 from genimg.training.callbacks.clock import Clock
-from genimg.training.lightning_api import add_summary
+from genimg.training.lightning_api import add_summary, others
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,10 @@ class Metrics(Callback):
         self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
         self._unwritten: list[dict[str, Any]] = []  # rows that a full disk refused
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if others(trainer):  # some ask for a logger already here
+            trainer.loggers = self.loggers
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = (self.clock.images_seen, self.clock.seconds)
@@ -107,6 +111,7 @@ class Metrics(Callback):
             logger.save()
 
         for_each_logger(trainer, finish)
+        self._report_unknown(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -152,13 +157,15 @@ class Metrics(Callback):
     def write(self, trainer: Trainer, stage: str, row: dict[str, float], n: int | None = None) -> None:
         """Writes one row to metrics.jsonl, to the loggers as `stage/name`, and to `latest`.
 
-        In `latest`, names of other stages than training have the prefix `val_`.
+        In `latest`, and in `trainer.callback_metrics` for callbacks of others, names of other stages than training
+        have the prefix `val_`.
 
         n: images or clips that the values are computed from. `latest` keeps that of the monitored metric, as
             `val_NAME_n`.
         """
         clock, monitor = self.clock, self.model.monitor[0]
         self.latest |= row if stage == "train" else {f"{stage}_{name}": value for name, value in row.items()}
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self.latest.items()})
         if n is not None and monitor in row:
             self.latest[f"{stage}_{monitor}_n"] = n
         if not trainer.is_global_zero:
@@ -174,6 +181,19 @@ class Metrics(Callback):
                 log.warning("metrics cannot be written: %s. The run continues and tries again.", error)
         values = {f"{stage}/{name}": value for name, value in row.items()}
         for_each_logger(trainer, lambda logger: logger.log_metrics(values, step=clock.images_seen))
+
+    @property
+    def trained(self) -> set[str]:
+        """The names of the training metrics so far."""
+        return {name for name in self.latest if not name.startswith("val_")}
+
+    def _report_unknown(self, trainer: Trainer) -> None:
+        """Warns of a callback that waited for a metric which the run does not have."""
+        for callback in others(trainer):
+            monitor = getattr(callback, "monitor", None)
+            if monitor is not None and monitor not in trainer.callback_metrics:
+                known = ", ".join(sorted(trainer.callback_metrics))
+                log.warning("%s never saw its metric %s; this run has %s", type(callback).__name__, monitor, known)
 
     def _stop_diverged(self, trainer: Trainer, broken: list[str], steps: int) -> None:
         clock, folder = self.clock, self.folder

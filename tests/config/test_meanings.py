@@ -9,8 +9,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from genimg.common.errors import UserError
+from genimg.config.compose import Composer
 from genimg.config.meanings import MEANINGS, translate
-from genimg.launch.session import Session
+from genimg.launch.session import Session, check
 from tests.pages import read_page
 
 EXAMPLES = {
@@ -29,6 +30,11 @@ EXAMPLES = {
     "+trainer.fast_dev_run=true": "dry_run=true",
     "+trainer.fast_dev_run=False": "dry_run=false",
     "trainer.fast_dev_run=7": "dry_run=true",
+    "trainer.limit_train_batches=20": 'data.limit="${times:20,${data.batch_size}}"',
+    "trainer.limit_train_batches=1.0": "data.limit=null",
+    "trainer.limit_train_batches=0.25": "data.limit=0.25",
+    "trainer.overfit_batches=2": 'data.limit="${times:2,${data.batch_size}}"',
+    "trainer.limit_val_batches=2": 'callbacks.validation.num_images="${times:2,${data.batch_size}}"',
     "trainer.log_every_n_steps=5": "log_every_steps=5",
     "trainer.default_root_dir=runs": "outputs=runs",
     "trainer.accelerator=cuda": "trainer.accelerator=gpu",
@@ -46,6 +52,27 @@ def test_a_word_is_replaced_by_ours_with_a_note_that_says_so(theirs: str, ours: 
     words, notes = translate(["model=vae", theirs, "seed=3"], "train")
     assert words == ["model=vae", ours, "seed=3"]
     assert notes == [f"{theirs} means {ours}"]
+
+
+@pytest.mark.parametrize("word", ["trainer.num_sanity_val_steps=0", "+trainer.enable_model_summary=false"])
+def test_a_word_without_effect_is_dropped_with_a_note(word: str) -> None:
+    words, (note,) = translate(["model=vae", word], "train")
+    assert words == ["model=vae"]
+    assert note.startswith(f"{word} changes nothing: ")
+
+
+@pytest.mark.parametrize(
+    "word", ["trainer.limit_val_batches=0.5", "trainer.limit_train_batches=0", "trainer.overfit_batches=x"]
+)
+def test_a_limit_that_is_none_is_one_message(word: str) -> None:
+    with pytest.raises(UserError, match="a number of batches") as mistake:
+        translate([word], "train")
+    assert mistake.value.key == word.partition("=")[0]
+
+
+def test_a_limit_in_batches_is_one_in_items() -> None:
+    config = check(Composer("train"), translate(["data.batch_size=8", "trainer.limit_train_batches=20"], "train")[0])
+    assert config.data.limit == 160
 
 
 def test_the_page_shows_what_every_word_means() -> None:

@@ -28,7 +28,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a key of another network": (
         ["model/network=resnet", "model.weight_norm=true"],
-        ["model.weight_norm", "a key of the chosen model/network", "model.weight_norm belongs to model/network=slim"],
+        [
+            "model.weight_norm",
+            "a key of the chosen model/network",
+            "model/network=projected or model/network=slim",
+        ],
     ),
     "one average as a number": (["ema.sigma_rel=0.1"], ["a list of different numbers above 0", "ema.sigma_rel=[0.1]"]),
     "key behind +": (["+model.latnt_dim=3"], ["+model.latnt_dim=3", "did you mean model.latent_dim?"]),

@@ -24,6 +24,17 @@ def test_a_resumed_run_uses_the_saved_configuration(run: RunFolder) -> None:
     assert (config.resume, config.run_dir) == (str(run.path), str(run.path))
 
 
+def test_the_last_checkpoint_names_its_run(run: RunFolder) -> None:
+    assert checked(f"resume={run.last}").run_dir == str(run.path)
+
+
+def test_another_checkpoint_begins_a_new_run(run: RunFolder) -> None:
+    run.best.write_bytes(run.last.read_bytes())
+    with pytest.raises(UserError, match=r"init_from=.*best\.pt") as mistake:
+        checked(f"resume={run.best}")
+    assert mistake.value.key == "resume"
+
+
 def test_settings_that_may_change(run: RunFolder) -> None:
     words = ["logger=csv", "trainer.threads=1", "data.workers=3", "~callbacks.samples"]
     config = checked(f"resume={run.path}", *words)

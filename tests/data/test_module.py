@@ -72,6 +72,17 @@ def test_splits_are_disjoint_and_exhaustive() -> None:
     assert set(train) | set(validation) | set(test) == set(range(500))
 
 
+@pytest.mark.parametrize(("limit", "count"), [(100, 100), (0.25, 90), (1000, 360)])
+def test_a_limit_keeps_some_training_items_and_all_others(limit: float, count: int) -> None:
+    every, fewer = (numbered(count=500, val_fraction=0.1, test_fraction=0.2, limit=value) for value in (None, limit))
+    train = {n for batch in islice(fewer.train_dataloader(), 60) for n in numbers_of(batch["images"])}
+    assert fewer.num_items == count
+    assert len(train) == count
+    for loader in (GenerativeData.val_dataloader, GenerativeData.test_dataloader):
+        assert same(list(loader(every)), list(loader(fewer)))
+    assert (fewer.fingerprint == every.fingerprint) == (count == 360)
+
+
 def test_a_test_split_of_the_source_is_loaded_only_for_the_test() -> None:
     data = numbered(count=100, has_test_split=True, batch_size=16)
     assert data.num_items == 95

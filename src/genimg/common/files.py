@@ -99,6 +99,18 @@ def hold_lock(lock: Path, key: str, seconds: float = 10) -> Iterator[list[int]]:
         os.close(file)
 
 
+def is_locked(lock: Path) -> bool:
+    """Whether a process holds the file `lock`, as `hold_lock` does. The file is not created."""
+    try:
+        file = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not _locked(file)
+    finally:
+        os.close(file)
+
+
 def _locked(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,6 +24,7 @@ class Use(IntEnum):
     CLIP = 6
     PROCESS = 7
     SAMPLE = 8
+    LIMIT = 9
 
 
 def _signed(word: int) -> int:

@@ -33,7 +33,7 @@ MAY_SET = (
     *("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm"),
 )
 #: Keys that a saved configuration has for the record of how the run began. Only a new run acts on them.
-RECORDED = ("init_from", "init_weights")
+RECORDED = ("init_from", "init_weights", "name", "tags")
 #: Keys that every saved configuration has, and that have the value of the command line, or else the default.
 REPLACED = ("task", "dry_run", "resume", "allow_changes", "trust", "outputs", "run_dir", "launch", "sweep")
 #: Keys of trainer that are replaced likewise: they belong to a machine, or to one session.

@@ -24,6 +24,8 @@ from genimg.data import listing
 
 Config = dict[str, Any]  # the resolved configuration, plain types
 
+_LONGEST_NAME = 100  # characters: the name of a folder may have 255 bytes
+
 #: data sets that read the user's folder, and the function that checks it
 FOLDERS = {
     "genimg.data.image_folder.ImageFolder": listing.require_images,
@@ -56,6 +58,16 @@ def check_run_dir(config: Config) -> None:
     owned = ranks.rank() == 0 and config["launch"]["node_rank"] == 0 and not config["dry_run"]
     if config["run_dir"] is not None and config["resume"] is None and owned:
         check_empty(Path(config["run_dir"]), "run_dir")
+
+
+def check_name(config: Config) -> None:
+    """The name of a run is the end of a folder's name, and a tag is a word."""
+    name = config["name"]
+    if name is not None and ("/" in name or len(name) > _LONGEST_NAME or not name.isprintable()):
+        raise UserError("name", name, f"a name without /, of at most {_LONGEST_NAME} characters", "run_dir=FOLDER")
+    for tag in config["tags"]:
+        if not isinstance(tag, str) or not re.fullmatch(r"\S+", tag):
+            raise UserError("tags", tag, "words without spaces: tags=[first,baseline]")
 
 
 def check_outputs(config: Config) -> None:

@@ -56,6 +56,31 @@ def _dry_run(key: str, value: str) -> str:
     return "dry_run=true"
 
 
+def _items(key: str) -> Meaning:
+    """Lightning's limits of batches: a number of batches, or a share of the items."""
+
+    def meaning(name: str, value: str) -> str:
+        if value.lower() in ("null", "none", "1.0"):
+            return f"{key}=null"
+        if value.isdigit() and int(value):
+            return (
+                f'{key}="${{times:{value},${{data.batch_size}}}}"'  # Hydra's grammar does not nest them without quotes
+            )
+        if key == "data.limit" and re.fullmatch(r"0?\.\d+", value) and float(value):
+            return f"{key}={value}"
+        raise UserError(name, value, "a number of batches", f"{key}=512 limits the items themselves")
+
+    return meaning
+
+
+#: Words of Lightning's Trainer that change nothing here, and why.
+NEEDLESS = {
+    "trainer.num_sanity_val_steps": "a run does not begin with a validation",
+    "trainer.enable_model_summary": "the log has one line about the model",
+    "trainer.sync_batchnorm": "batch normalisation always sees the batch of all processes",
+    "trainer.use_distributed_sampler": "the processes always share the items of a batch",
+}
+
 #: By task; the empty one is any other task.
 MEANINGS: dict[str, dict[str, Meaning]] = {
     "train": {
@@ -63,6 +88,9 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "trainer.max_steps": _limit("budget.steps"),
         "trainer.max_time": _minutes,
         "trainer.fast_dev_run": _dry_run,
+        "trainer.limit_train_batches": _items("data.limit"),
+        "trainer.overfit_batches": _items("data.limit"),
+        "trainer.limit_val_batches": _items("callbacks.validation.num_images"),
         "trainer.log_every_n_steps": _same("log_every_steps"),
         "trainer.default_root_dir": _same("outputs"),
         "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
@@ -87,6 +115,9 @@ def translate(words: Sequence[str], task: str) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     for word in words:
         key, equals, value = word.lstrip("+").partition("=")
+        if equals and task == "train" and key in NEEDLESS:
+            notes.append(f"{word} changes nothing: {NEEDLESS[key]}")
+            continue
         instead = meanings[key](key, value) if equals and key in meanings else word
         if instead == word.lstrip("+"):  # a key that exists here
             instead = word

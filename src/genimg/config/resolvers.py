@@ -31,10 +31,16 @@ def half(count: int) -> int:
     return int(count) // 2
 
 
+def times(count: float, size: int) -> float:
+    """`${times:20,${data.batch_size}}`."""
+    return count * size
+
+
 def register() -> None:
     """Registers the resolvers with OmegaConf; a second call changes nothing."""
     OmegaConf.register_new_resolver("if", choose, replace=True)
     OmegaConf.register_new_resolver("half", half, replace=True)
+    OmegaConf.register_new_resolver("times", times, replace=True)
     # cached, because composing, checking and writing each resolve it, and a folder may be large
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("count_actions", count_actions, replace=True, use_cache=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from genimg.common import quoting
 from genimg.common.errors import UserError
 from genimg.common.reading import MAX_YAML, read_bytes
 from genimg.common.run_config import RECORDED, passive_callbacks, read_config
@@ -32,7 +33,12 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
         return None
     run = find_run(str(given["resume"]), str(given.get("outputs", "outputs")), key="resume")
     if not isinstance(run, RunFolder):
-        raise UserError("resume", run, "a run folder, or last", hint=f"resume={run.parent.parent}")
+        file, run = run, RunFolder(run.parent.parent)
+        if file != run.last or not run.config.is_file():
+            expected = "a run folder, its checkpoints/last.pt, or last"
+            raise UserError(
+                "resume", file, expected, hint=f"a new run from these weights: {quoting.word('init_from', file)}"
+            )
     if not run.has_checkpoint():
         raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start a new run")
     if "${" in str(run.path.absolute()):

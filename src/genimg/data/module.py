@@ -42,6 +42,7 @@ class GenerativeData(LightningDataModule):
         num_classes: number of labels that the model is built for, compared with the data; 0 = unconditional.
         num_actions: number of actions of the clips, compared with the data if their actions are read; 0 = none.
         val_fraction: fraction of the training items set aside for validation, 0 to 0.5.
+        limit: training items that are used, chosen at random: a number of at least 1, or a share; None = all.
         test_fraction: fraction set aside for the test if the source has no test split, 0 to 0.5.
         flip: whether half of the training items are mirrored, as a function of (seed, epoch, index).
         workers: processes that decode lazy items; None = one per core, at most 8.
@@ -65,6 +66,7 @@ class GenerativeData(LightningDataModule):
         num_classes: int = 0,
         num_actions: int = 0,
         val_fraction: float = 0.05,
+        limit: float | None = None,
         test_fraction: float = 0.1,
         flip: bool = False,
         seed: int = 0,
@@ -84,7 +86,7 @@ class GenerativeData(LightningDataModule):
         self.given_frames = given_frames
         self.batch_size, self.num_classes, self.seed, self.flip = batch_size, num_classes, seed, flip
         self.num_actions = num_actions
-        self.val_fraction, self.test_fraction = val_fraction, test_fraction
+        self.val_fraction, self.test_fraction, self.limit = val_fraction, test_fraction, limit
         self.workers = min(8, os.cpu_count() or 1) if workers is None else workers
         self.images_seen = 0
         self.rank, self.world_size = 0, 1
@@ -115,6 +117,9 @@ class GenerativeData(LightningDataModule):
         if not self.source.has_test_split:
             train, self._splits[_TEST] = split_items(train, self.test_fraction, Use.TEST)
         train, validation = split_items(train, self.val_fraction, Use.VALIDATION)
+        if self.limit is not None:
+            share = self.limit if self.limit < 1 else min(1.0, self.limit / len(train))
+            train = split_items(train, share, Use.LIMIT)[1]
         self._check(train)
         self.num_items, self.classes = len(train), train.classes
         self.num_frames = train.shape[0] if len(train.shape) == 4 else None

@@ -65,7 +65,7 @@ class Session:
         """Starts the worker of a checked configuration and returns its exit code. folder: of a job of a sweep."""
         chosen = config.hydra.runtime.choices
         model, data = (str(chosen.get(group, "")) for group in ("model", "data"))
-        name = f"{model}-{data}".replace("/", "-")
+        name = config.get("name") or f"{model}-{data}".replace("/", "-")
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "sweep")])
         defaults = partial(self.composer.package_defaults, model, data)
         words = config_check.with_resolved_run(self.composer, words, config)

@@ -16,6 +16,7 @@ from genimg.config.cross_checks import (
     check_kind,
     check_labels,
     check_lr_schedule,
+    check_name,
     check_network,
     check_num_classes,
     check_outputs,
@@ -29,6 +30,7 @@ from genimg.config.cross_checks import (
 CHECKS = (
     Check(check_budget),
     Check(check_run_dir, needs_machine=True),
+    Check(check_name),
     Check(check_outputs),
     Check(check_allow_changes),
     Check(resolve_init_from, needs_machine=True),

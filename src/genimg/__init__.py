@@ -29,6 +29,10 @@ _MODULES = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Imports a name, and with it torch, on first use: the command must start without torch."""
     if name in _MODULES:

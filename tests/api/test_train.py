@@ -1,5 +1,8 @@
 """genimg.train and genimg.Run: the command from Python."""
 
+import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ import torch
 
 import genimg
 from genimg.api.settings import words_of
+from genimg.common import raised
+from genimg.config.meanings import translate
 from tests.trained import SMALL, run_folder
 
 KEYS = ["seed", "run_dir", "budget.minutes", "model", "model.gamma", "model/network", "callbacks.validation.times"]
@@ -19,12 +24,13 @@ KEYS = ["seed", "run_dir", "budget.minutes", "model", "model.gamma", "model/netw
         ("seed", 3, "seed=3"),
         ("budget_minutes", 0.5, "budget.minutes=0.5"),
         ("run_dir", Path("a b"), 'run_dir="a b"'),
-        ("model", "vae", 'model="vae"'),
-        ("model_network", "resnet", 'model/network="resnet"'),
+        ("model", "vae", "model=vae"),
+        ("model_network", "resnet", "model/network=resnet"),
+        ("run_dir", 'a "b"', 'run_dir="a \\"b\\""'),
         ("model_latent_dim", None, "model.latent_dim=null"),
         ("model_gamma", [1, 0.5], "model.gamma=[1,0.5]"),
         ("callbacks_validation_times", 1, "callbacks.validation.times=1"),
-        ("model_x", {"a": True, "b": ["c"]}, 'model.x={a:true,b:["c"]}'),
+        ("model_x", {"a": True, "b": ["c"]}, "model.x={a:true,b:[c]}"),
     ],
 )
 def test_an_argument_is_a_word_of_the_command(name: str, value: Any, word: str) -> None:
@@ -37,7 +43,13 @@ def test_an_argument_is_a_word_of_the_command(name: str, value: Any, word: str) 
         ([], {"budgt_minutes": 1}, "budgt_minutes", "budget_minutes"),
         ([], {"sead": 1}, "sead", "seed"),
         ([], {"seed": object()}, "seed", None),
+        ([], {"seed": b"1"}, "seed", None),
+        ([], {"model": {"a b": 1}}, "model", None),
+        ([], {"log_every_step": 1}, "log_every_step", "log_every_steps"),
         (["-m"], {}, "genimg train", None),
+        ([5], {}, "genimg train", None),
+        (["task=sample"], {}, "task", None),
+        ([], {"task": "sample"}, "task", None),
         (["model=vaee"], {}, "model", "vae"),
         ([], {"model": "vaee"}, "model", "vae"),
         (["trainer.fast_dev_run=true"], {}, "dry_run", "genimg-train dry_run=true"),
@@ -96,6 +108,35 @@ def test_images_of_pillow_have_the_values_of_the_tensor() -> None:
     ]
 
 
+def test_sequences_are_no_images() -> None:
+    with pytest.raises(genimg.UserError, match="is the first one"):
+        genimg.to_pil(torch.zeros(2, 3, 1, 8, 8))
+
+
+def test_lightnings_words_have_their_meaning() -> None:
+    words = words_of({"trainer_accelerator": "cuda", "trainer_max_steps": "3"}, [*KEYS, "trainer.threads"])
+    assert translate(words, "train")[0] == ["trainer.accelerator=gpu", "budget.steps=3"]
+
+
+def test_an_error_is_that_of_the_thread_that_started_the_worker(tmp_path: Path) -> None:
+    def environment_of(name: str) -> dict[str, str]:
+        with raised.asked_for(tmp_path / name):
+            time.sleep(0.1)
+            return raised.environment()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(environment_of, ["one", "other"]))
+    assert [Path(one[raised.VARIABLE]).name for one in found] == ["one", "other"]
+    assert raised.environment() == {}
+
+
+def test_a_failure_can_be_sent_to_another_process() -> None:
+    failure = pickle.loads(pickle.dumps(genimg.RunFailed("train", 1, Path("run"))))
+    assert (failure.exit_code, failure.run_dir, str(failure)) == (
+        1, Path("run"), "genimg train ended with exit code 1; its log is run/train.log",
+    )  # fmt: skip
+
+
 def test_lightnings_loader_says_what_to_call(run: genimg.Run) -> None:
     with pytest.raises(genimg.UserError, match=r"genimg\.load"):
         type(run.sampler.model).load_from_checkpoint(run.folder.best)
@@ -114,3 +155,5 @@ def test_training_and_evaluation_run_in_processes_of_their_own(tmp_path: Path, m
     with pytest.raises(genimg.UserError) as mistake:
         trained.evaluate(num_images=0)
     assert mistake.value.key == "num_images"
+    with pytest.raises(genimg.UserError, match="no other run"):
+        trained.evaluate(run="last")

@@ -31,7 +31,7 @@ EXAMPLES = {
     "+trainer.fast_dev_run=False": "dry_run=false",
     "trainer.fast_dev_run=7": "dry_run=true",
     "trainer.limit_train_batches=20": 'data.limit="${times:20,${data.batch_size}}"',
-    "trainer.limit_train_batches=1.0": "data.limit=null",
+    "trainer.limit_train_batches=1": 'data.limit="${times:1,${data.batch_size}}"',
     "trainer.limit_train_batches=0.25": "data.limit=0.25",
     "trainer.overfit_batches=2": 'data.limit="${times:2,${data.batch_size}}"',
     "trainer.limit_val_batches=2": 'callbacks.validation.num_images="${times:2,${data.batch_size}}"',
@@ -54,7 +54,16 @@ def test_a_word_is_replaced_by_ours_with_a_note_that_says_so(theirs: str, ours: 
     assert notes == [f"{theirs} means {ours}"]
 
 
-@pytest.mark.parametrize("word", ["trainer.num_sanity_val_steps=0", "+trainer.enable_model_summary=false"])
+NEEDLESS = [
+    "trainer.num_sanity_val_steps=0",
+    "+trainer.enable_model_summary=false",
+    "trainer.limit_train_batches=1.0",
+    "trainer.limit_val_batches=1.0",
+    "trainer.overfit_batches=0.0",
+]
+
+
+@pytest.mark.parametrize("word", NEEDLESS)
 def test_a_word_without_effect_is_dropped_with_a_note(word: str) -> None:
     words, (note,) = translate(["model=vae", word], "train")
     assert words == ["model=vae"]

@@ -28,6 +28,19 @@ def test_the_last_checkpoint_names_its_run(run: RunFolder) -> None:
     assert checked(f"resume={run.last}").run_dir == str(run.path)
 
 
+def test_a_link_out_of_the_folder_is_refused_by_its_checkpoint_too(run: RunFolder, tmp_path: Path) -> None:
+    run.samples.rmdir() if run.samples.is_dir() else None
+    run.samples.symlink_to(tmp_path)
+    for name in (run.path, run.last):
+        with pytest.raises(UserError, match="without links"):
+            checked(f"resume={name}")
+
+
+def test_what_changes_results_stays_beside_another_trainer(run: RunFolder) -> None:
+    rewrite(run, "trainer.gradient_clip_val", 0.5)
+    assert checked(f"resume={run.path}", "trainer=cpu").trainer.gradient_clip_val == 0.5
+
+
 def test_another_checkpoint_begins_a_new_run(run: RunFolder) -> None:
     run.best.write_bytes(run.last.read_bytes())
     with pytest.raises(UserError, match=r"init_from=.*best\.pt") as mistake:

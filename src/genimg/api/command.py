@@ -1,6 +1,5 @@
 """A task of the command, run from Python: mistakes are exceptions."""
 
-import os
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,11 @@ class RunFailed(RuntimeError):
     def __init__(self, task: str, exit_code: int, run_dir: Path | None) -> None:
         kept = "" if run_dir is None else f"; its log is {run_dir / 'train.log'}"
         super().__init__(f"genimg {task} ended with exit code {exit_code}{kept}")
-        self.exit_code, self.run_dir = exit_code, run_dir
+        self.task, self.exit_code, self.run_dir = task, exit_code, run_dir
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process can receive it."""
+        return RunFailed, (self.task, self.exit_code, self.run_dir)
 
 
 def session_of(task: str, words: Sequence[str], settings: Mapping[str, Any]) -> Session:
@@ -40,8 +43,10 @@ def session_of(task: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
         UserError: for a word that is no setting, or an unknown name.
     """
     for word in words:
-        if "=" not in word:
+        if not isinstance(word, str) or ("=" not in word and not word.startswith("~")):
             raise UserError(f"genimg {task}", word, "key=value; flags such as -m belong to the command")
+    if "task" in settings or any(word.lstrip("+").startswith("task=") for word in words):
+        raise UserError("task", None, f"no task: this is {task}", "genimg.Run has methods for others")
     return Session(task, [*words, *words_of(settings, _keys(Composer(task)))], None)
 
 
@@ -55,11 +60,8 @@ def run_command(session: Session) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="genimg-") as folder:
         file = Path(folder, "error.json")
-        os.environ[raised.VARIABLE] = str(file)
-        try:
+        with raised.asked_for(file):
             exit_code = session.run(cfg=None, resolve=False)
-        finally:
-            del os.environ[raised.VARIABLE]
         if file.exists():
             raise raised.read(file)
     if exit_code == 128 + signal.SIGINT:

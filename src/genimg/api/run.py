@@ -80,6 +80,8 @@ class Run:
         Raises:
             UserError, RunFailed: as for `genimg.train`.
         """
+        if "run" in settings:
+            raise UserError("run", settings["run"], "no other run: genimg.Run(OTHER).evaluate()")
         run_command(session_of("evaluate", (), {"run": self.path, **settings}))
         file = Path(settings.get("out") or self.path).expanduser() / FILE
         return {figure.name: figure.value for figure in parse_evaluation(file.read_text(encoding="utf-8")).figures}

@@ -1,11 +1,15 @@
 """Settings that are given as arguments in Python, as words of the command line."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from genimg.common.errors import UserError, nearest
 from genimg.common.quoting import quoted
+
+_WORD = re.compile(r"[\w.+/-]+", re.ASCII)  # needs no quotes
 
 
 def words_of(settings: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
@@ -27,7 +31,7 @@ def _key(name: str, names: Mapping[str, str]) -> str:
     if name in names:
         return names[name]
     group, _, rest = name.partition("_")
-    if rest and any(known.startswith(f"{group}_") for known in names):
+    if rest and any(key.startswith((f"{group}.", f"{group}/")) for key in names.values()):
         return f"{group}.{rest}"
     near = nearest(name, names)
     expected = "a key of the configuration with underscores for its dots: budget_minutes"
@@ -40,13 +44,13 @@ def _text(name: str, value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, Real):
         return str(value)
     if isinstance(value, str | Path):
-        return quoted(str(value))
-    if isinstance(value, Mapping):
+        return str(value) if _WORD.fullmatch(str(value)) else quoted(str(value))
+    if isinstance(value, Mapping) and all(isinstance(key, str) and _WORD.fullmatch(key) for key in value):
         return "{" + _joined(f"{key}:{_text(name, one)}" for key, one in value.items()) + "}"
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return "[" + _joined(_text(name, one) for one in value) + "]"
     raise UserError(name, type(value).__name__, "None, a number, a text, a path, or a list or mapping of these")
 

@@ -33,4 +33,4 @@ def train(*words: str, **settings: Any) -> Run:
             raise UserError("dry_run", "true", "false: a dry run leaves no run", "genimg-train dry_run=true")
     run_command(session)
     assert session.run_dir is not None  # of a task that succeeded
-    return Run(session.run_dir)
+    return Run(session.run_dir.absolute())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genimg.common.errors import UserError, first_line
-from genimg.common.nodes import mapped, parts
+from genimg.common.nodes import parts
 
 #: Classes that every configuration may name, including one from an untrusted checkpoint: modules and optimizers, which
 #: hold tensors and open nothing. Allowing all of `genimg.` would allow classes that write files and start processes.
@@ -46,7 +46,6 @@ class Builder:
         from hydra.utils import instantiate
         from omegaconf.errors import OmegaConfBaseException
 
-        node = mapped(node, _of_installed_lightning)
         trust = self.trust
         if trust is not None:
             trust = (*trust, *(packaged(group) if group else ()))
@@ -66,13 +65,6 @@ class Builder:
                 reason = first_line(cause) if cause else " ".join(str(error).split()).split(". ")[0]
                 raise UserError(key=full_key, got=None, expected=reason) from error
             raise
-
-
-def _of_installed_lightning(name: str, value: Any) -> Any:
-    """The class of `pytorch_lightning` for one of `lightning.pytorch`: the same code in another package."""
-    if name == "_target_" and isinstance(value, str):
-        return re.sub(r"^lightning\.pytorch\b", "pytorch_lightning", value)
-    return value
 
 
 def named_in(folder: Path) -> tuple[str, ...]:

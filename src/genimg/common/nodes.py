@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,11 @@ def mapped(node: Any, change: Callable[[str, Any], Any]) -> Any:
     if not isinstance(node, dict):
         return node
     return {name: mapped(change(name, value), change) for name, value in node.items()}
+
+
+def of_installed_lightning(name: str) -> str:
+    """The name in `pytorch_lightning` of a class or package of `lightning.pytorch`, which has the same code."""
+    return re.sub(r"^lightning(\.pytorch(?=\.|$)|$)", "pytorch_lightning", name)
 
 
 def replaced(node: Any, key: str, new: object) -> Any:

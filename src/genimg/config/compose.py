@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from genimg.common.errors import UserError
+from genimg.common.nodes import of_installed_lightning
 from genimg.config import hydra_api, resolvers
 from genimg.config import yaml_text as pages
 from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
@@ -41,7 +42,7 @@ class Composer:
     def compose(self, words: list[str], multirun: bool = False) -> DictConfig:
         """Composes the configuration, unresolved, with its `hydra` node. Raises UserError if Hydra cannot."""
         try:
-            return self.loader.compose(self.task, words, multirun)
+            return with_installed_lightning(self.loader.compose(self.task, words, multirun))
         except (HydraException, OmegaConfBaseException) as error:
             raise _user_error(error, words) from error
         except YAMLError as error:
@@ -119,6 +120,16 @@ class Composer:
             if hydra_api.has_key(file.config, inner):
                 return file.name
         return None
+
+
+def with_installed_lightning(config: DictConfig) -> DictConfig:
+    """The configuration with the classes of `lightning.pytorch` named as those of `pytorch_lightning`."""
+    for group in ("callbacks", "logger"):
+        node = config.get(group)
+        for key, value in flatten(node).items() if isinstance(node, DictConfig) else ():
+            if key.endswith("_target_") and (name := str(value)) != of_installed_lightning(name):
+                OmegaConf.update(config, f"{group}.{key}", of_installed_lightning(name))
+    return config
 
 
 def line(override: Override) -> str:

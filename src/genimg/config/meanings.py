@@ -56,17 +56,16 @@ def _dry_run(key: str, value: str) -> str:
     return "dry_run=true"
 
 
-def _items(key: str) -> Meaning:
-    """Lightning's limits of batches: a number of batches, or a share of the items."""
+def _items(key: str, *defaults: float) -> Meaning:
+    """Lightning's limits of batches: a number of batches, or a share of the items. The defaults are no limit."""
 
     def meaning(name: str, value: str) -> str:
-        if value.lower() in ("null", "none", "1.0"):
-            return f"{key}=null"
+        share = re.fullmatch(r"\d*\.\d+|0", value)  # 1 is one batch, and 1.0 is all of them
+        if value.lower() in ("null", "none") or (share and float(value) in defaults):
+            return ""
         if value.isdigit() and int(value):
-            return (
-                f'{key}="${{times:{value},${{data.batch_size}}}}"'  # Hydra's grammar does not nest them without quotes
-            )
-        if key == "data.limit" and re.fullmatch(r"0?\.\d+", value) and float(value):
+            return f'{key}="${{times:{value},${{data.batch_size}}}}"'  # Hydra's grammar nests them in quotes only
+        if key == "data.limit" and share and 0 < float(value) < 1:
             return f"{key}={value}"
         raise UserError(name, value, "a number of batches", f"{key}=512 limits the items themselves")
 
@@ -88,9 +87,9 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "trainer.max_steps": _limit("budget.steps"),
         "trainer.max_time": _minutes,
         "trainer.fast_dev_run": _dry_run,
-        "trainer.limit_train_batches": _items("data.limit"),
-        "trainer.overfit_batches": _items("data.limit"),
-        "trainer.limit_val_batches": _items("callbacks.validation.num_images"),
+        "trainer.limit_train_batches": _items("data.limit", 1.0),
+        "trainer.overfit_batches": _items("data.limit", 0.0),
+        "trainer.limit_val_batches": _items("callbacks.validation.num_images", 1.0),
         "trainer.log_every_n_steps": _same("log_every_steps"),
         "trainer.default_root_dir": _same("outputs"),
         "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
@@ -119,6 +118,9 @@ def translate(words: Sequence[str], task: str) -> tuple[list[str], list[str]]:
             notes.append(f"{word} changes nothing: {NEEDLESS[key]}")
             continue
         instead = meanings[key](key, value) if equals and key in meanings else word
+        if not instead:
+            notes.append(f"{word} changes nothing: it is no limit")
+            continue
         if instead == word.lstrip("+"):  # a key that exists here
             instead = word
         ours.append(instead)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -9,13 +12,13 @@ from genimg.common import quoting
 from genimg.common.errors import UserError
 from genimg.common.reading import MAX_YAML, read_bytes
 from genimg.common.run_config import RECORDED, passive_callbacks, read_config
-from genimg.common.run_folder import RunFolder, find_run
-from genimg.config.compose import Composer, line, without_hydra
+from genimg.common.run_folder import RunFolder, check_contained, find_run
+from genimg.config.compose import Composer, line, with_installed_lightning, without_hydra
 from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
 from genimg.config.saved import MOVABLE, load_trusted
 
 # settings that change neither what is trained nor how it is measured; with the passive callbacks
-_CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "log_every_steps", "dry_run")
+_CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "log_every_steps", "dry_run", "health.patience")
 #: Of trainer, what changes the results.
 _KEPT = ("trainer.precision", "trainer.memory_format", "trainer.gradient_clip_val", "trainer.gradient_clip_algorithm")
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
@@ -33,12 +36,13 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
         return None
     run = find_run(str(given["resume"]), str(given.get("outputs", "outputs")), key="resume")
     if not isinstance(run, RunFolder):
-        file, run = run, RunFolder(run.parent.parent)
+        file = Path(os.path.abspath(run))
+        run = RunFolder(file.parent.parent)
         if file != run.last or not run.config.is_file():
             expected = "a run folder, its checkpoints/last.pt, or last"
-            raise UserError(
-                "resume", file, expected, hint=f"a new run from these weights: {quoting.word('init_from', file)}"
-            )
+            hint = f"a new run from these weights: {quoting.word('init_from', file)}"
+            raise UserError("resume", file, expected, hint)
+        check_contained(run, "resume")
     if not run.has_checkpoint():
         raise UserError("resume", run.path, "a run with a checkpoint; this one has none", hint="start a new run")
     if "${" in str(run.path.absolute()):
@@ -121,13 +125,17 @@ def merged(
     _restore_interpolations(config, without_hydra(began))
     with open_dict(config), open_dict(chosen):
         config.hydra = chosen.hydra
+        kept = {key: OmegaConf.select(config, key) for key in _KEPT}
         for override in overrides:
             if composer.is_group(override.key_or_group) and not override.is_delete():
                 config[override.key_or_group] = chosen[override.key_or_group]
+        for key, value in kept.items():  # also beside another choice of trainer
+            OmegaConf.update(config, key, value)
         if any(override.key_or_group.startswith("budget.") for override in overrides):
             config.budget = dict.fromkeys(config.budget)
     OmegaConf.set_struct(config, True)
     composer.apply([override for override in overrides if not composer.is_group(override.key_or_group)], config)
+    with_installed_lightning(config)
     config.resume = config.run_dir = str(run.path)
     if isinstance(config.trust, ListConfig):
         config.trust = trust  # with the classes that the other overrides name

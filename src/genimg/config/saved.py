@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from genimg.common.build import check_names, named_in, packaged, targets
 from genimg.common.errors import UserError
-from genimg.common.nodes import mapped, replaced
+from genimg.common.nodes import mapped, of_installed_lightning, replaced
 from genimg.common.run_config import (
     OF_THIS_SESSION,
     PRUNING,
@@ -57,6 +57,8 @@ def load_trusted(
     for name in ("callbacks", "logger"):
         if any(override.key_or_group == name for override in overrides):
             config.pop(name, None)  # the override replaces it
+        elif name in config:
+            config[name] = mapped(config[name], _named)
     for name, node in config.items():
         check_names(node, (*packaged(name), *trust) if name in _GROUPS else trust, name)
     new = str(run.path)
@@ -78,6 +80,11 @@ def load_trusted(
     return OmegaConf.create({**config, "trust": trust})
 
 
+def _named(key: str, value: Any) -> Any:
+    """A class by the name that it has here."""
+    return of_installed_lightning(value) if key == "_target_" and isinstance(value, str) else value
+
+
 def named_by_user(overrides: list[Override], config_dir: Path | None) -> list[str]:
     """The packages and classes named by `trust=`, by the other overrides and by the YAML of `--config-dir`."""
     named = [] if config_dir is None else list(named_in(config_dir))
@@ -88,7 +95,7 @@ def named_by_user(overrides: list[Override], config_dir: Path | None) -> list[st
         elif override.key_or_group.endswith("._target_"):
             named.append(str(value))
         named += [target for _, target in targets(value)]
-    return named
+    return [of_installed_lightning(name) for name in named]
 
 
 def _permitted(saved: dict[str, Any], run: RunFolder) -> dict[str, Any]:

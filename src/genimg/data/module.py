@@ -118,6 +118,8 @@ class GenerativeData(LightningDataModule):
             train, self._splits[_TEST] = split_items(train, self.test_fraction, Use.TEST)
         train, validation = split_items(train, self.val_fraction, Use.VALIDATION)
         if self.limit is not None:
+            if self.limit > 1 and self.limit % 1:
+                raise UserError("data.limit", self.limit, "a number of items, or a share below 1")
             share = self.limit if self.limit < 1 else min(1.0, self.limit / len(train))
             train = split_items(train, share, Use.LIMIT)[1]
         self._check(train)
@@ -147,7 +149,8 @@ class GenerativeData(LightningDataModule):
             expected = f"fewer frames: a clip has at most {LARGEST_ITEM:,} values, and this one has {values:,}"
             raise UserError("data.num_frames", train.shape[0], expected)
         if len(train) < self.batch_size:
-            expected = f"at most {len(train)}, the number of training items of {self.name}"
+            limited = "" if self.limit is None else f" with data.limit={self.limit:g}"
+            expected = f"at most {len(train)}, the number of training items of {self.name}{limited}"
             hint = f"data.batch_size={1 << (len(train).bit_length() - 1)}" if len(train) else None
             raise UserError("data.batch_size", self.batch_size, expected, hint)
 

@@ -17,7 +17,7 @@ from types import FrameType
 
 from omegaconf import DictConfig, OmegaConf
 
-from genimg.common import ranks
+from genimg.common import raised, ranks
 from genimg.common.errors import EXIT_CODE, UserError
 from genimg.common.files import append_text, atomic_write, check_empty, create_numbered, hold_lock, report_write_errors
 from genimg.common.processes import ProcessGroupFiles, block_interrupts, parent_environment
@@ -201,7 +201,7 @@ def run_workers(config: DictConfig, config_path: Path, worker: Sequence[str], lo
 
 def _run_child(command: list[str], files: ProcessGroupFiles | None, lock: Sequence[int]) -> int:
     forward = SignalForwarder(files)
-    environment = {**worker_environment(os.environ), **parent_environment()}
+    environment = {**worker_environment(os.environ), **parent_environment(), **raised.environment()}
     # signals that the caller ignores stay ignored, here and in the worker: nohup, background jobs of a script
     forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     handled = [number for number in forwarded if signal.getsignal(number) is not signal.SIG_IGN]

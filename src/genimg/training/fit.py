@@ -41,7 +41,7 @@ from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.metrics import DIVERGED
 from genimg.training.changes import log_changes
 from genimg.training.dry_run import dry_run
-from genimg.training.lightning_api import others
+from genimg.training.lightning_api import others, refused
 from genimg.training.machine import Machine, configure
 from genimg.training.probe import probe
 from genimg.training.settings import TrainSettings
@@ -131,9 +131,7 @@ def train(trainer: Trainer, run: RunContext) -> None:
     try:
         trainer.fit(run.model, datamodule=run.data)
     except MisconfigurationException as error:
-        if not (names := [type(one).__name__ for one in others(trainer)]):
-            raise
-        raise UserError("callbacks", ", ".join(names), f"a callback that this run can have: {error}") from error
+        raise refused(others(trainer), error) from error
     if trainer.should_stop and not run.clock.spent and not run.clock.exit_code:
         log.info("ended     by a callback, at %.0f%% of the budget", 100 * run.clock.progress)
 

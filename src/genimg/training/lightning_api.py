@@ -2,11 +2,14 @@
 
 import logging
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import StrategyRegistry
+
+from genimg.common.errors import UserError, first_line
 
 VERIFIED = ("2.5", "2.6")  # releases of Lightning with which the tests pass
 
@@ -35,7 +38,19 @@ def strategy_names() -> list[str]:
 def others(trainer: Trainer) -> list[Callback]:
     """The callbacks of other packages: Lightning's, such as EarlyStopping, and the user's."""
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    return [one for one in callbacks if not type(one).__module__.startswith("genimg.")]
+    return [one for one in callbacks if _is_other(one)]
+
+
+def refused(callbacks: Iterable[Callback], error: Exception) -> Exception:
+    """The UserError for Lightning's refusal of callbacks of other packages; the error itself without any."""
+    names = [type(one).__name__ for one in callbacks if _is_other(one)]
+    if not names:
+        return error
+    return UserError("callbacks", ", ".join(names), f"callbacks that this run can have: {first_line(error)}")
+
+
+def _is_other(callback: Callback) -> bool:
+    return not type(callback).__module__.startswith("genimg.")
 
 
 def silence() -> None:

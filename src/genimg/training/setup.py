@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint as LightningCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies import Strategy
 
 from genimg.checkpoints.read import check_fits, check_weights
@@ -33,6 +35,7 @@ from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
 from genimg.training.callbacks.step_graph import StepGraph
 from genimg.training.initial import ema_settings, freeze, take_weights
+from genimg.training.lightning_api import refused
 from genimg.training.machine import Machine
 from genimg.training.memory import check_memory, check_step
 from genimg.training.profilers import build_profiler
@@ -92,7 +95,10 @@ def build_run(
     for callback in callbacks:
         if isinstance(callback, RunCallback):
             callback.context = run
-    return build_trainer(settings, machine, callbacks), run
+    try:
+        return build_trainer(settings, machine, callbacks), run
+    except (MisconfigurationException, RuntimeError) as error:
+        raise refused(callbacks, error) from error
 
 
 def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
@@ -167,11 +173,13 @@ def check_optimizers(model: GenerativeModel, node: Node) -> None:
 
 
 def build_loggers(settings: TrainSettings, builder: Builder, images_seen: int) -> list[Logger]:
-    """Returns the loggers on rank 0, which alone writes.
+    """Returns the loggers on rank 0, which alone writes; on other ranks one that does nothing, if there are any.
 
     TensorBoard's `purge_step` hides what an earlier session wrote after `images_seen`.
     """
-    nodes = [dict(node) for node in settings.logger.values()] if rank() == 0 else []
+    if rank():
+        return [DummyLogger()] if settings.logger else []
+    nodes = [dict(node) for node in settings.logger.values()]
     for node in nodes:
         if node["_target_"].endswith(".TensorBoardLogger"):
             node["purge_step"] = images_seen + 1

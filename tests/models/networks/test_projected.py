@@ -1,5 +1,7 @@
 """The discriminator of projected: heads on frozen features of ImageNet beside the slim discriminator."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,8 @@ from genimg.common.errors import UserError
 from genimg.models.networks import efficientnet, slim
 from genimg.models.networks.projected import Discriminator
 from genimg.models.networks.shape import NetworkShape
+from genimg.sampling.load import load
+from tests.trained import run_folder
 
 SHAPE = NetworkShape(image_size=64, channels=3, width=4, max_width=8, hidden=16, smallest=4, num_classes=0)
 
@@ -23,11 +27,11 @@ def images(count: int) -> torch.Tensor:
 
 
 def test_the_features_are_not_trained_and_not_saved(discriminator: Discriminator) -> None:
-    before = [weight.clone() for weight in discriminator.maps.buffers()]
+    network = discriminator.maps.network(torch.device("cpu"))
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
     discriminator.train().judge(images(4)).mean().backward()
     torch.optim.SGD(discriminator.parameters(), lr=1.0).step()
-    for weight, kept in zip(discriminator.maps.buffers(), before, strict=True):
-        assert torch.equal(weight, kept)
+    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
     assert not any(name.startswith("maps.") for name in discriminator.state_dict())
     alone, beside_others = discriminator.judge(images(1)), discriminator.judge(images(4))[:1]
     torch.testing.assert_close(beside_others, alone)  # the statistics are those of ImageNet
@@ -52,11 +56,19 @@ def test_every_head_has_a_gradient_in_the_image(discriminator: Discriminator, in
     assert given.grad.abs().mean() > 0
 
 
+def test_a_run_is_resumed_and_sampled(tmp_path: Path) -> None:
+    words = ["model=gan", "model/network=projected", "data=digits", "data.image_size=8", "data.batch_size=16"]
+    words += ["model.width=4", "model.max_width=8", "model.hidden=16", "callbacks=none", "logger=none"]
+    folder = run_folder(tmp_path / "run", *words, "budget.images=32")
+    run_folder(folder, *words, "budget.images=64", f"resume={folder}")
+    assert load(folder).sample(2).shape == (2, 1, 8, 8)
+
+
 def test_without_its_package_it_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(module: str) -> None:
         raise ImportError(module)
 
     monkeypatch.setattr(efficientnet, "import_module", missing)
     with pytest.raises(UserError, match="efficientnet_lite_pytorch") as mistake:
-        Discriminator(SHAPE)
+        Discriminator(SHAPE).judge(images(1))
     assert (mistake.value.key, mistake.value.hint) == ("model/network", 'pip install "genimg-train[metrics]"')

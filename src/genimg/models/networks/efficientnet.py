@@ -55,7 +55,8 @@ def optional(module: str, key: str) -> Any:
 class Lite0Maps(nn.Module):
     """Feature maps of four depths, through which gradients pass and which are never trained.
 
-    The weights are buffers outside the state dict: no optimizer, average or checkpoint contains them.
+    The network is no part of the model: no optimizer, average or checkpoint contains its weights, and a model that is
+    only sampled does not load them. It is read at the first call.
 
     key: of the setting that asks for it, for an error.
     """
@@ -65,20 +66,16 @@ class Lite0Maps(nn.Module):
 
     def __init__(self, key: str) -> None:
         super().__init__()
-        self.network = lite0(key)
-        for module in self.network.modules():
-            for name, weight in list(module.named_parameters(recurse=False)):
-                delattr(module, name)
-                module.register_buffer(name, weight.detach())
-            module._non_persistent_buffers_set.update(module._buffers)
-
-    def train(self, mode: bool = True) -> "Lite0Maps":
-        """Nothing: batch normalisation keeps the statistics of ImageNet."""
-        return self
+        self.key = key
+        self._networks: dict[torch.device, Any] = {}  # in a dict, because a module in an attribute would be a part
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 1 or 3, H, W) in [-1, 1] -> maps (B, c, h, w), each half as wide as the one before."""
-        network = self.network
+        """Images (B, 1 or 3, H, W) in [-1, 1] -> maps (B, c, h, w), each half as wide as the one before.
+
+        Raises:
+            UserError: if the package or its weights are not installed.
+        """
+        network = self.network(images.device)
         inputs = lite0_input(127.5 * (images + 1)).contiguous(memory_format=torch.channels_last)
         h = network._swish(network._bn0(network._conv_stem(inputs)))
         maps = []
@@ -87,3 +84,11 @@ class Lite0Maps(nn.Module):
             if index in self.depths:
                 maps.append(h)
         return maps
+
+    def network(self, device: torch.device) -> Any:
+        """The network on a device, in eval mode: batch normalisation keeps the statistics of ImageNet."""
+        if device not in self._networks:
+            with torch.device("cpu"):
+                network = lite0(self.key)
+            self._networks[device] = network.to(device)
+        return self._networks[device]

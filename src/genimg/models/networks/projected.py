@@ -25,9 +25,6 @@ class Discriminator(slim.Discriminator):
 
     Args:
         shape: as in `Backbone`.
-
-    Raises:
-        UserError: if the extra `metrics` is not installed.
     """
 
     #: As in `ReadsFeatures`.

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genimg.common.errors import UserError
 from genimg.common.files import atomic_write
 from genimg.sampling.images.sheets import to_uint8
 
@@ -28,7 +29,14 @@ def to_pillow(image: Tensor) -> Image.Image:
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
-    """Images (N, C, H, W) in [-1, 1], or the frames of one sequence, as images of Pillow of mode L or RGB."""
+    """Images (N, C, H, W) in [-1, 1], or the frames of one sequence, as images of Pillow of mode L or RGB.
+
+    Raises:
+        UserError: for another shape.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        hint = "to_pil(sequences[0]) is the first one" if images.ndim == 5 else None
+        raise UserError("images", f"shape {tuple(images.shape)}", "images (N, 1 or 3, H, W)", hint)
     return [to_pillow(image) for image in to_uint8(images)]
 
 

@@ -114,7 +114,7 @@ class Measurement(RunCallback):
             run.checkpoints.update_best(trainer, Monitored(name, metrics[name], direction, n))
         for callback in others(trainer):  # for them, a measurement is a validation
             monitor = getattr(callback, "monitor", None)
-            if monitor is None or monitor.removeprefix("val_") in metrics or monitor in run.metrics.trained:
+            if monitor is None or monitor in {f"val_{name}" for name in metrics} | run.metrics.trained:
                 callback.on_validation_end(trainer, run.model)
 
     def share_of_each(self, share: float) -> float:

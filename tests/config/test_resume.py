@@ -41,6 +41,23 @@ def test_what_changes_results_stays_beside_another_trainer(run: RunFolder) -> No
     assert checked(f"resume={run.path}", "trainer=cpu").trainer.gradient_clip_val == 0.5
 
 
+@pytest.mark.parametrize("trust", ["lightning", "pytorch_lightning", "lightning.pytorch"])
+def test_a_run_with_lightnings_callbacks_is_resumed_by_either_name(run: RunFolder, trust: str) -> None:
+    stop = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val_elbo"}
+    rewrite(run, "callbacks.stop", stop)
+    with pytest.raises(UserError, match="trust="):
+        checked(f"resume={run.path}")
+    found = checked(f"resume={run.path}", f"trust=[{trust}]").callbacks.stop
+    assert found["_target_"] == "pytorch_lightning.callbacks.EarlyStopping"
+
+
+def test_lightnings_other_name_does_not_lead_out_of_the_folder(run: RunFolder, tmp_path: Path) -> None:
+    keep = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": str(tmp_path / "outside")}
+    rewrite(run, "callbacks.keep", keep)
+    with pytest.raises(UserError, match="the run's own folder"):
+        checked(f"resume={run.path}", "trust=[lightning]")
+
+
 def test_another_checkpoint_begins_a_new_run(run: RunFolder) -> None:
     run.best.write_bytes(run.last.read_bytes())
     with pytest.raises(UserError, match=r"init_from=.*best\.pt") as mistake:

@@ -78,10 +78,13 @@ def test_model_checkpoint_learning_rates_and_device_statistics(tmp_path: Path) -
     assert any(name.startswith("DeviceStatsMonitor.") for name in shown)
 
 
-def test_a_metric_that_the_run_does_not_have_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    words = callback(f"{LIGHTNING}.EarlyStopping", monitor="val_los")
-    run_folder(tmp_path / "run", *RUN, "budget.images=160", *words)
-    assert any("EarlyStopping never saw its metric val_los" in message for message in caplog.messages)
+@pytest.mark.parametrize("monitor", ["val_los", "frechet_random"])
+def test_a_metric_that_the_run_does_not_have_is_reported(
+    monitor: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = callback(f"{LIGHTNING}.EarlyStopping", monitor=monitor)
+    run_folder(tmp_path / "run", *RUN, "budget.images=64", *words, callbacks=[Constant()])
+    assert any(f"EarlyStopping never saw its metric {monitor}" in message for message in caplog.messages)
 
 
 def test_what_a_callback_refuses_is_one_message(tmp_path: Path) -> None:
@@ -89,6 +92,12 @@ def test_what_a_callback_refuses_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="logger") as mistake:
         run_folder(tmp_path / "run", *RUN, "logger=none", *words)
     assert mistake.value.key == "callbacks"
+
+
+def test_two_callbacks_of_one_state_are_one_message(tmp_path: Path) -> None:
+    words = callback(f"{LIGHTNING}.EarlyStopping", monitor="val_elbo")
+    with pytest.raises(UserError, match="EarlyStopping, EarlyStopping"):
+        run_folder(tmp_path / "run", *RUN, *words, *(word.replace(".it.", ".other.") for word in words))
 
 
 def test_a_state_of_other_types_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from genimg.common.declared import class_attribute, registry
 from genimg.common.errors import UserError, nearest
 from genimg.common.files import check_empty
 from genimg.common.hardware import count_gpus
-from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, path_of
+from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, list_runs, path_of
 from genimg.config.yaml_text import all_keys, groups
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
@@ -58,6 +58,11 @@ def check_run_dir(config: Config) -> None:
     owned = ranks.rank() == 0 and config["launch"]["node_rank"] == 0 and not config["dry_run"]
     if config["run_dir"] is not None and config["resume"] is None and owned:
         check_empty(Path(config["run_dir"]), "run_dir")
+
+
+def check_listed(config: Config) -> None:
+    if not list_runs(config["outputs"]):
+        raise UserError("outputs", config["outputs"], "a folder with runs", "genimg-train trains one")
 
 
 def check_name(config: Config) -> None:

@@ -35,14 +35,13 @@ def show(settings: ListSettings) -> None:
     """Prints the table, the newest run last.
 
     Raises:
-        UserError: if no run is left.
+        UserError: if no run has the name and the tag.
     """
     runs = [run for run in list_runs(settings.outputs) if settings.name is None or settings.name in str(run.path)]
     runs = [run for run in runs if settings.tag is None or settings.tag in tags(run)]
     if not runs:
         chosen = [f"{key}={value}" for key in ("name", "tag") if (value := getattr(settings, key)) is not None]
-        wanted = "a folder with runs" + (f", of which one has {' and '.join(chosen)}" if chosen else "")
-        raise UserError("outputs", settings.outputs, wanted, "genimg-train trains one")
+        raise UserError("outputs", settings.outputs, f"a folder with a run that has {' and '.join(chosen)}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("run", "state", "trained", "metric", "best", "size", "tags"):
         table.add_column(heading, justify="right" if heading in ("best", "size") else "left")

@@ -3,9 +3,9 @@
 from typing import Any
 
 from genimg.common.settings import read_settings
-from genimg.config.cross_checks import Check
+from genimg.config.cross_checks import Check, check_listed
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS = (Check(check_listed, needs_machine=True),)
 PATH_KEYS = ("outputs",)
 
 

@@ -58,6 +58,13 @@ def test_lightnings_other_name_does_not_lead_out_of_the_folder(run: RunFolder, t
         checked(f"resume={run.path}", "trust=[lightning]")
 
 
+def test_other_data_begin_a_new_run(run: RunFolder) -> None:
+    for words in ([], ["allow_changes=true"]):
+        with pytest.raises(UserError, match="init_from=RUN data=fashion_mnist") as mistake:
+            checked(f"resume={run.path}", "data=fashion_mnist", *words)
+        assert mistake.value.key == "data"
+
+
 def test_another_checkpoint_begins_a_new_run(run: RunFolder) -> None:
     run.best.write_bytes(run.last.read_bytes())
     with pytest.raises(UserError, match=r"init_from=.*best\.pt") as mistake:
@@ -101,7 +108,7 @@ def test_a_new_budget_replaces_the_saved_one(run: RunFolder) -> None:
 
 
 ELSE = [
-    "model=vae", "model.lr=1", "data=mnist", "seed=3", "experiment=null", "+model.x=1", "trainer.precision=32-true",
+    "model=vae", "model.lr=1", "seed=3", "experiment=null", "+model.x=1", "trainer.precision=32-true",
     "callbacks=none", "callbacks.frechet_random.num_images=9", "health.on_divergence=rollback",
     "~callbacks.prior", "+callbacks.healthy.x=1",
 ]  # fmt: skip
@@ -170,8 +177,8 @@ def test_the_keys_are_those_of_the_model_and_the_data_that_the_run_has(run: RunF
     run.overrides.write_text("model=gan\nmodel=vae\ndata=kmnist\nmodel.beta=3\n")
     config = plain(checked("resume=last", "allow_changes=true", "model.kl_warmup=0.5"))
     assert (config["model"]["beta"], config["model"]["kl_warmup"], config["data"]["image_size"]) == (3, 0.5, 16)
-    config = plain(checked("resume=last", "allow_changes=true", "data=digits"))
-    assert (config["data"]["name"], config["model"]["beta"]) == ("digits", 3)
+    config = plain(checked("resume=last", "allow_changes=true", "data=kmnist"))  # with its defaults
+    assert (config["data"]["name"], config["model"]["beta"]) == ("kmnist", 3)
     size = config["data"]["image_size"]
     networks = [config["model"][name]["shape"]["image_size"] for name in ("encoder", "decoder")]
     assert networks == [size, size] and size != 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -49,7 +50,9 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
         raise UserError("resume", run.path.absolute(), "a path without ${, which Hydra would resolve", "rename it")
     if not isinstance(given.get("allow_changes", False), bool):
         raise UserError("allow_changes", given["allow_changes"], "true or false")
-    passive = passive_callbacks(read_config(run.config, "resume").get("callbacks"))
+    saved = read_config(run.config, "resume")
+    _check_data(given.get("data"), saved)
+    passive = passive_callbacks(saved.get("callbacks"))
     changeable = (*_CHANGEABLE, *(f"callbacks.{name}" for name in passive if f"callbacks.{name}._target_" not in given))
     for override in overrides:
         key = override.key_or_group
@@ -66,6 +69,15 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
                 else "remove it, or start a new run without resume=",
             )
     return RunFolder(run.path.absolute())
+
+
+def _check_data(chosen: object, saved: dict[str, Any]) -> None:
+    """Raises UserError for another data set: its images would be mixed with what the run has written."""
+    data = saved.get("data")
+    name = data.get("name") if isinstance(data, dict) else None
+    if chosen is not None and name is not None and chosen != name:
+        hint = f"a new run from these weights: init_from=RUN data={chosen} without resume="
+        raise UserError("data", chosen, f"{name}, the data of the run", hint)
 
 
 def _is_of(key: str, names: tuple[str, ...]) -> bool:

@@ -21,9 +21,7 @@ test: $(INSTALLED_DEV)  ## install into .venv if necessary and run the fast test
 	$(BIN)/python $(PYTEST) -m "not slow and not long and not gpu"
 
 test-slow: $(INSTALLED_DEV)  ## run the tests that train, kill and resume complete runs
-	@# the longest test first, so that both processes end at about the same time; then tests that fork, in a process whose
-	@# torch has not computed gradients yet: a fork cannot compute any afterwards
-	$(BIN)/python $(PYTEST) -m "slow and not long and not gpu" tests/test_readme.py tests/hostile tests
+	$(BIN)/python $(PYTEST) -m "slow and not long and not gpu"
 
 gpu: $(INSTALLED_DEV)  ## run the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu tests/gpu

@@ -4,15 +4,16 @@
     python benchmarks/gan_modes.py gaussians --overrides model/network=dcgan budget.minutes=10
 
 stacked_digits: 20,000 colour images of 16 pixels, whose channels are independent digits of scikit-learn. The classes
-are not shown to the GAN. A nearest-neighbour classifier on the digits names the three digits of each of 10,000 samples
-(Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1). The Kullback-Leibler divergence compares
-the frequencies of the 1,000 modes with uniform ones, in nats; 10,000 real images have 0.05. Stacked digits are often
-made of MNIST, so the values are comparable only within one table.
+are not shown to the GAN. A nearest-neighbour classifier on the digits names the three digits of each sample, as in
+Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1, of 26,000 samples, as in Lin et al. 2018,
+"PacGAN", section 4.1. The Kullback-Leibler divergence compares the frequencies of the 1,000 modes with uniform ones, in
+nats; as many real images have 0.02. Stacked digits are often made of MNIST, so the values are comparable only within
+one table.
 
 gaussians: points of a mixture of 25 normal distributions on a grid from -2 to 2 with the standard deviation 0.05
 (Srivastava et al. 2017, "VEEGAN", section 4.1), as grey images of 8 pixels, whose left half is x and whose right half
 is y. A sample belongs to a mode if the means of its halves are within 3 standard deviations of it; the share of such
-samples is reported, and the deviation of the pixels within a half, in those of a mode. 10,000 real images have 98.5 %.
+samples is reported, and the deviation of the pixels within a half, in those of a mode. Real images have 98.5 %.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import genimg
 from genimg.sampling.images.sheets import to_uint8
 
-COUNT, SAMPLES = 20_000, 10_000
+COUNT, SAMPLES = 20_000, 26_000
 DIGIT_SIDE, POINT_SIDE = 16, 8
 STEP, DEVIATION = 1.0, 0.05  # of the Gaussians: between neighbouring means, and of one of them
 LEVELS_PER_UNIT = 50.0  # 8-bit levels of a coordinate: the standard deviation is 2.5 levels

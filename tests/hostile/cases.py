@@ -248,6 +248,13 @@ def settings(draw: Draw, valid: Path, case: Path) -> list[str]:
     return [*([] if task == "train" else [task]), *own, *([] if task == "train" else ["outputs=made"]), *words]
 
 
+#: Commands that a case runs on a mutated artefact, which work on the artefact itself.
+HONEST = (
+    *((name, words) for name in ("gan", "rnn") for words in (RESUME, SAMPLE, EVALUATE)),
+    ("gan", REPORT), ("gan", EXPORT), ("gan", INIT), ("projected", LATENTS), ("sweep", SWEEP), ("search", SEARCH),
+    ("study", RATE), ("images", OF_IMAGES), ("clips", OF_CLIPS), ("garments", OF_GARMENTS),
+)  # fmt: skip
+
 FAMILIES: dict[str, Callable[[Draw, Path, Path], list[str]]] = {
     one.__name__: one
     for one in (run_config, checkpoint, run_files, sweep, search, study, exported, images, garments, places, settings)
@@ -269,9 +276,23 @@ class Result(NamedTuple):
 
 
 def run_cases(cases: Sequence[tuple[str, int]], valid: Path, folder: Path, processes: int) -> Iterator[Result]:
-    """Runs cases, each a family and a seed, in as many forks of this process at a time."""
+    """Runs cases, each a family and a seed, in as many forks of this process at a time; first the honest ones."""
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(partial(run_honest, valid=valid, folder=folder), range(len(HONEST)))
         yield from pool.map(partial(run_case, valid=valid, folder=folder), cases)
+
+
+def run_honest(number: int, valid: Path, folder: Path) -> Result:
+    """Runs one of `HONEST` in a new folder below `folder`. Its law is the exit code 0."""
+    name, words = HONEST[number]
+    case = folder / f"honest-{number}"
+    _copy(valid / name, case)
+    shutil.copy(valid / "a.json", case)
+    outcome = run_command(words, case, [case])
+    broken = check(outcome)
+    if outcome.code != 0 and not broken:
+        broken.append(f"exit code {outcome.code} without a mutation")
+    return Result(f"honest {name}", number, words, outcome, broken)
 
 
 def run_case(one: tuple[str, int], valid: Path, folder: Path) -> Result:

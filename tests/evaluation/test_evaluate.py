@@ -32,6 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     words = {
         "gan": ["model=gan", "model.conditional=true"],
+        "projected": ["model=gan", "model/network=projected", "model.max_width=8", "model.hidden=16"],
         "vae": ["model=vae", "model.prior=normal"],
         "code_rnn": ["model=code_rnn"],
         "rnn": ["model=rnn", "data.num_frames=4"],
@@ -313,3 +314,12 @@ def test_the_command_prints_a_table(command: Callable[..., Answer], runs: dict[s
     assert "proxy" in row and "40" in row
     assert (tmp_path / "cache" / "genimg-train" / "evaluation").is_dir()
     assert os.listdir(tmp_path / "out")
+
+
+def test_the_extractor_that_a_gan_was_trained_on_is_never_the_only_judge(
+    runs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate.run(config(runs["projected"], features="efficientnet_lite0", out=str(tmp_path)))
+    found = figures(tmp_path)
+    assert found["frechet distance"]["value"] != found["frechet distance by classifier"]["value"]
+    assert "which flatters it; classifier judges too" in caplog.text

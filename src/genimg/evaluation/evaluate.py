@@ -6,7 +6,7 @@ import logging
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from genimg.common.run_folder import RunFolder, output_folder
 from genimg.data.cache import cache_folder
 from genimg.evaluation.cache import cache_file
 from genimg.evaluation.features.choose import Request, extractor
-from genimg.evaluation.features.extractor import Extractor
 from genimg.evaluation.figure import Figure, counted, table
-from genimg.evaluation.images import image_figures, num_samples
+from genimg.evaluation.images import image_figures, num_samples, second_opinion
 from genimg.evaluation.likelihood import likelihood_figures, no_likelihood, write_bits
 from genimg.evaluation.metrics import lpips
 from genimg.evaluation.results import Evaluation, log_to_tensorboard, write_evaluation
@@ -88,12 +87,17 @@ def evaluate(settings: EvaluateSettings) -> Path:
     images = read_images(data)
     count = (num_clips if sampler.makes_sequences else num_samples)(images, settings.num_images)
     cache = cache_folder(settings.cache, "evaluation")
-    network = _extractor(settings, data, images, cache, sampler)
+    request = _request(settings, data, images, cache, sampler)
+    network = extractor(settings.features, request, settings.trust)
     facts = {"name": network.name, "digest": network.digest, **network.facts}
     details = "  ".join(f"{name} {_format(value)}" for name, value in network.facts.items())
     log.info("features  %s  %s  %s", network.name, network.digest[:12], details)
     subject = Subject(sampler, images, network, data.fingerprint, count, settings.drawing, cache)
     figures = sequence_figures(subject) if sampler.makes_sequences else image_figures(subject, folder)
+    if network.name == request.learned:
+        second = extractor("auto", request, ())
+        log.warning("the discriminator reads %s, which flatters it; %s judges too", network.name, second.name)
+        figures += second_opinion(replace(subject, extractor=second))
     refused = {}
     if (sampler.makes_sequences or isinstance(sampler.model, Reconstructs)) and (reason := lpips.unavailable()):
         refused["lpips"] = reason
@@ -133,30 +137,24 @@ def _create_folder(folder: Path) -> Path:
             return folder
 
 
-def _extractor(
-    settings: EvaluateSettings, data: Any, images: Images, cache: Path | None, sampler: Sampler
-) -> Extractor:
-    """The extractor that `features` names; a classifier is cached for the data set."""
+def _request(settings: EvaluateSettings, data: Any, images: Images, cache: Path | None, sampler: Sampler) -> Request:
+    """The inputs of extractors; a classifier is cached for the data set."""
     discriminator = getattr(sampler.model, "discriminator", None)
-    learned = discriminator.reads_features if isinstance(discriminator, ReadsFeatures) else None
-    if settings.features == learned:
-        log.warning("the discriminator of this run reads %s: its distances flatter it; features=auto is fair", learned)
     reserved = torch.arange(len(images.train) * (data.num_frames or 1)).view(len(images.train), -1)[images.reserved]
     key = (data.fingerprint, len(images.train), len(images.reserved))
     cached = None if cache is None else cache_file(cache, "classifier", *key)
     if settings.features in ("auto", "classifier") and data.classes and not (cached and cached.is_file()):
         log.info("training a classifier on the labels of the data, once: its features compare the images")
-    request = Request(
+    return Request(
         weights=settings.weights,
         train=_frames(images.train, images.train_labels),
         test=_frames(images.test, images.test_labels),
         reserved=reserved.flatten(),
         num_classes=len(data.classes),
         cache_file=cached,
-        learned=learned,
+        learned=discriminator.reads_features if isinstance(discriminator, ReadsFeatures) else None,
         device=sampler.device,
     )
-    return extractor(settings.features, request, settings.trust)
 
 
 def _frames(items: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -1,5 +1,6 @@
 """The metrics of an image model, and a sheet of samples with their nearest training images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -36,17 +37,31 @@ def num_samples(images: Images, requested: int) -> int:
 def image_figures(subject: Subject, folder: Path) -> list[Figure]:
     """Sample quality and classes, and reconstruction if the model reconstructs. Writes `nearest.png` to `folder`."""
     test, train, count = subject.images.test, subject.images.train, subject.num_images
-    sampler, real = subject.sampler, _reference(subject, count)
-    samples = map(to_uint8, sampler.stream(count, **subject.drawing))  # rounded as in image files
-    fake = subject.extractor.stream(samples, subject.device)
-    labels = sampler.labels(None, count)
-    figures = sample_quality(real, fake, subject.extractor, None if labels is None else labels.cpu())
-    shown = to_uint8(sampler.sample(min(_SHEET, count), **subject.drawing))
+    real, fake = _reference(subject, count), _features(subject)
+    figures = _quality(subject, real, fake)
+    shown = to_uint8(subject.sampler.sample(min(_SHEET, count), **subject.drawing))
     _, index = nearest(fake[: len(shown)], real.train)
     save_png(
         side_by_side(shown, train[complement(len(train), subject.images.floor(count))[index]]), folder / "nearest.png"
     )
     return figures + _reconstructions(subject, evenly_spaced_indices(len(test), count))
+
+
+def second_opinion(subject: Subject) -> list[Figure]:
+    """Sample quality and classes by another extractor, whose name the metrics carry."""
+    figures = _quality(subject, _reference(subject, subject.num_images), _features(subject))
+    by = subject.extractor.name
+    return [replace(figure, group="second opinion", name=f"{figure.name} by {by}") for figure in figures]
+
+
+def _features(subject: Subject) -> Tensor:
+    samples = map(to_uint8, subject.sampler.stream(subject.num_images, **subject.drawing))  # rounded as in image files
+    return subject.extractor.stream(samples, subject.device)
+
+
+def _quality(subject: Subject, real: Reference, fake: Tensor) -> list[Figure]:
+    labels = subject.sampler.labels(None, subject.num_images)
+    return sample_quality(real, fake, subject.extractor, None if labels is None else labels.cpu())
 
 
 def _reference(subject: Subject, count: int) -> Reference:

@@ -26,6 +26,9 @@ Config = dict[str, Any]  # the resolved configuration, plain types
 
 _LONGEST_NAME = 100  # characters: the name of a folder may have 255 bytes
 
+#: packages that classes of Lightning need, which are named like the extras that bring them
+_PACKAGES = {"pytorch_lightning.loggers.WandbLogger": "wandb", "pytorch_lightning.loggers.MLFlowLogger": "mlflow"}
+
 #: data sets that read the user's folder, and the function that checks it
 FOLDERS = {
     "genimg.data.image_folder.ImageFolder": listing.require_images,
@@ -84,12 +87,16 @@ def check_outputs(config: Config) -> None:
 
 
 def check_parts(config: Config) -> None:
-    """Raises UserError for a callback or a logger without a class."""
+    """Raises UserError for a callback or a logger without a class, and for a logger whose package is missing."""
     for group in ("callbacks", "logger"):
         for name, node in config[group].items():
             if "_target_" not in node:
                 key = f"{group}.{name}._target_"
                 raise UserError(key, None, "the class of the part, which has other keys only", f"+{key}=package.Class")
+            package = _PACKAGES.get(str(node["_target_"]))
+            if package is not None and find_spec(package) is None:
+                key, expected = f"{group}.{name}", f"the package {package}, which is not installed"
+                raise UserError(key, None, expected, f'pip install "genimg-train[{package}]"')
 
 
 def check_allow_changes(config: Config) -> None:

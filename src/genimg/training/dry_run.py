@@ -16,12 +16,14 @@ from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
 from genimg.checkpoints.schema import Checkpoint
+from genimg.common.build import Builder
 from genimg.distributed.data_parallel import leave
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.clock import Budget
+from genimg.training.loggers import build_loggers
 from genimg.training.machine import Machine
 from genimg.training.settings import BudgetSettings, TrainSettings
-from genimg.training.setup import build_run, log_parts
+from genimg.training.setup import build_callbacks, build_run, log_parts
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ def dry_run(settings: TrainSettings, machine: Machine) -> int:
     """Trains a few steps in a temporary run folder and prints the report. Returns the exit code."""
     timer, end = StepTimer(TIMED), CaptureEnd()
     with tempfile.TemporaryDirectory(prefix="genimg-") as run_dir:
+        build_parts(replace(settings, run_dir=Path(run_dir)))
         trainer, run = build_run(shortened(settings, Path(run_dir)), machine, None, [timer, end])
         log_parts(machine, run)
         trainer.fit(run.model, datamodule=run.data)
@@ -94,6 +97,17 @@ def dry_run(settings: TrainSettings, machine: Machine) -> int:
         if trainer.is_global_zero:
             report(replace(settings, model=run.settings.model), end.checkpoint, run, timer)
     return 0
+
+
+def build_parts(settings: TrainSettings) -> None:
+    """Builds the callbacks and loggers of the run, which the dry run does not use, so that their mistakes are found.
+
+    Raises:
+        UserError: for a class that does not exist or refuses a value.
+    """
+    builder = Builder(settings.trust)
+    build_callbacks(settings, builder)
+    build_loggers(settings, builder, images_seen=0)
 
 
 def shortened(settings: TrainSettings, run_dir: Path) -> TrainSettings:

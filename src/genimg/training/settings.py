@@ -77,6 +77,7 @@ class TrainSettings:
     freeze: tuple[str, ...]
     allow_changes: bool
     trust: tuple[str, ...] | None
+    tags: tuple[str, ...]
     run_dir: Path
     log_every_steps: int
     rollback: bool
@@ -103,6 +104,7 @@ class TrainSettings:
             freeze=tuple(map(str, config["freeze"])),
             allow_changes=config["allow_changes"],
             trust=tuple(config["trust"]) if config["resume"] else None,
+            tags=tuple(config["tags"]),
             run_dir=Path(config["run_dir"] or ""),
             log_every_steps=config["log_every_steps"],
             rollback=config["health"]["on_divergence"] == "rollback",

@@ -10,15 +10,12 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint as LightningCheckpoint
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies import Strategy
 
 from genimg.checkpoints.read import check_fits, check_weights
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
-from genimg.common.ranks import rank
 from genimg.common.run_folder import RunFolder
 from genimg.common.settings import Node
 from genimg.data.module import GenerativeData
@@ -36,6 +33,7 @@ from genimg.training.callbacks.signals import Signals
 from genimg.training.callbacks.step_graph import StepGraph
 from genimg.training.initial import ema_settings, freeze, take_weights
 from genimg.training.lightning_api import refused
+from genimg.training.loggers import build_loggers
 from genimg.training.machine import Machine
 from genimg.training.memory import check_memory, check_step
 from genimg.training.profilers import build_profiler
@@ -85,7 +83,7 @@ def build_run(
     metrics = Metrics(model, clock, folder, settings.log_every_steps, hyperparameters(settings), loggers)
     checkpoints = Checkpoints(settings, folder, data, model, clock, ema, metrics, resume)
     run = RunContext(settings, folder, data, model, clock, ema, metrics, checkpoints)
-    configured = [builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()]
+    configured = build_callbacks(settings, builder)
     # the clock comes first, because the others read it; checkpoints come last, because they store what a step changed
     graph = StepGraph(model, machine)
     trainer = settings.trainer
@@ -172,18 +170,9 @@ def check_optimizers(model: GenerativeModel, node: Node) -> None:
         raise UserError(" or ".join(keys), "an optimizer", f"arguments that it accepts: {error}", hint) from error
 
 
-def build_loggers(settings: TrainSettings, builder: Builder, images_seen: int) -> list[Logger]:
-    """Returns the loggers on rank 0, which alone writes; on other ranks one that does nothing, if there are any.
-
-    TensorBoard's `purge_step` hides what an earlier session wrote after `images_seen`.
-    """
-    if rank():
-        return [DummyLogger()] if settings.logger else []
-    nodes = [dict(node) for node in settings.logger.values()]
-    for node in nodes:
-        if node["_target_"].endswith(".TensorBoardLogger"):
-            node["purge_step"] = images_seen + 1
-    return [builder.build(node, "logger", "logger") for node in nodes]
+def build_callbacks(settings: TrainSettings, builder: Builder) -> list[Callback]:
+    """Returns the callbacks of the configuration."""
+    return [builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()]
 
 
 def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Callback]) -> Trainer:

@@ -4,13 +4,13 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
 from genimg.common.files import append_text
@@ -19,8 +19,9 @@ from genimg.common.reading import describe_damage, read_json_lines
 from genimg.common.run_folder import RunFolder
 from genimg.distributed.data_parallel import all_reduce_max
 from genimg.models.base import GenerativeModel
+from genimg.training import loggers
 from genimg.training.callbacks.clock import Clock
-from genimg.training.lightning_api import add_summary, others
+from genimg.training.lightning_api import others
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Metrics(Callback):
     Args:
         every_steps: optimizer steps between two rows.
         hyperparameters: flat, plain values for loggers that show them.
-        loggers: attached to the trainer when training starts. A logger whose file cannot be written is dropped.
+        of_run: loggers, attached to the trainer when training starts.
     """
 
     passive: ClassVar[bool] = False
@@ -49,10 +50,10 @@ class Metrics(Callback):
         folder: RunFolder,
         every_steps: int,
         hyperparameters: dict[str, Any],
-        loggers: list[Logger],
+        of_run: list[Logger],
     ) -> None:
         self.model, self.clock, self.folder = model, clock, folder
-        self.every_steps, self.hyperparameters, self.loggers = every_steps, hyperparameters, loggers
+        self.every_steps, self.hyperparameters, self.loggers = every_steps, hyperparameters, of_run
         self.latest: dict[str, float] = {}
         self.pending: list[dict[str, Tensor]] = []  # of the steps since the last row, on the device
         self._mark = (0, 0.0)  # images and seconds at the last row
@@ -68,14 +69,8 @@ class Metrics(Callback):
         if file.exists() and trainer.is_global_zero:  # rows after the checkpoint will be written again
             os.truncate(file, _end_of_rows(file, self.clock.images_seen))  # works on a full disk
 
-        def start(logger: Logger) -> None:
-            if isinstance(logger, TensorBoardLogger):
-                _ = logger.experiment  # opens its file
-            else:
-                logger.log_hyperparams(self.hyperparameters)
-
         trainer.loggers = self.loggers
-        for_each_logger(trainer, start)
+        loggers.start(trainer, self.hyperparameters)
 
     def state(self) -> tuple[list[dict[str, Tensor]], list[dict[str, Any]]]:
         """Returns this process's metrics of the steps since the last row, on the CPU, and the unwritten rows."""
@@ -89,28 +84,16 @@ class Metrics(Callback):
         self._unwritten = [row for row in unwritten if json.dumps(row) not in written]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes TensorBoard's hyperparameters with the final metrics.
+        """Completes the loggers.
 
-        The HPARAMS tab lists runs that have both, and its parallel coordinates need a number on every axis, so a
-        stopped run is left out until it is resumed. The experiment summary that Lightning would write is omitted:
-        with it, TensorBoard shows all runs by the settings of the first one; without it, by the settings of all.
+        TensorBoard's HPARAMS tab lists runs with final metrics, and its parallel coordinates need a number on every
+        axis, so a stopped run is left out until it is resumed.
         """
         measured = {name.replace("val_", "final/", 1): v for name, v in self.latest.items() if name.startswith("val_")}
         final = {name: value for name, value in measured.items() if math.isfinite(value)}
         final["final/images_seen"] = self.clock.images_seen
-
-        def finish(logger: Logger) -> None:
-            if isinstance(logger, TensorBoardLogger) and self.clock.exit_code == 0:
-                from torch.utils.tensorboard.summary import hparams  # slow to import
-
-                _, begin, end = hparams(self.hyperparameters, {})
-                for summary in (begin, end):
-                    add_summary(logger, summary)
-                logger.log_metrics(final, step=self.clock.images_seen)
-                logger.hparams.update(self.hyperparameters)  # for the file that `save` writes
-            logger.save()
-
-        for_each_logger(trainer, finish)
+        stopped, seen = self.clock.exit_code != 0, self.clock.images_seen
+        loggers.finish(trainer, self.hyperparameters, None if stopped else final, seen)
         self._report_unknown(trainer)
 
     def on_train_batch_end(
@@ -180,7 +163,7 @@ class Metrics(Callback):
             if len(self._unwritten) == 1:
                 log.warning("metrics cannot be written: %s. The run continues and tries again.", error)
         values = {f"{stage}/{name}": value for name, value in row.items()}
-        for_each_logger(trainer, lambda logger: logger.log_metrics(values, step=clock.images_seen))
+        loggers.log_metrics(trainer, values, clock.images_seen)
 
     @property
     def trained(self) -> set[str]:
@@ -223,19 +206,6 @@ def monitored(metrics: Mapping[str, float], model: GenerativeModel) -> Monitored
 def weights_are_finite(model: nn.Module) -> bool:
     """Returns whether all weights of this process are finite. Reads the device once."""
     return bool(torch.stack([weight.detach().isfinite().all() for weight in model.parameters()]).all())
-
-
-def for_each_logger(trainer: Trainer, call: Callable[[Logger], None]) -> None:
-    """Calls `call` with each logger. A logger that cannot write is dropped: TensorBoard's does not recover."""
-    for logger in trainer.loggers:
-        try:
-            call(logger)
-        except (OSError, ValueError) as error:  # Lightning's TensorBoardLogger raises ValueError from an OSError
-            # TensorBoard opens only paths in UTF-8
-            if not isinstance(error.__cause__ or error, OSError | UnicodeEncodeError):
-                raise
-            log.warning("%s stops: %s. The run continues.", type(logger).__name__, error.__cause__ or error)
-            trainer.loggers = [other for other in trainer.loggers if other is not logger]
 
 
 def _end_of_rows(file: Path, images_seen: int) -> int:

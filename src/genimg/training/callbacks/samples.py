@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
 from genimg.common.noise import Noise
@@ -16,8 +14,7 @@ from genimg.models.base import Augments, Batch, Reconstructs
 from genimg.sampling.images.files import save_gif, save_png
 from genimg.sampling.images.sheets import contact_sheet, sheet_over_time, side_by_side, to_uint8
 from genimg.training.callbacks.base import RunCallback
-from genimg.training.callbacks.metrics import for_each_logger
-from genimg.training.lightning_api import add_summary
+from genimg.training.loggers import log_gif, log_image
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +23,7 @@ _PAIRS = 16  # images on a sheet of reconstructions, or of augmented images
 
 
 class Samples(RunCallback):
-    """Writes sheets to RUN/samples/during and TensorBoard; animations of a sequence model; reconstructions of a VAE;
+    """Writes sheets to RUN/samples/during and the loggers; animations of a sequence model; reconstructions of a VAE;
     training images before and after the augmentation of a GAN. Once, at the start, it writes training images to
     RUN/samples/data.png, and clips to data.gif besides, as the model sees them: cropped, resized and split.
 
@@ -79,18 +76,18 @@ class Samples(RunCallback):
         if isinstance(model, Reconstructs):
             sheet = self._reconstructions(model)
             save_png(sheet, file.with_name(f"{file.name}-reconstructions.png"))
-            _log_image(trainer, "reconstructions", sheet, images_seen)
+            log_image(trainer, "reconstructions", sheet, images_seen)
         if isinstance(model, Augments) and (sheet := self._augmented(model)) is not None:
             save_png(sheet, file.with_name(f"{file.name}-augmented.png"))
-            _log_image(trainer, "augmented", sheet, images_seen)
+            log_image(trainer, "augmented", sheet, images_seen)
         if data.num_frames is None:
             sheet = contact_sheet(images)
         else:
             sheet = sheet_over_time(images)
             save_gif(contact_sheet(images), file.with_suffix(".gif"))
-            _log_gif(trainer, "animations", file.with_suffix(".gif"), images_seen)
+            log_gif(trainer, "animations", file.with_suffix(".gif"), images_seen)
         save_png(sheet, file.with_suffix(".png"))
-        _log_image(trainer, "samples", sheet, images_seen)
+        log_image(trainer, "samples", sheet, images_seen)
 
     def _reconstructions(self, model: Reconstructs) -> Tensor:
         """Returns a sheet of held-out images, each beside its reconstruction."""
@@ -118,22 +115,3 @@ class Samples(RunCallback):
 def _reconstructed(model: Any, batch: Batch) -> Tensor:
     actions = {"actions": batch["actions"]} if "actions" in batch else {}
     return model.reconstruct(batch["images"], batch.get("labels"), **actions)
-
-
-def _log_image(trainer: Trainer, tag: str, sheet: Tensor, step: int) -> None:
-    def add(logger: Logger) -> None:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(tag, sheet, step)
-
-    for_each_logger(trainer, add)
-
-
-def _log_gif(trainer: Trainer, tag: str, path: Path, step: int) -> None:
-    """Logs a GIF as an encoded image, which TensorBoard plays; its own add_video needs moviepy."""
-    image = Summary.Image(encoded_image_string=path.read_bytes())
-
-    def add(logger: Logger) -> None:
-        if isinstance(logger, TensorBoardLogger):
-            add_summary(logger, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
-
-    for_each_logger(trainer, add)

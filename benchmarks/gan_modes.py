@@ -7,7 +7,7 @@ stacked_digits: 20,000 colour images of 16 pixels, whose channels are independen
 are not shown to the GAN. A nearest-neighbour classifier on the digits names the three digits of each sample, as in
 Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1, of 26,000 samples, as in Lin et al. 2018,
 "PacGAN", section 4.1. The Kullback-Leibler divergence compares the frequencies of the 1,000 modes with uniform ones, in
-nats; as many training images have 0.05. Stacked digits are often made of MNIST, so the values are comparable only within
+nats; as many training images have 0.05. Stacked digits are often made of MNIST, so compare values only within
 one table.
 
 gaussians: points of a mixture of 25 normal distributions on a grid from -2 to 2 with the standard deviation 0.05

@@ -18,17 +18,30 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, previous: Path | None = 
     previous: second name for the existing file, so that it is kept.
     """
     if previous is not None and path.exists():
-        second_name = temporary_name(previous)
         with contextlib.suppress(OSError):  # a file system without hard links keeps one file
-            os.link(path, second_name)
-            try:
-                os.replace(second_name, previous)
-            finally:
-                second_name.unlink(missing_ok=True)
+            _link(path, previous)
     content = io.BytesIO()  # torch's own file writer reports a full disk as a format error
     torch.save(checkpoint, content)
     with atomic_write(path) as file:
         file.write(content.getbuffer())
+
+
+def keep(path: Path, second: Path) -> None:
+    """Gives a file a second name, whose content stays when the first is replaced. An existing `second` is replaced."""
+    try:
+        _link(path, second)
+    except OSError:  # a file system without hard links
+        with atomic_write(second) as file:
+            file.write(path.read_bytes())
+
+
+def _link(path: Path, second: Path) -> None:
+    temporary = temporary_name(second)
+    os.link(path, temporary)
+    try:
+        os.replace(temporary, second)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def copy_to_cpu(state: Any) -> Any:

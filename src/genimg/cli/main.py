@@ -67,11 +67,14 @@ def run(words: list[str], worker: Sequence[str] | None = None) -> int:
 
     given = (command.task, command.words, command.config_dir)
     session, cfg = Session(*given) if worker is None else Session(*given, worker), command.flags.get("--cfg")
-    if "--multirun" in command.flags and cfg is None:
-        from genimg.sweeps.run import sweep
+    resolve = "--resolve" in command.flags
+    if "--info" in command.flags:
+        return session.info()
+    if "--multirun" in command.flags:
+        from genimg.sweeps.run import print_jobs, sweep
 
-        return sweep(session)
-    return session.run(cfg, resolve="--resolve" in command.flags)
+        return sweep(session) if cfg is None else print_jobs(session, cfg, resolve)
+    return session.run(cfg, resolve)
 
 
 def read(words: list[str]) -> Command:

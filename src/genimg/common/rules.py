@@ -53,6 +53,7 @@ RULES: dict[str, Rule] = {
     "budget.minutes": Number(above=0, null=True),
     "checkpoint.every_images": Integer(1, null=True),
     "checkpoint.every_minutes": Number(above=0, null=True),
+    "checkpoint.keep": Integer(1, choices=("all",), null=True),
     "ema.half_life": Ends(low=0),
     "ema.ramp": Number(above=0, high=1),
     "ema.sigma_rel": Numbers(above=0, high=0.28, null=True),  # 1 / sqrt(12) is that of all times with equal weights

@@ -51,6 +51,11 @@ class RunFolder:
         """Returns the log of the process of this rank; rank 0 writes the log of the run."""
         return self.path / f"train.rank{rank}.log" if rank else self.log
 
+    def kept(self) -> list[Path]:
+        """The files that `checkpoint.keep` has left, the oldest first."""
+        found = [path for path in self.checkpoints.glob("*.pt") if path.stem.isascii() and path.stem.isdigit()]
+        return sorted(found, key=lambda path: int(path.stem))
+
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints.glob("*.pt"))
 

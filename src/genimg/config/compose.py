@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -13,7 +14,7 @@ from genimg.common.errors import UserError
 from genimg.common.nodes import of_installed_lightning
 from genimg.config import hydra_api, resolvers
 from genimg.config import yaml_text as pages
-from genimg.config.hydra_api import Override, flatten, interpolation, plain_value
+from genimg.config.hydra_api import File, Override, flatten, interpolation, plain_value
 
 
 class Composer:
@@ -111,9 +112,13 @@ class Composer:
                 waiting += [f"{group}/{inner}" for inner in self.loader.subgroups(group)]
         return found
 
+    def files(self, words: list[str]) -> Iterator[File]:
+        """The YAML files that compose `words`, the last one to take effect first."""
+        return self.loader.files(self.task, words)
+
     def source_of(self, key: str, words: list[str]) -> str | None:
         """The YAML file that sets the value of `key` when `words` are composed, for example configs/model/gan.yaml."""
-        for file in self.loader.files(self.task, words):
+        for file in self.files(words):
             if file.package and not key.startswith(f"{file.package}."):
                 continue
             inner = key[len(file.package) + 1 :] if file.package else key

@@ -6,11 +6,16 @@ FLAGS = {
     "--help": "print this text; with a task, print its keys: genimg sample --help",
     "--version": "print the version",
     "--cfg": "job, hydra or all: print the configuration and exit",
+    "--info": "print versions, and the YAML files that the configuration is made of",
     "--resolve": "with --cfg: replace every ${...} by its value",
     "--config-dir": "a folder of YAML files that add to or replace the packaged ones",
     "--config-name": "a root YAML file in --config-dir",
     "--multirun": "run every combination of comma-separated values: -m model=gan,vae",
     "--completion": "bash, zsh or fish: print the completion script",
 }
-SHORT = {"-h": "--help", "-m": "--multirun", "-c": "--cfg", "-cd": "--config-dir"}
+#: Other spellings, which Hydra has too.
+SHORT = {
+    "-h": "--help", "-m": "--multirun", "-c": "--cfg", "-i": "--info", "-cd": "--config-dir", "-cn": "--config-name",
+    "-cp": "--config-dir", "--config-path": "--config-dir",
+}  # fmt: skip
 WITH_VALUE = ("--cfg", "--config-dir", "--config-name", "--completion")

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from genimg.common.display import show
 from genimg.common.text import printable
 from genimg.config import check as config_check
-from genimg.config.choices import check_run_keys
-from genimg.config.compose import Composer, without_hydra
+from genimg.config.choices import check_choices, check_run_keys, split
+from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.meanings import translate
 from genimg.launch import probe
 from genimg.launch import start as launch
@@ -47,7 +48,7 @@ class Session:
         self.say()
         config = check(self.composer, self.words, on_this_machine=cfg is None)
         if cfg is not None:
-            show(_printed(config, cfg, resolve))
+            show(printed(config, cfg, resolve))
             return 0
         for override in self.composer.parse(self.words):
             check_run_keys(override)
@@ -55,6 +56,19 @@ class Session:
             return self.start(config, self.words)
         exit_code, words = probe.choose(self.composer, self.words, config, self.worker)
         return exit_code or self.start(check(self.composer, words), words)
+
+    def info(self) -> int:
+        """Prints versions and the YAML files of the configuration. Returns the exit code."""
+        self.say()
+        names = ("genimg-train", "hydra-core", "omegaconf", "pytorch-lightning", "torch")
+        show("  ".join(f"{name} {version(name)}" for name in names) + "\n\n")
+        choices, _ = split(self.composer, self.composer.parse(self.words))
+        check_choices(self.composer, choices)
+        files = [file for file in self.composer.files(list(map(line, choices))) if not file.package.startswith("hydra")]
+        show("The YAML files of the configuration; a later one replaces the values of an earlier one:\n")
+        for file in reversed(files):
+            show(f"  {file.name:44} {file.package}\n")
+        return 0
 
     def say(self) -> None:
         """Prints what words of other programs mean here, also before an error about what they mean."""
@@ -81,6 +95,7 @@ class Session:
         return shlex.join(["genimg-train", *folder, *task, *words])
 
 
-def _printed(config: DictConfig, part: str, resolve: bool) -> str:
+def printed(config: DictConfig, part: str, resolve: bool) -> str:
+    """A part of a configuration as YAML: job, hydra or all."""
     shown = {"job": without_hydra(config), "hydra": OmegaConf.masked_copy(config, ["hydra"]), "all": config}[part]
     return OmegaConf.to_yaml(shown, resolve=resolve)

@@ -9,10 +9,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from genimg.common.errors import STOPPED
+from genimg.common.display import show as show_text
+from genimg.common.errors import STOPPED, UserError
 from genimg.common.quoting import quoted
 from genimg.common.text import printable
-from genimg.launch.session import Session
+from genimg.launch.session import Session, check, printed
 from genimg.sweeps.folder import Job, SweepFolder
 from genimg.sweeps.job import RunJob
 from genimg.sweeps.launchers import LOCAL, launch
@@ -49,6 +50,22 @@ def sweep(session: Session) -> int:
     if best is not None:
         print(printable(best))
     return _finish(session, plan, results, stop.number)
+
+
+def print_jobs(session: Session, part: str, resolve: bool) -> int:
+    """Prints a part of the configuration (job, hydra or all) of each job as a YAML document. Returns the exit code.
+
+    Raises:
+        UserError: for an invalid job, and for a search, which chooses its jobs one after the other.
+    """
+    session.say()
+    plan = make_plan(session.composer, session.words)
+    if plan.sweeper == "optuna":
+        raise UserError("--cfg", part, "a sweep over lists; a search chooses its values as it runs", "omit -m")
+    for job in plan.jobs:
+        config = check(session.composer, job.words, on_this_machine=False)
+        show_text(f"--- # {printable(job.name)}\n{printed(config, part, resolve)}")
+    return 0
 
 
 def _search(session: Session, plan: Plan, config: DictConfig) -> str | None:

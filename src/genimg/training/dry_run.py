@@ -129,8 +129,13 @@ def report(settings: TrainSettings, checkpoint: Checkpoint, run: RunContext, tim
     log.info("speed     %s images/s, from %d steps after %d", f"{speed:,.0f}", TIMED, timer.warm_up)
     log.info("time      about %.1f minutes for %s images", min(minutes), f"{images:,.0f}")
     log.info("memory    %s peak so far", format_bytes(peak_memory(run.model.device)))
-    total = format_bytes(3 * size)
-    log.info("disk      %s: three checkpoints of %s, plus sample sheets and logs", total, format_bytes(size))
+    files, kept = 3, settings.checkpoint.keep  # last, previous and best; the newest kept one is `last` too
+    files += kept - 1 if isinstance(kept, int) else 0
+    more = ", and another one for each that is kept" if kept == "all" else ""
+    total = format_bytes(files * size)
+    log.info(
+        "disk      %s: %d checkpoints of %s%s, plus sample sheets and logs", total, files, format_bytes(size), more
+    )
 
 
 def synchronize(device: torch.device) -> None:

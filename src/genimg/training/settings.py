@@ -54,10 +54,14 @@ class EMASettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """Images and minutes between two saves of `last`; None disables that interval."""
+    """Images and minutes between two saves of `last`; None disables that interval.
+
+    keep: of how many of these saves a file remains; None of none.
+    """
 
     every_images: int | None
     every_minutes: float | None
+    keep: int | Literal["all"] | None
 
 
 @dataclass(frozen=True)

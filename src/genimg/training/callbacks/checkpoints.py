@@ -6,14 +6,14 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.checkpoints.read import load_to_resume
 from genimg.checkpoints.schema import Checkpoint, RunState, capture, process_state
-from genimg.checkpoints.write import copy_to_cpu, save_checkpoint
+from genimg.checkpoints.write import copy_to_cpu, keep, save_checkpoint
 from genimg.common.errors import STOPPED, UserError, in_a_line
 from genimg.common.files import remove_unfinished, write_json
 from genimg.common.hashing import Use, hash_int
@@ -162,7 +162,8 @@ class Checkpoints(Callback):
         self._finish_writing()
         if trainer.is_global_zero:
             best = self.best if name == "best" else None
-            self._writing = name, self._writer.submit(_write, self.folder, copy_to_cpu(checkpoint), best)
+            kept = self.settings.checkpoint.keep
+            self._writing = name, self._writer.submit(_write, self.folder, copy_to_cpu(checkpoint), best, kept)
         self.seconds_spent += time.monotonic() - started
 
     def _finish_writing(self) -> None:
@@ -197,10 +198,20 @@ class Checkpoints(Callback):
             torch.manual_seed(hash_int(Use.PROCESS, self.settings.seed, rank, self.clock.images_seen))
 
 
-def _write(folder: RunFolder, checkpoint: Checkpoint, best: Monitored | None) -> None:
-    """Writes the best checkpoint and its value, or without a value the last checkpoint."""
+def _write(
+    folder: RunFolder, checkpoint: Checkpoint, best: Monitored | None, kept: int | Literal["all"] | None
+) -> None:
+    """Writes the best checkpoint and its value, or without a value the last checkpoint.
+
+    kept: of how many last checkpoints a file remains.
+    """
     if best is None:
         save_checkpoint(folder.last, checkpoint, folder.previous)
+        if kept is not None:
+            keep(folder.last, folder.checkpoints / f"{checkpoint['images_seen']:09d}.pt")
+        if isinstance(kept, int):
+            for file in folder.kept()[:-kept]:
+                file.unlink()
     else:
         save_checkpoint(folder.best, checkpoint)
         write_json(folder.best_metric, {**asdict(best), "images_seen": checkpoint["images_seen"]})

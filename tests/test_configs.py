@@ -122,6 +122,8 @@ def _own_images(choice: str, tmp_path: Path) -> list[str]:
 
 def _needs(choice: str, tmp_path: Path) -> list[str]:
     """What a data set needs to be there; skips those that only a download brings."""
+    if choice == "logger=wandb":
+        return ["logger.wandb.offline=true", f"outputs={tmp_path / 'outputs'}"]
     config = OmegaConf.to_container(without_hydra(Composer("train").compose([choice])).data)
     targets = _targets(config)
     if any(target.endswith((".TorchvisionStills", ".CelebA")) for target in targets):
@@ -130,6 +132,8 @@ def _needs(choice: str, tmp_path: Path) -> list[str]:
         if not Path("/usr/share/datasets/fashion-mnist").is_dir():
             pytest.skip("Debian's dataset-fashion-mnist is not installed")
         return []
+    if any(target.endswith(".MapStyle") for target in targets):
+        return ["+data.source.train._target_=torchvision.datasets.FakeData", "+data.source.train.size=40"]
     if any(target.endswith((".ImageFolder", ".FrameFolder")) for target in targets):
         return [f"data.root={_folder(tmp_path / 'mine')}", "data.image_size=24"]
     return []

@@ -28,7 +28,6 @@ SMALL = ["model=vae", "data.image_size=8", "data.batch_size=16", "model.width=4"
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow
 def test_a_run_is_in_all_its_loggers(command: Callable[..., Answer], tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 

@@ -74,7 +74,8 @@ def _check_value(key: str, value: Any, target: object) -> None:
     if "." not in key and isinstance(value, dict):
         return
     rule = rule_for(key)
-    if rule is None and key.startswith("data.source."):  # the fields of our sources have the names of keys of data
+    of_source = key.startswith("data.source.") and str(target).startswith("genimg.")
+    if rule is None and of_source:  # the fields of our sources have the names of keys of data
         rule = rule_for(f"data.{key.rpartition('.')[2]}")
     if rule is not None and rule.applies(key, target) and not rule.accepts(value):
         raise ValueError(f"its {key:.60} is {value!r:.60}, not {rule}")

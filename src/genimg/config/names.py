@@ -198,11 +198,16 @@ def _with_classes(nodes: dict[str, object], given: dict[str, object]) -> dict[st
 
 
 def _is_open(key: str, nodes: dict[str, object]) -> bool:
-    """Whether `+` may add and `~` may remove `key`: in an open mapping, or an argument of a user-defined class."""
+    """Whether `+` may add and `~` may remove `key`: in an open mapping, or an argument of a user-defined class.
+
+    A mapping that is empty by default is open: it takes the class of another package with its arguments.
+    """
     if key.split(".")[0] in OPEN:
         return True
     while "." in key:
         key = key.rpartition(".")[0]
+        if isinstance(node := nodes.get(key), DictConfig) and len(node) == 0:
+            return True
         if f"{key}._target_" in nodes:
             return not str(nodes[f"{key}._target_"]).startswith("genimg.")
     return False

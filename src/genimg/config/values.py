@@ -85,8 +85,9 @@ def _check_mapping(key: str, given: object, default: DictConfig) -> None:
     if isinstance(given, dict):
         return  # check_keys has checked its keys
     inner = ", ".join(f"{key}.{name}" for name in list(default)[:4])
+    expected = f"a mapping; set its keys: {inner}, ..." if inner else f"a mapping: +{key}._target_=package.Class"
     hint = f"to remove it: ~{key}" if given is None and key.split(".")[0] in OPEN else None
-    raise UserError(key, shown(given), f"a mapping; set its keys: {inner}, ...", hint=hint)
+    raise UserError(key, shown(given), expected, hint=hint)
 
 
 def _same_type(given: object, default: object) -> bool:

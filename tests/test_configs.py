@@ -104,6 +104,10 @@ def test_every_model_takes_its_shape_from_the_data(model: str, shape: tuple[obje
 def test_every_choice_runs_for_a_step(choice: str, tmp_path: Path) -> None:
     words = [*_partners(choice), *_needs(choice, tmp_path)]
     _run(words, tmp_path)
+    if choice == "logger=wandb":
+        import wandb
+
+        wandb.teardown()  # its service lives as long as the process
 
 
 @pytest.mark.slow

@@ -65,6 +65,12 @@ def test_other_data_begin_a_new_run(run: RunFolder) -> None:
         assert mistake.value.key == "data"
 
 
+def test_the_recorded_choice_is_the_data_of_the_run_whatever_their_name(run: RunFolder) -> None:
+    run.overrides.write_text("data=kmnist\n")
+    rewrite(run, "data.name", "my characters")
+    assert checked(f"resume={run.path}", "data=kmnist", "allow_changes=true").run_dir == str(run.path)
+
+
 def test_another_checkpoint_begins_a_new_run(run: RunFolder) -> None:
     run.best.write_bytes(run.last.read_bytes())
     with pytest.raises(UserError, match=r"init_from=.*best\.pt") as mistake:

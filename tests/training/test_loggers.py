@@ -90,7 +90,8 @@ def test_a_logger_that_fails_costs_its_curves_only(
 
 def test_a_dry_run_finds_mistakes_of_callbacks_and_loggers(command: Callable[..., Answer], tmp_path: Path) -> None:
     stop = "+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping"  # its monitor is missing
-    for part in (stop, "+logger.tensorboard.max_size=3"):
-        answer = command(*SMALL, "dry_run=true", "trainer.threads=1", part)
-        assert answer.code == 2 and part.split(".")[1] in answer.err, answer.err
+    for part, words in ((stop, "callbacks.stop"), ("+logger.csv.colour=3", "'colour'")):
+        answer = command(*SMALL, "dry_run=true", "trainer.threads=1", "logger=csv", part)
+        assert answer.code == 2 and words in answer.err, answer.err
         assert list(tmp_path.iterdir()) == []
+    assert command(*SMALL, "callbacks=default", "dry_run=true", "trainer.threads=1").code == 0

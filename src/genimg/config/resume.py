@@ -51,7 +51,7 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     if not isinstance(given.get("allow_changes", False), bool):
         raise UserError("allow_changes", given["allow_changes"], "true or false")
     saved = read_config(run.config, "resume")
-    _check_data(given.get("data"), saved)
+    _check_data(given.get("data"), saved, recorded_words(run))
     passive = passive_callbacks(saved.get("callbacks"))
     changeable = (*_CHANGEABLE, *(f"callbacks.{name}" for name in passive if f"callbacks.{name}._target_" not in given))
     for override in overrides:
@@ -71,11 +71,14 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
     return RunFolder(run.path.absolute())
 
 
-def _check_data(chosen: object, saved: dict[str, Any]) -> None:
-    """Raises UserError for another data set: its images would be mixed with what the run has written."""
+def _check_data(chosen: object, saved: dict[str, Any], words: list[str]) -> None:
+    """Raises UserError for another data set: its images would be mixed with what the run has written.
+
+    words: the overrides that the run recorded, which name the YAML file of its data.
+    """
     data = saved.get("data")
     name = data.get("name") if isinstance(data, dict) else None
-    if chosen is not None and name is not None and chosen != name:
+    if chosen is not None and name is not None and chosen != name and f"data={chosen}" not in words:
         hint = f"a new run from these weights: init_from=RUN data={chosen} without resume="
         raise UserError("data", chosen, f"{name}, the data of the run", hint)
 
@@ -83,6 +86,14 @@ def _check_data(chosen: object, saved: dict[str, Any]) -> None:
 def _is_of(key: str, names: tuple[str, ...]) -> bool:
     """Whether a key or a group is one of these, or inside one."""
     return any(f"{key}.".replace("/", ".").startswith(f"{name}.") for name in names)
+
+
+def recorded_words(run: RunFolder) -> list[str]:
+    """The lines of RUN/overrides.txt, which is untrusted; none if it is missing, or not ours."""
+    try:
+        return read_bytes(run.overrides, MAX_YAML).decode(errors="replace").splitlines()
+    except ValueError:
+        return []
 
 
 def starting_choices(run: RunFolder, composer: Composer, overrides: list[Override]) -> list[str]:
@@ -94,13 +105,9 @@ def starting_choices(run: RunFolder, composer: Composer, overrides: list[Overrid
         UserError: with allow_changes=true, if a choice does not exist here.
     """
     found: dict[str, str] = {}
-    try:
-        words = read_bytes(run.overrides, MAX_YAML).decode(errors="replace").splitlines()
-    except ValueError:  # missing, or not ours
-        words = []
     known = {*composer.chosen_groups(), *composer.groups()}
     strict = any(override.key_or_group == "allow_changes" and override.value() is True for override in overrides)
-    for word in words:
+    for word in recorded_words(run):
         group = word.partition("=")[0]
         if group.startswith("hydra") or group not in known:
             continue

@@ -54,9 +54,9 @@ def start(
         lock_timeout: seconds to wait for a process that still saves in the run folder.
     """
     if config.task != "train" or config.dry_run or not _owns_run_folder(config):
-        if config.task == "train" and config.resume is None:
-            config.run_dir = None  # this command creates no folder
         with tempfile.TemporaryDirectory(prefix="genimg-") as temporary:
+            if config.task == "train" and config.resume is None:  # this command creates no folder
+                config.run_dir = temporary if config.dry_run else None
             return run_workers(config, write(config, Path(temporary, "config.yaml")), worker)
 
     def run_in(run: RunFolder, lock: list[int]) -> int:

@@ -15,6 +15,7 @@ from genimg import __version__
 from genimg.common.display import protect_standard_streams, show
 from genimg.common.errors import EXIT_CODE, UserError, nearest
 from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
+from genimg.config.vocabulary import key_of_flag
 
 
 class Command(NamedTuple):
@@ -132,8 +133,10 @@ def _config_dir(given: str | None) -> Path | None:
 
 
 def _unknown_flag(word: str) -> UserError:
-    near = nearest(word, FLAGS, cutoff=0.7)
+    near, ours = nearest(word, FLAGS, cutoff=0.7), key_of_flag(word)
     hint = f"did you mean {near}?" if near else "settings are written as key=value, without dashes"
+    if ours is not None:
+        hint = f"settings are written as key=value, without dashes: {ours}=..."
     return UserError(word, None, "one of " + ", ".join(FLAGS), hint=hint)
 
 

@@ -13,33 +13,12 @@ from genimg.common.rules import takes_names
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
 from genimg.config.hydra_api import Override, flatten
+from genimg.config.vocabulary import our_key
 
 # mappings that `+callbacks.mine._target_=...` may add to and `~callbacks.samples` may remove from
 OPEN = ("callbacks", "logger", "hydra")
 
 _GLOBAL = "# @package _global_"  # places the keys of an experiment at the root, instead of below `experiment`
-
-# the names of our keys in other programs
-_SYNONYMS = {
-    "model.lr": "learning_rate",
-    "model.latent_dim": "z_dim dim_z nz noise_dim latent_size latent_dims zdim",
-    "model.width": "ngf ndf base_channels channel_multiplier",
-    "data.batch_size": "batch bs batchsize batch_per_gpu",
-    "data.image_size": "resolution size res img_size imgsize imsize imagesize",
-    "data.channels": "nc img_channels image_channels num_channels",
-    "data.root": "path folder dir data_dir datadir dataroot data_path dataset_path",
-    "data.workers": "num_workers n_workers",
-    "budget.epochs": "max_epochs n_epochs num_epochs nepochs",
-    "budget.steps": "max_steps num_steps iterations iters n_iter niter",
-    "budget.images": "kimg nimg",
-    "budget.minutes": "hours seconds max_time max_minutes time",
-    "trainer.devices": "gpus num_gpus n_gpus ngpu num_devices",
-    "trainer.precision": "fp16 amp bf16 mixed_precision",
-    "outputs": "output output_dir out_dir outdir save_dir log_dir",
-    "num_images": "n_samples num_samples nsamples",
-    "truncation_psi": "trunc psi",
-}
-_OURS = {theirs: ours for ours, names in _SYNONYMS.items() for theirs in names.split()}
 
 
 def check_keys(composer: Composer, overrides: list[Override], nodes: dict[str, object]) -> None:
@@ -139,7 +118,7 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     key, value = override.key_or_group, override.get_value_element_as_str()
     leaves = [name for name, node in nodes.items() if not isinstance(node, DictConfig) and "_target_" not in name]
     word = override.input_line
-    ours = _OURS.get(key.rpartition(".")[2].lower(), key)
+    ours = our_key(key) or key
     beside = f"{key.rpartition('.')[0]}.{ours.rpartition('.')[2]}"  # model.generator_optimizer.learning_rate
     if (ours := beside if beside in leaves else ours) in leaves:
         return UserError(key, word, "an existing key", f"did you mean {ours}?", composer.source_of(ours, []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from genimg.launch.session import check
 GROUPS = pages.groups(None)
 CHOICES = [f"{group}={choice}" for group, choices in GROUPS.items() for choice in choices]
 SERVICES = ("logger=mlflow", "logger=wandb")  # tests/training/test_loggers.py runs them, in processes of their own
+OF_MODELS = [  # the networks that models have by default, which run with the models
+    f"model/network={name}"
+    for file in Path(__file__).parent.parent.glob("configs/model/*.yaml")
+    for name in re.findall(r"^  - network: (\w+)", file.read_text(), re.MULTILINE)
+]
 DATA_KEYS = {
     "_target_",
     "source",
@@ -101,7 +107,7 @@ def test_every_model_takes_its_shape_from_the_data(model: str, shape: tuple[obje
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice not in SERVICES])
+@pytest.mark.parametrize("choice", [one for one in CHOICES if one not in (*SERVICES, *OF_MODELS)])
 def test_every_choice_runs_for_a_step(choice: str, tmp_path: Path) -> None:
     words = [*_partners(choice), *_needs(choice, tmp_path)]
     _run(words, tmp_path)

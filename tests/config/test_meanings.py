@@ -38,6 +38,8 @@ EXAMPLES = {
     "trainer.log_every_n_steps=5": "log_every_steps=5",
     "trainer.default_root_dir=runs": "outputs=runs",
     "trainer.accelerator=cuda": "trainer.accelerator=gpu",
+    "trainer.devices=[0,1]": "trainer.devices=2",
+    "trainer.devices=-1": "trainer.devices=auto",
     "trainer.precision=bf16": "trainer.precision=bf16-mixed",
     "trainer.precision=32": "trainer.precision=32-true",
     "ckpt_path=last": "resume=last",
@@ -79,6 +81,12 @@ def test_a_limit_that_is_none_is_one_message(word: str) -> None:
     assert mistake.value.key == word.partition("=")[0]
 
 
+def test_gpus_in_the_middle_are_chosen_by_a_variable() -> None:
+    with pytest.raises(UserError) as mistake:
+        translate(["trainer.devices=[1,3]"], "train")
+    assert mistake.value.hint == "CUDA_VISIBLE_DEVICES=1,3 genimg-train trainer.devices=2"
+
+
 def test_a_limit_in_batches_is_one_in_items() -> None:
     config = check(Composer("train"), translate(["data.batch_size=8", "trainer.limit_train_batches=20"], "train")[0])
     assert config.data.limit == 160
@@ -92,7 +100,16 @@ def test_the_page_shows_what_every_word_means() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["trainer.accelerator=cpu", "trainer.precision=bf16-mixed", "logger=csv", "logger", "+a.b=1"]
+    "word",
+    [
+        "trainer.accelerator=cpu",
+        "trainer.devices=2,1",
+        "trainer.devices=auto",
+        "trainer.precision=bf16-mixed",
+        "logger=csv",
+        "logger",
+        "+a.b=1",
+    ],
 )
 def test_other_words_stay_as_they_are(word: str) -> None:
     assert translate([word], "train") == ([word], [])

@@ -56,6 +56,19 @@ def _dry_run(key: str, value: str) -> str:
     return "dry_run=true"
 
 
+def _devices(key: str, value: str) -> str:
+    """Lightning's list of GPUs: the first ones are a number here, and a variable of CUDA chooses others."""
+    if value == "-1":
+        return f"{key}=auto"
+    if not re.fullmatch(r"\[\d+(,\d+)*\]", text := value.replace(" ", "")):
+        return f"{key}={value}"
+    numbers = text.strip("[]").split(",")
+    if sorted(map(int, numbers)) != list(range(len(numbers))):
+        hint = f"CUDA_VISIBLE_DEVICES={','.join(numbers)} genimg-train {key}={len(numbers)}"
+        raise UserError(key, value, "a number of devices, or the list of the first ones", hint)
+    return f"{key}={len(numbers)}"
+
+
 def _items(key: str, *defaults: float) -> Meaning:
     """Lightning's limits of batches: a number of batches, or a share of the items. The defaults are no limit."""
 
@@ -92,6 +105,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "trainer.limit_val_batches": _items("callbacks.validation.num_images", 1.0),
         "trainer.log_every_n_steps": _same("log_every_steps"),
         "trainer.default_root_dir": _same("outputs"),
+        "trainer.devices": _devices,
         "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
         "trainer.precision": _choice("trainer.precision", {"32": "32-true", "bf16": "bf16-mixed"}),
         "hydra.run.dir": _same("run_dir"),

@@ -20,7 +20,9 @@ def test_info_names_the_files_of_the_configuration(command: Callable[..., Answer
     assert files[0] == "configs/train.yaml" and "configs/model/vae.yaml" in files
     assert files.index("configs/model/vae.yaml") < files.index(str(tmp_path / "own" / "model" / "mine.yaml"))
     assert "hydra-core 1.3" in answer.out
-    assert answer.imported == "" and command("--info", "model=vea").code == 2
+    assert answer.imported == ""
+    for wrong in (["model=vea"], ["modle=gan"], ["model.foo=3"], ["-m", "model=gan,vae"]):
+        assert command("--info", *wrong).code == 2, wrong
 
 
 def test_cfg_of_a_sweep_prints_every_job(command: Callable[..., Answer], tmp_path: Path) -> None:
@@ -34,6 +36,7 @@ def test_cfg_of_a_sweep_prints_every_job(command: Callable[..., Answer], tmp_pat
     found = [OmegaConf.create(text) for _, _, text in texts]
     assert [(one.model.name, one.seed) for one in found] == [("code_rnn", 3), ("code_rnn", 4), ("rnn", 3), ("rnn", 4)]
     assert list(tmp_path.iterdir()) == []
+    assert command("-m", "seed=1,2", "--cfg", "all", "--resolve").code in (0, 2)
     assert command("-m", "hydra/sweeper=optuna", "model.lr=interval(1e-4,1e-2)", "--cfg", "job").code == 2
 
 

@@ -124,6 +124,11 @@ def test_a_data_module_gives_its_training_and_test_data() -> None:
     ("train", "num_classes", "message"),
     [
         ({}, 0, "a dataset with __len__"),
+        ({"size": 3}, 0, "a mapping without _target_"),
+        (Listed([()] * 9), 0, "an empty item"),
+        (Listed([torch.zeros(3, 3, 8, 8)] * 9), 0, "an item of shape"),
+        (Listed([torch.tensor(0.5)] * 9), 0, "an item of shape"),
+        (Listed([(x, float("inf")) for x in PIXELS]), 2, "a whole number"),
         (iter([1]), 0, "a dataset with __len__"),
         (Listed([]), 0, "a dataset with __len__"),
         (Listed([x.float() for x in PIXELS]), 0, r"in \[0, 1\] or \[-1, 1\]"),
@@ -145,3 +150,24 @@ def test_it_is_trained_and_sampled(tmp_path: Path) -> None:
     words += ["+data.source.train.image_size=[3,12,10]", "model=vae", "model.width=4", "model.hidden=16"]
     folder = run_folder(tmp_path / "run", *words, "callbacks=none", "logger=none", "budget.images=32")
     assert load(folder).sample(2, classes=[3]).shape == (2, 3, 8, 8)
+
+
+class Rare(Listed):
+    """Images of which a transform changes one in a hundred."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.items[index] if torch.rand(1) > 0.01 else 255 - self.items[index]
+
+
+def test_a_rare_random_transform_is_drawn_anew() -> None:
+    source = MapStyle(Rare(list(PIXELS)))
+    drawn = [pixels(source, draw=draw) for draw in range(40)]
+    assert any(not torch.equal(one, PIXELS) for one in drawn)
+
+
+def test_an_image_out_of_range_is_found_wherever_it_is() -> None:
+    dataset = Listed([x / 255 for x in PIXELS.repeat(20, 1, 1, 1)])
+    for bad in (torch.full((3, 8, 8), 200.0), torch.full((3, 8, 8), float("nan"))):
+        dataset.items[101] = bad
+        with pytest.raises(UserError, match="from 0 to 1"):
+            pixels(MapStyle(dataset))

@@ -33,7 +33,11 @@ def test_a_run_is_in_all_its_loggers(command: Callable[..., Answer], tmp_path: P
 
     words = [*CLIPS, *SHORT, "tags=[first]", "logger=[csv,mlflow,wandb]", "logger.wandb.offline=true"]
     resumed = ["budget.images=96", "resume=one", "trust=[pytorch_lightning]"]
-    for given in ([*words, "budget.images=64", "run_dir=one"], resumed):
+    for given in ([*words, "budget.images=64", "run_dir=one"], [*resumed[:2]], resumed):
+        if given == resumed[:2]:
+            answer = command(*given)
+            assert answer.code == 2 and "trust=[pytorch_lightning]" in answer.err  # it may connect anywhere
+            continue
         answer = command(*given)
         assert answer.code == 0, answer.err
     assert (tmp_path / "one" / "metrics.csv").is_file()
@@ -53,7 +57,8 @@ def test_a_run_is_in_all_its_loggers(command: Callable[..., Answer], tmp_path: P
     }
 
     sessions = sorted((tmp_path / "outputs" / "wandb").glob("offline-run-*"))
-    assert [one.name.partition("-one")[1] for one in sessions] == ["-one", "-one"]  # both have the id of the run
+    identity = (tmp_path / "one" / "wandb.id").read_text()
+    assert [one.name.rpartition("-")[2] for one in sessions] == [identity, identity]  # both have the id of the run
     media = {file.name.split("_")[0] for file in sessions[0].rglob("media/*/*") if file.suffix in (".png", ".gif")}
     assert media == {"samples", "reconstructions", "animations"}
 
@@ -86,6 +91,20 @@ def test_a_logger_that_fails_costs_its_curves_only(
     folder = run_folder(tmp_path / "run", *SMALL, "logger=csv", *words, "budget.images=64", "log_every_steps=1")
     assert caplog.text.count("CSVLogger stops: the server is gone") == 1
     assert (folder / "metrics.csv").is_file()
+
+
+def test_a_class_that_is_no_logger_or_callback_is_one_message(tmp_path: Path) -> None:
+    for part in ("logger", "callbacks"):
+        words = [*SMALL, "logger=none", "budget.images=32", f"+{part}.mine._target_=collections.Counter"]
+        with pytest.raises(UserError, match="of Lightning"):
+            run_folder(tmp_path / part, *words)
+    with pytest.raises(UserError, match="a mapping with the class"):
+        cross_checks.check_parts({"callbacks": {}, "logger": {"mine": 5}})
+
+
+def test_a_run_folder_that_a_database_cannot_name_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"without \?, # and %"):
+        run_folder(tmp_path / "a?b", *SMALL, "logger=mlflow", "budget.images=32")
 
 
 def test_a_dry_run_finds_mistakes_of_callbacks_and_loggers(command: Callable[..., Answer], tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def load_newest(folder: RunFolder) -> Checkpoint:
     """Reads the last checkpoint of a run to resume it; if it is missing or damaged, the newest one that is intact."""
     found: list[Checkpoint] = []
     problems: list[UserError] = []
-    for file in (folder.last, folder.previous, folder.best):
+    for file in (folder.last, folder.previous, *reversed(folder.kept()), folder.best):
         try:
             found += [load_to_resume(file)] if file.exists() else []
         except UserError as error:

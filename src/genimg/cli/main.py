@@ -70,6 +70,8 @@ def run(words: list[str], worker: Sequence[str] | None = None) -> int:
     session, cfg = Session(*given) if worker is None else Session(*given, worker), command.flags.get("--cfg")
     resolve = "--resolve" in command.flags
     if "--info" in command.flags:
+        if "--multirun" in command.flags:
+            raise UserError("--info", "-m", "a single run", "-m ... --cfg job prints the jobs")
         return session.info()
     if "--multirun" in command.flags:
         from genimg.sweeps.run import print_jobs, sweep

@@ -16,6 +16,8 @@ ALLOWED = (r"genimg\.models\.((networks|objectives)\.)?\w+\.[A-Z]\w*", r"torch\.
 
 # of Hydra's special keys, those that a file may use; `_args_` would set a parameter without its name
 _SPECIAL = ("_target_", "_partial_")
+# loggers that connect to a service: an untrusted configuration may not name where
+_CONNECTING = ("pytorch_lightning.loggers.MLFlowLogger", "pytorch_lightning.loggers.WandbLogger")
 _TARGET = re.compile(r"\b_target_: *[\"']?([\w.]+)")
 
 
@@ -76,10 +78,11 @@ def named_in(folder: Path) -> tuple[str, ...]:
 
 @cache
 def packaged(group: str) -> tuple[str, ...]:
-    """Returns the classes that the packaged YAML of a config group names."""
+    """Returns the classes that the packaged YAML of a config group names, without those that connect to a service."""
     from importlib import import_module
 
-    return named_in(Path(import_module("genimg.configs").__path__[0], group))
+    found = named_in(Path(import_module("genimg.configs").__path__[0], group))
+    return tuple(name for name in found if name not in _CONNECTING)
 
 
 def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:

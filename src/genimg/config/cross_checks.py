@@ -90,6 +90,9 @@ def check_parts(config: Config) -> None:
     """Raises UserError for a callback or a logger without a class, and for a logger whose package is missing."""
     for group in ("callbacks", "logger"):
         for name, node in config[group].items():
+            if not isinstance(node, dict):
+                key, expected = f"{group}.{name}", "a mapping with the class of the part"
+                raise UserError(key, node, expected, f"+{key}._target_=package.Class")
             if "_target_" not in node:
                 key = f"{group}.{name}._target_"
                 raise UserError(key, None, "the class of the part, which has other keys only", f"+{key}=package.Class")

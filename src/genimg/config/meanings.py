@@ -110,8 +110,8 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "trainer.precision": _choice("trainer.precision", {"32": "32-true", "bf16": "bf16-mixed"}),
         "hydra.run.dir": _same("run_dir"),
         "ckpt_path": _same("resume"),
-        "logger": _choice("logger", {"null": "none", "false": "none"}),
-        "callbacks": _choice("callbacks", {"null": "none", "false": "none"}),
+        "logger": _choice("logger", {"null": "none", "false": "none", "[]": "none"}),
+        "callbacks": _choice("callbacks", {"null": "none", "false": "none", "[]": "none"}),
     },
     "": {"ckpt_path": _same("run")},
 }

@@ -72,7 +72,8 @@ class MapStyle:
         dataset = self.parts[part]
         decoder = Decoder(shape, self.fit, as_rgb(self.background))
         labels = read_labels(dataset, self.num_classes) if self.num_classes else None
-        items = MapItems(dataset, decoder, is_signed(dataset), labels, self._classes(dataset))
+        signed = is_signed(self.parts["train"])  # the same for both parts
+        items = MapItems(dataset, decoder, signed, labels, self._classes(dataset))
         too_large = len(items) * torch.Size(shape).numel() > self.in_memory_bytes
         if too_large or is_random(dataset):
             return items
@@ -131,7 +132,14 @@ class MapItems:
         if isinstance(image, Image.Image):
             return torch.from_numpy(np.ascontiguousarray(self.decoder.convert(image)))
         pixels = _as_chw(image)
+        if pixels.ndim != 3 or 0 in pixels.shape:
+            raise UserError("data.source.train", f"an item of shape {tuple(pixels.shape)}", "images " + _KINDS)
         if pixels.is_floating_point():
+            if not bool(((pixels >= (-1.001 if self.signed else -0.001)) & (pixels <= 1.001)).all()):
+                low, high = float(pixels.min()), float(pixels.max())
+                least = -1 if self.signed else 0
+                expected = f"from {least} to 1, as in the first items"
+                raise UserError("data.source.train", f"pixels from {low:.3g} to {high:.3g}", expected)
             pixels = ((pixels + 1) * 127.5 if self.signed else pixels * 255).round().clamp(0, 255).byte()
         if pixels.dtype != torch.uint8 or pixels.shape[0] not in (1, 3):
             raise UserError(
@@ -151,7 +159,11 @@ def image_of(item: Any) -> Any:
             if name in item:
                 return item[name]
         raise UserError("data.source.train", f"an item with {', '.join(map(str, item))}", " or ".join(_IMAGE_NAMES))
-    return item[0] if isinstance(item, tuple | list) else item
+    if isinstance(item, tuple | list):
+        if not item:
+            raise UserError("data.source.train", "an empty item", "(image, label)")
+        return item[0]
+    return item
 
 
 def label_of(item: Any) -> int:
@@ -163,7 +175,7 @@ def label_of(item: Any) -> int:
         found = item[1]
     try:
         return int(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         hint = "data.num_classes=0 for a dataset without labels"
         raise UserError("data.num_classes", f"an item whose label is {found!r:.40}", "a whole number", hint) from None
 
@@ -176,7 +188,10 @@ def read_labels(dataset: Any, num_classes: int) -> Tensor:
     """
     known = next((getattr(dataset, n) for n in ("targets", "labels", "_labels") if hasattr(dataset, n)), None)
     try:
-        labels = torch.as_tensor(np.asarray(known)).long()
+        found = torch.as_tensor(np.asarray(known))
+        labels = found.long()
+        if not torch.equal(labels.to(found.dtype), found):
+            raise ValueError
     except (TypeError, ValueError):
         labels = torch.zeros(0)
     if known is None or labels.shape != (len(dataset),):
@@ -205,9 +220,14 @@ def is_signed(dataset: Any) -> bool:
 
 
 def is_random(dataset: Any) -> bool:
-    """Whether the same item differs from draw to draw."""
+    """Whether an item takes random numbers, or differs from draw to draw."""
     rows = sorted({0, len(dataset) // 2, len(dataset) - 1})
     for row in rows:
+        with _seeded(0):
+            before = _drawn_numbers()
+            dataset[row]
+            if _drawn_numbers() != before:
+                return True
         first, *others = (_drawn(dataset, row, draw) for draw in range(_REPEATED))
         if any(one.shape != first.shape or not torch.equal(one, first) for one in others):
             return True
@@ -217,6 +237,12 @@ def is_random(dataset: Any) -> bool:
 def _drawn(dataset: Any, row: int, draw: int) -> Tensor:
     image = image_of(_item(dataset, row, draw))
     return torch.from_numpy(np.array(image)) if isinstance(image, Image.Image) else _as_chw(image)
+
+
+def _drawn_numbers() -> tuple[bytes, object, bytes, int]:
+    """The states of the generators of torch, Python and numpy."""
+    numbers: Any = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numbers[1].tobytes(), int(numbers[2])
 
 
 @contextmanager
@@ -264,16 +290,19 @@ def _item(dataset: Any, row: int, draw: int = 0) -> Any:
 
 
 def _check(dataset: Any, part: Part) -> None:
-    if (
-        not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"))
-        or not len(dataset)
-        or isinstance(dataset, str)
-    ):
-        got = "nothing" if isinstance(dataset, Mapping) and not dataset else f"{type(dataset).__name__}"
-        hint = f"+data.source.{part}._target_=torchvision.datasets.Flowers102, and its arguments"
-        raise UserError(
-            f"data.source.{part}", got, "a dataset with __len__ and __getitem__, or a LightningDataModule", hint
-        )
+    """Raises UserError for what is no dataset."""
+    try:
+        size = len(dataset) if hasattr(dataset, "__getitem__") and not isinstance(dataset, str | Mapping) else 0
+    except Exception:
+        size = 0
+    if size:
+        return
+    got = type(dataset).__name__
+    if isinstance(dataset, Mapping):
+        got = "a mapping without _target_" if dataset else "nothing"
+    expected = "a dataset with __len__ and __getitem__ that is not empty, or a LightningDataModule"
+    hint = f"+data.source.{part}._target_=torchvision.datasets.Flowers102, and its arguments"
+    raise UserError(f"data.source.{part}", got, expected, hint)
 
 
 def _of_module(module: LightningDataModule) -> dict[Part, Any]:
@@ -288,7 +317,8 @@ def _of_module(module: LightningDataModule) -> dict[Part, Any]:
         found: dict[Part, Any] = {"train": module.train_dataloader().dataset}
         if type(module).test_dataloader is not LightningDataModule.test_dataloader:
             module.setup("test")
-            found["test"] = module.test_dataloader().dataset
+            if (test := getattr(module.test_dataloader(), "dataset", None)) is not None:
+                found["test"] = test
     except Exception as error:
         expected = f"a data module that can be set up: {first_line(error)}"
         raise UserError("data.source.train", type(module).__name__, expected) from error

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from genimg.common.display import show
+from genimg.common.errors import UserError
 from genimg.common.text import printable
 from genimg.config import check as config_check
-from genimg.config.choices import check_choices, check_run_keys, split
+from genimg.config.choices import check_run_keys, split
 from genimg.config.compose import Composer, line, without_hydra
 from genimg.config.meanings import translate
 from genimg.launch import probe
@@ -60,10 +62,10 @@ class Session:
     def info(self) -> int:
         """Prints versions and the YAML files of the configuration. Returns the exit code."""
         self.say()
+        check(self.composer, self.words, on_this_machine=False)
         names = ("genimg-train", "hydra-core", "omegaconf", "pytorch-lightning", "torch")
         show("  ".join(f"{name} {version(name)}" for name in names) + "\n\n")
         choices, _ = split(self.composer, self.composer.parse(self.words))
-        check_choices(self.composer, choices)
         files = [file for file in self.composer.files(list(map(line, choices))) if not file.package.startswith("hydra")]
         show("The YAML files of the configuration; a later one replaces the values of an earlier one:\n")
         for file in reversed(files):
@@ -98,4 +100,8 @@ class Session:
 def printed(config: DictConfig, part: str, resolve: bool) -> str:
     """A part of a configuration as YAML: job, hydra or all."""
     shown = {"job": without_hydra(config), "hydra": OmegaConf.masked_copy(config, ["hydra"]), "all": config}[part]
-    return OmegaConf.to_yaml(shown, resolve=resolve)
+    try:
+        return OmegaConf.to_yaml(shown, resolve=resolve)
+    except OmegaConfBaseException as error:  # Hydra's own node has values that only a job of a sweep has
+        reason = str(error).splitlines()[0]
+        raise UserError("--resolve", None, f"values that resolve: {reason}", "--cfg job, or omit --resolve") from error

@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import os
 import resource
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.build import Builder
+from genimg.common.nodes import replaced
 from genimg.distributed.data_parallel import leave
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.clock import Budget
@@ -106,6 +108,8 @@ def build_parts(settings: TrainSettings) -> None:
         UserError: for a class that does not exist or refuses a value.
     """
     builder = Builder(settings.trust)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow's logger creates its database as it is built
+    settings = replace(settings, logger=replaced(settings.logger, "tracking_uri", None))
     build_callbacks(settings, builder)
     build_loggers(settings, builder, images_seen=0)
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,21 +35,26 @@ def build_loggers(settings: TrainSettings, builder: Builder, images_seen: int) -
         return [DummyLogger()] if settings.logger else []
     loggers = []
     for name, given in settings.logger.items():
-        node = {**given, **_of_this_run(given, settings, images_seen)}
+        node = {**given, **_of_this_run(name, given, settings, images_seen)}
         try:
-            loggers.append(builder.build(node, f"logger.{name}", "logger"))
+            logger = builder.build(node, f"logger.{name}", "logger")
         except ImportError as error:
-            raise UserError(
-                f"logger.{name}", given["_target_"], f"an installed package: {first_line(error)}"
-            ) from error
+            expected = f"an installed package: {first_line(error)}"
+            raise UserError(f"logger.{name}", given["_target_"], expected) from error
+        if not isinstance(logger, Logger):
+            raise UserError(f"logger.{name}._target_", type(logger).__name__, "a logger of Lightning")
+        loggers.append(logger)
     return loggers
 
 
-def _of_this_run(node: dict[str, Any], settings: TrainSettings, images_seen: int) -> dict[str, Any]:
-    """The arguments of a logger that depend on the run, if `node` does not set them.
+def _of_this_run(name: str, node: dict[str, Any], settings: TrainSettings, images_seen: int) -> dict[str, Any]:
+    """The arguments of the logger `name` that depend on the run, if `node` does not set them.
 
     TensorBoard's `purge_step` hides what an earlier session wrote after `images_seen`. W&B continues the run with the
     same `id`.
+
+    Raises:
+        UserError: for a run folder in which MLflow can have no database.
     """
     folder = settings.run_dir.absolute()
     own: dict[str, Any] = {}
@@ -56,14 +62,29 @@ def _of_this_run(node: dict[str, Any], settings: TrainSettings, images_seen: int
         case "TensorBoardLogger":
             own = {"purge_step": images_seen + 1}
         case "WandbLogger":
-            unique = re.sub(r"[^\w.-]", "-", f"{folder.parent.name}-{folder.name}")
-            own = {"name": folder.name, "id": unique, "save_dir": settings.config["outputs"]}
+            own = {"name": folder.name, "id": _wandb_id(folder), "save_dir": settings.config["outputs"]}
         case "MLFlowLogger":
-            uri = os.environ.get("MLFLOW_TRACKING_URI")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # its default blocks for minutes
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
             own = {"run_name": folder.name, "tags": dict.fromkeys(settings.tags, "true")}
-            own["tracking_uri"] = uri or f"sqlite:///{folder / 'mlflow.db'}"
-            own["artifact_location"] = None if uri else str(folder / "mlflow")
-    return {name: value for name, value in own.items() if node.get(name) is None}
+            own["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI")
+            if node.get("tracking_uri") is None and own["tracking_uri"] is None:
+                if set("?#%") & set(str(folder)):
+                    expected = "a folder without ?, # and % in its path, which the address of a database cannot name"
+                    raise UserError(f"logger.{name}", folder, expected, f"logger.{name}.tracking_uri=sqlite:///FILE")
+                own["tracking_uri"] = f"sqlite:///{folder / 'mlflow.db'}"
+                own["artifact_location"] = str(folder / "mlflow")
+    return {key: value for key, value in own.items() if node.get(key) is None}
+
+
+def _wandb_id(folder: Path) -> str:
+    """The id of the run in W&B, which is kept in the run folder: a resumed run continues there."""
+    file = folder / "wandb.id"
+    found = file.read_text(errors="replace") if file.is_file() else ""
+    if not re.fullmatch(r"[0-9a-f]{12}", found):
+        found = uuid.uuid4().hex[:12]
+        file.write_text(found)
+    return found
 
 
 def start(trainer: Trainer, hyperparameters: dict[str, Any]) -> None:
@@ -83,9 +104,23 @@ def start(trainer: Trainer, hyperparameters: dict[str, Any]) -> None:
             raise UserError(
                 "logger", name, f"a logger that can start: {first_line(error)}", _OFFLINE.get(name)
             ) from error
+        _guard(logger)
 
 
 _OFFLINE = {"WandbLogger": "logger.wandb.offline=true, or wandb login"}  # when the service cannot be reached
+
+
+def _guard(logger: Any) -> None:
+    """Lets the end of a logger fail with a warning: Lightning calls it after training."""
+    finalize = logger.finalize
+
+    def guarded(status: str) -> None:
+        try:
+            finalize(status)
+        except Exception as error:
+            log.warning("%s did not end: %s", type(logger).__name__, first_line(error))
+
+    logger.finalize = guarded
 
 
 def log_metrics(trainer: Trainer, values: dict[str, float], step: int) -> None:

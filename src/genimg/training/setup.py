@@ -171,8 +171,12 @@ def check_optimizers(model: GenerativeModel, node: Node) -> None:
 
 
 def build_callbacks(settings: TrainSettings, builder: Builder) -> list[Callback]:
-    """Returns the callbacks of the configuration."""
-    return [builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()]
+    """Returns the callbacks of the configuration. Raises UserError for a class that is none of Lightning's."""
+    found = {name: builder.build(node, f"callbacks.{name}", "callbacks") for name, node in settings.callbacks.items()}
+    for name, callback in found.items():
+        if not isinstance(callback, Callback):
+            raise UserError(f"callbacks.{name}._target_", type(callback).__name__, "a callback of Lightning")
+    return list(found.values())
 
 
 def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Callback]) -> Trainer:

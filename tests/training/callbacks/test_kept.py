@@ -27,3 +27,11 @@ def test_a_resumed_run_keeps_on(tmp_path: Path) -> None:
     run_folder(folder, *WORDS, "budget.images=128", "checkpoint.keep=3", f"resume={folder}")
     assert [int(path.stem) for path in RunFolder(folder).kept()] == [64, 96, 128]
     assert (folder / "checkpoints" / "000000064.pt").read_bytes() == first
+
+
+def test_a_kept_file_rescues_a_run(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", *WORDS, "budget.images=96", "checkpoint.keep=2")
+    for name in ("last.pt", "previous.pt", "best.pt"):
+        (folder / "checkpoints" / name).unlink(missing_ok=True)
+    run_folder(folder, *WORDS, "budget.images=128", "checkpoint.keep=2", f"resume={folder}")
+    assert [int(path.stem) for path in RunFolder(folder).kept()] == [96, 128]

@@ -210,7 +210,8 @@ def _write(
         if kept is not None:
             keep(folder.last, folder.checkpoints / f"{checkpoint['images_seen']:09d}.pt")
         if isinstance(kept, int):
-            for file in folder.kept()[:-kept]:
+            by_age = sorted(folder.kept(), key=lambda file: file.stat().st_mtime_ns)
+            for file in by_age[:-kept]:
                 file.unlink()
     else:
         save_checkpoint(folder.best, checkpoint)

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launch": {"common", "config", "distributed", "tasks"},
     "sweeps": {"common", "config", "launch"},
     "cli": {"common", "config", "launch", "sweeps"},
+    "__main__": {"cli"},
     "api": {"common", "config", "evaluation", "launch", "report", "sampling"},
     "": {"api", "common", "sampling"},  # genimg/__init__.py: the names of the Python interface
 }

@@ -1,7 +1,7 @@
 """genimg: train image generators (GAN, VAE, RNN) with one command or from Python.
 
 >>> import genimg
->>> run = genimg.train("model=vae", "data=digits", budget_minutes=1)
+>>> run = genimg.train("model=vae", "data=digits", budget_images=2000)
 >>> images = genimg.load("last").sample(16, seed=0)  # (16, C, H, W), values in [-1, 1]
 """
 

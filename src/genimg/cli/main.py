@@ -135,7 +135,7 @@ def _config_dir(given: str | None) -> Path | None:
 
 
 def _unknown_flag(word: str) -> UserError:
-    near, ours = nearest(word, FLAGS, cutoff=0.7), key_of_flag(word)
+    near, ours = nearest(word, FLAGS, cutoff=0.75), key_of_flag(word)
     hint = f"did you mean {near}?" if near else "settings are written as key=value, without dashes"
     if ours is not None:
         hint = f"settings are written as key=value, without dashes: {ours}=..."

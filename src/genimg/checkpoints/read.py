@@ -80,7 +80,10 @@ def load_newest(folder: RunFolder) -> Checkpoint:
     """Reads the last checkpoint of a run to resume it; if it is missing or damaged, the newest one that is intact."""
     found: list[Checkpoint] = []
     problems: list[UserError] = []
-    for file in (folder.last, folder.previous, *reversed(folder.kept()), folder.best):
+    kept = folder.kept()
+    for file in (folder.last, folder.previous, *reversed(kept), folder.best):
+        if found and file in kept:  # one is enough: they may be hundreds
+            continue
         try:
             found += [load_to_resume(file)] if file.exists() else []
         except UserError as error:

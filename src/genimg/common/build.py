@@ -41,8 +41,9 @@ class Builder:
             group: config group whose packaged YAML may also name classes, for example `data`.
 
         Raises:
-            UserError: if a target is not allowed or does not exist, or a class refuses a value. For a class of another
-                package and in an untrusted configuration (`trust` is not None), for every exception that it raises.
+            UserError: if a target is not allowed or does not exist, or a class refuses a value; in the group `data`
+                also if files are missing or damaged. For an untrusted configuration (`trust` is not None), for every
+                exception that a class raises.
         """
         from hydra.errors import InstantiationException
         from hydra.utils import instantiate
@@ -61,8 +62,8 @@ class Builder:
             if isinstance(cause, UserError):
                 raise cause from None
             # without a cause, Hydra itself refused the target, for example one that runs programs
-            foreign = not re.search(r"target '(genimg\.|functools\.)", str(error))
-            if cause is None or foreign or isinstance(cause, ValueError | TypeError) or trust is not None:
+            expected = (ValueError, TypeError, OSError, RuntimeError) if group == "data" else (ValueError, TypeError)
+            if cause is None or isinstance(cause, expected) or trust is not None:
                 inner = match[1] if (match := re.search(r"^full_key: (\S+)", str(error), re.MULTILINE)) else ""
                 full_key = ".".join(filter(None, (key, inner))) or "configuration"
                 reason = first_line(cause) if cause else " ".join(str(error).split()).split(". ")[0]

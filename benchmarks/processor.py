@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import flop_registry
@@ -104,7 +105,7 @@ def networks() -> None:
     for network in Composer("train").choices("model/network"):
         try:
             operations, seconds, images = training(network, machine)
-        except UserError:  # of another model
+        except (UserError, InterpolationKeyError):  # of another model
             continue
         speed = operations / seconds
         share = speed / product(kind)

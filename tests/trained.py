@@ -54,7 +54,7 @@ def checkpoint(*words: str) -> dict[str, Any]:
     )
     ema = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(model.ema_prefixes)}
     state = {"weights": ema, "chosen": "half_life", "others": {}}
-    return capture(RunState(config, model, state, [], data, 0, 1.0, None, [], {}, 0, {}))
+    return capture(RunState(config, model, state, [], {}, data, 0, 1.0, None, [], {}, 0, {}))
 
 
 def cpu_machine() -> Machine:

@@ -41,6 +41,7 @@ EXAMPLES = {
     "trainer.devices=[0,1]": "trainer.devices=2",
     "trainer.devices=-1": "trainer.devices=auto",
     "trainer.precision=bf16": "trainer.precision=bf16-mixed",
+    "trainer.precision=16": "trainer.precision=16-mixed",
     "trainer.precision=32": "trainer.precision=32-true",
     "ckpt_path=last": "resume=last",
     "ckpt_path=null": "resume=null",

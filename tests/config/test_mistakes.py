@@ -87,7 +87,15 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "a key of the data that another model has too": (["image_size=32"], ["image_size", "did you mean data.image_size"]),
     "classes of the model": (["model.num_classes=3"], ["model.num_classes", "got 3", "model.conditional=true"]),
-    "a precision with a scaler": (["trainer.precision=16-mixed"], ["trainer.precision", "auto, 32-true or bf16-mixed"]),
+    "a precision in half": (
+        ["trainer.precision=16-true"],
+        ["trainer.precision", "auto, 32-true, bf16-mixed or 16-mixed"],
+    ),
+    "half on a CPU": (["trainer=cpu", "trainer.precision=16"], ["trainer.precision", "got 16-mixed", "on a CPU"]),
+    "a fused step of scaled gradients": (
+        ["trainer.precision=16-mixed", "trainer.fused=true"],
+        ["trainer.fused", "false"],
+    ),
     "too many frames a second": (["sample", "fps=100"], ["fps", "got 100", "from 1 to 50"]),
     "directions, no mapping": (["sample", "directions=pca0"], ["directions", "got pca0", "a mapping"]),
     "strength of a direction": (["sample", "directions={pca0:far}"], ["directions.pca0", "got far", "a number"]),

@@ -145,6 +145,7 @@ class StopAt(Callback):
 RESNET = ["model/network=resnet", "model.attention=4", "model.spectral_generator=true"]
 STYLEGAN2 = ["model/network=stylegan2", "model.style_mixing=0.9", "model.path_length=2.0"]
 AVERAGES = ["ema.sigma_rel=[0.05,0.2]", "model.weight_norm=true"]
+HALF = ["trainer.precision=16-mixed", "trainer.accumulate_grad_batches=2", "data.batch_size=8"]
 SCHEDULED = ["model.beta2=[0.5,0.99]", "model.gamma=[1,0.1]", "ema.half_life=[0,1000]", "ema.ramp=1"]
 
 
@@ -152,6 +153,7 @@ SCHEDULED = ["model.beta2=[0.5,0.99]", "model.gamma=[1,0.1]", "ema.half_life=[0,
     ("number", "exit_code", "network"),
     [
         (signal.SIGINT, 130, AVERAGES),
+        (signal.SIGINT, 130, HALF),
         (signal.SIGTERM, 143, RESNET),
         (signal.SIGHUP, 143, STYLEGAN2),
         (signal.SIGUSR1, 143, SCHEDULED),
@@ -171,7 +173,8 @@ def test_a_run_stopped_by_a_signal_and_resumed_equals_one_that_was_not(
 
     ends = [load_checkpoint(RunFolder(folder).last) for folder in (straight, stopped)]
     assert float(ends[0]["model"]["augment.probability.overfitting"]) != 0
-    for part in ("model", "ema", "averages", "optimizers", "processes", "images_seen"):
+    assert bool(ends[0]["scaler"]) == (network is HALF)
+    for part in ("model", "ema", "averages", "optimizers", "scaler", "processes", "images_seen"):
         assert same(ends[0][part], ends[1][part]), part
     for name in ends[0]["ema"]:
         if name.endswith(".noise"):

@@ -13,7 +13,8 @@ from genimg.training.settings import TrainerSettings
 AUTO = TrainerSettings(
     accelerator="cpu", devices=1, num_nodes=1, strategy="auto",
     precision="auto", memory_format="auto", fused="auto", deterministic=False, graph="auto",
-    detect_anomaly=False, profiler=None, gradient_clip_val=None, gradient_clip_algorithm="norm", threads=1,
+    detect_anomaly=False, profiler=None, accumulate_grad_batches=1, gradient_clip_val=None,
+    gradient_clip_algorithm="norm", threads=1,
 )  # fmt: skip
 
 

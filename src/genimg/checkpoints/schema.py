@@ -21,7 +21,7 @@ from genimg.common.limits import LARGEST_INTEGER, LARGEST_ITEM, check_sides
 from genimg.common.run_config import check_values, permitted
 from genimg.models.base import GenerativeModel
 
-FORMAT = 14  # raise it when the fields, or the weights of a network, change
+FORMAT = 15  # raise it when the fields, or the weights of a network, change
 
 Checkpoint = dict[str, Any]
 
@@ -34,6 +34,7 @@ class RunState:
     model: GenerativeModel
     ema: dict[str, Any]  # the state of the callback: the chosen average as `weights`, its name, and the others
     optimizers: Sequence[Optimizer]
+    scaler: dict[str, Any]  # the state of the gradient scaler; empty without one
     data: Any  # the data module
     images_seen: int
     seconds: float  # trained
@@ -155,6 +156,13 @@ def _is_optimizer(state: Any) -> bool:
     return mappings and _is_list(state.get("param_groups"), lambda group: isinstance(group, dict))
 
 
+def _is_scaler(state: Any) -> bool:
+    usual: dict[str, Any] = torch.amp.GradScaler("cpu").state_dict()
+    if not isinstance(state, dict) or not (state.keys() == usual.keys() or not state):
+        return False
+    return all(type(value) is type(usual[name]) and 0 <= value < LARGEST_INTEGER for name, value in state.items())
+
+
 def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
     # without elements, a weight has any shape in no bytes
     return _is_mapping(value, lambda one: isinstance(one, Tensor) and one.numel() > 0)
@@ -206,6 +214,11 @@ FIELDS: dict[str, Field] = {
         lambda run: [optimizer.state_dict() for optimizer in run.optimizers],
         "a list of states of optimizers",
         check_to_resume=lambda value, _: _is_list(value, _is_optimizer),
+    ),
+    "scaler": Field(
+        lambda run: run.scaler,
+        "the state of a gradient scaler, or empty",
+        check_to_resume=lambda value, _: _is_scaler(value),
     ),
     "data": Field(
         _write_data,

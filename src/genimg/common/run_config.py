@@ -30,7 +30,7 @@ MAY_SET = (
         "freeze",
     ),
     *(f"trainer.{name}" for name in ("accelerator", "precision", "memory_format", "fused", "deterministic", "graph")),
-    *("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm"),
+    *(f"trainer.{name}" for name in ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")),
 )
 #: Keys that a saved configuration has for the record of how the run began. Only a new run acts on them.
 RECORDED = ("init_from", "init_weights", "name", "tags")

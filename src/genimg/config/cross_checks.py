@@ -308,6 +308,18 @@ def check_devices(config: Config) -> None:
         raise UserError("trainer.devices", devices, expected, hint)
 
 
+def check_half(config: Config) -> None:
+    """float16 has gradients that are scaled, and few operations of a CPU."""
+    trainer = config["trainer"]
+    if trainer["precision"] != "16-mixed":
+        return
+    if trainer["fused"] is True:
+        expected = "auto or false, because trainer.precision=16-mixed scales the gradients"
+        raise UserError("trainer.fused", True, expected, "remove trainer.fused")
+    if trainer["accelerator"] == "cpu" or count_gpus() == 0:
+        raise UserError("trainer.precision", "16-mixed", "32-true or bf16-mixed, on a CPU", "trainer.precision=auto")
+
+
 def check_processes(config: Config) -> None:
     trainer, launch, batch = config["trainer"], config["launch"], config["data"]["batch_size"]
     endpoint, num_nodes = launch["rdzv_endpoint"], trainer["num_nodes"]

@@ -107,7 +107,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "trainer.default_root_dir": _same("outputs"),
         "trainer.devices": _devices,
         "trainer.accelerator": _choice("trainer.accelerator", {"cuda": "gpu"}),
-        "trainer.precision": _choice("trainer.precision", {"32": "32-true", "bf16": "bf16-mixed"}),
+        "trainer.precision": _choice("trainer.precision", {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}),
         "hydra.run.dir": _same("run_dir"),
         "ckpt_path": _same("resume"),
         "logger": _choice("logger", {"null": "none", "false": "none", "[]": "none"}),

@@ -21,7 +21,16 @@ from genimg.config.saved import MOVABLE, load_trusted
 # settings that change neither what is trained nor how it is measured; with the passive callbacks
 _CHANGEABLE = ("budget", "logger", "trainer", "launch", "checkpoint", "log_every_steps", "dry_run", "health.patience")
 #: Of trainer, what changes the results.
-_KEPT = ("trainer.precision", "trainer.memory_format", "trainer.gradient_clip_val", "trainer.gradient_clip_algorithm")
+_KEPT = tuple(
+    f"trainer.{name}"
+    for name in (
+        "precision",
+        "memory_format",
+        "accumulate_grad_batches",
+        "gradient_clip_val",
+        "gradient_clip_algorithm",
+    )
+)
 _BESIDES = ("resume", "allow_changes", "outputs", "hydra", "trust")
 _NEVER = ("experiment", "run_dir", "sweep", *RECORDED)  # only a new run reads them
 

@@ -66,6 +66,7 @@ _NAMES = {
     "tags": "tag wandb_tags",
     "trainer.deterministic": "cudnn_deterministic use_deterministic_algorithms",
     "trainer.devices": "gpus num_gpus n_gpus ngpu num_devices nproc_per_node world_size num_processes n_gpu",
+    "trainer.accumulate_grad_batches": "gradient_accumulation_steps accumulation_steps accumulate_steps grad_accum",
     "trainer.gradient_clip_val": "clip_grad clip_grad_norm max_grad_norm grad_clip_norm gradient_clip",
     "trainer.precision": "fp16 amp bf16 mixed_precision use_amp half fp32",
     "trainer.threads": "num_threads torch_threads omp_num_threads cpu_threads",

@@ -37,7 +37,7 @@ class GenerativeData(LightningDataModule):
         kind: "images" or "sequences"; the items of the source must match.
         image_size: pixels of both sides, or (height, width).
         channels: 1 (grey) or 3 (RGB).
-        batch_size: items of a step on all ranks together.
+        batch_size: items of a batch on all ranks together. A step has `batches_per_step` of them.
         given_frames: frames of a clip that a sequence model is given, fewer than a clip has.
         num_classes: number of labels that the model is built for, compared with the data; 0 = unconditional.
         num_actions: number of actions of the clips, compared with the data if their actions are read; 0 = none.
@@ -88,6 +88,7 @@ class GenerativeData(LightningDataModule):
         self.num_actions = num_actions
         self.val_fraction, self.test_fraction, self.limit = val_fraction, test_fraction, limit
         self.workers = min(8, os.cpu_count() or 1) if workers is None else workers
+        self.batches_per_step = 1  # set before the first batch
         self.images_seen = 0
         self.rank, self.world_size = 0, 1
         self.num_items = 0
@@ -97,6 +98,11 @@ class GenerativeData(LightningDataModule):
         self.action_shares: Tensor | None = None
         self.fingerprint: dict[str, Any] = {}
         self._splits: dict[int, Items] = {}
+
+    @property
+    def step_size(self) -> int:
+        """Training items of a step on all ranks together."""
+        return self.batch_size * self.batches_per_step
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the splits that `stage` needs, once."""
@@ -148,9 +154,12 @@ class GenerativeData(LightningDataModule):
         if (values := torch.Size(train.shape).numel()) > LARGEST_ITEM:
             expected = f"fewer frames: a clip has at most {LARGEST_ITEM:,} values, and this one has {values:,}"
             raise UserError("data.num_frames", train.shape[0], expected)
-        if len(train) < self.batch_size:
+        if len(train) < self.step_size:
             limited = "" if self.limit is None else f" with data.limit={self.limit:g}"
             expected = f"at most {len(train)}, the number of training items of {self.name}{limited}"
+            if self.batch_size <= len(train):
+                got = f"{self.batches_per_step} batches of {self.batch_size}"
+                raise UserError("trainer.accumulate_grad_batches", got, f"{expected}, in a step")
             hint = f"data.batch_size={1 << (len(train).bit_length() - 1)}" if len(train) else None
             raise UserError("data.batch_size", self.batch_size, expected, hint)
 
@@ -162,7 +171,7 @@ class GenerativeData(LightningDataModule):
 
     def train_dataloader(self) -> Iterable[Batch]:
         """Batches without end. Each pass starts at the current value of `images_seen`."""
-        order = TrainOrder(self.num_items, self.batch_size, self.seed, self.rank, self.world_size)
+        order = TrainOrder(self.num_items, self.step_size, self.seed, self.rank, self.world_size)
         self._splits[_TRAIN] = self._on_device(self._splits[_TRAIN])
         return Batches(
             self._splits[_TRAIN],

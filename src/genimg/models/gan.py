@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from genimg.common.errors import UserError
 from genimg.common.noise import Noise
@@ -27,6 +27,7 @@ from genimg.models.objectives.penalties import (
     unit_gradient_estimate,
 )
 from genimg.models.outputs import OUTPUTS, clipped
+from genimg.models.parts import mean_metrics, split_batch
 from genimg.models.schedules import LR_SCHEDULES, Schedule
 
 #: Ways to compute a gradient penalty, the names that `model.penalty` takes.
@@ -41,6 +42,16 @@ class StepKind(NamedTuple):
     penalty: bool
     generator: bool
     generator_penalty: bool
+
+
+class Pass(NamedTuple):
+    """What the discriminator's step leaves to the generator's: of a batch, or of one of its parts."""
+
+    z: Tensor
+    labels: Tensor | None
+    fake: Tensor  # augmented, with their graph if the generator learns in this step
+    logits: tuple[Tensor, Tensor]  # of real and fake images, detached
+    metrics: dict[str, Tensor]
 
 
 class GAN(LatentModel):
@@ -106,6 +117,8 @@ class GAN(LatentModel):
     export_prefixes: ClassVar[tuple[str, ...]] = ("generator.",)
     #: Loss pairs by name; a subclass may add to them.
     objectives: ClassVar[dict[str, LossPair]] = OBJECTIVES
+    parts: int = 1
+    splits_batches: ClassVar[bool] = True
     _penalty_weight: Tensor  # a tensor, because it follows the clock
 
     def __init__(
@@ -218,55 +231,63 @@ class GAN(LatentModel):
         The fake images, their augmentation and the logits of the real images are computed once for both steps. The
         generator step passes the fake images through the updated discriminator.
         """
-        real = batch["images"]
-        labels = self._labels_of(batch)
         discriminator_optimizer, generator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
-
         discriminator_optimizer.zero_grad()
         generator_optimizer.zero_grad()
-        kind = self.step_kind(len(real))
-        z = self.draw_latents(len(real))
-        with torch.set_grad_enabled(kind.generator):
-            fake = self._generate(z, labels)
-            if self.periodic:
-                fake = roll_randomly(fake)
-        real, fake = self.augment.pair(real, fake)
-        metrics, real_logits = self.discriminator_loss(real.detach(), fake.detach(), labels)
-        self.manual_backward(metrics["loss_d"])
+        kind = self.step_kind(len(batch["images"]))
+        z = self.draw_latents(len(batch["images"]))
+        parts = split_batch({"images": batch["images"], "z": z, "labels": self._labels_of(batch)}, self.parts)
+        passes = [self._train_discriminator(part["images"], part["z"], part["labels"], kind) for part in parts]
         discriminator_optimizer.step()
+        metrics = mean_metrics([one.metrics for one in passes])
         if kind.generator:
-            penalty = cast(Penalised, self.generator).penalty(z, labels) if kind.generator_penalty else None
-            if penalty is not None:
-                metrics["penalty_g"] = penalty
-            loss = self._generator_step(generator_optimizer, real_logits.detach(), fake, labels, penalty)
-            metrics["loss_g"] = loss
-        return {name: value.detach() for name, value in metrics.items()}
+            metrics |= mean_metrics([self._train_generator(one, kind) for one in passes])
+            generator_optimizer.step()
+        of_real, of_fake = (torch.cat(logits)[:, 0] for logits in zip(*(one.logits for one in passes), strict=True))
+        return metrics | self.augment.adapt(of_real, of_fake, len(z) * world_size())
 
-    def _generator_step(
-        self,
-        optimizer: LightningOptimizer,
-        real_logits: Tensor,
-        fake: Tensor,
-        labels: Tensor | None,
-        penalty: Tensor | None,
-    ) -> Tensor:
-        """Updates the generator. Returns its loss, the penalty included."""
+    def _train_discriminator(self, real: Tensor, z: Tensor, labels: Tensor | None, kind: StepKind) -> Pass:
+        """Adds the gradients of the discriminator for one part of a batch.
+
+        With several parts, the graph of the fake images is not kept, but computed again by the generator's.
+        """
+
+        def draw(z: Tensor) -> tuple[Tensor, Tensor]:
+            fake = self._generate(z, labels)
+            return self.augment.pair(real, roll_randomly(fake) if self.periodic else fake)
+
+        with torch.set_grad_enabled(kind.generator):
+            again = kind.generator and self.parts > 1
+            seen, fake = cast(tuple[Tensor, Tensor], checkpoint(draw, z, use_reentrant=False)) if again else draw(z)
+        metrics, logits = self.discriminator_loss(seen.detach(), fake.detach(), labels)
+        self.manual_backward(self._of_step(metrics["loss_d"]))
+        return Pass(z, labels, fake, (logits[0].detach(), logits[1].detach()), metrics)
+
+    def _train_generator(self, drawn: Pass, kind: StepKind) -> dict[str, Tensor]:
+        """Adds the gradients of the generator for one part of a batch. Returns its loss, the penalty included."""
+        penalty = cast(Penalised, self.generator).penalty(drawn.z, drawn.labels) if kind.generator_penalty else None
         with frozen(self.discriminator):
-            loss = self._per_image(self.losses.generator(real_logits, self._logits(fake, labels))).mean()
+            logits = self._logits(drawn.fake, drawn.labels)
+            loss = self._per_image(self.losses.generator(drawn.logits[0], logits)).mean()
             if penalty is not None:
                 loss = loss + penalty
-            self.manual_backward(loss)
-        optimizer.step()
-        return loss
+            self.manual_backward(self._of_step(loss))
+        return {"loss_g": loss} if penalty is None else {"loss_g": loss, "penalty_g": penalty}
+
+    def _of_step(self, loss: Tensor) -> Tensor:
+        """The share of a part's mean loss in that of its batch."""
+        return loss / self.parts if self.parts > 1 else loss
 
     def draw_latents(self, count: int) -> Tensor:
         """z ~ N(0, I) for training, (count, latent_dim), from torch's generator."""
         return torch.randn(count, self.latent_dim, device=self.device)
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
-        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of the real images.
+    def discriminator_loss(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
+        """Metrics with the discriminator's loss, penalty included, as `loss_d`; and the logits of both halves.
 
-        The images are augmented. An adaptive augmentation follows the logits.
+        The images are augmented.
         """
         images = torch.cat([real, fake])
         logits, penalty = self._with_penalty(images, labels)
@@ -274,12 +295,11 @@ class GAN(LatentModel):
         loss = self._per_image(self.losses.discriminator(real_logits, fake_logits)).mean()
         if self.centring:
             loss = loss + self.centring * self._per_image(off_centre(real_logits, fake_logits)).mean()
-        of_real, of_fake = real_logits[:, 0], fake_logits[:, 0]
-        metrics = {"real_logits": of_real.mean(), "fake_logits": of_fake.mean()}
-        metrics |= self.augment.adapt(of_real, of_fake, len(real) * world_size())
-        if penalty is None:
-            return metrics | {"loss_d": loss}, real_logits
-        return metrics | {"penalty": penalty, "loss_d": loss + self._penalty_weight * penalty}, real_logits
+        metrics = {"real_logits": real_logits[:, 0].mean(), "fake_logits": fake_logits[:, 0].mean()}
+        if penalty is not None:
+            metrics["penalty"] = penalty
+            loss = loss + self._penalty_weight * penalty
+        return metrics | {"loss_d": loss}, (real_logits, fake_logits)
 
     def _with_penalty(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Logits (2 B, 1 + N) of real and fake images, and the gradient penalty; None in a step without one."""
@@ -287,7 +307,7 @@ class GAN(LatentModel):
             return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
         logits = self._logits(images, _twice(labels))
         batch_size = len(images) // 2
-        if not self.step_kind(batch_size).penalty:
+        if not self.step_kind(self.parts * batch_size).penalty:
             return logits, None
         count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
         halves = [half[:count] for half in images.chunk(2)]

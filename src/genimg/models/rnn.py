@@ -112,7 +112,7 @@ class RNN(SequenceModel):
         check_unused(_shared)
         if likelihood not in SUPPORTED:
             raise UserError("model.likelihood", likelihood, f"one of {', '.join(SUPPORTED)}")
-        self.automatic_optimization = False
+        self.automatic_optimization = not adversarial
         self.encoder, self.dynamics, self.decoder = encoder, dynamics, decoder
         self.optimizer, self.discriminator_optimizer = optimizer, discriminator_optimizer
         self.adversary = Adversary(discriminator, adversarial, Schedule.of(gamma)) if adversarial else None
@@ -149,14 +149,11 @@ class RNN(SequenceModel):
         return [weight for name, weight in self.named_parameters() if not name.startswith("adversary.")]
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """A step of the model, after one of the discriminator if there is one.
+        """The loss; with a discriminator a step of it, and then one of the model.
 
         Returns the loss without the adversary in nats per pixel, so that `grad_clip` suits any size, and metrics in
         nats per frame.
         """
-        optimizers = self.optimizers()
-        optimizer, *others = optimizers if isinstance(optimizers, list) else [optimizers]
-        optimizer.zero_grad()
         clips, labels = check_clips(batch["images"], self.given_frames), self._labels_of(batch)
         curriculum, progress, before = self.curriculum, self.progress, self.given_frames - 1
         clips = clips[:, : before + curriculum.frames(progress, clips.shape[1] - before)]
@@ -171,16 +168,21 @@ class RNN(SequenceModel):
         if tracking := curriculum.tracking_weight(progress):
             loss = loss + tracking * (bound.tracking + self._free_tracking(bound, torch.randn_like(noise), actions))
         loss = loss.mean() / bound.frames[0].numel()
-        metrics = {name: value.mean() for name, value in bound.metrics(self.likelihood).items()} | {"loss": loss}
-        if self.adversary is not None:
-            parts = (self.adversary, others[0], clips[:, before:], labels, bound, loss, actions)
-            metrics["loss_d"], adversarial = self._adversarial_losses(*parts)
-            loss = loss + adversarial
-        self.manual_backward(loss)
-        # products over many frames can explode (Pascanu et al. 2013)
-        nn.utils.clip_grad_norm_(self._weights(), self.grad_clip)
+        metrics = {name: value.mean().detach() for name, value in bound.metrics(self.likelihood).items()}
+        if self.adversary is None:
+            return metrics | {"loss": loss}
+        optimizer, discriminator_optimizer = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
+        parts = (self.adversary, discriminator_optimizer, clips[:, before:], labels, bound, loss, actions)
+        loss_d, adversarial = self._adversarial_losses(*parts)
+        optimizer.zero_grad()
+        self.manual_backward(loss + adversarial)
         optimizer.step()
-        return {name: value.detach() for name, value in metrics.items()}
+        return metrics | {"loss": loss.detach(), "loss_d": loss_d.detach()}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips the gradient of the model: products over many frames can explode (Pascanu et al. 2013)."""
+        if optimizer is self.optimizer_list()[0]:
+            nn.utils.clip_grad_norm_(self._weights(), self.grad_clip)
 
     def _free_tracking(self, bound: Bound, noise: Tensor, actions: Tensor | None) -> Tensor:
         """The tracking error of a path that sees of the clip only w, with z_t from the priors: (B,).

@@ -70,7 +70,7 @@ class StepTimer(RunCallback):
     @property
     def speed(self) -> float:
         """Images per second of the timed steps."""
-        return (self.steps - self.warm_up) * self.context.data.batch_size / self.seconds
+        return (self.steps - self.warm_up) * self.context.data.step_size / self.seconds
 
 
 class CaptureEnd(RunCallback):
@@ -123,7 +123,7 @@ def shortened(settings: TrainSettings, run_dir: Path) -> TrainSettings:
 def report(settings: TrainSettings, checkpoint: Checkpoint, run: RunContext, timer: StepTimer) -> None:
     """Prints the resolved configuration, then the estimated speed, time, memory and disk of the run."""
     speed = timer.speed
-    budget = Budget.from_settings(settings.budget, run.data.num_items, run.data.batch_size)
+    budget = Budget.from_settings(settings.budget, run.data.num_items, run.data.step_size)
     size = checkpoint_bytes(checkpoint)
     minutes = [budget.minutes] if budget.minutes else []
     minutes += [budget.images / speed / 60] if budget.images else []

@@ -183,7 +183,7 @@ def check_unfinished(run: RunContext) -> None:
     reached = {
         "images": run.clock.images_seen,
         "epochs": math.ceil(run.clock.images_seen / run.data.num_items),
-        "steps": math.ceil(run.clock.images_seen / run.data.batch_size),
+        "steps": math.ceil(run.clock.images_seen / run.data.step_size),
         "minutes": round(run.clock.seconds / 60, 1),
     }
     limits = asdict(run.settings.budget)

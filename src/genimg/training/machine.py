@@ -36,7 +36,13 @@ class Machine(TrainerSettings):
 
     def autocast(self) -> torch.autocast:
         """Returns a context with the precision of training, for code that runs outside the trainer."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
+        dtype = torch.float16 if self.scaled else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "32-true")
+
+    @property
+    def scaled(self) -> bool:
+        """Whether losses are scaled, because the gradients of float16 would vanish: Micikevicius et al. 2018, 3.2."""
+        return self.precision == "16-mixed"
 
     @property
     def layout(self) -> torch.memory_format:
@@ -61,7 +67,12 @@ def configure(settings: TrainerSettings, bf16: bool | None = None) -> Machine:
         _use_deterministic_algorithms()
     bf16 = has_bf16(accelerator) if bf16 is None else bf16
     # bfloat16 kernels need channels_last; in float32 it is faster too (docs/results.md, Speed)
-    auto = {"precision": "bf16-mixed" if bf16 else "32-true", "memory_format": "channels_last", "fused": True}
+    auto: dict[str, str | bool] = {
+        "precision": "bf16-mixed" if bf16 else "32-true",
+        "memory_format": "channels_last",
+        # a fused step would divide scaled gradients itself, after everything that limits them
+        "fused": settings.precision != "16-mixed",
+    }
     resolved = {name: value if value != "auto" else auto.get(name, value) for name, value in asdict(settings).items()}
     return Machine(**{**resolved, "accelerator": accelerator, "threads": threads})
 

@@ -59,10 +59,11 @@ def check_step(model: GenerativeModel, data: GenerativeData, machine: Machine, a
 def _step(model: Any, data: GenerativeData, machine: Machine) -> None:
     """One training step, outside a Trainer, on images without values."""
     frames = () if data.num_frames is None else (data.num_frames,)
-    images = torch.empty(data.batch_size, *frames, *data.image_shape)
-    batch: Batch = {"images": images, "labels": torch.zeros(data.batch_size, dtype=torch.int64)}
+    count = data.step_size
+    images = torch.empty(count, *frames, *data.image_shape)
+    batch: Batch = {"images": images, "labels": torch.zeros(count, dtype=torch.int64)}
     if data.actions:
-        batch["actions"] = torch.zeros(data.batch_size, (data.num_frames or 1) - 1, dtype=torch.int64)
+        batch["actions"] = torch.zeros(count, (data.num_frames or 1) - 1, dtype=torch.int64)
     optimizers = model.configure_optimizers()
     model.optimizers = lambda use_pl_optimizer=True: optimizers
     model.manual_backward = lambda loss: loss.backward()

@@ -45,7 +45,7 @@ def probe(settings: TrainSettings, candidates: list[Node], machine: Machine) -> 
     minutes = settings.budget.minutes
     assert minutes is not None, "checked by the command"
     trials = Trials(settings, candidates, machine, max(LEAST, SHARE * 60 * minutes))
-    most = Budget.from_settings(settings.budget, trials.data.num_items, trials.data.batch_size).images or math.inf
+    most = Budget.from_settings(settings.budget, trials.data.num_items, trials.data.step_size).images or math.inf
     log.info("fit       times some widths, in at most about %.0f s", trials.seconds)
     try:
         if machine.accelerator == "gpu":
@@ -76,7 +76,10 @@ class Trials:
     def choose_batch_size(self) -> None:
         """Sets the batch size of the data, chosen at the default width."""
         default = self.data.batch_size
-        sizes = [default, *(size for size in BATCH_SIZES if default < size <= self.data.num_items)]
+        sizes = [
+            default,
+            *(size for size in BATCH_SIZES if default < size <= self.data.num_items // self.data.batches_per_step),
+        ]
 
         def speed(size: int) -> float | None:
             self.data.batch_size = size

@@ -25,6 +25,7 @@ class TrainerSettings:
     graph: bool | Literal["auto"]
     detect_anomaly: bool
     profiler: str | None
+    accumulate_grad_batches: int
     gradient_clip_val: float | None
     gradient_clip_algorithm: str
     threads: int | None

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint as LightningCheckpoint
+from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.strategies import Strategy
 
 from genimg.checkpoints.read import check_fits, check_weights
@@ -23,6 +24,7 @@ from genimg.distributed.batch_norm import SynchronizedLayers
 from genimg.distributed.data_parallel import AveragedGradients, cluster_environment
 from genimg.models.base import GenerativeModel, KeepsStarts, TakesActions
 from genimg.training import lightning_api
+from genimg.training.accumulate import accumulate
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.checkpoints import Checkpoints
 from genimg.training.callbacks.clip import ClipGradients
@@ -68,11 +70,12 @@ def build_run(
     if resume is not None:
         restore_weights(settings, model, data, resume)
     freeze(model, settings.freeze)
+    accumulate(model, settings.trainer.accumulate_grad_batches)
     check_step(model, data, machine)
     model = model.to(memory_format=machine.layout)  # pyright: ignore[reportCallIssue]
 
     folder = RunFolder(settings.run_dir)
-    clock = Clock(Budget.from_settings(settings.budget, data.num_items, data.batch_size), data.batch_size)
+    clock = Clock(Budget.from_settings(settings.budget, data.num_items, data.step_size), data.step_size)
     ema = EMA(model, clock, ema_settings(settings))
     if resume is None:
         ema.begin_with(averages)
@@ -117,6 +120,7 @@ def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:
 def build_data(settings: TrainSettings, builder: Builder) -> GenerativeData:
     """Returns the data module, with its training and validation items loaded."""
     data: GenerativeData = builder.build(settings.data, "data", "data")
+    data.batches_per_step = settings.trainer.accumulate_grad_batches
     data.setup("fit")
     if settings.model.get("conditional") and not data.classes:
         raise UserError(key="model.conditional", got=True, expected="data with labels", hint=f"{data.name} has none")
@@ -188,8 +192,7 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
         devices=machine.devices,
         num_nodes=machine.num_nodes,
         strategy=choose_strategy(machine),
-        plugins=[cluster_environment(), SynchronizedLayers()],
-        precision=machine.precision,  # pyright: ignore[reportArgumentType]
+        plugins=[cluster_environment(), SynchronizedLayers(), precision(machine)],
         callbacks=callbacks,
         logger=False,  # `Metrics` attaches them: Lightning would open files where a full disk ends the run
         default_root_dir=settings.run_dir,
@@ -209,6 +212,13 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
     )
     lightning_api.disable_signal_handling(trainer)
     return trainer
+
+
+def precision(machine: Machine) -> Precision:
+    """Returns Lightning's part for the precision; by its name, it would not compute in float16 on a CPU."""
+    if machine.precision == "32-true":
+        return Precision()
+    return MixedPrecision(machine.precision, machine.device.type)  # pyright: ignore[reportArgumentType]
 
 
 def choose_strategy(machine: Machine) -> Strategy | str:

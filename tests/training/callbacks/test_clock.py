@@ -23,7 +23,7 @@ def test_a_budget_without_limits_is_refused() -> None:
 def steps(clock: Clock, count: int) -> Iterator[None]:
     """Advances a clock step by step, without time."""
     for _ in range(count):
-        clock.advance(clock.batch_size, seconds=0.0)
+        clock.advance(clock.step_size, seconds=0.0)
         yield
 
 

@@ -31,7 +31,7 @@ def averaged(
     half_life: float | list[float] = 0.0, ramp: float = 1.0, images_seen: int = 0, sigma_rel: list[float] | None = None
 ) -> tuple[EMA, Model, Clock]:
     """The EMA of a weight that was 0 and is 1 from now on."""
-    model, clock = Model(), Clock(Budget(10**6, None), batch_size=10)
+    model, clock = Model(), Clock(Budget(10**6, None), step_size=10)
     ema = EMA(model, clock, EMASettings(half_life, ramp, sigma_rel))
     ema.on_fit_start(cast(Any, None), model)
     nn.init.ones_(model.generator.weight)

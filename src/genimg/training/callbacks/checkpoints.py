@@ -74,6 +74,8 @@ class Checkpoints(Callback):
             return
         reconfigured = self.resume["config"]["model"] != self.settings.model
         optimizers.restore(trainer.optimizers, self.resume["optimizers"], reconfigured)
+        if self.resume["scaler"]:
+            trainer.precision_plugin.load_state_dict(self.resume["scaler"])
         check_generators(self.resume, trainer.strategy.root_device)
         self.metrics.latest = dict(self.resume["metrics"])
         self.since_best = self.resume["since_best"]
@@ -145,6 +147,7 @@ class Checkpoints(Callback):
                 model=self.model,
                 ema=self.ema.state_dict(),
                 optimizers=trainer.optimizers,
+                scaler=trainer.precision_plugin.state_dict(),
                 data=self.data,
                 images_seen=self.clock.images_seen,
                 seconds=self.clock.seconds,

@@ -26,10 +26,10 @@ class Budget:
             raise ValueError("a budget needs images or minutes, got neither")
 
     @classmethod
-    def from_settings(cls, settings: BudgetSettings, num_items: int, batch_size: int) -> "Budget":
-        """Returns the budget of a run on `num_items` training images, `batch_size` of them in a step."""
+    def from_settings(cls, settings: BudgetSettings, num_items: int, step_size: int) -> "Budget":
+        """Returns the budget of a run on `num_items` training images, `step_size` of them in a step."""
         epochs = None if settings.epochs is None else round(settings.epochs * num_items)
-        steps = None if settings.steps is None else settings.steps * batch_size
+        steps = None if settings.steps is None else settings.steps * step_size
         return cls(min([limit for limit in (settings.images, epochs, steps) if limit], default=None), settings.minutes)
 
 
@@ -44,8 +44,8 @@ class Clock(Callback):
 
     passive: ClassVar[bool] = False
 
-    def __init__(self, budget: Budget, batch_size: int) -> None:
-        self.budget, self.batch_size = budget, batch_size
+    def __init__(self, budget: Budget, step_size: int) -> None:
+        self.budget, self.step_size = budget, step_size
         self.images_seen = 0
         self.seconds = 0.0  # trained up to the last step, including earlier sessions of a resumed run
         self.exit_code = 0  # of the run: 0, or the reason why it was stopped
@@ -99,7 +99,7 @@ class Clock(Callback):
 
     def passed(self, every_images: int) -> bool:
         """Returns whether this step crossed a multiple of `every_images`."""
-        return self.images_seen // every_images > (self.images_seen - self.batch_size) // every_images
+        return self.images_seen // every_images > (self.images_seen - self.step_size) // every_images
 
     def due_items(self, times: int, most: int, share: float, fewest: int = 8) -> int:
         """Returns how many items to measure after this step; 0 for none.
@@ -148,7 +148,7 @@ class Clock(Callback):
     ) -> None:
         measured = time.monotonic() - self._started if trainer.is_global_zero else 0.0
         seconds, stop_request = all_reduce_max(trainer, [measured, self.stop_request])
-        self.advance(self.batch_size, seconds)
+        self.advance(self.step_size, seconds)
         if stop_request:
             self.stop(trainer, int(stop_request))
         if self.spent:

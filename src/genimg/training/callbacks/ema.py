@@ -65,7 +65,7 @@ class EMA(Callback):
     def update(self) -> None:
         """Updates the averages after a step, if it is the last step or the stride is complete."""
         clock = self.clock
-        stride = EVERY * clock.batch_size
+        stride = EVERY * clock.step_size
         due = clock.passed(stride)  # by images, so that the interval holds after a change of the batch size
         if not due and not clock.spent:
             return

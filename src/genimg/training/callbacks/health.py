@@ -162,7 +162,7 @@ class Health(RunCallback):
         if run.checkpoints.best != self._best:
             self._best, self._best_at = run.checkpoints.best, clock.progress
         share, batches = _SETTLED
-        if len(self._rows) < _ROWS or clock.progress <= share or clock.images_seen <= batches * clock.batch_size:
+        if len(self._rows) < _ROWS or clock.progress <= share or clock.images_seen <= batches * clock.step_size:
             return
         self._best_speed = max(self._best_speed, median_speed(self._rows))
         standing = Standing(clock.progress, self._best, self._best_at, run.checkpoints.since_best, self._best_speed)

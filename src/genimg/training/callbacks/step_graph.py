@@ -61,6 +61,10 @@ class StepGraph(Callback):
             return "there is no GPU"
         if self.machine.deterministic:
             return "with trainer.deterministic, a resumed run is exact"
+        if self.machine.scaled:
+            return "with 16-mixed, each step asks whether its gradients are finite"
+        if self.machine.accumulate_grad_batches > 1:
+            return "a step of several batches computes images twice"
         if self.machine.processes > 1:
             return "several processes exchange gradients within a step"
         if not isinstance(self.model, CompleteSteps):

@@ -16,7 +16,7 @@ include_patterns = ["README.md", "CONTRIBUTING.md", "docs/*.md"]
 exclude_patterns = [".*", "build", "outputs"]  # large folders, which are not searched
 myst_heading_anchors = 4
 highlight_language = "text"
-smartquotes = False  # "best" is a value
+smartquotes_action = "D"  # dashes alone: "best" is a value
 
 default_role = "py:obj"  # `name` in a docstring is a link if the name is documented, else code
 autodoc_inherit_docstrings = False  # those of Lightning are written for its own site

@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 # one file stays in one process, so that its fixtures are made once
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow gpu lowest survive hostile check format clean
+.PHONY: help demo test test-slow gpu lowest survive hostile docs check format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lowest: $(LOWEST)/.installed  ## run every test with the oldest allowed packages
 
 hostile: $(INSTALLED_DEV)  ## mutate checkpoints, runs, settings and images, and check that each is one message or works; CASES=3000
 	$(BIN)/python -m tests.hostile.long --cases $(or $(CASES),3000)
+
+docs: $(INSTALLED_DEV)  ## build the documentation with the API reference as a site, build/site/index.html; warnings are errors
+	$(BIN)/python -m sphinx -q -W -c docs -d build/doctrees . build/site
 
 check: $(INSTALLED_DEV)  ## run the formatter, the linter and the type checker
 	$(BIN)/ruff format --check .

@@ -20,10 +20,11 @@ _ACTIONS = -2  # the streams from which actions are chosen are -2, -3, ... for t
 class Noise:
     """An endless stream of random numbers for each of N samples.
 
-    seed: 0 or more; one for all samples, or int64 (N,) on the CPU, one for each.
-    indices: int64 (N,) on the CPU; the numbers of the samples.
-    device: the device of the numbers that are drawn. They are computed on the CPU, so that devices agree.
-    future: 0 for still images; the number of a sequence among those with one start image.
+    Attributes:
+        seed: 0 or more; one for all samples, or int64 (N,) on the CPU, one for each.
+        indices: int64 (N,) on the CPU; the numbers of the samples.
+        device: the device of the numbers that are drawn. They are computed on the CPU, so that devices agree.
+        future: 0 for still images; the number of a sequence among those with one start image.
     """
 
     seed: int | Tensor
@@ -53,12 +54,12 @@ class Noise:
         return replace(self, future=_ACTIONS - self.future)
 
     def normal(self, *shape: int, skip: int = 0) -> Tensor:
-        """Standard normal float32 (N, *shape): the numbers of each stream after the first `skip` ones."""
+        """Standard normal float32 `(N, *shape)`: the numbers of each stream after the first `skip` ones."""
         quantiles = torch.erfinv(2 * self.uniform(*shape, skip=skip) - 1) * math.sqrt(2)
         return quantiles.float().to(self.device)
 
     def uniform(self, *shape: int, skip: int = 0) -> Tensor:
-        """Uniform float64 (N, *shape) inside (0, 1), on the CPU: the numbers after the first `skip` ones."""
+        """Uniform float64 `(N, *shape)` inside (0, 1), on the CPU: the numbers after the first `skip` ones."""
         streams = hash_words(Use.SAMPLE, self.seed, self.future, self.indices)
         numbers = torch.arange(skip, skip + math.prod(shape))
         return to_uniform(hash_words(streams[:, None], numbers)).view(len(self), *shape)

@@ -173,12 +173,11 @@ class Decodes(Protocol):
 
 @runtime_checkable
 class DecodesInSteps(Decodes, Protocol):
-    """A model whose images appear in S steps.
+    """A model whose images appear in S steps."""
 
-    decode_steps: as `decode`, but the images before the first step and after each, (N, S + 1, C, H, W).
-    """
-
-    def decode_steps(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
+    def decode_steps(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """As `decode`, but the images before the first step and after each, (N, S + 1, C, H, W)."""
+        ...
 
 
 @runtime_checkable
@@ -201,21 +200,26 @@ class CompleteSteps(Protocol):
 
 @runtime_checkable
 class HasStyles(Protocol):
-    """A model whose mapping network turns z into a style w, from which the image is drawn (Karras et al. 2019).
-
-    num_styles: number L of layers that a style controls, coarse to fine; 0 if the model has no mapping network.
-    style: z (N, latent_dim), labels as for `Decodes` -> w (N, W).
-    draw: w (N, W), or (N, L, W) with a style for each layer -> images (N, C, H, W) in [-1, 1].
-    style_weights: the weights (M, W) of the layers that read w, one below the other.
-    """
+    """A model whose mapping network turns z into a style w, from which the image is drawn (Karras et al. 2019)."""
 
     latent_dim: int
 
     @property
-    def num_styles(self) -> int: ...
-    def style(self, z: Tensor, labels: Tensor | None) -> Tensor: ...
-    def draw(self, w: Tensor) -> Tensor: ...
-    def style_weights(self) -> Tensor: ...
+    def num_styles(self) -> int:
+        """Number L of layers that a style controls, coarse to fine; 0 if the model has no mapping network."""
+        ...
+
+    def style(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """z (N, latent_dim), labels as for `Decodes` -> w (N, W)."""
+        ...
+
+    def draw(self, w: Tensor) -> Tensor:
+        """w (N, W), or (N, L, W) with a style for each layer -> images (N, C, H, W) in [-1, 1]."""
+        ...
+
+    def style_weights(self) -> Tensor:
+        """The weights (M, W) of the layers that read w, one below the other."""
+        ...
 
 
 @runtime_checkable
@@ -228,14 +232,13 @@ class Repeats(Protocol):
 
 @runtime_checkable
 class Discriminates(Protocol):
-    """A model with a discriminator, which an export does not contain.
-
-    logits: images (N, C, H, W) in [-1, 1], labels as for `Decodes` -> (N,); higher ones are more realistic.
-    """
+    """A model with a discriminator, which an export does not contain."""
 
     @property
     def has_discriminator(self) -> bool: ...
-    def logits(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+    def logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1], labels as for `Decodes` -> (N,); higher ones are more realistic."""
+        ...
 
 
 @runtime_checkable
@@ -247,11 +250,9 @@ class Encodes(Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A model that encodes images, or sequences, and decodes them again.
+    """A model that encodes images, or sequences, and decodes them again."""
 
-    reconstructs_classes: whether a conditional model needs the classes of the images for it.
-    """
-
+    #: Whether a conditional model needs the classes of the images for it.
     reconstructs_classes: ClassVar[bool]
 
     def reconstruct(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
@@ -266,13 +267,11 @@ class FitsPrior(Encodes, Protocol):
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A model with a likelihood, or with a reason why its value is not one.
+    """A model with a likelihood, or with a reason why its value is not one."""
 
-    exact_likelihood: whether `log_likelihood` is log p(x) itself, and not a lower bound.
-    importance_sampled: whether it is a bound that tightens with `samples` draws of latents, whose prior is N(0, I).
-    """
-
+    #: Whether `log_likelihood` is log p(x) itself, and not a lower bound.
     exact_likelihood: ClassVar[bool]
+    #: Whether `log_likelihood` is a bound that tightens with `samples` draws of latents, whose prior is N(0, I).
     importance_sampled: ClassVar[bool]
 
     def no_likelihood(self) -> str | None: ...
@@ -283,22 +282,16 @@ class HasLikelihood(Protocol):
 
 @runtime_checkable
 class Guided(Protocol):
-    """A model that, if it is conditional, was also trained without the class, so that samples can be guided by it.
+    """A model that, if it is conditional, was also trained without the class, so that samples can be guided by it."""
 
-    sample_guided: as `GenerativeModel.sample`. `guidance` is the weight of the class: 1 = as trained.
-    """
-
-    def sample_guided(self, noise: Noise, labels: Tensor, temperature: float, guidance: float) -> Tensor: ...
+    def sample_guided(self, noise: Noise, labels: Tensor, temperature: float, guidance: float) -> Tensor:
+        """As `GenerativeModel.sample`. `guidance` is the weight of the class: 1 = as trained."""
+        ...
 
 
 @runtime_checkable
 class DrawsPixels(Protocol):
-    """A model that draws an image pixel by pixel, row by row, and knows the probability of each.
-
-    draw: as `GenerativeModel.sample`, with `guidance` as for `Guided`. The first `known` pixels of the images `given`
-        (N, C, H, W) are kept.
-    bits: bits of the pixels of images (N, C, H, W), all channels together, (N, H, W).
-    """
+    """A model that draws an image pixel by pixel, row by row, and knows the probability of each."""
 
     def draw(
         self,
@@ -308,21 +301,30 @@ class DrawsPixels(Protocol):
         guidance: float = 1.0,
         given: Tensor | None = None,
         known: int = 0,
-    ) -> Tensor: ...
-    def bits(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+    ) -> Tensor:
+        """As `GenerativeModel.sample`, with `guidance` as for `Guided`.
+
+        The first `known` pixels of the images `given` (N, C, H, W) are kept.
+        """
+        ...
+
+    def bits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Bits of the pixels of images (N, C, H, W), all channels together, (N, H, W)."""
+        ...
 
 
 @runtime_checkable
 class Animates(Protocol):
-    """A sequence model as a function of its start and of standard normal noise (N, 1 + frames to predict, latent_dim).
-
-    start: the given frames (N, k, C, H, W). A model that takes actions (`TakesActions`) has them as its last argument,
-        int64 (N, frames to predict).
-    """
+    """A sequence model as a function of its start and of standard normal noise."""
 
     latent_dim: int
 
-    def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor: ...
+    def animate(self, start: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Given frames (N, k, C, H, W), noise (N, 1 + frames to predict, latent_dim) -> clips (N, T, C, H, W).
+
+        A model that takes actions (`TakesActions`) has them as its last argument, int64 (N, frames to predict).
+        """
+        ...
 
 
 @runtime_checkable

@@ -55,14 +55,14 @@ class Pass(NamedTuple):
 
 
 class GAN(LatentModel):
-    """Alternating training: `n_critic` steps of the discriminator, each on other images, then one of the generator.
+    """Alternating training: `n_critic` steps of the discriminator, each on other images, then one of the generator::
 
         L_D = mean discriminator_loss(D(x), D(G(z))) + gamma / 2 (R1 + R2) + centring mean (D(x) + D(G(z)))^2
         L_G = mean generator_loss(D(x), D(G(z)))
         R1 = mean |grad D(x)|^2,  R2 = mean |grad D(G(z))|^2
 
-    The Wasserstein objective has gradient_penalty mean (|grad D| - 1)^2 in place of R1 + R2, at points between real and
-    fake images.
+    The Wasserstein objective has `gradient_penalty mean (|grad D| - 1)^2` in place of R1 + R2, at points between real
+    and fake images.
 
     References:
         Goodfellow et al. 2014, "Generative adversarial nets", algorithm 1, https://arxiv.org/abs/1406.2661

@@ -22,11 +22,11 @@ class JudgesPlaces(Protocol):
     One logit of an image says little about where it is wrong; logits of places say it everywhere at once, which helps
     a generator that learns from few images (patches as in Isola et al. 2017, "Image-to-image translation with
     conditional adversarial networks", section 3.2.2, beside a logit of the image).
-
-    judge: images (B, C, H, W), labels -> logits (B, 1 + N): of the image, as `forward`, then of its N places.
     """
 
-    def judge(self, images: Tensor, labels: Tensor | None) -> Tensor: ...
+    def judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (B, C, H, W), labels -> logits (B, 1 + N): of the image, as `forward`, then of its N places."""
+        ...
 
 
 @runtime_checkable

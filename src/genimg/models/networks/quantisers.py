@@ -36,10 +36,11 @@ def from_digits(digits: Tensor, levels: Sequence[int]) -> Tensor:
 class Quantised(NamedTuple):
     """A quantised map.
 
-    features: (B, F, h, w), with gradients to the encoder.
-    codes: int64 (B, h, w).
-    vectors: what was quantised, (B h w, D), detached.
-    penalty: what the quantiser adds to the loss, weighted, shape ().
+    Attributes:
+        features: (B, F, h, w), with gradients to the encoder.
+        codes: int64 (B, h, w).
+        vectors: what was quantised, (B h w, D), detached.
+        penalty: what the quantiser adds to the loss, weighted, shape ().
     """
 
     features: Tensor

@@ -8,9 +8,10 @@ from torch import Tensor
 class Predicted(NamedTuple):
     """One step of a recurrence.
 
-    outputs: raw outputs for the next frame, (B, C, H, W), as the likelihood of the model takes them.
-    state: passes to the next step.
-    penalty: what the step adds to the loss, weighted, shape (); None = nothing.
+    Attributes:
+        outputs: raw outputs for the next frame, (B, C, H, W), as the likelihood of the model takes them.
+        state: passes to the next step.
+        penalty: what the step adds to the loss, weighted, shape (); None = nothing.
     """
 
     outputs: Tensor

@@ -101,13 +101,15 @@ def bounded_log_scale(log_scale: Tensor) -> Tensor:
 class Likelihood:
     """An observation model p(x | z) with all that a model needs to use it.
 
-    log_prob: (outputs, log_scale, images) -> nats (B,).
-    mean: outputs of the decoder -> the mean image in [-1, 1].
-    outputs: a mean image in [-1, 1] -> outputs with that mean, for decoders that draw images directly.
-    scale: `none`; `learned`, one parameter for all pixels; or `optimal`, computed from the error of the batch.
-    scale_metrics: log_scale -> the metric that reports the scale.
-    not_a_probability: why log_prob is not a log-probability of 8-bit images; None if it is one.
-    is_density: whether log_prob is a log-probability or a log-density of grey images. If not, the objective is a loss.
+    Attributes:
+        log_prob: (outputs, log_scale, images) -> nats (B,).
+        mean: outputs of the decoder -> the mean image in [-1, 1].
+        outputs: a mean image in [-1, 1] -> outputs with that mean, for decoders that draw images directly.
+        scale: `none`; `learned`, one parameter for all pixels; or `optimal`, computed from the error of the batch.
+        scale_metrics: log_scale -> the metric that reports the scale.
+        not_a_probability: why log_prob is not a log-probability of 8-bit images; None if it is one.
+        is_density: whether log_prob is a log-probability or a log-density of grey images. If not, the objective is a
+            loss.
     """
 
     log_prob: Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -14,7 +14,7 @@ Critic = Callable[[Tensor], Tensor]
 
 
 def squared_gradient(critic: Critic, images: Tensor) -> Tensor:
-    """|grad_x D(x)|^2, summed over C, H, W, by double backward: the penalty R1 on real and R2 on fake images.
+    """`|grad_x D(x)|^2`, summed over C, H, W, by double backward: the penalty R1 on real and R2 on fake images.
 
     Mescheder et al. 2018, eq. 9 and 10; the caller multiplies by their gamma / 2.
     """
@@ -26,9 +26,10 @@ def squared_gradient_estimate(
 ) -> Tensor:
     """An estimate of `squared_gradient` from first derivatives only: ((D(x + s v) - D(x - s v)) / 2 s)^2, v ~ N(0, I).
 
-    As s goes to 0, its mean over v is |grad D|^2, because E[(v . g)^2] = |g|^2. The two points cancel the error of
-    order s, and float32 keeps the small difference. Its gradient in the critic's weights has the right mean and a large
-    variance, which falls with the number of directions; `squared_gradient` on fewer images is better at equal time.
+    As s goes to 0, its mean over v is `|grad D|^2`, because `E[(v . g)^2] = |g|^2`. The two points cancel the
+    error of order s, and float32 keeps the small difference. Its gradient in the critic's weights has the right mean
+    and a large variance, which falls with the number of directions; `squared_gradient` on fewer images is better at
+    equal time.
 
     Args:
         step: s, in units of the images' [-1, 1].
@@ -38,7 +39,7 @@ def squared_gradient_estimate(
 
 
 def unit_gradient(critic: Critic, images: Tensor) -> Tensor:
-    """(|grad_x D(x)| - 1)^2 by double backward. Gulrajani et al. 2017, eq. 3; its x are `random_mixtures`."""
+    """`(|grad_x D(x)| - 1)^2` by double backward. Gulrajani et al. 2017, eq. 3; its x are `random_mixtures`."""
     return (_gradient(critic, images).flatten(1).norm(dim=1) - 1).square()
 
 
@@ -48,7 +49,7 @@ def unit_gradient_estimate(
     """An estimate of `unit_gradient` from first derivatives only, of which an image's may be below 0.
 
     It is r^2 - 2 r / c + 1 for the root r of `squared_gradient_estimate` over k directions: the slopes are normal, so r
-    has the mean c |grad D|, where c = sqrt(2 / k) Gamma((k + 1) / 2) / Gamma(k / 2), and the estimate has the right
+    has the mean `c |grad D|`, where c = sqrt(2 / k) Gamma((k + 1) / 2) / Gamma(k / 2), and the estimate has the right
     mean as s goes to 0. The arguments and the noise of its gradient are those of `squared_gradient_estimate`.
     """
     k = directions
@@ -86,7 +87,7 @@ def off_centre(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def path_lengths(images: Tensor, w: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """The lengths |J^T y| of steps in image space per step in w, for one random image y each, with a graph.
+    """The lengths `|J^T y|` of steps in image space per step in w, for one random image y each, with a graph.
 
     J is the Jacobian of an image in the styles w of its L layers. Karras et al. 2020 (StyleGAN2), section 3.2. As in
     the authors' code, y has the variance 1 / (H W), and a length is the root of the mean square over the layers.

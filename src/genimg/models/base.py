@@ -259,6 +259,21 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class HasLatents(Protocol):
+    """A model with an encoder to latents, which need not be the standard normal ones that `Decodes` takes."""
+
+    latent_dim: int
+
+    def latents_of(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """The most probable latents of images (N, C, H, W): (N, latent_dim)."""
+        ...
+
+    def images_of(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of what `latents_of` returns."""
+        ...
+
+
+@runtime_checkable
 class FitsPrior(Encodes, Protocol):
     """A model with a prior that is fitted to the latents of training images."""
 

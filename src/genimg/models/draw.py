@@ -90,6 +90,10 @@ class DRAW(VariationalModel):
         *_, canvas = self.decoder.canvases(z, self._requested(labels))
         return self.likelihood.mean(canvas)
 
+    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See the base class."""
+        return self.decode(latents, labels)
+
     def decode_steps(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """As `decode`, but the images of c_0, ..., c_T, (N, T + 1, C, H, W)."""
         canvases = self.decoder.canvases(z, self._requested(labels))

@@ -102,5 +102,8 @@ class VAE(VariationalModel):
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Standard normal noise (N, latent_dim) -> mean images (N, C, H, W) in [-1, 1]."""
         labels = self._requested(labels)
-        z = self.mixture.transport(noise, labels) if self.prior == "fitted" else noise
-        return self.likelihood.mean(self.decoder(z, labels).float())
+        return self.images_of(self.mixture.transport(noise, labels) if self.prior == "fitted" else noise, labels)
+
+    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See the base class. They are not the noise that `decode` takes."""
+        return self.likelihood.mean(self.decoder(latents, self._requested(labels)).float())

@@ -163,6 +163,15 @@ class VariationalModel(LatentModel):
             weights.append(self.likelihood.log_prob(outputs, self.log_scale, images) + prior_over_posterior)
         return torch.stack(weights).logsumexp(0) - math.log(samples)
 
+    @abstractmethod
+    def images_of(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The mean images (N, C, H, W) in [-1, 1] of latents of the encoder, (N, latent_dim)."""
+
+    def latents_of(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The posterior means of images (N, C, H, W), (N, latent_dim), float32."""
+        infer = self.inference(images, self._requested(labels))
+        return infer(torch.zeros(len(images), self.latent_dim, device=images.device)).z
+
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean images (B, C, H, W) in [-1, 1] of the posterior means of `images`."""
         infer = self.inference(images, self._requested(labels))

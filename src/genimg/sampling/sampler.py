@@ -21,7 +21,7 @@ from genimg.sampling.interpolation import interpolate
 from genimg.sampling.memory import check_kept
 from genimg.sampling.projected import Latents, stream_latents
 from genimg.sampling.projection import project
-from genimg.sampling.reconstruction import stream_reconstructions
+from genimg.sampling.reconstruction import encode, stream_decoded, stream_reconstructions
 from genimg.sampling.roll_out import RollOut
 from genimg.sampling.sequences import ClipSettings
 from genimg.sampling.settings import LatentOptions, LatentSettings, Strengths
@@ -211,6 +211,32 @@ class Sampler(TrainedModel):
         """The images (N, C, H, W) of latents, changed along `directions` as for `LatentSettings`."""
         check_kept("latents", len(latents), self.image_shape, "fewer latents")
         return torch.cat(list(stream_latents(self, latents, directions)))
+
+    def encode(self, images: Tensor, classes: Classes | None = None) -> Tensor:
+        """The most probable latents of images (N, C, H, W), (N, latent_dim): the means of the posterior.
+
+        Models with an encoder to vectors only: VAE and DRAW. `project` finds latents of a GAN.
+
+        Args:
+            images: values in [-1, 1].
+            classes: as for `reconstruct`.
+
+        Example:
+            >>> first, second = sampler.encode(images[:2])  # doctest: +SKIP
+            >>> between = sampler.decode(torch.stack([first, (first + second) / 2, second]))  # doctest: +SKIP
+        """
+        check_kept("encode", len(images), images.shape[1:], "fewer images")
+        return encode(self, images, classes)
+
+    def decode(self, latents: Tensor, classes: Classes | None = None) -> Tensor:
+        """The images (N, C, H, W) of latents (N, latent_dim).
+
+        Args:
+            latents: of a VAE or DRAW as `encode` returns them; of a GAN z ~ N(0, I).
+            classes: as for `reconstruct`.
+        """
+        check_kept("decode", len(latents), self.image_shape, "fewer latents")
+        return torch.cat(list(stream_decoded(self, latents, classes)))
 
     def reconstruct(self, images: Tensor, classes: Classes | None = None) -> Tensor:
         """Encodes and decodes images (N, C, H, W).

@@ -11,12 +11,9 @@ import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from genimg.common.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Node = dict[str, Any]  # of the configuration: the class of a logger and its arguments
 
@@ -54,11 +51,13 @@ class Service:
         """Returns what to do about `error`, with which the service does not start; None if the error says it."""
         return None
 
-    def log_image(self, logger: Any, name: str, image: Image, step: int) -> None:
+    def log_image(self, logger: Any, name: str, image: Any, step: int) -> None:
+        """Shows an image of Pillow."""
         if hasattr(logger, "log_image"):
             logger.log_image(key=name, images=[image], step=step)
 
     def log_gif(self, logger: Any, name: str, file: Path, step: int) -> None:
+        """Shows the animation in a GIF."""
         if hasattr(logger, "log_video"):
             logger.log_video(key=name, videos=[str(file)], step=step, format=["gif"])
 
@@ -104,7 +103,7 @@ class MLflow(Service):
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # the logger creates its database as it is built
         return {**node, "tracking_uri": None}
 
-    def log_image(self, logger: Any, name: str, image: Image, step: int) -> None:
+    def log_image(self, logger: Any, name: str, image: Any, step: int) -> None:
         logger.experiment.log_image(logger.run_id, image, key=name, step=step)
 
     def log_gif(self, logger: Any, name: str, file: Path, step: int) -> None:
@@ -149,7 +148,7 @@ class Comet(Service):
             return "COMET_API_KEY, or logger.comet.online=false"
         return "logger.comet.online=false" if isinstance(error, OSError) else None  # it cannot be reached
 
-    def log_image(self, logger: Any, name: str, image: Image, step: int) -> None:
+    def log_image(self, logger: Any, name: str, image: Any, step: int) -> None:
         logger.experiment.log_image(image, name=name, step=step)
 
     def log_gif(self, logger: Any, name: str, file: Path, step: int) -> None:

@@ -84,7 +84,7 @@ _NAMES = {
 #: {our group: {their choice: what there is instead}}
 ABSENT = {
     "logger": {
-        "aim": "Aim is not tested here; its own class works: logger=none "
+        "aim": "Aim is not tested here, but its own class can be named: logger=none "
         "+logger.aim._target_=aim.pytorch_lightning.AimLogger",
         "neptune": "Neptune's service has ended; logger=wandb, logger=comet or logger=mlflow",
     },

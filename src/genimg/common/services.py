@@ -134,7 +134,7 @@ class Comet(Service):
     @staticmethod
     def _check_key(node: Node, key: str) -> None:
         """Raises UserError if there is no key, for which Comet would wait long."""
-        from comet_ml.config import get_config
+        from comet_ml.config import get_config  # pyright: ignore[reportPrivateImportUsage]
 
         if not (node.get("api_key") or get_config("comet.api_key")):
             expected = "a key of Comet: the variable COMET_API_KEY, or `comet login`"

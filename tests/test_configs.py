@@ -19,7 +19,11 @@ from genimg.launch.session import check
 
 GROUPS = pages.groups(None)
 CHOICES = [f"{group}={choice}" for group, choices in GROUPS.items() for choice in choices]
-SERVICES = ("logger=mlflow", "logger=wandb")  # tests/training/test_loggers.py runs them, in processes of their own
+SERVICES = (
+    "logger=comet",
+    "logger=mlflow",
+    "logger=wandb",
+)  # tests/training/test_loggers.py runs them, in processes of their own
 OF_MODELS = [  # the networks that models have by default, which run with the models
     f"model/network={name}"
     for file in Path(__file__).parent.parent.glob("configs/model/*.yaml")

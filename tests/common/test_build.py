@@ -9,6 +9,7 @@ import torch
 
 from genimg.common.build import Builder, check_class, check_name, packaged
 from genimg.common.errors import UserError
+from genimg.common.services import SERVICES
 
 NETWORK = {
     "_target_": "genimg.models.networks.conv.Backbone",
@@ -91,6 +92,7 @@ def test_the_packaged_yaml_of_models_needs_no_trust() -> None:
         assert packaged(group)
         for name in packaged(group):
             check_class("", name, packaged(group))
+    assert not SERVICES.keys() & set(packaged("logger"))  # these connect to wherever their arguments say
     for name in packaged("model"):
         check_name("", name, ())
 

@@ -18,6 +18,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model=gna"],
         ["model", "gna", "gan", "did you mean model=gan?", "configs/train.yaml"],
     ),
+    "a service that has ended": (["logger=[csv,neptune]"], ["logger: got neptune", "has ended", "logger=wandb"]),
+    "a logger of another package": (["logger=aim"], ["+logger.aim._target_=aim.pytorch_lightning.AimLogger"]),
     "absurd width": (["model.width=1000000000000"], ["model.width", "1 to 16384"]),
     "absurd threads": (["trainer.threads=1000000000"], ["trainer.threads", "1 to 256"]),
     "unknown experiment": (["experiment=nothing"], ["experiment", "nothing"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 from genimg.common.errors import UserError, first_line
 from genimg.common.nodes import parts
+from genimg.common.services import SERVICES
 
 #: Classes that every configuration may name, including one from an untrusted checkpoint: modules and optimizers, which
 #: hold tensors and open nothing. Allowing all of `genimg.` would allow classes that write files and start processes.
@@ -16,8 +17,6 @@ ALLOWED = (r"genimg\.models\.((networks|objectives)\.)?\w+\.[A-Z]\w*", r"torch\.
 
 # of Hydra's special keys, those that a file may use; `_args_` would set a parameter without its name
 _SPECIAL = ("_target_", "_partial_")
-# loggers that connect to a service: an untrusted configuration may not name where
-_CONNECTING = ("pytorch_lightning.loggers.MLFlowLogger", "pytorch_lightning.loggers.WandbLogger")
 _TARGET = re.compile(r"\b_target_: *[\"']?([\w.]+)")
 
 
@@ -83,7 +82,7 @@ def packaged(group: str) -> tuple[str, ...]:
     from importlib import import_module
 
     found = named_in(Path(import_module("genimg.configs").__path__[0], group))
-    return tuple(name for name in found if name not in _CONNECTING)
+    return tuple(name for name in found if name not in SERVICES)
 
 
 def check_names(node: Any, trust: Iterable[str], key: str = "") -> None:

@@ -8,6 +8,7 @@ from genimg.config.compose import Composer, line
 from genimg.config.flags import FLAGS
 from genimg.config.hydra_api import Override
 from genimg.config.names import missing_group_hint
+from genimg.config.vocabulary import ABSENT
 
 _SWEEP_KEYS = ("sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")
 
@@ -67,6 +68,7 @@ def _unknown_choice(composer: Composer, group: str, choice: str, known: list[str
     hint = f"did you mean {group}={meant}?" if meant else None
     if meant is None and elsewhere is not None:
         hint = f"did you mean {elsewhere}={choice}?"
+    hint = ABSENT.get(group, {}).get(choice.lower(), hint)
     expected = "one of " + ", ".join(known) if known else "a choice; this group has none yet"
     in_root = group in composer.chosen_groups()
     return UserError(group, choice or "nothing", expected, hint, f"configs/{composer.task}.yaml" if in_root else None)

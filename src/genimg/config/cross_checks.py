@@ -18,6 +18,7 @@ from genimg.common.errors import UserError, nearest
 from genimg.common.files import check_empty
 from genimg.common.hardware import count_gpus
 from genimg.common.run_folder import OF_RUN, RunFolder, find_run, find_runs, list_runs, path_of
+from genimg.common.services import SERVICES
 from genimg.config.yaml_text import all_keys, groups
 from genimg.config.yaml_text import find as find_page
 from genimg.data import listing
@@ -25,9 +26,6 @@ from genimg.data import listing
 Config = dict[str, Any]  # the resolved configuration, plain types
 
 _LONGEST_NAME = 100  # characters: the name of a folder may have 255 bytes
-
-#: packages that classes of Lightning need, which are named like the extras that bring them
-_PACKAGES = {"pytorch_lightning.loggers.WandbLogger": "wandb", "pytorch_lightning.loggers.MLFlowLogger": "mlflow"}
 
 #: data sets that read the user's folder, and the function that checks it
 FOLDERS = {
@@ -96,10 +94,10 @@ def check_parts(config: Config) -> None:
             if "_target_" not in node:
                 key = f"{group}.{name}._target_"
                 raise UserError(key, None, "the class of the part, which has other keys only", f"+{key}=package.Class")
-            package = _PACKAGES.get(str(node["_target_"]))
-            if package is not None and find_spec(package) is None:
-                key, expected = f"{group}.{name}", f"the package {package}, which is not installed"
-                raise UserError(key, None, expected, f'pip install "genimg-train[{package}]"')
+            service = SERVICES.get(str(node["_target_"]))
+            if service is not None and find_spec(service.package) is None:
+                key, expected = f"{group}.{name}", f"the package {service.package}, which is not installed"
+                raise UserError(key, None, expected, f'pip install "genimg-train[{service.extra}]"')
 
 
 def check_allow_changes(config: Config) -> None:

@@ -1,4 +1,5 @@
 """The names that other programs have for our keys: a key of one of these names gets a hint, not a guess.
+And the choices that they have and this one has not.
 
 From the help of StyleGAN (NVIDIA), lightweight-gan, stylegan2-pytorch, StudioGAN, pythae, OpenSTL, diffusers,
 Lightning, Ultralytics and torch-fidelity. Words with exactly one meaning here are replaced instead: `meanings.py`.
@@ -81,6 +82,15 @@ _NAMES = {
     "rows": "nrow nrows num_rows",
     "truncation_psi": "trunc psi trunc_psi truncation_trick",
 }
+#: {our group: {their choice: what there is instead}}
+ABSENT = {
+    "logger": {
+        "aim": "Aim is not tested here, but its own class can be named: logger=none "
+        "+logger.aim._target_=aim.pytorch_lightning.AimLogger",
+        "neptune": "Neptune's service has ended; logger=wandb, logger=comet or logger=mlflow",
+    },
+}
+
 _OURS = {theirs: ours for ours, names in _NAMES.items() for theirs in names.split()}
 _WITHOUT_GROUP = {key.partition(".")[2]: key for key in _NAMES if key.count(".") == 1}
 

@@ -3,7 +3,6 @@
 import io
 import logging
 import math
-import os
 import resource
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.build import Builder
-from genimg.common.nodes import replaced
+from genimg.common.services import service_named
 from genimg.distributed.data_parallel import leave
 from genimg.training.callbacks.base import RunCallback, RunContext
 from genimg.training.callbacks.clock import Budget
@@ -108,9 +107,9 @@ def build_parts(settings: TrainSettings) -> None:
         UserError: for a class that does not exist or refuses a value.
     """
     builder = Builder(settings.trust)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow's logger creates its database as it is built
-    settings = replace(settings, logger=replaced(settings.logger, "tracking_uri", None))
     build_callbacks(settings, builder)
+    loggers = {name: service_named(node["_target_"]).unconnected(node) for name, node in settings.logger.items()}
+    settings = replace(settings, logger=loggers)
     build_loggers(settings, builder, images_seen=0)
 
 

@@ -1,15 +1,14 @@
 """The loggers of a run: each of them gets the curves, the sheets, the animations and the hyperparameters."""
 
 import logging
-import os
-import re
-import uuid
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
@@ -17,6 +16,7 @@ from torch import Tensor
 from genimg.common.build import Builder
 from genimg.common.errors import UserError, first_line
 from genimg.common.ranks import rank
+from genimg.common.services import RunFacts, service_named, service_of
 from genimg.sampling.images.files import to_pillow
 from genimg.training.callbacks.csv_table import CsvTable
 from genimg.training.lightning_api import add_summary
@@ -29,62 +29,35 @@ def build_loggers(settings: TrainSettings, builder: Builder, images_seen: int) -
     """Returns the loggers on rank 0, which alone writes; on other ranks one that does nothing, if there are any.
 
     Raises:
-        UserError: for a logger whose package is missing.
+        UserError: for a logger whose package is missing, and one of a service that does not start.
     """
     if rank():
         return [DummyLogger()] if settings.logger else []
-    loggers = []
-    for name, given in settings.logger.items():
-        node = {**given, **_of_this_run(name, given, settings, images_seen)}
-        try:
-            logger = builder.build(node, f"logger.{name}", "logger")
-        except ImportError as error:
-            expected = f"an installed package: {first_line(error)}"
-            raise UserError(f"logger.{name}", given["_target_"], expected) from error
-        if not isinstance(logger, Logger):
-            raise UserError(f"logger.{name}._target_", type(logger).__name__, "a logger of Lightning")
-        loggers.append(logger)
-    return loggers
+    run = RunFacts(settings.run_dir.absolute(), settings.config["outputs"], settings.tags)
+    state = random.getstate()
+    random.seed()  # Comet draws the name of a file, which a resumed run with the same seed would replace
+    try:
+        return [_build(name, node, builder, run, images_seen) for name, node in settings.logger.items()]
+    finally:
+        random.setstate(state)
 
 
-def _of_this_run(name: str, node: dict[str, Any], settings: TrainSettings, images_seen: int) -> dict[str, Any]:
-    """The arguments of the logger `name` that depend on the run, if `node` does not set them.
-
-    TensorBoard's `purge_step` hides what an earlier session wrote after `images_seen`. W&B continues the run with the
-    same `id`.
-
-    Raises:
-        UserError: for a run folder in which MLflow can have no database.
-    """
-    folder = settings.run_dir.absolute()
-    own: dict[str, Any] = {}
-    match node["_target_"].rpartition(".")[2]:
-        case "TensorBoardLogger":
-            own = {"purge_step": images_seen + 1}
-        case "WandbLogger":
-            own = {"name": folder.name, "id": _wandb_id(folder), "save_dir": settings.config["outputs"]}
-        case "MLFlowLogger":
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # its default blocks for minutes
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-            own = {"run_name": folder.name, "tags": dict.fromkeys(settings.tags, "true")}
-            own["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI")
-            if node.get("tracking_uri") is None and own["tracking_uri"] is None:
-                if set("?#%") & set(str(folder)):
-                    expected = "a folder without ?, # and % in its path, which the address of a database cannot name"
-                    raise UserError(f"logger.{name}", folder, expected, f"logger.{name}.tracking_uri=sqlite:///FILE")
-                own["tracking_uri"] = f"sqlite:///{folder / 'mlflow.db'}"
-                own["artifact_location"] = str(folder / "mlflow")
-    return {key: value for key, value in own.items() if node.get(key) is None}
-
-
-def _wandb_id(folder: Path) -> str:
-    """The id of the run in W&B, which is kept in the run folder: a resumed run continues there."""
-    file = folder / "wandb.id"
-    found = file.read_text(errors="replace") if file.is_file() else ""
-    if not re.fullmatch(r"[0-9a-f]{12}", found):
-        found = uuid.uuid4().hex[:12]
-        file.write_text(found)
-    return found
+def _build(name: str, given: dict[str, Any], builder: Builder, run: RunFacts, images_seen: int) -> Logger:
+    key, service = f"logger.{name}", service_named(given["_target_"])
+    node = service.completed(given, key, run)
+    if given["_target_"].endswith(".TensorBoardLogger") and given.get("purge_step") is None:
+        node = {**node, "purge_step": images_seen + 1}  # hides what an earlier session wrote after that
+    try:
+        logger = builder.build(node, key, "logger")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if not (service.package or isinstance(cause, ImportError)):
+            raise
+        expected = "an installed package" if isinstance(cause, ImportError) else "a logger that can start"
+        raise UserError(key, given["_target_"], f"{expected}: {first_line(cause)}", service.hint(cause)) from error
+    if not isinstance(logger, Logger):
+        raise UserError(f"{key}._target_", type(logger).__name__, "a logger of Lightning")
+    return logger
 
 
 def start(trainer: Trainer, hyperparameters: dict[str, Any]) -> None:
@@ -100,27 +73,8 @@ def start(trainer: Trainer, hyperparameters: dict[str, Any]) -> None:
             else:
                 logger.log_hyperparams(hyperparameters)
         except Exception as error:
-            name = type(logger).__name__
-            raise UserError(
-                "logger", name, f"a logger that can start: {first_line(error)}", _OFFLINE.get(name)
-            ) from error
-        _guard(logger)
-
-
-_OFFLINE = {"WandbLogger": "logger.wandb.offline=true, or wandb login"}  # when the service cannot be reached
-
-
-def _guard(logger: Any) -> None:
-    """Lets the end of a logger fail with a warning: Lightning calls it after training."""
-    finalize = logger.finalize
-
-    def guarded(status: str) -> None:
-        try:
-            finalize(status)
-        except Exception as error:
-            log.warning("%s did not end: %s", type(logger).__name__, first_line(error))
-
-    logger.finalize = guarded
+            name, expected = type(logger).__name__, f"a logger that can start: {first_line(error)}"
+            raise UserError("logger", name, expected, service_of(logger).hint(error)) from error
 
 
 def log_metrics(trainer: Trainer, values: dict[str, float], step: int) -> None:
@@ -134,10 +88,8 @@ def log_image(trainer: Trainer, name: str, image: Tensor, step: int) -> None:
     def add(logger: Any) -> None:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(name, image, step)
-        elif isinstance(logger, MLFlowLogger):
-            logger.experiment.log_image(logger.run_id, to_pillow(image), key=name, step=step)
-        elif hasattr(logger, "log_image"):
-            logger.log_image(key=name, images=[to_pillow(image)], step=step)
+        else:
+            service_of(logger).log_image(logger, name, to_pillow(image), step)
 
     _each(trainer, trainer.loggers, add)
 
@@ -149,10 +101,8 @@ def log_gif(trainer: Trainer, name: str, file: Path, step: int) -> None:
         if isinstance(logger, TensorBoardLogger):  # which plays an encoded image; its own add_video needs moviepy
             image = Summary.Image(encoded_image_string=file.read_bytes())
             add_summary(logger, Summary(value=[Summary.Value(tag=name, image=image)]), step)
-        elif isinstance(logger, MLFlowLogger):
-            logger.experiment.log_artifact(logger.run_id, str(file), name)
-        elif hasattr(logger, "log_video"):
-            logger.log_video(key=name, videos=[str(file)], step=step, format=["gif"])
+        else:
+            service_of(logger).log_gif(logger, name, file, step)
 
     _each(trainer, trainer.loggers, add)
 
@@ -177,6 +127,19 @@ def finish(trainer: Trainer, hyperparameters: dict[str, Any], final: dict[str, f
         logger.save()
 
     _each(trainer, trainer.loggers, complete)
+
+
+def end(trainer: Trainer, status: str) -> None:
+    """Ends the loggers. Lightning would do it without `_each`: a logger that fails then would end the run.
+
+    status: `success` or `failed`.
+    """
+    for logger in trainer.loggers:
+        try:
+            service_of(logger).end(logger, status)
+        except Exception as error:
+            log.warning("%s did not end: %s", type(logger).__name__, first_line(error))
+    trainer.loggers = []
 
 
 def _each(trainer: Trainer, loggers: list[Logger], call: Callable[[Any], object]) -> None:

@@ -96,6 +96,12 @@ class Metrics(Callback):
         loggers.finish(trainer, self.hyperparameters, None if stopped else final, seen)
         self._report_unknown(trainer)
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        loggers.end(trainer, "success")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        loggers.end(trainer, "failed")
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

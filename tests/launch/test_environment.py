@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genimg.launch.environment import KEEP_MEMORY, cpu_times, idle_share, openmp, worker_environment
+from genimg.common.hardware import cpu_times
+from genimg.launch.environment import KEEP_MEMORY, SPIN, idle_share, openmp, worker_environment
 
 # 40 MB, more than malloc ever keeps by itself, written and freed over and over
 FAULTS = """
@@ -46,8 +47,8 @@ def test_given_variables_take_precedence() -> None:
 @pytest.mark.parametrize(
     ("busy", "cores", "expected"),
     [
-        (0, 2, {"OMP_WAIT_POLICY": "ACTIVE"}),
-        (1, 2, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        (0, 2, {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": SPIN}),
+        (1, 2, {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": SPIN}),
         (10, 2, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "GENIMG_BUSY": "1"}),
         (20, 2, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "GENIMG_BUSY": "1"}),
         (10, 16, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "8", "GENIMG_BUSY": "1"}),
@@ -56,10 +57,10 @@ def test_given_variables_take_precedence() -> None:
 def test_a_run_has_as_many_threads_as_there_are_idle_cores(
     busy: int, cores: int, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    stat = tmp_path / "stat"
-    stat.write_text("cpu  100 0 50 1000 5 0 0 0 0 0\n")
+    stat, core = tmp_path / "stat", f"cpu{min(os.sched_getaffinity(0))}"
+    stat.write_text(f"{core} 100 0 50 1000 5 0 0 0 0 0\n")
     before = cpu_times(stat)
-    stat.write_text(f"cpu  {100 + busy} 0 50 {1020 - busy} 5 0 0 0 0 0\n")
+    stat.write_text(f"{core} {100 + busy} 0 50 {1020 - busy} 5 0 0 0 0 0\n")
     assert openmp(idle_share(before, cpu_times(stat)), cores) == expected
 
 

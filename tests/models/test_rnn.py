@@ -88,9 +88,13 @@ def clips(count: int = 2, frames: int = FRAMES, image_size: int | tuple[int, int
 def step(model: Any, images: Tensor, **more: Tensor) -> dict[str, Tensor]:
     """A training step outside a Trainer; the gradients remain. more: further parts of the batch."""
     optimizers = model.configure_optimizers()
-    model.optimizers = lambda: optimizers
+    model.optimizers = lambda use_pl_optimizer=True: optimizers
     model.manual_backward = lambda loss: loss.backward()
-    return model.training_step({"images": images, **more}, 0)
+    metrics = model.training_step({"images": images, **more}, 0)
+    if model.automatic_optimization:
+        metrics["loss"].backward()
+        model.on_before_optimizer_step(optimizers[0])
+    return {name: value.detach() for name, value in metrics.items()}
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "conv_lstm"])

@@ -93,7 +93,10 @@ def test_the_estimate_of_a_step_is_what_a_step_takes(network: str, tmp_path: Pat
 def test_a_step_of_which_lightning_does_a_part_is_estimated(words: list[str]) -> None:
     config, model = untrained(*words)
     frames = config["data"].get("num_frames")
-    data = cast(GenerativeData, SimpleNamespace(batch_size=64, image_shape=(1, 8, 8), num_frames=frames, actions=()))
+    data = cast(
+        GenerativeData,
+        SimpleNamespace(batch_size=64, step_size=64, image_shape=(1, 8, 8), num_frames=frames, actions=()),
+    )
     machine = cpu_machine()
     check_step(model, data, machine, available=2**27)
     with pytest.raises(UserError, match="64 images in a step"):

@@ -38,6 +38,17 @@ def count_threads() -> int:
     return min(int(given), count_cores())
 
 
+def cpu_times(stat: Path = Path("/proc/stat")) -> list[int]:
+    """Returns the clock ticks since boot of the cores that this process may use: user, nice, system, idle, iowait, ...
+
+    See proc_stat(5). Raises OSError on other systems than Linux.
+    """
+    allowed = {f"cpu{core}" for core in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else {"cpu"}
+    lines = [line.split() for line in stat.read_text().splitlines()]
+    cores = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in allowed]
+    return [sum(ticks) for ticks in zip(*cores, strict=True)]
+
+
 def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Returns the bytes that a new process can use without swapping; None if the system does not say.
 

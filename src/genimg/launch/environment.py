@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from genimg.common.hardware import count_cores
+from genimg.common.hardware import count_cores, cpu_times
 
 #: Makes glibc's malloc keep the memory that it got from the system. By default it maps each large tensor again, and the
 #: system clears every page of it first: at 256 x 256 a million pages, 1.1 of 2.7 seconds in each step (mallopt(3),
 #: M_MMAP_MAX and M_TRIM_THRESHOLD; the latter is an int). Other allocators ignore these variables.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
+SPIN = "3000000"  # turns before a thread sleeps, some milliseconds: longer than between any two loops of a step
 _IDLE = 0.8  # share of a machine that counts as idle
 
 
@@ -31,12 +31,13 @@ def openmp(idle: float, cores: int) -> dict[str, str]:
     """The variables of OpenMP for a machine of which the share `idle` is free.
 
     Between two parallel loops the threads spin (ACTIVE), which is a third faster than sleep (PASSIVE) if each has a
-    core. Threads that share a core with other work wait for each other: beside one busy process on two cores, the GAN
-    on digits trains at 56 images/s with two threads and at 850 with one. So there are as many threads as idle cores.
+    core; for some milliseconds only, because a run may use fewer of them later. Threads that share a core with other
+    work wait for each other: beside one busy process on two cores, the GAN on digits trains at 56 images/s with two
+    threads and at 850 with one. So there are as many threads as idle cores.
     GENIMG_BUSY tells the worker, which logs it.
     """
     if idle >= _IDLE:
-        return {"OMP_WAIT_POLICY": "ACTIVE"}
+        return {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": SPIN}
     return {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(max(1, int(idle * cores))), "GENIMG_BUSY": "1"}
 
 
@@ -53,8 +54,3 @@ def _measure_cpu_times(seconds: float = 0.25) -> tuple[list[int], list[int]]:
         return before, cpu_times()
     except OSError:  # not Linux
         return [], []
-
-
-def cpu_times(stat: Path = Path("/proc/stat")) -> list[int]:
-    """Returns the clock ticks of all cores since boot: user, nice, system, idle, iowait, ... (proc_stat(5))."""
-    return [int(ticks) for ticks in stat.read_text().splitlines()[0].split()[1:9]]

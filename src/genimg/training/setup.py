@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from genimg.checkpoints.read import check_fits, check_weights
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
+from genimg.common.hardware import count_cores
 from genimg.common.run_folder import RunFolder
 from genimg.common.settings import Node
 from genimg.data.module import GenerativeData
@@ -33,6 +35,7 @@ from genimg.training.callbacks.ema import EMA
 from genimg.training.callbacks.metrics import Metrics
 from genimg.training.callbacks.signals import Signals
 from genimg.training.callbacks.step_graph import StepGraph
+from genimg.training.callbacks.threads import SharedProcessor
 from genimg.training.initial import ema_settings, freeze, take_weights
 from genimg.training.lightning_api import refused
 from genimg.training.loggers import build_loggers
@@ -92,7 +95,8 @@ def build_run(
     trainer = settings.trainer
     limit = trainer.gradient_clip_val
     clip = [] if limit is None else [ClipGradients(limit, trainer.gradient_clip_algorithm)]
-    callbacks = [clock, graph, ema, metrics, *clip, *configured, *extra_callbacks, Signals(clock), checkpoints]
+    ours = [clock, *shared_processor(settings, machine, clock), graph, ema, metrics, *clip]
+    callbacks = [*ours, *configured, *extra_callbacks, Signals(clock), checkpoints]
     for callback in callbacks:
         if isinstance(callback, RunCallback):
             callback.context = run
@@ -100,6 +104,15 @@ def build_run(
         return build_trainer(settings, machine, callbacks), run
     except (MisconfigurationException, RuntimeError) as error:
         raise refused(callbacks, error) from error
+
+
+def shared_processor(settings: TrainSettings, machine: Machine, clock: Clock) -> list[Callback]:
+    """Returns what follows the load of a CPU, for a run that ends at a time and chooses its threads itself."""
+    by_user = "OMP_NUM_THREADS" in os.environ and "GENIMG_BUSY" not in os.environ
+    fixed = settings.trainer.threads is not None or by_user or clock.budget.images is not None
+    if fixed or machine.accelerator != "cpu" or machine.processes > 1:
+        return []
+    return [SharedProcessor(machine.threads, most=count_cores())]
 
 
 def automatic(data: GenerativeData, machine: Machine) -> dict[str, Any]:

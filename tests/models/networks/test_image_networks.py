@@ -108,20 +108,10 @@ def test_a_network_shape_refuses_values_that_the_command_line_refuses() -> None:
 def test_a_stage_of_slim_tells_places_apart_by_as_much_as_its_style_says() -> None:
     """Features that are equal everywhere stay equal without maps, so that a network could draw level lines only."""
     torch.manual_seed(0)
-    stage = Stage(4, 4, (16, 16), 8, "zeros").eval()
+    stage = Stage(4, 4, (16, 16), 8, "circular").eval()
     nn.init.zeros_(stage.style.bias)
     flat, style = torch.randn(2, 4, 1, 1).expand(-1, -1, 16, 16), torch.randn(2, 8)
     with torch.no_grad():
-        inside = [stage(flat, strength * style)[:, :, 1:-1, 1:-1] for strength in (0.0, 0.1, 1.0)]
-        spread = [features.flatten(2).std(dim=2) for features in inside]
+        spread = [stage(flat, strength * style).flatten(2).std(dim=2) for strength in (0.0, 0.1, 1.0)]
     assert spread[0].max() < 1e-6
     assert (spread[2] > spread[1]).float().mean() > 0.8 and spread[1].min() > 0
-
-
-def test_a_stage_of_periodic_images_has_no_places() -> None:
-    torch.manual_seed(0)
-    stage = Stage(4, 4, (16, 16), 8, "circular").eval()
-    with torch.no_grad():
-        assert (
-            stage(torch.randn(2, 4, 1, 1).expand(-1, -1, 16, 16), torch.randn(2, 8)).flatten(2).std(dim=2).max() < 1e-6
-        )

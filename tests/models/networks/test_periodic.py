@@ -59,10 +59,12 @@ def coarsest(network: Any) -> list[tuple[Tensor, int]]:
 
 
 def still(network: Any) -> Any:
-    """The generator without what stays in its place on the torus: the noise of StyleGAN2."""
+    """The generator without what stays in its place on the torus: the noise of StyleGAN2, and the maps of slim."""
     for layer in network.modules():
         if isinstance(layer, stylegan2.StyledConv):
             layer.strength.data.zero_()
+        if isinstance(layer, slim.Stage):
+            layer.maps.data.zero_()
     return network
 
 

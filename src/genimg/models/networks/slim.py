@@ -52,7 +52,7 @@ class Generator(nn.Module):
         self.to_image = nn.Conv2d(pixel_width, shape.channels, 3, padding=1, padding_mode=padding)
         init_convolutions(self)
         for stage in stages:
-            scale_and_shift = stage.style.weight[: 2 * stage.conv.out_channels]
+            scale_and_shift = stage.style.weight[: -stage.maps.shape[1]]
             nn.init.normal_(scale_and_shift, std=0.3 / shape.hidden**0.5)  # scales start near 1
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)
@@ -87,7 +87,7 @@ class Stage(nn.Module):
     The style determines the scale, the shift and the factor of the map of each channel. The maps tell places apart. The
     features that a stage enlarges are smooth; without maps it can draw nothing but their level lines, and images
     consist of rings (docs/results.md, Colour images). StyleGAN's constant input (Karras et al. 2019, section 2) is such
-    a map of the coarsest resolution. Periodic images have no places to tell apart: a map would show in all of them.
+    a map of the coarsest resolution.
 
     Args:
         in_channels, out_channels: channels before and after the convolution.
@@ -102,16 +102,14 @@ class Stage(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False, padding_mode=padding)
         self.norm = nn.BatchNorm2d(out_channels, affine=False)
-        self.maps = nn.Parameter(torch.randn(1, out_channels, *size)) if padding == "zeros" else None
-        self.style = nn.Linear(style_dim, (2 if self.maps is None else 3) * out_channels)
+        self.maps = nn.Parameter(torch.randn(1, out_channels, *size))
+        self.style = nn.Linear(style_dim, 3 * out_channels)
 
     def forward(self, h: Tensor, w: Tensor) -> Tensor:
         """Features (B, in_channels, H, W) and styles (B, style_dim) -> features (B, out_channels, H, W)."""
-        scale, shift, *factor = self.style(w)[:, :, None, None].split(self.conv.out_channels, dim=1)
+        scale, shift, factor = self.style(w)[:, :, None, None].chunk(3, dim=1)
         h = self.norm(self.conv(h)) * (1 + scale) + shift
-        if self.maps is not None:
-            h = h + factor[0] * self.maps.to(factor[0].dtype)
-        return F.leaky_relu(h, 0.2)
+        return F.leaky_relu(h + factor * self.maps.to(factor.dtype), 0.2)
 
 
 class Discriminator(nn.Module):

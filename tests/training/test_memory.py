@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -37,6 +38,12 @@ def test_the_estimate_is_that_of_the_built_model(model: str) -> None:
     check_memory(node(f"model={model}"), Builder(), available=needed)
     with pytest.raises(UserError, match="free on this machine"):
         check_memory(node(f"model={model}"), Builder(), available=needed - 1)
+
+
+def test_the_estimate_leaves_the_random_numbers_of_a_run() -> None:
+    before = torch.get_rng_state()
+    check_memory(node("model=gan"), Builder(), available=2**40)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_model_larger_than_the_machine_is_refused_before_it_is_built() -> None:

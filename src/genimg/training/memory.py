@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from genimg.common.build import Builder
 from genimg.common.hardware import available_memory, require_memory
@@ -16,7 +17,17 @@ from genimg.training.machine import Machine
 
 COPIES = 5  # of each weight: itself, its gradient, the two moments of Adam, and its EMA
 
-_ALWAYS_ENOUGH = 100_000  # times the batch: 48 maps of 2,048 channels for each colour need less
+_ROOM = 16  # maps of the widest kind, for each convolution: more than any model here keeps of a step
+
+
+class NoDraws(TorchFunctionMode):
+    """Leaves out `normal_`, `uniform_` and `trunc_normal_`, which take seconds for weights without values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "trunc_normal_"):
+            return args[0] if args else kwargs["tensor"]  # torch.nn.init passes it by name
+        return func(*args, **kwargs)
 
 
 def check_memory(node: Node, builder: Builder, available: int | None = None) -> None:
@@ -30,7 +41,7 @@ def check_memory(node: Node, builder: Builder, available: int | None = None) -> 
     """
     available = available_memory() if available is None else available
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        with torch.device("meta"), NoDraws(), torch.random.fork_rng(devices=[]):
             model: nn.Module = builder.build(node, "model")
         needed = COPIES * sum(weight.numel() * weight.element_size() for weight in model.parameters())
     except Exception:  # the class itself reports a setting that it refuses when it is built
@@ -46,14 +57,19 @@ def check_step(model: GenerativeModel, data: GenerativeData, machine: Machine, a
     which then cannot be estimated.
     """
     available = available_memory() if available is None else available
-    values = data.batch_size * (data.num_frames or 1) * math.prod(data.image_shape)
-    fits = available is None or _ALWAYS_ENOUGH * 4 * values < available
-    if machine.accelerator != "cpu" or machine.processes > 1 or fits:
+    if machine.accelerator != "cpu" or machine.processes > 1 or available is None or _fits(model, data, available):
         return
     needed = peak_memory(model, lambda without_values: _step(without_values, data, machine))
     if needed is not None:
         what = f"{data.batch_size:,} images in a step, which need at least {{}}"
         require_memory(needed, available, "data.batch_size", what, "reduce data.batch_size or model.width")
+
+
+def _fits(model: GenerativeModel, data: GenerativeData, available: int) -> bool:
+    """Whether a step fits by a bound that takes no time: all convolutions as wide as the widest, at full size."""
+    widths = [max(weight.shape[:2]) for weight in model.parameters() if weight.dim() >= 4]
+    pixels = data.batch_size * (data.num_frames or 1) * math.prod(data.image_shape[1:])
+    return bool(widths) and _ROOM * len(widths) * max(widths) * pixels * 4 < available
 
 
 def _step(model: Any, data: GenerativeData, machine: Machine) -> None:

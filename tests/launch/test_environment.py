@@ -1,5 +1,6 @@
 """The environment variables that make a worker fast."""
 
+import math
 import os
 import platform
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from genimg.common.hardware import cpu_times
+from genimg.common.hardware import cpu_quota, cpu_times
+from genimg.launch import environment
 from genimg.launch.environment import KEEP_MEMORY, SPIN, idle_share, openmp, worker_environment
 
 # 40 MB, more than malloc ever keeps by itself, written and freed over and over
@@ -57,10 +59,10 @@ def test_given_variables_take_precedence() -> None:
 def test_a_run_has_as_many_threads_as_there_are_idle_cores(
     busy: int, cores: int, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    stat, core = tmp_path / "stat", f"cpu{min(os.sched_getaffinity(0))}"
-    stat.write_text(f"{core} 100 0 50 1000 5 0 0 0 0 0\n")
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 0 50 1000 5 0 0 0 0 0\n")
     before = cpu_times(stat)
-    stat.write_text(f"{core} {100 + busy} 0 50 {1020 - busy} 5 0 0 0 0 0\n")
+    stat.write_text(f"cpu  {100 + busy} 0 50 {1020 - busy} 5 0 0 0 0 0\n")
     assert openmp(idle_share(before, cpu_times(stat)), cores) == expected
 
 
@@ -69,5 +71,24 @@ def test_a_machine_of_unknown_load_counts_as_idle() -> None:
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_the_number_of_threads_of_the_user_is_kept(threads: str) -> None:
-    assert worker_environment({"OMP_NUM_THREADS": threads})["OMP_NUM_THREADS"] == threads
+def test_the_number_of_threads_of_the_user_is_kept(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = ([0] * 8, [100, *[0] * 7])
+    monkeypatch.setattr(environment, "_measure_cpu_times", lambda: busy)
+    found = worker_environment({"OMP_NUM_THREADS": threads, "GOMP_SPINCOUNT": "7"})
+    assert (found["OMP_NUM_THREADS"], found["GOMP_SPINCOUNT"]) == (threads, "7")
+    assert "GENIMG_BUSY" not in found
+    assert worker_environment({})["GENIMG_BUSY"] == "1"
+
+
+def test_a_container_that_numbers_its_cores_from_0_has_the_load_of_all(tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  7 0 0 9 0 0 0 0 0 0\ncpu1000 1 0 0 1 0 0 0 0 0 0\nintr 5\n")
+    assert cpu_times(stat) == [7, 0, 0, 9, 0, 0, 0, 0]
+
+
+def test_the_quota_of_a_container_limits_the_cores(tmp_path: Path) -> None:
+    limit = tmp_path / "cpu.max"
+    for text, expected in (("150000 100000\n", 1.5), ("max 100000\n", math.inf)):
+        limit.write_text(text)
+        assert cpu_quota(limit) == expected
+    assert cpu_quota(tmp_path / "missing") == math.inf

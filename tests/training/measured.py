@@ -1,11 +1,13 @@
-"""Measurements with known values, or with their processor time recorded, and collapsed generators."""
+"""Measurements with known values, or with their processor time recorded, norms of gradients, collapsed generators."""
 
 import time
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.optim import Optimizer
 
 from genimg.common.noise import Noise
 from genimg.models.gan import GAN
@@ -15,6 +17,17 @@ from genimg.training.callbacks.frechet_random import FrechetRandom
 from genimg.training.callbacks.validation import Validation
 
 TARGET = "callbacks.frechet_random._target_=tests.training.measured"
+
+
+class Norms(Callback):
+    """The norm of all gradients of an optimizer before each of its steps, as callbacks that limit them see it."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        gradients = [weight.grad for group in optimizer.param_groups for weight in group["params"]]
+        self.found.append(float(torch.stack([one.norm() for one in gradients if one is not None]).norm()))
 
 
 class NotANumber(FrechetRandom):

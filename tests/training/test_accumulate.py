@@ -10,6 +10,7 @@ from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from tests.trained import run_folder
+from tests.training.measured import Norms
 
 RUN = [
     "data=digits",
@@ -30,21 +31,30 @@ WHOLE = {
 }
 
 
-def trained(folder: Path, *words: str) -> Tensor:
-    """All weights after a run, as one vector."""
-    run = RunFolder(run_folder(folder, *words))
-    return torch.cat(
-        [value.flatten() for value in load_checkpoint(run.last)["model"].values() if value.is_floating_point()]
-    )
+def trained(folder: Path, *words: str) -> tuple[Tensor, Tensor]:
+    """All weights after a run, and the norms of the gradients before each optimizer step."""
+    norms = Norms()
+    run = RunFolder(run_folder(folder, *words, callbacks=[norms]))
+    weights = [value for value in load_checkpoint(run.last)["model"].values() if value.is_floating_point()]
+    return torch.cat([value.flatten() for value in weights]), torch.tensor(norms.found)
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_step_of_two_batches_is_that_of_one_of_both(name: str, tmp_path: Path) -> None:
     words = [*RUN, *WHOLE[name]]
-    whole = trained(tmp_path / "whole", *words, "data.batch_size=64")
-    parts = trained(tmp_path / "parts", *words, "data.batch_size=32", "trainer.accumulate_grad_batches=2")
-    other = trained(tmp_path / "other", *words, "data.batch_size=32")
+    whole, norms = trained(tmp_path / "whole", *words, "data.batch_size=64")
+    parts, same = trained(tmp_path / "parts", *words, "data.batch_size=32", "trainer.accumulate_grad_batches=2")
+    other, _ = trained(tmp_path / "other", *words, "data.batch_size=32")
     assert (parts - whole).norm() < 0.01 * (other - whole).norm()
+    torch.testing.assert_close(same, norms, rtol=1e-3, atol=1e-6)  # Adam hides a factor from the weights
+
+
+def test_running_statistics_follow_each_image_once(tmp_path: Path) -> None:
+    """Although the generator computes its images twice."""
+    words = [*RUN, "model=gan", "model.width=4", "data.batch_size=16", "trainer.accumulate_grad_batches=2"]
+    state = load_checkpoint(RunFolder(run_folder(tmp_path, *words)).last)["model"]
+    steps = {int(value) for name, value in state.items() if name.endswith("num_batches_tracked")}
+    assert steps == {192 // 16}
 
 
 def test_a_run_counts_the_images_of_complete_steps(tmp_path: Path) -> None:

@@ -1,15 +1,14 @@
 """trainer.precision=16-mixed: float16 with scaled gradients, whose scale a resumed run continues."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.run_folder import RunFolder
 from tests.trained import run_folder
+from tests.training.measured import Norms
 
 RUN = [
     "data=digits", "data.image_size=8", "data.batch_size=16", "trainer.precision=16-mixed", "callbacks=none",
@@ -19,17 +18,6 @@ MODELS = {
     "vae": ["model=vae", "model.width=8", "model.max_width=8"],
     "gan": ["model=gan", "model.width=8", "model.max_width=8"],
 }
-
-
-class Norms(Callback):
-    """The norm of the gradients before each optimizer step, as callbacks that limit them see it."""
-
-    def __init__(self) -> None:
-        self.found: list[float] = []
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        gradients = [weight.grad for group in optimizer.param_groups for weight in group["params"]]
-        self.found.append(float(torch.stack([one.norm() for one in gradients if one is not None]).norm()))
 
 
 @pytest.mark.parametrize("name", MODELS)

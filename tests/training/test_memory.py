@@ -19,6 +19,7 @@ from genimg.config.compose import Composer, without_hydra
 from genimg.data.module import GenerativeData
 from genimg.models.base import GenerativeModel
 from genimg.models.memory import PeakMemory
+from genimg.training.accumulate import accumulate
 from genimg.training.memory import COPIES, check_memory, check_step
 from genimg.training.settings import resolve_auto
 from tests.trained import AUTO, SMALL, cpu_machine, run_folder, untrained
@@ -92,19 +93,21 @@ def test_the_estimate_of_a_step_is_what_a_step_takes(network: str, tmp_path: Pat
     run_folder(tmp_path / "run", *SMALL, *words, callbacks=[step])
     machine = cpu_machine()
     check_step(step.model, step.data, machine, available=round(1.05 * step.peak))  # and the batch itself
-    with pytest.raises(UserError, match="64 images in a step"):
+    with pytest.raises(UserError, match="64 images in a batch"):
         check_step(step.model, step.data, machine, available=round(0.99 * step.peak))
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("words", [["model=vae"], ["model=rnn", "data=moving_digits"]])
-def test_a_step_of_which_lightning_does_a_part_is_estimated(words: list[str]) -> None:
+def test_a_step_of_which_lightning_does_a_part_is_estimated(words: list[str], parts: int) -> None:
     config, model = untrained(*words)
+    accumulate(model, parts)
     frames = config["data"].get("num_frames")
     data = cast(
         GenerativeData,
-        SimpleNamespace(batch_size=64, step_size=64, image_shape=(1, 8, 8), num_frames=frames, actions=()),
+        SimpleNamespace(batch_size=64, step_size=64 * parts, image_shape=(1, 8, 8), num_frames=frames, actions=()),
     )
     machine = cpu_machine()
     check_step(model, data, machine, available=2**27)
-    with pytest.raises(UserError, match="64 images in a step"):
+    with pytest.raises(UserError, match="64 images in a batch"):
         check_step(model, data, machine, available=64 * 8 * 8 * 4)

@@ -156,11 +156,16 @@ def _is_optimizer(state: Any) -> bool:
     return mappings and _is_list(state.get("param_groups"), lambda group: isinstance(group, dict))
 
 
-def _is_scaler(state: Any) -> bool:
+def _is_scaler(state: Any, precision: Any) -> bool:
+    if precision != "16-mixed":
+        return state == {}
     usual: dict[str, Any] = torch.amp.GradScaler("cpu").state_dict()
-    if not isinstance(state, dict) or not (state.keys() == usual.keys() or not state):
+    if not isinstance(state, dict) or state.keys() != usual.keys():
         return False
-    return all(type(value) is type(usual[name]) and 0 <= value < LARGEST_INTEGER for name, value in state.items())
+    if any(type(value) is not type(usual[name]) for name, value in state.items()):
+        return False
+    counts = 1 <= state["growth_interval"] < 2**31 and 0 <= state["_growth_tracker"] < 2**31
+    return counts and 0 < state["scale"] < math.inf and 0 < state["backoff_factor"] < 1 < state["growth_factor"] < 10
 
 
 def _are_weights(value: object, checkpoint: Checkpoint) -> bool:
@@ -218,7 +223,7 @@ FIELDS: dict[str, Field] = {
     "scaler": Field(
         lambda run: run.scaler,
         "the state of a gradient scaler, or empty",
-        check_to_resume=lambda value, _: _is_scaler(value),
+        check_to_resume=lambda value, checkpoint: _is_scaler(value, checkpoint["config"]["trainer"].get("precision")),
     ),
     "data": Field(
         _write_data,

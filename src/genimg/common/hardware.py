@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -24,6 +25,19 @@ def count_gpus() -> int:
 
 def count_cores() -> int:
     """Returns the CPU cores that this process may use: in a container or under taskset fewer than the machine has."""
+    return max(1, math.ceil(min(_affinity(), cpu_quota())))
+
+
+def cpu_quota(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
+    """Returns how many cores the limit of a container is worth, a number such as 1.5; infinity without one."""
+    try:
+        quota, period = limit.read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no container, or one without a limit ("max")
+        return math.inf
+
+
+def _affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
@@ -43,10 +57,12 @@ def cpu_times(stat: Path = Path("/proc/stat")) -> list[int]:
 
     See proc_stat(5). Raises OSError on other systems than Linux.
     """
-    allowed = {f"cpu{core}" for core in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else {"cpu"}
     lines = [line.split() for line in stat.read_text().splitlines()]
-    cores = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in allowed]
-    return [sum(ticks) for ticks in zip(*cores, strict=True)]
+    found = {words[0]: [int(ticks) for ticks in words[1:9]] for words in lines if words and words[0].startswith("cpu")}
+    allowed = [f"cpu{core}" for core in os.sched_getaffinity(0)] if hasattr(os, "sched_getaffinity") else ["cpu"]
+    if not found.keys() >= set(allowed):  # a container may number its cores from 0, and the line `cpu` is all of them
+        return found["cpu"]
+    return [sum(ticks) for ticks in zip(*(found[name] for name in allowed), strict=True)]
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -124,6 +124,7 @@ class Comet(Service):
             node, name=run.folder.name, experiment_key=identity, offline_directory=str(run.folder / "comet")
         )
         if node.get("online") is not False:
+            os.environ["COMET_START_ONLINE"] = "true"
             self._check_key(node, key)
             return node
         os.environ.setdefault("COMET_ERROR_TRACKING_ENABLE", "false")

@@ -315,7 +315,8 @@ def check_half(config: Config) -> None:
         expected = "auto or false, because trainer.precision=16-mixed scales the gradients"
         raise UserError("trainer.fused", True, expected, "remove trainer.fused")
     if trainer["accelerator"] == "cpu" or count_gpus() == 0:
-        raise UserError("trainer.precision", "16-mixed", "32-true or bf16-mixed, on a CPU", "trainer.precision=auto")
+        hint = f"trainer.precision=auto{' allow_changes=true' if config['resume'] else ''}"
+        raise UserError("trainer.precision", "16-mixed", "32-true or bf16-mixed, on a CPU", hint)
 
 
 def check_processes(config: Config) -> None:

@@ -72,7 +72,7 @@ def resumed_run(overrides: list[Override], composer: Composer) -> RunFolder | No
             raise UserError(
                 key,
                 line(override),
-                f"with resume= only {', '.join((*changeable, *MOVABLE))} may change, except {' and '.join(_KEPT)}",
+                f"with resume= only {', '.join((*changeable, *MOVABLE))} may change, except {', '.join(_KEPT)}",
                 hint="allow_changes=true beside it, or a new run from these weights: init_from=RUN without resume="
                 if allowed
                 else "remove it, or start a new run without resume=",

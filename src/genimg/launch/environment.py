@@ -19,12 +19,14 @@ def worker_environment(given: Mapping[str, str]) -> dict[str, str]:
 
     PYTHONSAFEPATH keeps the working folder off the import path of the Python processes that a worker starts.
     """
-    threads = {name: value for name, value in given.items() if name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
-    if "OMP_WAIT_POLICY" not in threads and threads.get("OMP_NUM_THREADS") != "1":  # one thread waits for no other
-        threads = openmp(idle_share(*_measure_cpu_times()), count_cores()) | threads
+    threads: dict[str, str] = {}
+    if "OMP_WAIT_POLICY" not in given and given.get("OMP_NUM_THREADS") != "1":  # one thread waits for no other
+        threads = openmp(idle_share(*_measure_cpu_times()), count_cores())
+    if "OMP_NUM_THREADS" in given:
+        threads.pop("GENIMG_BUSY", None)
     tuned = any(name.startswith(("MALLOC_MMAP_", "MALLOC_TRIM_", "MALLOC_TOP_")) for name in given)
     tuned = tuned or "glibc.malloc." in given.get("GLIBC_TUNABLES", "")
-    return {**({} if tuned else KEEP_MEMORY), **given, **threads, "PYTHONSAFEPATH": "1"}
+    return {**({} if tuned else KEEP_MEMORY), **threads, **given, "PYTHONSAFEPATH": "1"}
 
 
 def openmp(idle: float, cores: int) -> dict[str, str]:
@@ -34,7 +36,7 @@ def openmp(idle: float, cores: int) -> dict[str, str]:
     core; for some milliseconds only, because a run may use fewer of them later. Threads that share a core with other
     work wait for each other: beside one busy process on two cores, the GAN on digits trains at 56 images/s with two
     threads and at 850 with one. So there are as many threads as idle cores.
-    GENIMG_BUSY tells the worker, which logs it.
+    GENIMG_BUSY tells the worker, which logs it, that their number is not the user's.
     """
     if idle >= _IDLE:
         return {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": SPIN}

@@ -1,6 +1,7 @@
 """The GAN: a generator from noise to an image, trained against a discriminator from an image to a logit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -11,7 +12,7 @@ from genimg.common.errors import UserError
 from genimg.common.noise import Noise
 from genimg.common.ranks import world_size
 from genimg.models.base import Batch, LatentModel, OptimizerFactory, check_unused
-from genimg.models.frozen import frozen
+from genimg.models.frozen import constant_statistics, frozen
 from genimg.models.judged import default_places, judge, per_image
 from genimg.models.networks.augmentation import Augmentation
 from genimg.models.networks.capabilities import ComparesGroups, JudgesPlaces, Penalised, Periodic, Styled
@@ -118,7 +119,6 @@ class GAN(LatentModel):
     #: Loss pairs by name; a subclass may add to them.
     objectives: ClassVar[dict[str, LossPair]] = OBJECTIVES
     parts: int = 1
-    splits_batches: ClassVar[bool] = True
     _penalty_weight: Tensor  # a tensor, because it follows the clock
 
     def __init__(
@@ -249,7 +249,7 @@ class GAN(LatentModel):
     def _train_discriminator(self, real: Tensor, z: Tensor, labels: Tensor | None, kind: StepKind) -> Pass:
         """Adds the gradients of the discriminator for one part of a batch.
 
-        With several parts, the graph of the fake images is not kept, but computed again by the generator's.
+        With several parts, the graph of the fake images is not kept, but computed again for the generator.
         """
 
         def draw(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,10 +258,18 @@ class GAN(LatentModel):
 
         with torch.set_grad_enabled(kind.generator):
             again = kind.generator and self.parts > 1
-            seen, fake = cast(tuple[Tensor, Tensor], checkpoint(draw, z, use_reentrant=False)) if again else draw(z)
+            seen, fake = self._drawn_again(draw, z) if again else draw(z)
         metrics, logits = self.discriminator_loss(seen.detach(), fake.detach(), labels)
         self.manual_backward(self._of_step(metrics["loss_d"]))
         return Pass(z, labels, fake, (logits[0].detach(), logits[1].detach()), metrics)
+
+    def _drawn_again(self, draw: Callable[[Tensor], tuple[Tensor, Tensor]], z: Tensor) -> tuple[Tensor, Tensor]:
+        """`draw(z)`, computed again in the backward pass, where running statistics stay as they are."""
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), constant_statistics(self.generator)
+
+        return cast(tuple[Tensor, Tensor], checkpoint(draw, z, use_reentrant=False, context_fn=contexts))
 
     def _train_generator(self, drawn: Pass, kind: StepKind) -> dict[str, Tensor]:
         """Adds the gradients of the generator for one part of a batch. Returns its loss, the penalty included."""
@@ -306,10 +314,10 @@ class GAN(LatentModel):
         if self.batch_statistics:
             return torch.cat([self._logits(half, labels) for half in images.chunk(2)]), None
         logits = self._logits(images, _twice(labels))
-        batch_size = len(images) // 2
-        if not self.step_kind(self.parts * batch_size).penalty:
+        part_size = len(images) // 2
+        if not self.step_kind(self.parts * part_size).penalty:
             return logits, None
-        count = max(1, round(batch_size * self.penalty_share / self.group_size)) * self.group_size
+        count = max(1, round(part_size * self.penalty_share / self.group_size)) * self.group_size
         halves = [half[:count] for half in images.chunk(2)]
         labels = None if labels is None else labels[:count]
         if self.wasserstein:

@@ -11,15 +11,9 @@ from genimg.models.base import Batch
 
 @runtime_checkable
 class SplitsBatches(Protocol):
-    """A model that takes its own optimizer steps, and splits a batch into `parts` of equal size within a step.
-
-    splits_batches: whether it does so with its present settings.
-    """
+    """A model that takes its own optimizer steps, and splits a batch into `parts` of equal size within a step."""
 
     parts: int
-
-    @property
-    def splits_batches(self) -> bool: ...
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:

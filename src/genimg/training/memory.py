@@ -61,7 +61,7 @@ def check_step(model: GenerativeModel, data: GenerativeData, machine: Machine, a
         return
     needed = peak_memory(model, lambda without_values: _step(without_values, data, machine))
     if needed is not None:
-        what = f"{data.batch_size:,} images in a step, which need at least {{}}"
+        what = f"{data.batch_size:,} images in a batch, which need at least {{}}"
         require_memory(needed, available, "data.batch_size", what, "reduce data.batch_size or model.width")
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +12,14 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint as LightningCheckpoint
-from pytorch_lightning.plugins import MixedPrecision, Precision
+from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.strategies import Strategy
 
 from genimg.checkpoints.read import check_fits, check_weights
 from genimg.checkpoints.schema import Checkpoint
 from genimg.common.build import Builder
 from genimg.common.errors import UserError
-from genimg.common.hardware import count_cores
+from genimg.common.hardware import count_cores, cpu_quota
 from genimg.common.run_folder import RunFolder
 from genimg.common.settings import Node
 from genimg.data.module import GenerativeData
@@ -110,6 +111,7 @@ def shared_processor(settings: TrainSettings, machine: Machine, clock: Clock) ->
     """Returns what follows the load of a CPU, for a run that ends at a time and chooses its threads itself."""
     by_user = "OMP_NUM_THREADS" in os.environ and "GENIMG_BUSY" not in os.environ
     fixed = settings.trainer.threads is not None or by_user or clock.budget.images is not None
+    fixed = fixed or math.isfinite(cpu_quota())  # of a container, in which the load of all cores says nothing
     if fixed or machine.accelerator != "cpu" or machine.processes > 1:
         return []
     return [SharedProcessor(machine.threads, most=count_cores())]
@@ -205,7 +207,8 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
         devices=machine.devices,
         num_nodes=machine.num_nodes,
         strategy=choose_strategy(machine),
-        plugins=[cluster_environment(), SynchronizedLayers(), precision(machine)],
+        plugins=[cluster_environment(), SynchronizedLayers(), *half_on_cpu(machine)],
+        precision=None if machine.scaled else machine.precision,  # pyright: ignore[reportArgumentType]
         callbacks=callbacks,
         logger=False,  # `Metrics` attaches them: Lightning would open files where a full disk ends the run
         default_root_dir=settings.run_dir,
@@ -227,11 +230,9 @@ def build_trainer(settings: TrainSettings, machine: Machine, callbacks: list[Cal
     return trainer
 
 
-def precision(machine: Machine) -> Precision:
-    """Returns Lightning's part for the precision; by its name, it would not compute in float16 on a CPU."""
-    if machine.precision == "32-true":
-        return Precision()
-    return MixedPrecision(machine.precision, machine.device.type)  # pyright: ignore[reportArgumentType]
+def half_on_cpu(machine: Machine) -> list[MixedPrecision]:
+    """Returns what computes in float16 on a CPU, as the tests do: by its name, Lightning takes bfloat16 there."""
+    return [MixedPrecision("16-mixed", "cpu")] if machine.scaled and machine.accelerator == "cpu" else []
 
 
 def choose_strategy(machine: Machine) -> Strategy | str:

@@ -8,13 +8,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.optim import Optimizer
 
 from genimg.checkpoints.read import load_checkpoint
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.training.callbacks.base import Measured, Measurement
 from tests.trained import run_folder
+from tests.training.measured import Norms
 
 RUN = [
     "model=vae", "data=digits", "data.image_size=8", "model.width=4", "model.latent_dim=4", "data.batch_size=16",
@@ -117,17 +117,6 @@ def test_patience_ends_the_run_and_counts_on_when_it_is_resumed(tmp_path: Path) 
     run_folder(folder.path, *words, f"resume={folder.path}", callbacks=[Constant()])
     ended = load_checkpoint(folder.last)
     assert (ended["since_best"], ended["images_seen"]) == (4, 160)
-
-
-class Norms(Callback):
-    """The norm of all gradients of each optimizer before its steps."""
-
-    def __init__(self) -> None:
-        self.found: list[float] = []
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        gradients = [weight.grad for group in optimizer.param_groups for weight in group["params"]]
-        self.found.append(float(torch.stack([one.norm() for one in gradients if one is not None]).norm()))
 
 
 @pytest.mark.parametrize("model", ["gan", "vae"])

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from genimg.config.compose import Composer, without_hydra
+from genimg.training import setup
 from genimg.training.callbacks import threads
+from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.threads import SharedProcessor, Usage, read_usage
+from genimg.training.machine import configure
+from genimg.training.settings import TrainSettings
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +62,36 @@ def test_the_usage_of_this_process_is_part_of_that_of_all() -> None:
 def test_a_system_without_counters_keeps_the_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(threads, "cpu_times", (tmp_path / "stat").read_text)
     torch.set_num_threads(2)
-    callback = SharedProcessor(2, 2)
+    seconds = iter(range(0, 100, 10))
+    callback = SharedProcessor(2, 2, clock=lambda: float(next(seconds)))
     nothing: Any = None
-    callback.on_train_batch_end(nothing, nothing, nothing, nothing, 0)
+    for _ in range(5):
+        callback.on_train_batch_end(nothing, nothing, nothing, nothing, 0)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "quota", "expected"),
+    [
+        ([], {}, math.inf, True),
+        ([], {"OMP_NUM_THREADS": "1", "GENIMG_BUSY": "1"}, math.inf, True),
+        ([], {"OMP_NUM_THREADS": "2"}, math.inf, False),
+        ([], {}, 1.5, False),
+        (["trainer.threads=2"], {}, math.inf, False),
+        (["budget.images=64"], {}, math.inf, False),
+        (["budget.steps=2"], {}, math.inf, False),
+    ],
+)
+def test_a_run_that_would_repeat_or_whose_threads_are_chosen_keeps_them(
+    words: list[str], environment: dict[str, str], quota: float, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "GENIMG_BUSY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(setup, "cpu_quota", lambda: quota)
+    composed = without_hydra(Composer("train").compose(["trainer=cpu", *words]))
+    settings = TrainSettings.from_config(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True)))
+    clock = Clock(Budget.from_settings(settings.budget, 100, 16), 16)
+    found = setup.shared_processor(settings, configure(settings.trainer), clock)
+    assert [type(one) for one in found] == [SharedProcessor] * expected

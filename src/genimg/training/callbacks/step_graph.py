@@ -63,12 +63,12 @@ class StepGraph(Callback):
             return "with trainer.deterministic, a resumed run is exact"
         if self.machine.scaled:
             return "with 16-mixed, each step asks whether its gradients are finite"
-        if self.machine.accumulate_grad_batches > 1:
-            return "a step of several batches computes images twice"
         if self.machine.processes > 1:
             return "several processes exchange gradients within a step"
         if not isinstance(self.model, CompleteSteps):
             return f"the steps of {type(self.model).__name__} cannot be captured"
+        if self.machine.accumulate_grad_batches > 1:
+            return "a step of several batches computes images twice"
         for optimizer in self.model.optimizer_list():
             if "capturable" not in optimizer.defaults:
                 return f"{type(optimizer).__name__} cannot be captured"

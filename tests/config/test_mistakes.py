@@ -215,9 +215,18 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["model.final_lr", "got 1.5", "from 0 to 1"],
     ),
     "a metric of a template": (["optimized_metric=val/acc"], ["optimized_metric", "the metric that selects"]),
-    "no such search": (["hparams_search=gna"], ["hparams_search: got gna", "did you mean hparams_search=gan?"]),
-    "two searches": (["hparams_search=gan,vae"], ["hparams_search: got gan,vae", "one value for the sweep"]),
-    "a search that is printed": (["hparams_search=gan", "--cfg", "job"], ["--cfg: got job", "omit -m and hparams"]),
+    "no such search": (
+        ["hparams_search=gan_optun"],
+        ["hparams_search: got gan_optun", "did you mean hparams_search=gan_optuna?"],
+    ),
+    "two searches": (
+        ["hparams_search=gan_optuna,vae_optuna"],
+        ["hparams_search: got gan_optuna,vae_optuna", "one value for the sweep"],
+    ),
+    "a search that is printed": (
+        ["hparams_search=gan_optuna", "--cfg", "job"],
+        ["--cfg: got job", "omit -m and hparams"],
+    ),
     "no such sampler": (
         ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler=tpee", "model.lr=interval(1e-4,1e-2)"],
         ["hydra/sweeper/sampler: got tpee", "gp, random, tpe", "did you mean hydra/sweeper/sampler=tpe?"],

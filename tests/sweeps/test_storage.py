@@ -113,6 +113,8 @@ def test_a_journal_is_a_storage(outputs: Path) -> None:
     assert run([*SEARCH, "hydra.sweeper.n_trials=1", "hydra.sweeper.storage=mine.log"]) == 0
     study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend("mine.log")))
     assert [trial.value for trial in study.trials] == values(outputs)
+    with pytest.raises(UserError, match=r"a sweep with hydra\.sweeper\.storage=mine\.log"):  # a file that it writes
+        run(["-m", f"sweep.resume={sweep_folder(outputs)}"])
 
 
 def test_a_trial_that_was_skipped_is_copied_as_failed(outputs: Path) -> None:

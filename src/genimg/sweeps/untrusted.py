@@ -17,9 +17,9 @@ from genimg.config.hydra_api import Glob, Override
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 
 # settings of sweeper and launcher that run no program and open no file: `hydra.launcher.setup=[...]` is shell code,
-# and submitit unpickles the files in its folder
+# submitit unpickles the files in its folder, and a storage may be a file to write to
 _HARMLESS_HYDRA = re.compile(
-    r"hydra[./](launcher|sweeper)(/sampler)?(\.(?!submitit_folder)\w+)*=[\w.+-]*"
+    r"hydra[./](launcher|sweeper)(/sampler)?(\.(?!submitit_folder|storage)\w+)*=[\w.+-]*"
     r"|\+\+hydra\.sweeper\.sampler\.\w+=[\w.+-]*"  # the class is one of those that the package names
     r"|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
 )

@@ -70,6 +70,7 @@ def test_a_packaged_search_is_a_plan_without_other_words(name: str) -> None:
     assert f"model={name.removesuffix('_optuna')}" in plan.words and "interval(" in " ".join(plan.words)
 
 
+@pytest.mark.slow
 def test_a_search_of_ones_own_runs_without_the_flag(mine: Path, outputs: Path) -> None:
     assert run(["--config-dir", str(mine), "hparams_search=mine"]) == 0
     trials = study(outputs).trials
@@ -190,6 +191,7 @@ def test_arguments_reach_the_sampler() -> None:
     assert make_sampler(node, 2)._n_startup_trials == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_a_resumed_search_suggests_the_same_values_with_any_sampler(sampler: str, outputs: Path) -> None:
     words = [*SPACE[1:], "data.batch_size=range(4,9)", f"hydra.sweeper.sampler={sampler}"]

@@ -57,6 +57,7 @@ def test_a_storage_that_is_given_later_has_the_earlier_trials_too(outputs: Path)
     assert [trial.value for trial in study.trials] == values(outputs)
 
 
+@pytest.mark.slow
 def test_the_study_of_another_search_is_not_changed(outputs: Path) -> None:
     assert run([*STORED, "hydra.sweeper.n_trials=1", "outputs=first"]) == 0
     with pytest.raises(UserError, match=r"hydra\.sweeper\.study_name: got mine") as mistake:

@@ -19,11 +19,9 @@ from genimg.launch.session import check
 
 GROUPS = pages.groups(None)
 CHOICES = [f"{group}={choice}" for group, choices in GROUPS.items() for choice in choices]
-SERVICES = (
-    "logger=comet",
-    "logger=mlflow",
-    "logger=wandb",
-)  # tests/training/test_loggers.py runs them, in processes of their own
+# tests/training/test_loggers.py runs them, in processes of their own
+SERVICES = ("logger=comet", "logger=mlflow", "logger=wandb")
+OF_SWEEPS = ("hparams_search=", "hydra/")  # tests/sweeps runs them
 OF_MODELS = [  # the networks that models have by default, which run with the models
     f"model/network={name}"
     for file in Path(__file__).parent.parent.glob("configs/model/*.yaml")
@@ -68,6 +66,8 @@ def _targets(node: Any) -> set[str]:
 
 def _partners(choice: str) -> list[str]:
     """`choice` and the choices that it requires: sequences a sequence model, and a network its model."""
+    if choice.startswith("hydra/sweeper/"):
+        return ["hydra/sweeper=optuna", choice]
     if choice.startswith("model/network="):
         models = [[f"model={model}", choice] for model in pages.groups(None)["model"]]
         return next(words for words in models if _passes(words))
@@ -111,7 +111,9 @@ def test_every_model_takes_its_shape_from_the_data(model: str, shape: tuple[obje
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", [one for one in CHOICES if one not in (*SERVICES, *OF_MODELS)])
+@pytest.mark.parametrize(
+    "choice", [one for one in CHOICES if one not in (*SERVICES, *OF_MODELS) and not one.startswith(OF_SWEEPS)]
+)
 def test_every_choice_runs_for_a_step(choice: str, tmp_path: Path) -> None:
     words = [*_partners(choice), *_needs(choice, tmp_path)]
     _run(words, tmp_path)

@@ -14,7 +14,7 @@ from tests.pages import ROOT, commands, read_page
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 RUN_ELSEWHERE = ("README.md", "docs/tutorial.md", "docs/extending.md")
 # what only a run, a sweep or another machine can answer
-NEEDS_MORE = ("resume=", "hydra/", "genimg ", "--help", "num_nodes")
+NEEDS_MORE = ("resume=", "hparams_search=", "hydra/", "genimg ", "--help", "num_nodes")
 
 
 def anchors(page: str) -> set[str]:

@@ -224,13 +224,30 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["-m", "hydra/sweeper=optuna", "model.final_lr=interval(0.1,1.5)"],
         ["model.final_lr", "got 1.5", "from 0 to 1"],
     ),
+    "a metric of a template": (["optimized_metric=val/acc"], ["optimized_metric", "the metric that selects"]),
+    "no such search": (
+        ["hparams_search=gan_optun"],
+        ["hparams_search: got gan_optun", "did you mean hparams_search=gan_optuna?"],
+    ),
+    "two searches": (
+        ["hparams_search=gan_optuna,vae_optuna"],
+        ["hparams_search: got gan_optuna,vae_optuna", "one value for the sweep"],
+    ),
+    "a search that is printed": (
+        ["hparams_search=gan_optuna", "--cfg", "job"],
+        ["--cfg: got job", "omit -m and hparams"],
+    ),
+    "no such sampler": (
+        ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler=tpee", "model.lr=interval(1e-4,1e-2)"],
+        ["hydra/sweeper/sampler: got tpee", "gp, random, tpe", "did you mean hydra/sweeper/sampler=tpe?"],
+    ),
     "no such sweeper": (["-m", "hydra/sweeper=ax", "seed=1,2"], ["hydra/sweeper", "basic or optuna"]),
     "a sweep of another task": (["sample", "-m", "sweep.seeds=3"], ["sweep.seeds"]),
     "no sweep to resume": (["-m", "sweep.resume=empty"], ["sweep.resume", "empty", "sweep.json"]),
     "one run of a sweep": (["-m", "resume=last"], ["resume", "sweep.resume=FOLDER"]),
-    "values where none are read": (
-        ["-m", "+hydra.sweeper.params.seed='1,2'"],
-        ["hydra.sweeper.params.seed", "seed=1,2"],
+    "a setting of a search for no search": (
+        ["-m", "hydra.sweeper.n_trials=3", "seed=1,2"],
+        ["hydra.sweeper.n_trials", "hydra/sweeper=optuna beside it"],
     ),
     "actions of another model": (["model=vae", "model.actions=true"], ["model.actions belongs to model=rnn"]),
     "actions of data without them": (

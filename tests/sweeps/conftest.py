@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genimg.cli import main as cli
+from genimg.common.run_folder import RunFolder
+from genimg.config.compose import Composer
 from genimg.sweeps import run as sweeps
+from genimg.sweeps.folder import Job, Record
+from genimg.sweeps.plan import make_plan, sweep_config
+from genimg.sweeps.search import Search
 
 WORKER = (sys.executable, str(Path(__file__).with_name("worker.py")))
 #: The command with that worker, in whichever process a launcher starts a job.
@@ -45,6 +52,30 @@ def wait_for(outputs: Path, process: subprocess.Popen[str], num_jobs: int) -> No
     while len(list(outputs.glob("*/*/*/waits"))) < num_jobs:
         assert process.poll() is None
         time.sleep(0.02)
+
+
+def search(*words: str, numbers: tuple[int, int] = (500, 500)) -> Search:
+    """A search in this process, whose trials are not trained: the value of a trial is its learning rate.
+
+    numbers: of images on which the trials are measured, in turn.
+    """
+    composer = Composer("train")
+    plan = make_plan(composer, list(words))
+    plan.folder.path.mkdir(parents=True, exist_ok=True)
+    found = Search(composer, plan, sweep_config(composer, plan).hydra.sweeper)
+
+    def measure(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            rate = next(float(word.removeprefix("model.lr=")) for word in job.words if word.startswith("model.lr="))
+            number = int(job.name.split("-")[0])
+            best = {"name": "frechet_random", "value": rate, "direction": "min", "n": numbers[number % 2]}
+            run = RunFolder(plan.folder.path / job.name)
+            run.path.mkdir()
+            run.best_metric.write_text(json.dumps(best))
+            plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
+
+    found.run(measure)
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,13 +19,12 @@ from genimg.common.build import Builder
 from genimg.common.errors import UserError
 from genimg.common.run_folder import RunFolder
 from genimg.config.compose import Composer
-from genimg.sweeps.folder import Job, Record
 from genimg.sweeps.plan import make_plan, sweep_config
 from genimg.sweeps.search import Search
 from genimg.training import fit as train
 from genimg.training.callbacks.clock import Budget, Clock
 from genimg.training.callbacks.pruning import Pruning
-from tests.sweeps.conftest import run, started, sweep_folder, table
+from tests.sweeps.conftest import run, search, started, sweep_folder, table
 from tests.training.test_fit import config
 
 SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler=random"]
@@ -80,24 +77,9 @@ def test_metrics_that_are_not_comparable_do_not_influence_the_search(
 
 def twelfth(folder: Path, sampler: str, numbers: tuple[int, int]) -> float:
     """The learning rate of the twelfth trial, whose predecessors were measured on these numbers of images in turn."""
-    composer = Composer("train")
     settings = [f"hydra.sweeper.{setting}" for setting in ("n_trials=12", f"sampler={sampler}")]
     words = ["hydra/sweeper=optuna", *settings, f"hydra.sweep.dir={folder}", "model.lr=interval(0.1,1)"]
-    plan = make_plan(composer, words)
-    folder.mkdir(parents=True)
-    search = Search(composer, plan, sweep_config(composer, plan).hydra.sweeper)
-
-    def measure(jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            rate = float(job.words[0].removeprefix("model.lr="))
-            number = int(job.name.split("-")[0])
-            best = {"name": "frechet_random", "value": rate, "direction": "min", "n": numbers[number % 2]}
-            (folder / job.name).mkdir()
-            RunFolder(folder / job.name).best_metric.write_text(json.dumps(best))
-            plan.folder.write(job.name, Record("here", 1, 1.0, exit_code=0))
-
-    search.run(measure)
-    return search.study.trials[11].params["model.lr"]
+    return search(*words, numbers=numbers).study.trials[11].params["model.lr"]
 
 
 def test_a_resumed_search_keeps_the_jobs_of_a_trial_without_a_value(outputs: Path) -> None:

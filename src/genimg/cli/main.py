@@ -14,7 +14,7 @@ from typing import NamedTuple
 from genimg import __version__
 from genimg.common.display import protect_standard_streams, show
 from genimg.common.errors import EXIT_CODE, UserError, nearest
-from genimg.config.flags import FLAGS, SHORT, WITH_VALUE
+from genimg.config.flags import FLAGS, SHORT, WITH_VALUE, is_sweep
 from genimg.config.vocabulary import key_of_flag
 
 
@@ -73,7 +73,7 @@ def run(words: list[str], worker: Sequence[str] | None = None) -> int:
         if "--multirun" in command.flags:
             raise UserError("--info", "-m", "a single run", "-m ... --cfg job prints the jobs")
         return session.info()
-    if "--multirun" in command.flags:
+    if "--multirun" in command.flags or is_sweep(session.words):
         from genimg.sweeps.run import print_jobs, sweep
 
         return sweep(session) if cfg is None else print_jobs(session, cfg, resolve)

@@ -66,9 +66,12 @@ RULES: dict[str, Rule] = {
     "hydra.launcher.n_jobs": Integer(low=1, choices=("-1",)),
     "hydra.sweeper.n_trials": Integer(1),
     "hydra.sweeper.n_jobs": Integer(1),
-    "hydra.sweeper.sampler": one_of("tpe", "random"),
     "hydra.sweeper.seed": Integer(0, LARGEST_SEED),
+    "hydra.sweeper.sampler.seed": Integer(0, LARGEST_SEED, null=True),
     "hydra.sweeper.prune": Flag(),
+    "hydra.sweeper.direction": Text(choices=("minimize", "maximize"), null=True),
+    "hydra.sweeper.storage": Text(null=True),
+    "hydra.sweeper.study_name": Text(null=True),
     # trainer
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": Integer(low=1, choices=("auto",)),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from genimg.common.errors import UserError, nearest
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
-from genimg.config.flags import FLAGS
+from genimg.config.flags import FLAGS, SEARCH
 from genimg.config.hydra_api import Override
 from genimg.config.names import missing_group_hint
 from genimg.config.vocabulary import ABSENT
 
-_SWEEP_KEYS = ("sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")
+_SWEEP_KEYS = (SEARCH, "sweep.", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep")
 
 
 def check_words(composer: Composer, words: list[str]) -> None:
@@ -89,8 +89,7 @@ def check_sweep_keys(override: Override, sweeper: str) -> None:
     if key == "run_dir":
         folder = line(override).partition("=")[2]
         raise UserError("run_dir", folder, "not set; a sweep has its own folder", f"hydra.sweep.dir={folder}")
-    if sweeper == "basic" and key.startswith("hydra.sweeper."):
-        hint = f"{key.removeprefix('hydra.sweeper.params.')}=1,2"
-        raise UserError(key, None, "not set; the values to try are given on the command line", hint)
+    if sweeper == "basic" and key.startswith(("hydra.sweeper.", "hydra/sweeper/")) and key != "hydra.sweeper.params":
+        raise UserError(key, line(override), "hydra/sweeper=optuna beside it, which reads this key")
     if sweeper == "optuna" and key == "hydra.sweep.subdir":
         raise UserError(key, None, "not set; a search names the folders of its trials")

@@ -18,4 +18,12 @@ SHORT = {
     "-h": "--help", "-m": "--multirun", "-c": "--cfg", "-i": "--info", "-cd": "--config-dir", "-cn": "--config-name",
     "-cp": "--config-dir", "--config-path": "--config-dir",
 }  # fmt: skip
+#: The group of searches: its choice is a sweep, with or without -m.
+SEARCH = "hparams_search"
 WITH_VALUE = ("--cfg", "--config-dir", "--config-name", "--completion")
+
+
+def is_sweep(words: list[str]) -> bool:
+    """Whether the overrides ask for a sweep without -m, as Hydra's `hydra.mode` does."""
+    values = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    return values.get("hydra.mode") == "MULTIRUN" or values.get(SEARCH, "null") != "null"

@@ -12,12 +12,14 @@ from genimg.common.reading import read_yaml
 from genimg.common.rules import takes_names
 from genimg.config import yaml_text as pages
 from genimg.config.compose import Composer, line
+from genimg.config.flags import SEARCH
 from genimg.config.hydra_api import Override, flatten
-from genimg.config.vocabulary import our_key
+from genimg.config.vocabulary import our_key, without_key
 
 # mappings that `+callbacks.mine._target_=...` may add to and `~callbacks.samples` may remove from
 OPEN = ("callbacks", "logger", "hydra")
 
+_OF_THE_ROOT = ("experiment", SEARCH)  # groups whose files set keys of the whole run
 _GLOBAL = "# @package _global_"  # places the keys of an experiment at the root, instead of below `experiment`
 
 
@@ -52,30 +54,48 @@ def check_own_files(composer: Composer, overrides: list[Override]) -> None:
             hint = f"move its settings to experiment/NAME.yaml, with {_GLOBAL} as its first line"
             raise UserError("--config-dir", replacement, expected, hint)
     for override in overrides:
-        path = pages.find("experiment", str(override.value()), composer.config_dir)
-        if override.key_or_group == "experiment" and path is not None:
-            _check_experiment(path)
+        group = override.key_or_group
+        path = pages.find(group, str(override.value()), composer.config_dir) if group in _OF_THE_ROOT else None
+        if path is not None:
+            _check_own_file(group, path)
 
 
-def _check_experiment(path: Path) -> None:
+def _check_own_file(group: str, path: Path) -> None:
     try:
         page = read_yaml(path)
         text = path.read_bytes()
     except (ValueError, OSError) as error:
-        raise UserError("experiment", path, f"a YAML file of settings: {error}") from error
+        raise UserError(group, path, f"a YAML file of settings: {error}") from error
     # Hydra reads it only before every other comment
     header = next((line for line in text.splitlines() if line.strip()), b"")
     if text.startswith(codecs.BOM_UTF8):
-        raise UserError("experiment", path, "UTF-8 without a byte order mark", "save it again without the mark")
+        raise UserError(group, path, "UTF-8 without a byte order mark", "save it again without the mark")
     if not isinstance(page, dict):
-        raise UserError("experiment", path, f"a mapping of settings, not a {type(page).__name__}", "key: value")
+        raise UserError(group, path, f"a mapping of settings, not a {type(page).__name__}", "key: value")
     if header.split() != _GLOBAL.encode().split():
-        raise UserError("experiment", path, "settings of the whole run", f"make its first line {_GLOBAL}")
+        raise UserError(group, path, "settings of the whole run", f"make its first line {_GLOBAL}")
+    if group == SEARCH:
+        _check_search(path, page)
+        return
     hydra = page.get("hydra")
     sweeper = hydra.get("sweeper") if isinstance(hydra, dict) else None
     if isinstance(sweeper, dict) and "params" in sweeper:
-        hint = "for one run per value, give them there: -m key=1,2"
-        raise UserError("hydra.sweeper.params", path, "values of a sweep on the command line", hint)
+        hint = "for one run per value: -m key=1,2"
+        raise UserError("hydra.sweeper.params", path, f"values of a sweep in {SEARCH}/NAME.yaml", hint)
+
+
+def _check_search(path: Path, page: dict[object, object]) -> None:
+    """Checks that a search has settings of the sweep only: those of its runs are in their own folders too."""
+    for key in page:
+        if key not in ("defaults", "hydra"):
+            hint = without_key(str(key)) or f"hydra.sweeper.params.{key}, or an experiment beside {SEARCH}="
+            raise UserError(str(key), path, "settings of the sweep, below hydra", hint)
+    entries = page.get("defaults") or []
+    for entry in entries if isinstance(entries, list) else [entries]:
+        name = str(next(iter(entry)) if isinstance(entry, dict) else entry)
+        if name != "_self_" and not name.removeprefix("override").strip().startswith("/hydra/"):
+            hint = f"hydra.sweeper.params.{name.removeprefix('override').strip(' /')}"
+            raise UserError("defaults", path, f"choices of /hydra/..., not {name}", hint)
 
 
 def check_experiments(composer: Composer, overrides: list[Override], chosen: DictConfig) -> None:
@@ -97,7 +117,8 @@ def check_experiments(composer: Composer, overrides: list[Override], chosen: Dic
         for key in given:
             if key != "defaults" and key not in nodes and not _is_open(key, open_to):
                 meant = nearest(key, nodes)
-                raise UserError(key, None, "an existing key", f"did you mean {meant}?" if meant else None, str(path))
+                hint = without_key(key) or (f"did you mean {meant}?" if meant else None)
+                raise UserError(key, None, "an existing key", hint, str(path))
 
 
 def _having(key: str, group: str, composer: Composer) -> list[str]:
@@ -118,6 +139,8 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     key, value = override.key_or_group, override.get_value_element_as_str()
     leaves = [name for name, node in nodes.items() if not isinstance(node, DictConfig) and "_target_" not in name]
     word = override.input_line
+    if hint := without_key(key):
+        return UserError(key, word, "an existing key", hint)
     ours = our_key(key) or key
     beside = f"{key.rpartition('.')[0]}.{ours.rpartition('.')[2]}"  # model.generator_optimizer.learning_rate
     if (ours := beside if beside in leaves else ours) in leaves:
@@ -125,7 +148,7 @@ def unknown_key(composer: Composer, override: Override, nodes: dict[str, object]
     in_a_group = any(name.count(".") == 1 and name.endswith(f".{ours}") for name in leaves)
     for group, choices in pages.groups(composer.config_dir).items():
         inner = ours.removeprefix(f"{group}.")
-        if group == "experiment" or (inner == ours and ("." in ours or in_a_group)):
+        if group in _OF_THE_ROOT or (inner == ours and ("." in ours or in_a_group)):
             continue
         having = _having(inner, group, composer)
         if having and group not in composer.chosen_groups():

@@ -92,12 +92,21 @@ ABSENT = {
 }
 
 _OURS = {theirs: ours for ours, names in _NAMES.items() for theirs in names.split()}
+#: {their name: what to do, because no key of ours has this meaning}
+_WITHOUT_KEY = {
+    "optimized_metric": "remove it: the objective of a search is the metric that selects the best checkpoint",
+}
 _WITHOUT_GROUP = {key.partition(".")[2]: key for key in _NAMES if key.count(".") == 1}
 
 
 def our_key(name: str) -> str | None:
     """Our key for the last part of a key of another program; None if it is none of theirs."""
     return _OURS.get(name.rpartition(".")[2].lower().replace("-", "_"))
+
+
+def without_key(name: str) -> str | None:
+    """What to do about a key of another program whose meaning no key has here; None if it is none of them."""
+    return _WITHOUT_KEY.get(name.lower())
 
 
 def key_of_flag(flag: str) -> str | None:

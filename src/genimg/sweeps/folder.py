@@ -15,6 +15,7 @@ from genimg.common import sweep_table
 from genimg.common.errors import UserError
 from genimg.common.files import create_numbered, open_no_link, report_write_errors, write_json
 from genimg.common.reading import read_json
+from genimg.config.flags import SEARCH
 from genimg.config.hydra_api import Override
 
 _CENTURY = 4e9  # seconds
@@ -29,7 +30,7 @@ class Job(NamedTuple):
 
 def is_job_override(override: Override) -> bool:
     """Whether an override belongs to a job rather than to the sweep or to Hydra."""
-    return not override.key_or_group.startswith(("hydra", "sweep."))
+    return not override.key_or_group.startswith(("hydra", "sweep.", SEARCH))
 
 
 @dataclass(frozen=True)

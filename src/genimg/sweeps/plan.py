@@ -14,6 +14,7 @@ from genimg.common.quoting import quoted
 from genimg.common.run_folder import find_run, path_of
 from genimg.config.choices import check_sweep_keys, check_words
 from genimg.config.compose import Composer, line
+from genimg.config.flags import SEARCH
 from genimg.config.hydra_api import IntervalSweep, Override, flatten, split_sweep
 from genimg.config.values import check_rules
 from genimg.launch.probe import is_wanted
@@ -21,6 +22,7 @@ from genimg.launch.session import check
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 from genimg.sweeps.launchers import choice_of
 from genimg.sweeps.resources import Slots, divide_machine
+from genimg.sweeps.settings import check_search, translated, with_settings, with_sweeper
 from genimg.sweeps.untrusted import check_folder, check_plan
 
 # without these, Hydra would add a log file to each job's folder
@@ -51,17 +53,19 @@ class Plan(NamedTuple):
 def make_plan(composer: Composer, words: list[str]) -> Plan:
     """Returns the plan of a new sweep, or of the one that `sweep.resume=` names. Raises UserError; writes nothing."""
     check_words(composer, words)
-    given = composer.parse(words)
+    given = composer.parse(translated(words))
     _check_one_value(given)
     resumed = next((o.value() for o in given if o.key_or_group == "sweep.resume" and o.value() is not None), None)
     given = [override for override in given if override.key_or_group != "sweep.resume"]
     overrides = _merge([], given)
     if resumed is None:
+        overrides = with_sweeper(composer, overrides)
         _check_keys(given, overrides)
-        return _plan(composer, _with_resolved_runs(composer, overrides), None)
+        return _plan(composer, _with_resolved_runs(composer, with_settings(composer, overrides)), None)
     folder = SweepFolder(Path(str(resumed)).expanduser())
     check_folder(folder)
     saved, jobs = folder.load_plan()
+    saved = translated(saved)  # version 0.5 saved the sampler as a value
     check_plan(composer, saved, jobs, given)
     overrides = _merge(composer.parse(saved), given)
     _check_keys(overrides, overrides)
@@ -110,6 +114,8 @@ def _plan(composer: Composer, overrides: list[Override], folder: SweepFolder | N
     varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
     if searches and not varied:
         raise UserError("hydra/sweeper", sweeper, "a value to search for", "'model.lr=interval(1e-4,1e-2)'")
+    if searches:
+        check_search(first.hydra.sweeper, configs)
     return Plan(
         folder or SweepFolder(Path(str(first.hydra.sweep.dir))),
         [line(override) for override in overrides],
@@ -183,7 +189,7 @@ def _check_one_value(overrides: list[Override]) -> None:
         key = override.key_or_group
         if key == "resume":
             raise UserError("resume", "-m", "a single run", hint="sweep.resume=FOLDER resumes a sweep")
-        if override.is_sweep_override() and key.startswith(("sweep.", "hydra")):
+        if override.is_sweep_override() and key.startswith(("sweep.", "hydra", SEARCH)):
             raise UserError(key, line(override).partition("=")[2], "one value for the sweep")
 
 
@@ -229,7 +235,8 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
 def _job_words(composer: Composer, words: list[str]) -> list[str]:
     """Returns the words that determine the jobs of a sweep; the others determine how they run."""
     overrides = composer.parse(words)
-    return [line(o) for o in overrides if is_job_override(o) or o.key_or_group in ("sweep.seeds", "hydra/sweeper")]
+    kept = ("sweep.seeds", "hydra/sweeper", SEARCH)
+    return [line(o) for o in overrides if is_job_override(o) or o.key_or_group in kept]
 
 
 def _merge(saved: list[Override], given: list[Override]) -> list[Override]:

@@ -20,6 +20,7 @@ from genimg.sweeps.launchers import LOCAL, launch
 from genimg.sweeps.plan import Plan, make_plan, sweep_config
 from genimg.sweeps.results import COMPLETE, Result, read_results, show, write_csv
 from genimg.sweeps.signals import forward_to_jobs
+from genimg.sweeps.storage import Copies
 from genimg.sweeps.untrusted import to_repeat
 
 
@@ -31,6 +32,7 @@ def sweep(session: Session) -> int:
     """
     session.say()
     plan = make_plan(session.composer, session.words)
+    copies = _open_copies(session, plan) if plan.sweeper == "optuna" else None
     if plan.is_new:
         plan = plan._replace(folder=plan.folder.create())
     config = sweep_config(session.composer, plan)
@@ -40,7 +42,7 @@ def sweep(session: Session) -> int:
         plan.folder.save_plan(plan.words, plan.jobs)
         with contextlib.suppress(KeyboardInterrupt):
             if plan.sweeper == "optuna":
-                best = _search(session, plan, config)
+                best = _search(session, plan, config, copies)
             else:
                 _run_missing(session, plan, config, plan.jobs, {})
         _, jobs = plan.folder.load_plan()
@@ -61,18 +63,26 @@ def print_jobs(session: Session, part: str, resolve: bool) -> int:
     session.say()
     plan = make_plan(session.composer, session.words)
     if plan.sweeper == "optuna":
-        raise UserError("--cfg", part, "a sweep over lists; a search chooses its values as it runs", "omit -m")
+        raise UserError(
+            "--cfg", part, "a sweep over lists; a search chooses its values as it runs", "omit -m and hparams_search"
+        )
     for job in plan.jobs:
         config = check(session.composer, job.words, on_this_machine=False)
         show_text(f"--- # {printable(job.name)}\n{printed(config, part, resolve)}")
     return 0
 
 
-def _search(session: Session, plan: Plan, config: DictConfig) -> str | None:
+def _open_copies(session: Session, plan: Plan) -> Copies | None:
+    """Opens the storage of a search, if it has one, before anything is written elsewhere."""
+    settings = sweep_config(session.composer, plan).hydra.sweeper
+    return None if settings.storage is None else Copies(settings, plan.folder.path, plan.is_new)
+
+
+def _search(session: Session, plan: Plan, config: DictConfig, copies: Copies | None) -> str | None:
     """Runs the trials of a search and returns a line about the best one."""
     from genimg.sweeps.search import Search
 
-    search = Search(session.composer, plan, config.hydra.sweeper)
+    search = Search(session.composer, plan, config.hydra.sweeper, copies)
     search.run(lambda jobs: _run_missing(session, plan, config, jobs, search.pruning()))
     return search.best()
 

@@ -24,13 +24,21 @@ from genimg.sweeps.folder import Job, is_job_override
 from genimg.sweeps.journal import open_study
 from genimg.sweeps.plan import Plan, make_jobs
 from genimg.sweeps.results import COMPLETE, read_results
+from genimg.sweeps.samplers import make_sampler
+from genimg.sweeps.settings import check_direction
+from genimg.sweeps.storage import Copies
 
 
 class Search:
-    """The trials of a sweep. settings: those of configs/hydra/sweeper/optuna.yaml."""
+    """The trials of a sweep.
 
-    def __init__(self, composer: Composer, plan: Plan, settings: DictConfig) -> None:
-        self.composer, self.plan, self.settings = composer, plan, settings
+    Args:
+        settings: those of configs/hydra/sweeper/optuna.yaml.
+        copies: of the finished trials, in a storage of the user.
+    """
+
+    def __init__(self, composer: Composer, plan: Plan, settings: DictConfig, copies: Copies | None = None) -> None:
+        self.composer, self.plan, self.settings, self.copies = composer, plan, settings, copies
         overrides = [override for override in composer.parse(plan.words) if is_job_override(override)]
         self.fixed = [line(override) for override in overrides if not override.is_sweep_override()]
         self.space = {o.get_key_element(): _distribution(o) for o in overrides if o.is_sweep_override()}
@@ -52,20 +60,25 @@ class Search:
     def run(self, run_jobs: Callable[[Sequence[Job]], None]) -> None:
         """Runs the remaining trials with `run_jobs`, until none is left or the sweep is stopped."""
         tried: set[int] = set()
-        while not self.plan.folder.stopped:
-            unfinished = [t for t in self.study.trials if t.state.name == "RUNNING" and t.number not in tried]
-            # no new trials beside them: those depend on the values of all earlier ones
-            batch = unfinished[: self.settings.n_jobs] or self._ask()
-            if not batch:
-                return
+        while batch := self._next(tried):
             tried |= {trial.number for trial in batch}
             self.plan.folder.save_plan(self.plan.words, self.all_jobs())
             run_jobs([job for trial in batch for job in self.jobs[trial.number]])
             for trial in batch:
                 self._tell(trial.number)
+            self._copy()
+        self._copy()  # those before this call, and those that were skipped
+
+    def _next(self, tried: set[int]) -> list[Any]:
+        """Returns the next trials to run side by side; none if all have run, or the sweep is stopped."""
+        if self.plan.folder.stopped:
+            return []
+        unfinished = [t for t in self.study.trials if t.state.name == "RUNNING" and t.number not in tried]
+        # no new trials beside them: those depend on the values of all earlier ones
+        return unfinished[: self.settings.n_jobs] or self._ask()
 
     def _ask(self) -> list[Any]:
-        """Returns the next trials to run side by side; none if all have run."""
+        """Returns new trials; none if there are as many as the search may have."""
         batch: list[Any] = []
         while len(batch) < self.settings.n_jobs and len(self.study.trials) < self.settings.n_trials:
             self.study.sampler = self._sampler(len(self.study.trials))
@@ -112,13 +125,16 @@ class Search:
 
     def _sampler(self, number: int) -> Any:
         """Returns the sampler of one trial, seeded by the seed of the search and the number of the trial."""
-        from optuna.samplers import RandomSampler, TPESampler
+        from optuna.samplers import RandomSampler
 
-        seed = random.Random(f"{self.settings.seed} {number}").getrandbits(32)
-        if self.settings.sampler == "tpe":
-            if self._comparable():
-                return TPESampler(seed=seed)
-            print(f"trial {number} is drawn at random: the metrics before it are not comparable", file=sys.stderr)
+        sampler = self.settings.sampler
+        first = self.settings.seed if sampler.get("seed") is None else sampler.seed
+        seed = random.Random(f"{first} {number}").getrandbits(32)
+        if sampler._target_.endswith(".RandomSampler"):
+            return RandomSampler(seed=seed)
+        if self._comparable():
+            return make_sampler(sampler, seed)
+        print(f"trial {number} is drawn at random: the metrics before it are not comparable", file=sys.stderr)
         return RandomSampler(seed=seed)
 
     def _plan_trial(self, trial: Any) -> bool:
@@ -142,7 +158,10 @@ class Search:
         results = read_results(self.plan.folder, self.jobs[number])
         if any(result.state not in COMPLETE for result in results):
             return
-        costs = [result.best.cost for result in results if result.best is not None]
+        measured = [result.best for result in results if result.best is not None]
+        for best in measured:
+            check_direction(self.settings.direction, best.name, best.direction)
+        costs = [best.cost for best in measured]
         if any(result.state == "pruned" for result in results):
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
         elif not costs:
@@ -150,6 +169,14 @@ class Search:
             self.study.tell(number, state=_failed())
         else:
             self.study.tell(number, statistics.fmean(costs))
+
+    def _copy(self) -> None:
+        """Copies the finished trials, if the user wants copies, once a value tells the metric."""
+        if self.copies is None:
+            return
+        finished = [trial for trial in self.study.trials if trial.state.is_finished()]
+        if values := self._values(trial.number for trial in finished):
+            self.copies.update(finished, self.jobs, values[0].name, values[0].direction)
 
 
 def _words(params: dict[str, Any]) -> list[str]:

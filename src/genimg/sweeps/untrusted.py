@@ -12,15 +12,24 @@ from genimg.common.run_config import OF_THIS_SESSION, may_set
 from genimg.common.run_folder import RunFolder, check_contained
 from genimg.common.text import printable
 from genimg.config.compose import Composer, line
+from genimg.config.flags import SEARCH
 from genimg.config.hydra_api import Glob, Override
 from genimg.sweeps.folder import Job, SweepFolder, is_job_override
 
 # settings of sweeper and launcher that run no program and open no file: `hydra.launcher.setup=[...]` is shell code,
-# and submitit unpickles the files in its folder
+# submitit unpickles the files in its folder, and a storage may be a file to write to
 _HARMLESS_HYDRA = re.compile(
-    r"hydra[./](launcher|sweeper)(\.(?!submitit_folder)\w+)*=[\w.+-]*|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
+    r"hydra[./](launcher|sweeper)(/sampler)?(\.(?!submitit_folder|storage)\w+)*=[\w.+-]*"
+    r"|\+\+hydra\.sweeper\.sampler\.\w+=[\w.+-]*"  # the class is one of those that the package names
+    r"|hydra\.sweep\.(sub)?dir=(?!.*oc\.).*"
 )
-_OF_A_SWEEP = ("trainer", "experiment", "outputs", "sweep")  # besides what a saved run may set; read by new runs only
+_OF_A_SWEEP = (
+    "trainer",
+    "experiment",
+    SEARCH,
+    "outputs",
+    "sweep",
+)  # besides what a saved run may set; read by new runs only
 _LONGEST_NAME = 220  # bytes of a job's folder: file systems allow 255, and its record adds some
 _USER_FOLDERS = ("data.root", "outputs")  # keys of folders that the user chooses anyway
 # `data.cache=name` and the like, also in a dictionary: a folder to write to, although the name has no slash
@@ -79,7 +88,7 @@ def _each(overrides: Iterable[Override]) -> Iterable[str]:
 def _is_harmless(word: str, composer: Composer) -> bool:
     key, _, value = word.partition("=")
     key = key.lstrip("+~")
-    if "_target_" in word:
+    if "_target_" in word and key != "hydra.sweeper.sampler._target_":
         return False
     if key.startswith("hydra"):
         return _HARMLESS_HYDRA.fullmatch(word) is not None

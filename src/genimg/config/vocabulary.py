@@ -1,5 +1,4 @@
-"""The names that other programs have for our keys: a key of one of these names gets a hint, not a guess.
-And the choices that they have and this one has not.
+"""What other programs have: other names of our keys, keys and choices that have no counterpart. Each gets a hint.
 
 From the help of StyleGAN (NVIDIA), lightweight-gan, stylegan2-pytorch, StudioGAN, pythae, OpenSTL, diffusers,
 Lightning, Ultralytics and torch-fidelity. Words with exactly one meaning here are replaced instead: `meanings.py`.

@@ -1,5 +1,7 @@
 """Latents of images, and images of latents, by `Sampler.encode` and `Sampler.decode`."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -32,9 +34,10 @@ def test_what_is_encoded_and_decoded_is_the_reconstruction(words: list[str]) -> 
 
 def test_latents_of_a_gan_are_those_of_its_noise() -> None:
     sampler = made("model=gan")
-    z = torch.randn(3, sampler.model.latent_dim, generator=torch.Generator().manual_seed(0))
+    model: Any = sampler.model
+    z = torch.randn(3, model.latent_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        torch.testing.assert_close(sampler.decode(z), sampler.model.decode(z))
+        torch.testing.assert_close(sampler.decode(z), model.decode(z))
 
 
 def test_what_has_no_encoder_or_another_shape_is_refused() -> None:

@@ -51,6 +51,10 @@ class Service:
         """Returns what to do about `error`, with which the service does not start; None if the error says it."""
         return None
 
+    def start(self, logger: Any, hyperparameters: dict[str, Any], folder: Path) -> None:
+        """Connects, and logs flat, plain values. folder: of the run."""
+        logger.log_hyperparams(hyperparameters)
+
     def log_image(self, logger: Any, name: str, image: Any, step: int) -> None:
         """Shows an image of Pillow."""
         if hasattr(logger, "log_image"):
@@ -82,14 +86,15 @@ class WeightsAndBiases(Service):
 
 
 class MLflow(Service):
-    """MLflow has a server, or a database in the run folder."""
+    """MLflow has a server, or a database in the run folder. It continues the run whose id it gave."""
 
     package = extra = "mlflow"
 
     def completed(self, node: Node, key: str, run: RunFacts) -> Node:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # its default blocks for minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        node = _with_defaults(node, run_name=run.folder.name, tags=dict.fromkeys(run.tags, "true"))
+        identity = _id_in(run.folder / "mlflow.id", 32)
+        node = _with_defaults(node, run_name=run.folder.name, run_id=identity, tags=dict.fromkeys(run.tags, "true"))
         node = _with_defaults(node, tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"))
         if node["tracking_uri"] is not None:
             return node
@@ -102,6 +107,15 @@ class MLflow(Service):
     def unconnected(self, node: Node) -> Node:
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # the logger creates its database as it is built
         return {**node, "tracking_uri": None}
+
+    def hint(self, error: BaseException) -> str | None:
+        gone = getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+        return "remove mlflow.id from the run folder, and the run is a new one there" if gone else None
+
+    def start(self, logger: Any, hyperparameters: dict[str, Any], folder: Path) -> None:
+        known = logger.experiment.get_run(logger.run_id).data.params  # which MLflow does not let a resumed run change
+        logger.log_hyperparams({name: value for name, value in hyperparameters.items() if name not in known})
+        (folder / "mlflow.id").write_text(logger.run_id)
 
     def log_image(self, logger: Any, name: str, image: Any, step: int) -> None:
         logger.experiment.log_image(logger.run_id, image, key=name, step=step)
@@ -187,8 +201,14 @@ def _with_defaults(node: Node, **defaults: Any) -> Node:
 
 def _kept_id(file: Path, length: int) -> str:
     """The id of the run at a service, `length` hexadecimal digits, which is kept in `file`: a resumed run continues."""
-    found = file.read_text(errors="replace") if file.is_file() else ""
-    if not re.fullmatch(rf"[0-9a-f]{{{length}}}", found):
+    found = _id_in(file, length)
+    if found is None:
         found = uuid.uuid4().hex[:length]
         file.write_text(found)
     return found
+
+
+def _id_in(file: Path, length: int) -> str | None:
+    """The `length` hexadecimal digits in `file`; None if there is no such file, or it has other contents."""
+    found = file.read_text(errors="replace") if file.is_file() else ""
+    return found if re.fullmatch(rf"[0-9a-f]{{{length}}}", found) else None

@@ -60,8 +60,8 @@ def _build(name: str, given: dict[str, Any], builder: Builder, run: RunFacts, im
     return logger
 
 
-def start(trainer: Trainer, hyperparameters: dict[str, Any]) -> None:
-    """Opens the files and connections of the loggers, and logs flat, plain values.
+def start(trainer: Trainer, hyperparameters: dict[str, Any], folder: Path) -> None:
+    """Opens the files and connections of the loggers, and logs flat, plain values. folder: of the run.
 
     Raises:
         UserError: for a logger of another package that does not start.
@@ -71,7 +71,7 @@ def start(trainer: Trainer, hyperparameters: dict[str, Any]) -> None:
             if isinstance(logger, TensorBoardLogger):
                 _each(trainer, [logger], lambda one: one.experiment)
             else:
-                logger.log_hyperparams(hyperparameters)
+                service_of(logger).start(logger, hyperparameters, folder)
         except Exception as error:
             name, expected = type(logger).__name__, f"a logger that can start: {first_line(error)}"
             raise UserError("logger", name, expected, service_of(logger).hint(error)) from error

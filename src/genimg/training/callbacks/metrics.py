@@ -70,7 +70,7 @@ class Metrics(Callback):
             os.truncate(file, _end_of_rows(file, self.clock.images_seen))  # works on a full disk
 
         trainer.loggers = self.loggers
-        loggers.start(trainer, self.hyperparameters)
+        loggers.start(trainer, self.hyperparameters, self.folder.path)
 
     def state(self) -> tuple[list[dict[str, Tensor]], list[dict[str, Any]]]:
         """Returns this process's metrics of the steps since the last row, on the CPU, and the unwritten rows."""

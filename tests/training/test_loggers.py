@@ -55,6 +55,10 @@ def test_a_run_is_in_all_its_loggers(command: Callable[..., Answer], tmp_path: P
     assert [len(runs), runs[0].info.run_name, runs[0].data.tags["first"]] == [1, "one", "true"]
     assert runs[0].info.run_id == (tmp_path / "one" / "mlflow.id").read_text()
     assert runs[0].data.params["model/width"] == "4"
+    (tmp_path / "one" / "mlflow.id").write_text("0" * 32)
+    answer = command("budget.images=128", *resumed[1:])
+    assert answer.code == 2 and "mlflow.id" in answer.err, answer.err  # a run that is not there, as at another server
+    assert "Traceback" not in answer.err
     assert [point.step for point in client.get_metric_history(runs[0].info.run_id, "val/kl")][-1] == 96
     files = [one.path for name in ("images", "animations") for one in client.list_artifacts(runs[0].info.run_id, name)]
     assert {re.split(r"[+%]", Path(file).name)[0] for file in files if not file.endswith(".webp")} >= {

@@ -113,7 +113,9 @@ class MLflow(Service):
         return "remove mlflow.id from the run folder, and the run is a new one there" if gone else None
 
     def start(self, logger: Any, hyperparameters: dict[str, Any], folder: Path) -> None:
-        known = logger.experiment.get_run(logger.run_id).data.params  # which MLflow does not let a resumed run change
+        run = logger.experiment.get_run(logger.run_id)
+        logger.experiment.update_run(logger.run_id, status="RUNNING")  # an earlier session ended it
+        known = run.data.params  # which MLflow does not let a resumed run change
         logger.log_hyperparams({name: value for name, value in hyperparameters.items() if name not in known})
         (folder / "mlflow.id").write_text(logger.run_id)
 
